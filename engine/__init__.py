@@ -1,0 +1,1 @@
+"""Does the work: backup, restore, proof. Plain Python; imports no Prefect."""

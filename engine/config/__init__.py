@@ -1,0 +1,1 @@
+"""platform-ops.toml: the servers and stores, described once."""

@@ -1,0 +1,47 @@
+"""The one family of errors. Each says what, where and what to do next; each survives pickling.
+
+The exit codes are the command line's contract (see `platformctl --help`).
+"""
+
+from __future__ import annotations
+
+
+class PlatformOpsError(Exception):
+    """Base of all expected failures. `args` is the whole sentence, so pickling keeps it."""
+
+    exit_code = 1
+    retryable = False
+
+
+class OperationFailed(PlatformOpsError):
+    """The operation was tried and failed; trying again may help when `retryable` is set."""
+
+
+class TransientFailure(OperationFailed):
+    """A failure of the moment (a lost connection, a full queue): the whole step may be retried."""
+
+    retryable = True
+
+
+class ConfigurationError(PlatformOpsError):
+    """Wrong usage or configuration. Nothing was touched and a retry cannot help."""
+
+    exit_code = 2
+
+
+class CouldNotVerify(PlatformOpsError):
+    """Neither good nor bad could be shown, for example because the private key is not on this host."""
+
+    exit_code = 3
+
+
+class LockedByAnother(PlatformOpsError):
+    """Another run holds the lock of this server or store."""
+
+    exit_code = 4
+
+
+class PartialSuccess(PlatformOpsError):
+    """The main copy is good; a second store missed it."""
+
+    exit_code = 5

@@ -1,0 +1,1 @@
+"""Where bytes rest: a local folder or S3."""
