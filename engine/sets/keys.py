@@ -10,9 +10,11 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote, unquote
 
+from engine.config.settings import NAME
 from engine.errors import ConfigurationError
 
 Scope = Literal["cluster", "database"]
@@ -21,13 +23,28 @@ VerdictResult = Literal["passed", "failed", "unverified", "sampled", "incomplete
 
 MANIFEST = "manifest.json"
 _TIME = "%Y%m%dT%H%M%SZ"
-_SET = re.compile(r"(\d{8}T\d{6}Z)-([a-z0-9]{4,32})")
-_VERDICT = re.compile(r"(\d{8}T\d{6}Z)-(verify|drill)-(passed|failed|unverified|sampled|incomplete)\.json")
+# ASCII digits and no hour 24: each moment has one spelling, or two keys would mean one set.
+_STAMP = r"([1-9][0-9]{7}T(?:[01][0-9]|2[0-3])[0-9]{4}Z)"
+_SET = re.compile(_STAMP + r"-([a-z0-9]{4,32})")
+_FILE = re.compile(r"[A-Za-z0-9%_~+@=,-][A-Za-z0-9%._~+@=,-]*")
+_VERDICT = re.compile(_STAMP + r"-(verify|drill)-(passed|failed|unverified|sampled|incomplete)\.json")
 
 
 def encoded(database: str) -> str:
-    """A database's name as one path segment: percent-encoded, never starting with a dot."""
-    segment = quote(database, safe="")
+    """A database's name as one path segment: percent-encoded, never starting with a dot.
+
+    Raises:
+        ConfigurationError: an empty name, or one that is not Unicode text.
+    """
+    try:
+        segment = quote(database, safe="")
+    except UnicodeEncodeError:
+        segment = ""
+    if not segment:
+        raise ConfigurationError(
+            f"{database!r} cannot name a backup: a database's name is Unicode text of at least one letter; "
+            "rename the database or exclude it."
+        )
     return "%2E" + segment[1:] if segment.startswith(".") else segment
 
 
@@ -45,7 +62,12 @@ class SetKey:
 
     @property
     def prefix(self) -> str:
-        """The key everything of the set starts with; it ends in `/`."""
+        """The key everything of the set starts with; it ends in `/`.
+
+        Raises:
+            ConfigurationError: the server's or the database's name, or the id, is not one.
+        """
+        set_time(self.set_id)
         return f"{scope_prefix(self.server, self.database)}{self.set_id}/"
 
     @property
@@ -72,13 +94,28 @@ class VerdictKey:
     result: VerdictResult
 
     def __str__(self) -> str:
-        return (
-            f"{self.server}/verdicts/{self.set_id}/{self.at.strftime(_TIME)}-{self.kind}-{self.result}.json"
+        at = self.at.astimezone(UTC).strftime(_TIME)
+        return f"{server_prefix(self.server)}verdicts/{self.set_id}/{at}-{self.kind}-{self.result}.json"
+
+
+def server_prefix(server: str) -> str:
+    """The key everything of a server starts with; it ends in `/`.
+
+    Raises:
+        ConfigurationError: this cannot be a server's name.
+    """
+    if not _is_server(server):
+        raise ConfigurationError(
+            f"{server[:80]!r} is not a server's name: lower-case letters, digits and inner hyphens only; "
+            "the configuration file names the servers."
         )
+    return f"{server}/"
 
 
 def scope_prefix(server: str, database: str | None) -> str:
-    return f"{server}/cluster/" if database is None else f"{server}/db/{encoded(database)}/"
+    """The key all sets of a cluster or of one database start with; it ends in `/`."""
+    own = server_prefix(server)
+    return f"{own}cluster/" if database is None else f"{own}db/{encoded(database)}/"
 
 
 def new_set_id(at: datetime, *seed: str) -> str:
@@ -94,21 +131,26 @@ def set_time(set_id: str) -> datetime:
         ConfigurationError: this is not a set's id.
     """
     match = _SET.fullmatch(set_id)
-    if not match:
+    at = _moment(match[1]) if match else None
+    if at is None:
         raise ConfigurationError(
             f"{set_id[:80]!r} is not a set id such as 20260207T170000Z-3f9a1c; see `list`."
         )
-    return datetime.strptime(match[1], _TIME).replace(tzinfo=UTC)
+    return at
 
 
 def parse_set_key(key: str) -> tuple[SetKey, str] | None:
     """The set a stored key belongs to and the file's name in it; None when it is none of ours."""
-    match key.split("/"):
-        case [server, "cluster", set_id, file] if _SET.fullmatch(set_id):
-            return SetKey(server, None, set_id), file
-        case [server, "db", name, set_id, file] if _SET.fullmatch(set_id) and encoded(unquote(name)) == name:
-            return SetKey(server, unquote(name), set_id), file
-    return None
+    folder, _, file = key.rpartition("/")
+    found = parse_set_folder(folder)
+    return (found, file) if found and is_file_name(file) else None
+
+
+def parse_set_folder(folder: str) -> SetKey | None:
+    """The set whose files are in `folder` (no final `/`); None when it is none of ours."""
+    scope_path, _, set_id = folder.rpartition("/")
+    scope = _parse_scope(scope_path)
+    return SetKey(*scope, set_id) if scope and _is_set_id(set_id) else None
 
 
 def parse_set(text: str) -> SetKey:
@@ -117,20 +159,52 @@ def parse_set(text: str) -> SetKey:
     Raises:
         ConfigurationError: this is not one.
     """
-    parsed = parse_set_key(f"{text.strip('/')}/{MANIFEST}")
+    parsed = parse_set_folder(text.strip("/"))
     if parsed is None:
         raise ConfigurationError(
             f"{text[:120]!r} is not the key of a set; `list` shows those that are stored."
         )
-    return parsed[0]
+    return parsed
 
 
 def parse_verdict_key(key: str) -> VerdictKey | None:
     """The verdict a stored key is; None when it is none."""
     match key.split("/"):
-        case [server, "verdicts", set_id, name] if _SET.fullmatch(set_id) and (
-            found := _VERDICT.fullmatch(name)
-        ):
-            at = datetime.strptime(found[1], _TIME).replace(tzinfo=UTC)
-            return VerdictKey(server, set_id, at, found[2], found[3])  # type: ignore[arg-type]
+        case [server, "verdicts", set_id, name] if _is_server(server) and _is_set_id(set_id):
+            found = _VERDICT.fullmatch(name)
+            at = _moment(found[1]) if found else None
+            if found and at:
+                return VerdictKey(server, set_id, at, found[2], found[3])  # type: ignore[arg-type]
     return None
+
+
+@lru_cache(maxsize=4096)  # sets come in key order, so one scope's follow each other
+def _parse_scope(path: str) -> tuple[str, str | None] | None:
+    match path.split("/"):
+        case [server, "cluster"] if _is_server(server):
+            return server, None
+        case [server, "db", name] if _is_server(server):
+            database = unquote(name)
+            return (server, database) if database and encoded(database) == name else None
+    return None
+
+
+def is_file_name(name: str) -> bool:
+    """Whether this can be the name of a file in a set: one plain path segment."""
+    return bool(_FILE.fullmatch(name)) and len(name) <= 255
+
+
+def _is_server(text: str) -> bool:
+    return bool(NAME.fullmatch(text)) and text != "verdicts"
+
+
+def _is_set_id(text: str) -> bool:
+    match = _SET.fullmatch(text)
+    return match is not None and _moment(match[1]) is not None
+
+
+def _moment(stamp: str) -> datetime | None:
+    try:  # fromisoformat is twenty times faster than strptime: a store may hold 100,000 of these
+        return datetime.fromisoformat(stamp)
+    except ValueError:
+        return None

@@ -9,17 +9,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import re
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from engine.errors import CouldNotVerify, OperationFailed
+from engine.sets.keys import MANIFEST, SetKey, is_file_name
+from engine.stores.base import Store
 
 SCHEMA = 1
-_FILE = re.compile(r"[A-Za-z0-9%_~+@=,-][A-Za-z0-9%._~+@=,-]*")
-_LARGEST = 256 * 2**20
+_LARGEST = 64 * 2**20  # bytes; what a hostile one may cost in memory is some times this
 
 
 class _Frozen(BaseModel):
@@ -41,7 +41,7 @@ class FileEntry(_Frozen):
     @field_validator("name")
     @classmethod
     def _plain(cls, value: str) -> str:
-        if not _FILE.fullmatch(value) or len(value) > 255 or value == "manifest.json":
+        if not is_file_name(value) or value == MANIFEST:
             raise ValueError("a file's name is one plain path segment")
         return value
 
@@ -68,6 +68,7 @@ class Body(_Frozen):
     product_version: str
     image: str | None = None
     system_identifier: str
+    superuser: str
     extensions: dict[str, dict[str, str]] = {}
     collations: dict[str, dict[str, str]] = {}
     roles: tuple[str, ...] = ()
@@ -75,6 +76,18 @@ class Body(_Frozen):
     timings: dict[str, Timing] = {}
     snapshot_seconds: dict[str, float] = {}
     missing: tuple[str, ...] = ()
+
+    @field_validator("files")
+    @classmethod
+    def _distinct(cls, value: tuple[FileEntry, ...]) -> tuple[FileEntry, ...]:
+        if len({file.name for file in value}) != len(value):
+            raise ValueError("a file is named twice")
+        return value
+
+    @property
+    def key(self) -> SetKey:
+        """Where this set says it belongs."""
+        return SetKey(self.server, self.database, self.set_id)
 
     @property
     def size(self) -> int:
@@ -100,42 +113,86 @@ def to_json(body: Body, digest_key: str | None = None) -> bytes:
     return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
+def read_manifest(store: Store, key: SetKey, digest_key: str | None = None) -> Body:
+    """The checked manifest of a stored set: it is unedited and it is this set's own.
+
+    Raises:
+        OperationFailed: there is none, or it is damaged, edited or another set's.
+        CouldNotVerify: see `from_json`.
+    """
+    data = bytearray()
+    with store.reader(key.manifest) as source:
+        while len(data) <= _LARGEST and (chunk := source.read(2**20)):
+            data += chunk
+    where = f"{key.manifest} in {store.address}"
+    body = from_json(bytes(data), where, digest_key)
+    if body.key != key:
+        raise OperationFailed(f"{where} is the manifest of another set; do not trust this set, use another.")
+    return body
+
+
 def from_json(data: bytes, where: str, digest_key: str | None = None) -> Body:
     """Read and check a manifest; `where` names it in errors.
 
     Raises:
         OperationFailed: damaged, edited, or naming a file outside its set.
-        CouldNotVerify: written by a newer version, or keyed and no key is configured here.
+        CouldNotVerify: written by a newer version; or keyed and no key is configured here; or not
+            keyed although a key is configured, so that nothing shows who wrote it.
     """
     document = _document(data, where)
-    if document.get("schema") != SCHEMA:
-        raise CouldNotVerify(
-            f"{where} has manifest schema {document.get('schema')!r}; this version reads {SCHEMA}: "
-            "use the version that wrote it, or a newer one."
-        )
+    _check_schema(document, where)
     digest, body = document.get("digest"), document.get("body")
     if not isinstance(digest, dict) or not isinstance(body, dict):
         raise OperationFailed(f"{where} is not a manifest: its digest or body is missing; use another set.")
-    if digest.get("algorithm") == "hmac-sha256" and digest_key is None:
-        raise CouldNotVerify(
-            f"{where} has a keyed digest and no digest_key is configured here; configure it."
-        )
-    if not hmac.compare_digest(str(digest.get("value")), _digest(body, digest_key)["value"]):
-        raise OperationFailed(
-            f"{where} was changed after it was written (its digest differs); do not trust this set, use another."
-        )
+    _check_digest(digest, body, where, digest_key)
     try:
         return Body.model_validate(body)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise OperationFailed(f"{where} is not valid at {place}: {first['msg']}; use another set.") from None
+        raise OperationFailed(
+            f"{where} is not valid at {place[:80]!r}: {first['msg']}; use another set."
+        ) from None
+
+
+def _check_schema(document: dict[str, Any], where: str) -> None:
+    schema = document.get("schema")
+    if type(schema) is not int or schema < 1:
+        raise OperationFailed(f"{where} is damaged: it names no schema; use another set.")
+    if schema != SCHEMA:
+        raise CouldNotVerify(
+            f"{where} has manifest schema {schema}; this version reads {SCHEMA}: "
+            "use the version that wrote it, or a newer one."
+        )
+
+
+def _check_digest(digest: dict[str, Any], body: dict[str, Any], where: str, digest_key: str | None) -> None:
+    algorithm, keyed = digest.get("algorithm"), digest_key is not None
+    if algorithm == "hmac-sha256" and not keyed:
+        raise CouldNotVerify(
+            f"{where} has a keyed digest and no digest_key is configured here; configure it."
+        )
+    # The digest that is there is checked first: a damaged manifest is damaged, whatever its kind.
+    try:
+        expected = _digest(body, digest_key if algorithm == "hmac-sha256" else None)
+    except ValueError:  # lone surrogates, which cannot have been written as UTF-8
+        expected = {}
+    found = str(digest.get("value")).encode(errors="replace")
+    if algorithm != expected.get("algorithm") or not hmac.compare_digest(found, expected["value"].encode()):
+        raise OperationFailed(
+            f"{where} was changed after it was written (its digest differs); do not trust this set, use another."
+        )
+    if algorithm == "sha256" and keyed:
+        raise CouldNotVerify(
+            f"{where} has a plain digest, but a digest_key is configured: it was written before the key, or "
+            "by somebody without it; use a newer set, or leave out digest_key to read this one."
+        )
 
 
 def _document(data: bytes, where: str) -> dict[str, Any]:
     try:
         document = json.loads(data) if len(data) <= _LARGEST else None
-    except ValueError:
+    except (ValueError, RecursionError):  # also bytes that are not UTF-8, and a bomb of brackets
         document = None
     if not isinstance(document, dict):
         raise OperationFailed(f"{where} is damaged: it is not a JSON document; use another set.")

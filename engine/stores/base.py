@@ -4,6 +4,7 @@
 2. A key is a relative path of plain segments; anything else is refused before it is used.
 3. `delete` takes exact keys. Nothing is ever deleted by prefix.
 4. Every method raises only PlatformOpsError; TransientFailure where trying again may help.
+5. A store may be used by several threads at once.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from typing import Protocol
 
 from engine.errors import ConfigurationError
 
-_SEGMENT = re.compile(r"[A-Za-z0-9%_~+@=,-][A-Za-z0-9%._~+@=,-]*")
+SEGMENT = re.compile(r"[A-Za-z0-9%_~+@=,-][A-Za-z0-9%._~+@=,-]*")
+"""One segment of a key. It never starts with a dot, so a part file's name never is one."""
 _KEY_BYTES = 1024  # S3's limit on a key
+_SEGMENT_BYTES = 255  # a file system's limit on a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +42,22 @@ class Deletion:
 
 
 class ByteReader(Protocol):
-    """A stored object being read from its start."""
+    """A stored object being read from its start; chunks of about 1 MiB are efficient."""
 
-    def read(self, size: int, /) -> bytes: ...
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes (at least one); empty only at the end."""
+        ...
 
 
 class ByteWriter(Protocol):
-    """An object being written; it gets its name when the `with` block ends without an error."""
+    """An object being written; it gets its name when the `with` block ends without an error.
 
-    def write(self, data: bytes, /) -> int: ...
+    Nothing is buffered for small writes to a folder: chunks of about 1 MiB are efficient.
+    """
+
+    def write(self, data: bytes, /) -> int:
+        """Take all of `data` and return its length."""
+        ...
 
 
 class Store(Protocol):
@@ -66,11 +76,21 @@ class Store(Protocol):
         ...
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write a small object only if the key does not exist; say whether it was written."""
+        """Write a small object only if the key does not exist; say whether it was written.
+
+        It is never put under an object lock, so that a lease can be given back.
+        """
         ...
 
     def reader(self, key: str) -> AbstractContextManager[ByteReader]:
         """Read an object. Raises OperationFailed when there is no such key."""
+        ...
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """All keys that start with `prefix` (which ends in `/` or is empty), in key order.
+
+        Several times faster than `list` in a folder, because no file is looked at.
+        """
         ...
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
@@ -82,8 +102,17 @@ class Store(Protocol):
         ...
 
     def sweep(self, prefix: str = "") -> int:
-        """Remove what killed writers left under `prefix` (part files, multipart uploads); how many."""
+        """Remove what killed writers left under `prefix` (part files, multipart uploads); how many.
+
+        The caller holds the lock of everything under `prefix`: in S3 a multipart upload of another
+        process cannot be told from one a killed process left. This process's own are spared.
+        """
         ...
+
+
+def is_key(key: str) -> bool:
+    """Whether `key` is safe to use as a path and as an S3 key."""
+    return len(key.encode(errors="replace")) <= _KEY_BYTES and all(map(_is_segment, key.split("/")))
 
 
 def checked_key(key: str) -> str:
@@ -92,8 +121,25 @@ def checked_key(key: str) -> str:
     Raises:
         ConfigurationError: an empty, absolute, dotted or over-long key.
     """
-    if len(key.encode()) > _KEY_BYTES or not all(_SEGMENT.fullmatch(part) for part in key.split("/")):
+    if not is_key(key):
         raise ConfigurationError(
             f"{key[:120]!r} is not a key of a store: plain relative path segments only; nothing was done."
         )
     return key
+
+
+def checked_prefix(prefix: str) -> str:
+    """`prefix` itself when it is empty, or a safe key followed by `/`.
+
+    Raises:
+        ConfigurationError: anything else.
+    """
+    if prefix and not prefix.endswith("/"):
+        raise ConfigurationError(f"{prefix[:120]!r} is not a prefix of keys: it has to end in `/`.")
+    if prefix:
+        checked_key(prefix[:-1])
+    return prefix
+
+
+def _is_segment(part: str) -> bool:
+    return len(part) <= _SEGMENT_BYTES and SEGMENT.fullmatch(part) is not None

@@ -1,0 +1,1 @@
+"""Dump, compress, encrypt, hash, store: bytes in flight, in bounded memory."""

@@ -1,0 +1,48 @@
+"""What both blocks share: a form with readable titles, and one clear sentence when one is not there."""
+
+from __future__ import annotations
+
+from typing import Any, Self, cast
+
+from prefect.blocks.core import Block
+from pydantic import ConfigDict, ValidationError
+
+from engine.errors import ConfigurationError
+
+
+def readable_title(name: str, _info: object = None) -> str:
+    """`maintenance_database` as an operator reads it: `Maintenance database`."""
+    return name.replace("_", " ").capitalize()
+
+
+class Noun(Block):
+    """A block that is written from platform-ops.toml and read by tasks.
+
+    A key the code does not know (from a newer version) is dropped rather than refused, so that an
+    older worker still opens a newer block.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=False, field_title_generator=readable_title)
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The block of that name.
+
+        Raises:
+            ConfigurationError: there is none, or what somebody saved in it is not valid.
+        """
+        # Prefect dispatches on the calling thread's loop; `_sync` makes it the same everywhere.
+        load = cast(Any, cls.load)
+        try:
+            return cast(Self, load(name, _sync=True))
+        except ValidationError as error:
+            fields = ", ".join(sorted({".".join(map(str, e["loc"])) or "the whole" for e in error.errors()}))
+            raise ConfigurationError(
+                f"The block {cls.get_block_type_slug()}/{name} is not valid at {fields}; "
+                "correct platform-ops.toml and run `python -m deployments.apply`."
+            ) from None
+        except ValueError:
+            raise ConfigurationError(
+                f"There is no block {cls.get_block_type_slug()}/{name} in Prefect; add {name} to "
+                "platform-ops.toml and run `python -m deployments.apply`."
+            ) from None

@@ -1,0 +1,127 @@
+"""Flow runs, started and followed through the API like any client does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    LogFilter,
+    LogFilterFlowRunId,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import LogSort
+from prefect.states import Crashed
+
+from demo.progress import Progress
+from engine.errors import OperationFailed
+
+_POLL_SECONDS = 1.0
+_RUN_SECONDS = 900.0
+_LAST_LOGS_SECONDS = 3.0  # logs reach the server in batches, the last one after the run's end
+_PAGE = 200
+_GOING = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
+
+
+def settle_orphans(pools: list[str], progress: Progress) -> None:
+    """Call runs crashed whose worker was gone before it was started again: nobody works on them."""
+    with get_client(sync_client=True) as client:
+        for pool in pools:
+            pool_filter = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
+            for run in client.read_flow_runs(flow_run_filter=_going(), work_pool_filter=pool_filter):
+                message = "Its worker was stopped before it ended. Start the run again."
+                client.set_flow_run_state(run.id, Crashed(message=message), force=True)
+                progress.say(
+                    f"Prefect: the run {run.name} was left by a stopped worker; it is marked crashed"
+                )
+
+
+def run(name: str, progress: Progress) -> FlowRun:
+    """Run the deployment `name` and follow it to its end; one that is going already is followed instead.
+
+    Raises:
+        OperationFailed: it did not end in time, or not well; its last words are in the sentence.
+    """
+    with get_client(sync_client=True) as client:
+        started = _going_run(client, name)
+        if started is None:
+            deployment = client.read_deployment_by_name(f"{name}/{name}")
+            started = client.create_flow_run_from_deployment(deployment.id)
+        with progress.doing(f"{name}: flow run {started.name}"):
+            ended = _followed(client, started.id, name, progress)
+    state = ended.state
+    if state is None or state.type is not StateType.COMPLETED:
+        what = "has no state" if state is None else f"is {state.name}: {state.message}"
+        raise OperationFailed(f"The flow run {ended.name} of {name} {what}; look at it in the Prefect UI.")
+    return ended
+
+
+def _going() -> FlowRunFilter:
+    return FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(_GOING))))
+
+
+def _going_run(client: SyncPrefectClient, name: str) -> FlowRun | None:
+    named = DeploymentFilter(name=DeploymentFilterName(any_=[name]))
+    return next(iter(client.read_flow_runs(flow_run_filter=_going(), deployment_filter=named)), None)
+
+
+def _followed(client: SyncPrefectClient, run_id: UUID, name: str, progress: Progress) -> FlowRun:
+    deadline = time.monotonic() + _RUN_SECONDS
+    shown: set[UUID] = set()
+    state = ""
+    while time.monotonic() < deadline:
+        current = client.read_flow_run(run_id)
+        if current.state is not None and current.state.name != state:
+            state = current.state.name or current.state.type.value
+            progress.say(f"{name}: {state}")
+        _show(client, run_id, name, shown, progress)
+        if current.state is not None and current.state.is_final():
+            time.sleep(_LAST_LOGS_SECONDS)
+            _show(client, run_id, name, shown, progress)
+            return current
+        time.sleep(_POLL_SECONDS)
+    raise OperationFailed(
+        f"{name} did not end within {_RUN_SECONDS:.0f} s; look at the run in the Prefect UI and at its worker's log."
+    )
+
+
+def _show(client: SyncPrefectClient, run_id: UUID, name: str, shown: set[UUID], progress: Progress) -> None:
+    for log_id, line in _logs(client, run_id):
+        if log_id not in shown:
+            shown.add(log_id)
+            progress.say(f"{name}: {line}")
+
+
+def _logs(client: SyncPrefectClient, run_id: UUID) -> Iterator[tuple[UUID, str]]:
+    """What the run wrote so far, in order. `shown` is kept by id: late logs come with older times."""
+    wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id]))
+    offset = 0
+    while True:
+        page = client.read_logs(log_filter=wanted, sort=LogSort.TIMESTAMP_ASC, limit=_PAGE, offset=offset)
+        for log in page:
+            if log.id is not None and log.name != "prefect.flow_runs.worker":
+                yield log.id, log.message
+        if len(page) < _PAGE:
+            return
+        offset += _PAGE
+
+
+def seconds(run: FlowRun) -> float:
+    """How long the run itself took, without waiting for a worker."""
+    if run.start_time is None or run.end_time is None:
+        return 0.0
+    return _between(run.start_time, run.end_time)
+
+
+def _between(start: datetime, end: datetime) -> float:
+    return (end - start).total_seconds()

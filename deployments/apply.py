@@ -1,0 +1,158 @@
+"""`python -m deployments.apply`: make a Prefect server match platform-ops.toml and prefect.yaml.
+
+Blocks, work pools, deployments with their dropdowns, automations. Running it again changes nothing.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import yaml
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.flows import load_flow_from_entrypoint
+from prefect.utilities.callables import parameter_schema
+
+from deployments.automations import ALERT_BLOCK, alert_block, apply_automation, wanted
+from deployments.forms import Schema, with_dropdowns
+from deployments.nouns import apply_noun, nouns, only_inside_prefect, strangers
+from deployments.plan import Document, completed, noun_of, stale_slugs
+from deployments.prefect_api import (
+    as_existing,
+    connected,
+    content,
+    delete_schedules,
+    ensure_pool,
+    find_deployment,
+    set_schema,
+)
+from engine.config.file import load
+from engine.config.settings import Settings
+from engine.errors import OperationFailed, PlatformOpsError
+
+PREFECT_YAML = Path(__file__).parent.parent / "prefect.yaml"
+POOLS = {
+    "backup": "Backups, verification, pruning: needs no private key.",
+    "restore": "Drills and restores: its worker runs where the private key is.",
+}
+_DEPLOY_TIMEOUT_SECONDS = 180
+Say = Callable[[str], None]
+
+
+def apply(settings: Settings, say: Say = click.echo) -> None:
+    """Apply everything; each line given to `say` tells what was made (+), changed (~) or is as it was (=).
+
+    Raises:
+        PlatformOpsError: the server does not answer, or refuses a part.
+    """
+    for place in only_inside_prefect(settings):
+        say(f"! {place} is a prefect: reference; a shell on the worst day cannot read it")
+    with connected() as client:
+        _apply_blocks(client, settings, say)
+        for name, description in POOLS.items():
+            say(f"{'+' if ensure_pool(client, name, description) else '='} work pool {name}")
+        _apply_deployments(client, settings, say)
+        _apply_automations(client, say)
+
+
+def _apply_blocks(client: SyncPrefectClient, settings: Settings, say: Say) -> None:
+    for name, noun in nouns(settings):
+        for line in apply_noun(client, name, noun):
+            say(line)
+    for title in strangers(client, settings):
+        say(f"? {title} is not in the file; it is left as it is, and no form offers it")
+
+
+def _apply_deployments(client: SyncPrefectClient, settings: Settings, say: Say) -> None:
+    document = yaml.safe_load(PREFECT_YAML.read_text(encoding="utf8"))
+    entries = {entry["name"]: entry for entry in document["deployments"]}
+    schemas = {name: _schema(entry["entrypoint"]) for name, entry in entries.items()}
+    before = {name: found for name in entries if (found := find_deployment(client, name)) is not None}
+    existing = {name: as_existing(deployment) for name, deployment in before.items()}
+    _deploy(completed(document, schemas, settings, existing))
+    for name, entry in entries.items():
+        after = _finish(client, entry, schemas[name], settings)
+        say(_line(name, before.get(name), after))
+
+
+def _line(name: str, before: DeploymentResponse | None, after: DeploymentResponse) -> str:
+    if before is None:
+        return f"+ deployment {name}"
+    old, new = content(before), content(after)
+    changed = [field for field in new if old[field] != new[field]]
+    return f"~ deployment {name}: {', '.join(changed)}" if changed else f"= deployment {name}"
+
+
+def _schema(entrypoint: str) -> Schema:
+    return parameter_schema(load_flow_from_entrypoint(entrypoint)).model_dump(exclude_unset=True)
+
+
+def _deploy(document: Document) -> None:
+    """Prefect's own `prefect deploy --all`, on the completed document."""
+    with tempfile.TemporaryDirectory(prefix="platform-ops-") as folder:
+        path = Path(folder, "prefect.yaml")
+        path.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf8")
+        argv = [
+            sys.executable,
+            "-m",
+            "prefect",
+            "deploy",
+            "--all",
+            "--no-prompt",
+            "--prefect-file",
+            str(path),
+        ]
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=_DEPLOY_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise OperationFailed(
+                f"prefect deploy did not end within {_DEPLOY_TIMEOUT_SECONDS} s; look at the Prefect server's log."
+            ) from None
+    if done.returncode != 0:
+        last = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
+        raise OperationFailed(f"prefect deploy ended with {done.returncode}: {last.strip()}")
+
+
+def _finish(
+    client: SyncPrefectClient, entry: Document, schema: Schema, settings: Settings
+) -> DeploymentResponse:
+    deployment = _deployed(client, entry["name"])
+    set_schema(client, deployment, with_dropdowns(schema, settings))
+    stale = stale_slugs(entry, noun_of(schema), settings, as_existing(deployment))
+    delete_schedules(client, deployment, stale)
+    return _deployed(client, entry["name"])
+
+
+def _deployed(client: SyncPrefectClient, name: str) -> DeploymentResponse:
+    deployment = find_deployment(client, name)
+    if deployment is None:
+        raise OperationFailed(f"prefect deploy left out {name}; its flow must be named {name} too.")
+    return deployment
+
+
+def _apply_automations(client: SyncPrefectClient, say: Say) -> None:
+    block = alert_block(client)
+    for automation in wanted(block):
+        say(apply_automation(client, automation))
+    if block is None:
+        say(f"? no notification block is called {ALERT_BLOCK}: failures are only seen in the UI")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--config", type=click.Path(path_type=Path), default=None, help="Which platform-ops.toml.")
+def main(config: Path | None) -> None:
+    """Make the Prefect server match platform-ops.toml and prefect.yaml."""
+    try:
+        apply(load(config))
+    except PlatformOpsError as error:
+        click.echo(str(error), err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Automations, found by name and updated: creating one twice would make two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState, SendNotification
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+
+ALERT_BLOCK = "alerts"
+"""The name of the notification block (Slack, Teams, e-mail, ...) an operator makes in the UI."""
+
+_HEARTBEAT = "prefect.flow-run.heartbeat"
+_ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
+_ZOMBIE_AFTER = timedelta(seconds=100)  # three missed heartbeats of 30 s, the least Prefect allows
+_DEAD_MAN = timedelta(hours=26)  # a day, and two hours for a slow night
+_BODY = (
+    "{{ flow.name }} / {{ flow_run.name }} is {{ flow_run.state.name }}.\n"
+    "{{ flow_run.state.message }}\n{{ flow_run|ui_url }}"
+)
+
+
+def wanted(alert_block: UUID | None) -> Iterator[AutomationCore]:
+    """Every automation of this installation. Without a notification block there is nobody to tell."""
+    yield _zombies()
+    if alert_block is not None:
+        yield _bad_runs(alert_block)
+        yield _silent("verify-backups", "nothing verified for 26 hours", alert_block)
+        yield _silent("restore-drill", "nothing proven for 26 hours", alert_block)
+
+
+def _zombies() -> AutomationCore:
+    """A killed run tells nobody: when its heartbeats stop, call it crashed, which frees its slot."""
+    return AutomationCore(
+        name="platform-ops: end zombie runs",
+        description="A run whose heartbeats stopped was killed; it is marked crashed.",
+        trigger=EventTrigger(
+            after={_HEARTBEAT},
+            expect={_HEARTBEAT} | _ENDS,
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=_ZOMBIE_AFTER,
+        ),
+        actions=[
+            ChangeFlowRunState(
+                state=StateType.CRASHED,
+                message="No heartbeat: the process was killed or its host is gone. Start the run again.",
+            )
+        ],
+    )
+
+
+def _bad_runs(alert_block: UUID) -> AutomationCore:
+    return AutomationCore(
+        name="platform-ops: failed and crashed runs",
+        description="Tells the block `alerts` about every run that failed or crashed.",
+        trigger=EventTrigger(
+            expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"},
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Reactive,
+            threshold=1,
+        ),
+        actions=[_notify(alert_block, "{{ flow.name }}: {{ flow_run.state.name }}", _BODY)],
+    )
+
+
+def _silent(deployment: str, what: str, alert_block: UUID) -> AutomationCore:
+    """The dead-man's switch: `after` the last success another one is expected within 26 hours."""
+    success = {"prefect.flow-run.Completed"}
+    return AutomationCore(
+        name=f"platform-ops: {what}",
+        description=f"No run of {deployment} succeeded for 26 hours after the last one that did.",
+        trigger=EventTrigger(
+            after=success,
+            expect=success,
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related={
+                "prefect.resource.role": "deployment",
+                "prefect.resource.name": deployment,
+            },
+            for_each={"related:deployment:prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=_DEAD_MAN,
+        ),
+        actions=[_notify(alert_block, f"Backups: {what}", f"{what}: look at {deployment} in Prefect.")],
+    )
+
+
+def _notify(block: UUID, subject: str, body: str) -> SendNotification:
+    return SendNotification(block_document_id=block, subject=subject, body=body)
+
+
+def alert_block(client: SyncPrefectClient) -> UUID | None:
+    """The notification block called `alerts`, of whatever type."""
+    query = {
+        "block_documents": {"name": {"any_": [ALERT_BLOCK]}},
+        "block_schemas": {"block_capabilities": {"all_": ["notify"]}},
+        "limit": 1,
+    }
+    found = client.request("POST", "/block_documents/filter", json=query).json()
+    return UUID(found[0]["id"]) if found else None
+
+
+def apply_automation(client: SyncPrefectClient, automation: AutomationCore) -> str:
+    """Create or update one; the line says which. What an operator switched off stays off."""
+    found = client.read_automations_by_name(automation.name)
+    if not found:
+        client.create_automation(automation)
+        return f"+ automation {automation.name}"
+    first, *others = found
+    for other in others:
+        client.delete_automation(other.id)
+    automation = automation.model_copy(update={"enabled": first.enabled})
+    if _content(first) == _content(automation):
+        return f"= automation {automation.name}"
+    client.update_automation(first.id, automation)
+    return f"~ automation {automation.name}"
+
+
+def _content(automation: AutomationCore) -> dict[str, Any]:
+    content = automation.model_dump(mode="json", include=set(AutomationCore.model_fields))
+    content["trigger"].pop("id", None)
+    return content

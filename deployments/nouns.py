@@ -1,0 +1,116 @@
+"""Blocks from platform-ops.toml: the file wins, and what it changes is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.exceptions import ObjectNotFound
+from pydantic import BaseModel
+
+from blocks import BackupStore, PostgresServer
+from blocks.noun import Noun
+from engine.config.secrets import SecretReference
+from engine.config.settings import Settings
+
+_Flat = dict[str, Any]
+
+
+def nouns(settings: Settings) -> Iterator[tuple[str, Noun]]:
+    """Each block the file describes, with its name."""
+    for name, store in settings.stores.items():
+        yield name, BackupStore.of(store)
+    for name, server in settings.servers.items():
+        yield name, PostgresServer.of(server)
+
+
+def apply_noun(client: SyncPrefectClient, name: str, noun: Noun) -> list[str]:
+    """Write one block if it differs from the server's; the lines say what was done."""
+    title = f"{noun.get_block_type_slug()}/{name}"
+    before = _stored(client, noun.get_block_type_slug(), name)
+    type(noun).register_type_and_schema()
+    if before is None:
+        noun.save(name)
+        return [f"+ {title}"]
+    changes = differences(before, _values(noun), secret_fields(noun))
+    if not changes:
+        return [f"= {title}"]
+    noun.save(name, overwrite=True)
+    return [f"~ {title}: {change}" for change in changes]
+
+
+def strangers(client: SyncPrefectClient, settings: Settings) -> list[str]:
+    """Blocks of our types that the file does not describe, as `type/name`."""
+    known = {f"{noun.get_block_type_slug()}/{name}" for name, noun in nouns(settings)}
+    found = [
+        f"{slug}/{document.name}"
+        for slug in (BackupStore.get_block_type_slug(), PostgresServer.get_block_type_slug())
+        for document in client.read_block_documents_by_type(slug, include_secrets=False)
+    ]
+    return [title for title in found if title not in known]
+
+
+def _stored(client: SyncPrefectClient, slug: str, name: str) -> _Flat | None:
+    try:
+        document = client.read_block_document_by_name(name, slug)
+    except ObjectNotFound:
+        return None
+    return dict(flat(document.data))
+
+
+def _values(noun: Noun) -> _Flat:
+    data = noun.model_dump(mode="json", include=set(type(noun).model_fields))
+    return dict(flat({key: data[key] for key in type(noun).model_fields}))
+
+
+def flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """A nested mapping as dotted names."""
+    for key, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from flat(inner, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", inner
+
+
+def differences(before: _Flat, after: _Flat, secret: set[str]) -> list[str]:
+    """What changes from `before` to `after`, a line each.
+
+    Fields in `secret` hold references, but somebody may have typed the secret itself into the form:
+    their values are never shown.
+    """
+    lines = []
+    for key in sorted(before.keys() | after.keys()):
+        old, new = before.get(key), after.get(key)
+        if old == new:
+            continue
+        hidden = key.rsplit(".", 1)[-1] in secret
+        lines.append(f"{key} changes" if hidden else f"{key} {old!r} -> {new!r}")
+    return lines
+
+
+def secret_fields(noun: Noun) -> set[str]:
+    """Names of the fields that hold a secret's reference, in the block and in what it embeds."""
+    return _secret_names(noun) | {
+        name
+        for field in type(noun).model_fields
+        if isinstance(value := getattr(noun, field), BaseModel)
+        for name in _secret_names(value)
+    }
+
+
+def _secret_names(model: BaseModel) -> set[str]:
+    fields = type(model).model_fields.items()
+    return {name for name, field in fields if SecretReference in get_args(field.annotation)}
+
+
+def only_inside_prefect(settings: Settings) -> list[str]:
+    """Where the file uses `prefect:` references, which a shell cannot read on the worst day."""
+    parts: dict[str, Mapping[str, BaseModel]] = {"servers": settings.servers, "stores": settings.stores}
+    return [
+        f"{part}.{name}.{field}"
+        for part, models in parts.items()
+        for name, model in models.items()
+        for field in sorted(_secret_names(model))
+        if str(getattr(model, field) or "").startswith("prefect:")
+    ]

@@ -1,0 +1,109 @@
+"""Find and read platform-ops.toml."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from engine.config.settings import ServerSettings, Settings, StoreSettings
+from engine.errors import ConfigurationError
+
+NAME = "platform-ops.toml"
+VARIABLE = "PLATFORM_OPS_CONFIG"
+SYSTEM = Path("/etc/platform-ops") / NAME
+
+
+def find(given: Path | None = None) -> Path:
+    """The file to read: the given one, else `$PLATFORM_OPS_CONFIG`, else ./, else /etc/platform-ops/.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    if given is not None:
+        return given
+    if named := os.environ.get(VARIABLE):
+        return Path(named)
+    for path in (Path(NAME), SYSTEM):
+        if path.is_file():
+            return path
+    raise ConfigurationError(
+        f"No {NAME} in {Path.cwd()} or {SYSTEM.parent}; give one with --config or ${VARIABLE} "
+        "(docs/platform-ops.example.toml is one to start from)."
+    )
+
+
+def load(given: Path | None = None) -> Settings:
+    """Read and check the configuration.
+
+    Raises:
+        ConfigurationError: it is missing, unreadable or wrong; the sentence names the place in it.
+    """
+    path = find(given)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}.") from None
+    try:
+        settings = Settings.model_validate(document)
+    except ValidationError as error:
+        raise ConfigurationError(_sentence(path, error)) from None
+    return _stores_exist(settings, path)
+
+
+def _sentence(path: Path, error: ValidationError) -> str:
+    """The first mistakes, without the values: one of them may be a secret pasted in the wrong place."""
+    found = error.errors(include_input=False, include_url=False)
+    places = []
+    for mistake in found[:3]:
+        steps = [str(step) for step in mistake["loc"] if step not in ("folder", "s3", "[key]")]
+        message = {
+            "extra_forbidden": "there is no such setting; correct its name or remove it",
+            "missing": "it is missing",
+        }.get(mistake["type"], mistake["msg"].removeprefix("Value error, "))
+        places.append(f"{'.'.join(steps) or 'the file'}: {message}")
+    more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
+    return f"{path}: {'; '.join(places)}{more}."
+
+
+def _stores_exist(settings: Settings, path: Path) -> Settings:
+    for name, server in settings.servers.items():
+        for store in (server.store, *server.copies):
+            if store not in settings.stores:
+                known = ", ".join(settings.stores)
+                raise ConfigurationError(
+                    f"{path}: servers.{name} names the store {store!r}; there are: {known}."
+                )
+    return settings
+
+
+def server_settings(settings: Settings, name: str) -> ServerSettings:
+    """The server of this name.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    try:
+        return settings.servers[name]
+    except KeyError:
+        raise ConfigurationError(
+            f"There is no server {name!r} in the configuration; there are: {', '.join(settings.servers)}."
+        ) from None
+
+
+def store_settings(settings: Settings, name: str) -> StoreSettings:
+    """The store of this name.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    try:
+        return settings.stores[name]
+    except KeyError:
+        raise ConfigurationError(
+            f"There is no store {name!r} in the configuration; there are: {', '.join(settings.stores)}."
+        ) from None

@@ -1,0 +1,104 @@
+"""The command lines of the client programs, as data. No password is ever in one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from psycopg.conninfo import make_conninfo
+
+
+def _dbname(database: str) -> str:
+    """`--dbname` with a conninfo string: a name such as `--help` or `a=b` stays a name."""
+    return f"--dbname={make_conninfo(dbname=database)}"
+
+
+def dump_argv(programs: Path, database: str, snapshot: str, lock_wait_seconds: int) -> tuple[str, ...]:
+    """Dump one database in the given snapshot, as an uncompressed custom archive on stdout."""
+    return (
+        str(programs / "pg_dump"),
+        "--format=custom",
+        "--compress=0",
+        "--no-password",
+        f"--snapshot={snapshot}",
+        f"--lock-wait-timeout={lock_wait_seconds * 1000}",
+        _dbname(database),
+    )
+
+
+def schema_argv(programs: Path, database: str) -> tuple[str, ...]:
+    """Dump the schema alone, as a custom archive on stdout."""
+    return (
+        str(programs / "pg_dump"),
+        "--format=custom",
+        "--compress=0",
+        "--no-password",
+        "--schema-only",
+        _dbname(database),
+    )
+
+
+def globals_argv(programs: Path, database: str) -> tuple[str, ...]:
+    """Roles, memberships and role settings as SQL on stdout."""
+    return (
+        str(programs / "pg_dumpall"),
+        "--globals-only",
+        "--no-tablespaces",
+        "--no-password",
+        _dbname(database),
+    )
+
+
+def archive_list_argv(programs: Path) -> tuple[str, ...]:
+    """The table of contents of the archive on stdin; with --create it names the database's own entries."""
+    return (str(programs / "pg_restore"), "--list", "--create")
+
+
+def archive_text_argv(
+    programs: Path, *, archive: Path | None = None, use_list: Path | None = None, create: bool = False
+) -> tuple[str, ...]:
+    """The SQL text of an archive (stdin when no path is given), all of it or only the listed entries."""
+    return (
+        str(programs / "pg_restore"),
+        "--file=-",
+        "--no-tablespaces",
+        *(("--create",) if create else ()),
+        *((f"--use-list={use_list}",) if use_list else ()),
+        *((str(archive),) if archive else ()),
+    )
+
+
+def psql_argv(programs: Path, database: str) -> tuple[str, ...]:
+    """Run the SQL on stdin; the first error ends it with exit code 3."""
+    return (
+        str(programs / "psql"),
+        "--no-psqlrc",
+        "--quiet",
+        "--no-password",
+        "--set=ON_ERROR_STOP=1",
+        "--output=/dev/null",
+        _dbname(database),
+    )
+
+
+def restore_argv(programs: Path, database: str, archive: Path, jobs: int) -> tuple[str, ...]:
+    """Restore an archive file into an existing database; the first error ends it."""
+    return (
+        str(programs / "pg_restore"),
+        "--exit-on-error",
+        "--no-password",
+        "--no-tablespaces",
+        f"--jobs={jobs}",
+        _dbname(database),
+        str(archive),
+    )
+
+
+def restore_stream_argv(programs: Path, database: str, *, create: bool) -> tuple[str, ...]:
+    """Restore the archive on stdin: into the database it creates, or into one that exists."""
+    return (
+        str(programs / "pg_restore"),
+        "--exit-on-error",
+        "--no-password",
+        "--no-tablespaces",
+        *(("--create", _dbname("postgres")) if create else (_dbname(database),)),
+    )

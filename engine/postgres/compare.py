@@ -1,0 +1,170 @@
+"""Compare two proofs: pure, and never content with zero against zero by accident.
+
+Every object of the expected proof must be found with the same value, and nothing more. Leaves of a
+hash-partitioned tree are compared as one table, since rows may land in other leaves. Schema texts
+that differ are handed to `reprint`, which says how the expected text prints after one correct
+restore: PostgreSQL prints some expressions differently once they were parsed from a dump.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from engine.postgres.archive import entries
+from engine.postgres.proof import DatabaseProof, TableProof
+from engine.postgres.roles import RoleProof
+
+_SHOWN = 60
+_SECRETIVE = ("USER MAPPING ", "SUBSCRIPTION ", "SERVER ")
+"""Their SQL may hold a password: that it differs is told, the text is not."""
+_OWN_DATABASES = ("postgres", "template1")
+
+
+class Difference(BaseModel):
+    """One thing that is not as it was: where, what kind, what was expected and what was found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    database: str
+    kind: str
+    name: str
+    expected: str
+    found: str
+
+
+def compare_databases(
+    expected: DatabaseProof, found: DatabaseProof, reprint: Callable[[str], str]
+) -> tuple[Difference, ...]:
+    """What differs; empty when the restored database is the same one.
+
+    `reprint` turns the expected schema's SQL into how it prints after one restore (only called
+    when texts differ).
+    """
+    name = expected.database
+    differences = [
+        *_properties(expected, found),
+        *_mappings(name, "table", _tables(expected), _tables(found)),
+        *_mappings(name, "sequence", expected.sequences, found.sequences),
+        *_mappings(name, "large object", _plain(expected.large_objects), _plain(found.large_objects)),
+        *_mappings(
+            name,
+            "unpopulated view",
+            dict.fromkeys(expected.unpopulated, ""),
+            dict.fromkeys(found.unpopulated, ""),
+        ),
+        *_schemas(expected, found, reprint),
+    ]
+    return tuple(differences)
+
+
+def compare_roles(
+    expected: Mapping[str, RoleProof], found: Mapping[str, RoleProof]
+) -> tuple[Difference, ...]:
+    """Roles that are not as they were."""
+    return tuple(_mappings("", "role", _shown_roles(expected), _shown_roles(found)))
+
+
+def _shown_roles(roles: Mapping[str, RoleProof]) -> dict[str, str]:
+    """The password's hash stays out of evidence that people read; that it differs is told."""
+    return {
+        name: "; ".join(
+            (
+                role.attributes,
+                f"member of {role.member_of}",
+                f"settings {role.settings}",
+                role.valid_until,
+                role.comment,
+            )
+        )
+        + f"; password {role.password[:8] or 'none'}"
+        for name, role in roles.items()
+    }
+
+
+def _properties(expected: DatabaseProof, found: DatabaseProof) -> list[Difference]:
+    before, after = expected.properties.model_dump(), found.properties.model_dump()
+    passed_over = ("encoding", "collate", "ctype", "provider", "locale", "icu_rules")
+    if expected.database in _OWN_DATABASES:  # these two exist before a restore and keep their encoding
+        before, after = ({k: v for k, v in side.items() if k not in passed_over} for side in (before, after))
+    return _mappings(expected.database, "database property", before, after)
+
+
+def _plain(objects: Mapping[int, BaseModel]) -> dict[str, str]:
+    return {str(oid): str(value.model_dump()) for oid, value in objects.items()}
+
+
+def _tables(proof: DatabaseProof) -> dict[str, str]:
+    """Rows and hash by table, the leaves of a hash-partitioned tree under their root."""
+    trees: dict[str, list[TableProof]] = defaultdict(list)
+    for name, table in proof.tables.items():
+        trees[table.tree or name].append(table)
+    return {
+        name: f"{sum(t.rows for t in tables)} rows, {sum(t.hash for t in tables) % (1 << 64):016x}"
+        for name, tables in trees.items()
+    }
+
+
+def _mappings(
+    database: str, kind: str, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> list[Difference]:
+    names = [*before, *(name for name in after if name not in before)]
+    return [
+        Difference(
+            database=database,
+            kind=kind,
+            name=name,
+            expected=_short(before[name]) if name in before else "not there",
+            found=_short(after[name]) if name in after else "missing",
+        )
+        for name in names
+        if name not in before or name not in after or before[name] != after[name]
+    ]
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 400 else f"{text[:400]}..."
+
+
+def _schemas(
+    expected: DatabaseProof, found: DatabaseProof, reprint: Callable[[str], str]
+) -> list[Difference]:
+    before, after = _counted(expected.schema_sql), _counted(found.schema_sql)
+    if before == after:
+        return []
+    labels_differ = Counter(label for label, _ in before.elements()) != Counter(
+        label for label, _ in after.elements()
+    )
+    if not labels_differ and _counted(reprint(expected.schema_sql)) == after:
+        return []
+    return _schema_differences(expected.database, before, after)
+
+
+def _counted(sql: str) -> Counter[tuple[str, str]]:
+    return Counter((entry.label, entry.text) for entry in entries(sql))
+
+
+def _schema_differences(
+    database: str, before: Counter[tuple[str, str]], after: Counter[tuple[str, str]]
+) -> list[Difference]:
+    lost, gained = dict(before - after), dict(after - before)
+    labels = dict.fromkeys([label for label, _ in (*lost, *gained)])
+    return [
+        Difference(
+            database=database,
+            kind="schema",
+            name=label,
+            expected=_text(label, next((text for at, text in lost if at == label), "not there")),
+            found=_text(label, next((text for at, text in gained if at == label), "missing")),
+        )
+        for label in list(labels)[:_SHOWN]
+    ]
+
+
+def _text(label: str, text: str) -> str:
+    secret = label.startswith(_SECRETIVE) and text not in ("not there", "missing")
+    return "(not shown: it may hold a password)" if secret else _short(text)

@@ -1,0 +1,69 @@
+"""Never two backups of one server at once: a lock the server itself holds.
+
+An advisory lock of a session kept open: it holds across hosts, and it is gone with its holder,
+however that dies. It lives in the maintenance database; a transaction pooler would break it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from engine.errors import LockedByAnother, TransientFailure
+from engine.postgres.server import Server
+
+_CLASS, _BACKUP = 0x706C6F70, 1  # "plop": platform-ops
+HOLDER = "platform-ops lock"
+WORKER = "platform-ops dump"
+"""application_name of the lock's session, and of every session and client program it protects."""
+
+_WHO = """
+SELECT a.application_name, a.backend_start, COALESCE(pg_catalog.host(a.client_addr), 'a local socket')
+  FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+ WHERE l.locktype = 'advisory' AND l.classid = %s AND l.objid = %s AND l.granted
+"""
+_END_LEFTOVERS = """
+SELECT pg_catalog.count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity
+ WHERE application_name = %s AND pid <> pg_catalog.pg_backend_pid()
+"""
+
+
+@contextmanager
+def backup_lock(server: Server, label: str = "") -> Iterator[None]:
+    """Hold the server's backup lock; end what a dead holder left running on the server.
+
+    Raises:
+        LockedByAnother: another backup of this server runs.
+        TransientFailure: the lock's session was lost while the block ran.
+    """
+    connection = server.connect(application=f"{HOLDER} {label}".strip()[:63])
+    try:
+        row = connection.execute(
+            "SELECT pg_catalog.pg_try_advisory_lock(%s, %s)", (_CLASS, _BACKUP)
+        ).fetchone()
+        if row is None or not row[0]:
+            raise LockedByAnother(_told(server, connection))
+        connection.execute(_END_LEFTOVERS, (WORKER,))
+        yield
+        _still_held(server, connection)
+    finally:
+        connection.close()
+
+
+def _told(server: Server, connection: psycopg.Connection[tuple[object, ...]]) -> str:
+    holder = connection.execute(_WHO.encode(), (_CLASS, _BACKUP)).fetchone()
+    since = (
+        f", held by {holder[0]!r} from {holder[2]} since {holder[1]:%Y-%m-%d %H:%M:%S %Z}" if holder else ""
+    )
+    return f"Another backup of {server.address} is running{since}; wait for it or end it, then start again."
+
+
+def _still_held(server: Server, connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    try:
+        connection.execute("SELECT 1")
+    except psycopg.Error:
+        raise TransientFailure(
+            f"The session that held the backup lock of {server.address} was lost during the backup; run it again."
+        ) from None

@@ -1,0 +1,249 @@
+"""The proof of a database: what it holds, small enough to compare after a restore.
+
+For each table the number of rows and an order-free hash of them, for each large object a hash, for
+each sequence its value, and the schema as text. The hash of a row is 64 bits over the binary form
+of its columns by name: `record_send` keeps what equality hides (1.0 and 1.00, -0.0, trailing
+blanks), and hashing the whole form in one call is not linear in the columns, so values that
+changed places between rows are found. The table's hash is the sum of its rows' hashes modulo 2^64,
+which duplicates do not cancel. Types whose binary form may change in a correct restore go as
+text, under fixed session settings: enums, reg*, composites and types of extensions carry oids, an
+array may or may not have a bitmap of NULLs. Oids below 10000 are fixed in PostgreSQL's source
+(transam.h, FirstGenbkiObjectId).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+from pydantic import BaseModel, ConfigDict
+
+_MODULUS = 1 << 64
+_BLOCK = 1 << 20
+
+_TABLES = """
+SELECT c.oid, n.nspname, c.relname, c.relispartition,
+       pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
+       (SELECT pg_catalog.quote_ident(rn.nspname) || '.' || pg_catalog.quote_ident(r.relname)
+          FROM pg_catalog.pg_partition_ancestors(c.oid) AS a
+          JOIN pg_catalog.pg_class r ON r.oid = a.relid AND NOT r.relispartition
+          JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace),
+       EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors(c.oid) AS a
+          JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = a.relid AND p.partstrat = 'h')
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'r' AND c.relpersistence <> 't'
+   AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ ORDER BY c.relpages DESC, 2, 3
+"""
+_COLUMNS = """
+WITH RECURSIVE base(attrelid, attname, typ) AS (
+    SELECT a.attrelid, a.attname, a.atttypid FROM pg_catalog.pg_attribute a
+     WHERE a.attrelid = ANY (%s) AND a.attnum > 0 AND NOT a.attisdropped
+    UNION ALL
+    SELECT b.attrelid, b.attname, t.typbasetype FROM base b
+      JOIN pg_catalog.pg_type t ON t.oid = b.typ AND t.typtype = 'd')
+SELECT b.attrelid, b.attname, t.typname,
+       t.oid < 10000 AND t.typtype = 'b' AND t.typcategory <> 'A' AND t.typsend <> 0 AND t.typname !~ '^reg'
+  FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.typ
+ WHERE t.typtype <> 'd'
+ ORDER BY b.attrelid, b.attname COLLATE "C"
+"""
+_DOMAINS = """
+SELECT a.attrelid, a.attname FROM pg_catalog.pg_attribute a
+  JOIN pg_catalog.pg_type t ON t.oid = a.atttypid AND t.typtype = 'd'
+ WHERE a.attrelid = ANY (%s) AND a.attnum > 0 AND NOT a.attisdropped
+"""
+_SEQUENCES = """
+SELECT n.nspname, c.relname, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_'
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ ORDER BY 1, 2
+"""
+_LARGE_OBJECTS = f"""
+SELECT m.oid::pg_catalog.int8, pg_catalog.pg_get_userbyid(m.lomowner), COALESCE(m.lomacl, pg_catalog.acldefault('L', m.lomowner))::text,
+       COALESCE(pg_catalog.obj_description(m.oid, 'pg_largeobject'), ''), COALESCE(s.size, 0),
+       COALESCE((SELECT pg_catalog.sum(pg_catalog.hash_record_extended(ROW(pg_catalog.record_send(
+            ROW(o, pg_catalog.lo_get(m.oid, o, {_BLOCK})))), 0))
+          FROM pg_catalog.generate_series(0::int8, s.size - 1, {_BLOCK}) AS o), 0)
+  FROM pg_catalog.pg_largeobject_metadata m
+  LEFT JOIN LATERAL (SELECT l.pageno::int8 * 2048 + pg_catalog.length(l.data) AS size
+       FROM pg_catalog.pg_largeobject l WHERE l.loid = m.oid ORDER BY l.pageno DESC LIMIT 1) s ON true
+ ORDER BY 1
+"""  # noqa: S608 - only a constant goes in
+_DATABASE = """
+SELECT pg_catalog.pg_get_userbyid(d.datdba), pg_catalog.pg_encoding_to_char(d.encoding), d.datcollate, d.datctype,
+       COALESCE(pg_catalog.to_jsonb(d)->>'datlocprovider', 'c'),
+       COALESCE(pg_catalog.to_jsonb(d)->>'datlocale', pg_catalog.to_jsonb(d)->>'daticulocale', ''),
+       COALESCE(pg_catalog.to_jsonb(d)->>'daticurules', ''),
+       d.datconnlimit, d.datistemplate, COALESCE(pg_catalog.shobj_description(d.oid, 'pg_database'), ''),
+       (SELECT COALESCE(pg_catalog.array_agg(x.item ORDER BY x.item COLLATE "C"), '{}')
+          FROM pg_catalog.unnest(COALESCE(d.datacl, pg_catalog.acldefault('d', d.datdba))::text[]) AS x(item)),
+       (SELECT COALESCE(pg_catalog.array_agg(COALESCE(r.rolname, '') || ':' || u.item ORDER BY r.rolname COLLATE "C", u.item COLLATE "C"), '{}')
+          FROM pg_catalog.pg_db_role_setting s LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole
+          CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS u(item) WHERE s.setdatabase = d.oid)
+  FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()
+"""
+_UNPOPULATED = """
+SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'm' AND NOT c.relispopulated ORDER BY 1
+"""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TableProof(_Frozen):
+    """`rows` and `hash` (of 64 bits) of one table. `tree` is the root of a hash-partitioned tree:
+    its rows may land in other leaves after a restore, so such leaves are compared as one."""
+
+    rows: int
+    hash: int
+    tree: str | None = None
+
+
+class LargeObjectProof(_Frozen):
+    owner: str
+    acl: str
+    comment: str
+    size: int
+    hash: int
+
+
+class DatabaseProperties(_Frozen):
+    """What a database itself has set; `settings` are `role:name=value`, the role empty for all;
+    `provider` is `c` (libc), `i` (ICU) or `b` (built in) and `locale` ICU's or the built-in one's."""
+
+    owner: str
+    encoding: str
+    collate: str
+    ctype: str
+    provider: str
+    locale: str
+    icu_rules: str
+    connection_limit: int
+    template: bool
+    comment: str
+    acl: tuple[str, ...]
+    settings: tuple[str, ...]
+
+
+class DatabaseProof(_Frozen):
+    """The proof of one database. `schema_sql` is the SQL of everything but data."""
+
+    database: str
+    properties: DatabaseProperties
+    tables: dict[str, TableProof]
+    sequences: dict[str, tuple[int, bool]]
+    large_objects: dict[int, LargeObjectProof]
+    unpopulated: tuple[str, ...]
+    schema_sql: str
+
+    @property
+    def rows(self) -> int:
+        return sum(table.rows for table in self.tables.values())
+
+
+def columns_expression(columns: Iterable[tuple[Any, ...]], domains: frozenset[str]) -> sql.Composable:
+    """The SQL of one row's hash. `columns` are rows of the catalogue query, sorted by name."""
+    binary: list[sql.Composable] = []
+    text: list[sql.Composable] = []
+    for _, name, type_name, has_stable_binary_form in columns:
+        column = sql.SQL("_r.{}").format(sql.Identifier(name))
+        if not has_stable_binary_form:
+            text.append(column)
+        elif name in domains:
+            binary.append(sql.SQL("{}::pg_catalog.{}").format(column, sql.Identifier(type_name)))
+        else:
+            binary.append(column)
+    if text:
+        binary.append(sql.SQL("ROW({})::pg_catalog.text").format(sql.SQL(", ").join(text)))
+    return sql.SQL("pg_catalog.hash_record_extended(ROW(pg_catalog.record_send(ROW({}))), 0)").format(
+        sql.SQL(", ").join(binary)
+    )
+
+
+class _Reader:
+    """Takes the parts of a proof through one session."""
+
+    def __init__(self, connection: psycopg.Connection[TupleRow]) -> None:
+        self._connection = connection
+
+    def rows(self, query: str, *parameters: Any) -> list[TupleRow]:
+        return self._connection.execute(query.encode(), parameters or None).fetchall()
+
+    def tables(self) -> dict[str, TableProof]:
+        found = self.rows(_TABLES)
+        oids = [row[0] for row in found]
+        columns: dict[int, list[TupleRow]] = {oid: [] for oid in oids}
+        for row in self.rows(_COLUMNS, oids):
+            columns[row[0]].append(row)
+        domains: dict[int, set[str]] = {oid: set() for oid in oids}
+        for oid, name in self.rows(_DOMAINS, oids):
+            domains[oid].add(name)
+        return {
+            label: self._table(schema, name, columns[oid], frozenset(domains[oid]), root if hashed else None)
+            for oid, schema, name, _, label, root, hashed in found
+        }
+
+    def _table(
+        self, schema: str, name: str, columns: list[TupleRow], domains: frozenset[str], tree: str | None
+    ) -> TableProof:
+        query = sql.SQL(
+            "SELECT pg_catalog.count(*), COALESCE(pg_catalog.sum({}), 0) FROM ONLY {} AS _r"
+        ).format(columns_expression(columns, domains), sql.Identifier(schema, name))
+        row = self._connection.execute(query).fetchone()
+        assert row is not None  # noqa: S101 - an aggregate returns one row
+        return TableProof(rows=row[0], hash=int(row[1]) % _MODULUS, tree=tree)
+
+    def sequences(self) -> dict[str, tuple[int, bool]]:
+        values = {}
+        for schema, name, label in self.rows(_SEQUENCES):
+            query = sql.SQL("SELECT last_value, is_called FROM {}").format(sql.Identifier(schema, name))
+            row = self._connection.execute(query).fetchone()
+            assert row is not None  # noqa: S101 - a sequence has one row
+            values[label] = (row[0], row[1])
+        return values
+
+    def large_objects(self) -> dict[int, LargeObjectProof]:
+        return {
+            oid: LargeObjectProof(
+                owner=owner, acl=acl, comment=comment, size=size, hash=int(total) % _MODULUS
+            )
+            for oid, owner, acl, comment, size, total in self.rows(_LARGE_OBJECTS)
+        }
+
+    def properties(self) -> DatabaseProperties:
+        values = dict(zip(DatabaseProperties.model_fields, self.rows(_DATABASE)[0], strict=True))
+        return DatabaseProperties.model_validate(values)
+
+
+def take_proof(
+    connection: psycopg.Connection[TupleRow],
+    database: str,
+    schema_sql: str,
+    sequences: dict[str, tuple[int, bool]] | None = None,
+) -> DatabaseProof:
+    """The proof of what `connection` sees: in the dump's snapshot, or after a restore.
+
+    `sequences` are the values in the dump: sequences are not part of a snapshot, so the dump may
+    hold a later value than the proof's session would see. None reads them from the database.
+    """
+    reader = _Reader(connection)
+    return DatabaseProof(
+        database=database,
+        properties=reader.properties(),
+        tables=reader.tables(),
+        sequences=reader.sequences() if sequences is None else sequences,
+        large_objects=reader.large_objects(),
+        unpopulated=tuple(row[0] for row in reader.rows(_UNPOPULATED)),
+        schema_sql=schema_sql,
+    )

@@ -1,0 +1,145 @@
+"""Play a stored set back into a server with the stock tools, checking the stored bytes on the way."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import psycopg
+
+from engine.errors import OperationFailed
+from engine.postgres import archive, commands
+from engine.postgres.proof import DatabaseProof, take_proof
+from engine.postgres.server import Server, failed
+from engine.progress import Progress, Throttled
+from engine.sets.keys import SetKey
+from engine.sets.manifest import Body, FileEntry
+from engine.sets.reading import damaged, stored_pieces, wrong_key
+from engine.sets.target import Target, needs_identities
+from engine.streams.pipeline import Meter, Pipeline, Process, pump
+from engine.streams.spool import spool_folder
+from engine.streams.unpack import DAMAGED, WRONG_KEY, unpack_argv
+
+APPLICATION = "platform-ops restore"
+STALL_SECONDS = 3600.0
+"""A restore may build one index for long without reading a byte."""
+
+PGOPTIONS = " ".join(
+    f"-c {setting}"
+    for setting in (
+        "default_transaction_read_only=off",
+        "role=none",
+        "session_replication_role=origin",
+        "IntervalStyle=postgres",
+        "DateStyle=ISO",
+        "array_nulls=on",
+        "transform_null_equals=off",
+        "statement_timeout=0",
+    )
+)
+"""For pg_restore, whose archive cannot carry these: what a database has set must not change what is read."""
+
+
+def play(
+    target: Target,
+    body: Body,
+    file: FileEntry,
+    argv: Sequence[str],
+    environment: dict[str, str],
+    progress: Progress,
+    what: str,
+) -> None:
+    """Stream one stored file, unpacked, into a program's stdin.
+
+    Raises:
+        OperationFailed: the stored bytes differ or are damaged, or the program failed.
+        CouldNotVerify: it cannot be decrypted here.
+    """
+    key = SetKey(body.server, body.database, body.set_id)
+    meter, tick = Meter(), Throttled(progress)
+    with Pipeline() as pipeline:
+        unpacked = start_unpack(pipeline, target, key, file, body.encrypted)
+        tool = pipeline.start(
+            argv, name=what, env=environment, stdin=unpacked.stdout, stdout=subprocess.DEVNULL
+        )
+        tool.failed_as = OperationFailed
+        unpacked.stdout.close()
+        pipeline.run(partial(pump, stored_pieces(target, key, file), (unpacked.stdin,), meter), "read")
+        pipeline.join(meter, STALL_SECONDS, on_tick=lambda: tick(what, meter.bytes, file.size))
+
+
+def start_unpack(
+    pipeline: Pipeline, target: Target, key: SetKey, file: FileEntry, encrypted: bool
+) -> Process:
+    """The process that decrypts and gunzips; the private key reaches it through a pipe."""
+    identities = needs_identities(target, encrypted)
+    with _identity_pipe(identities) as descriptor:
+        process = pipeline.start(
+            unpack_argv(descriptor),
+            name=f"unpacking {file.name}",
+            pass_fds=() if descriptor is None else (descriptor,),
+        )
+    process.explains = {DAMAGED: damaged(target, key, file.name), WRONG_KEY: wrong_key(target, key)}
+    return process
+
+
+@contextmanager
+def _identity_pipe(identities: tuple[str, ...]) -> Iterator[int | None]:
+    if not identities:
+        yield None
+        return
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, "\n".join(identities).encode())  # far below a pipe's capacity
+        os.close(writing)
+        yield reading
+    finally:
+        os.close(reading)
+
+
+def restored_proof(server: Server, database: str, programs: Path) -> DatabaseProof:
+    """The proof of a restored database, its schema dumped again."""
+    with Pipeline() as pipeline, spool_folder() as folder:
+        dump = pipeline.start(
+            commands.schema_argv(programs, database),
+            name=f"pg_dump of the restored {database!r}",
+            env=server.tool_environment(APPLICATION),
+            stdin=subprocess.DEVNULL,
+        )
+        head = archive.head_of(dump, folder, programs)
+        dump.stdout.close()
+        schema = head.schema().decode()
+    with server.connect(database, application=APPLICATION) as connection:
+        try:
+            return take_proof(connection, database, schema)
+        except psycopg.Error as error:
+            raise failed(f"Reading the restored database {database!r} failed", error) from None
+
+
+def reprinter(server: Server, programs: Path) -> Callable[[str], str]:
+    """How a schema's SQL prints after one restore: run it in a database of its own and dump that."""
+
+    def reprint(schema_sql: str) -> str:
+        scratch_name = f"platform-ops reprint {secrets.token_hex(8)}"
+        with server.connect(application=APPLICATION) as connection:
+            connection.execute(f'CREATE DATABASE "{scratch_name}" TEMPLATE template0'.encode())
+        done = subprocess.run(
+            commands.psql_argv(programs, scratch_name),
+            input=schema_sql.encode(),
+            capture_output=True,
+            env=server.tool_environment(APPLICATION),
+            timeout=STALL_SECONDS,
+            check=False,
+        )
+        try:
+            return "" if done.returncode else restored_proof(server, scratch_name, programs).schema_sql
+        finally:
+            with server.connect(application=APPLICATION) as connection:
+                connection.execute(f'DROP DATABASE IF EXISTS "{scratch_name}" WITH (FORCE)'.encode())
+
+    return reprint

@@ -1,0 +1,121 @@
+"""The globals: roles, memberships and role settings, as SQL that can be run twice.
+
+Tablespaces are folders of one host: they are not carried, so that a set restores anywhere; the
+survey names them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+from pathlib import Path
+
+import psycopg
+from psycopg.rows import TupleRow
+from pydantic import BaseModel, ConfigDict
+
+from engine.errors import TransientFailure
+from engine.postgres import commands
+from engine.postgres.server import Server
+
+_TOOL_SECONDS = 600
+_CREATE_ROLE = re.compile(r'^CREATE ROLE (?P<name>"(?:[^"]|"")+"|[^\s";]+);$')
+_ROLES = """
+SELECT r.rolname, r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.rolcanlogin, r.rolreplication,
+       r.rolbypassrls, r.rolconnlimit, COALESCE(a.rolpassword, ''), COALESCE(r.rolvaliduntil::text, ''),
+       COALESCE(pg_catalog.shobj_description(r.oid, 'pg_authid'), ''),
+       (SELECT COALESCE(pg_catalog.array_agg(u.item ORDER BY u.item COLLATE "C"), '{}')
+          FROM pg_catalog.pg_db_role_setting s CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS u(item)
+         WHERE s.setrole = r.oid AND s.setdatabase = 0),
+       (SELECT COALESCE(pg_catalog.array_agg(pg_catalog.concat_ws(' ', pg_catalog.quote_ident(g.rolname), opt.text)
+                 ORDER BY g.rolname COLLATE "C", opt.text COLLATE "C"), '{}')
+          FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g ON g.oid = m.roleid
+          CROSS JOIN LATERAL (SELECT pg_catalog.to_jsonb(m)->>'admin_option' || ' '
+              || COALESCE(pg_catalog.to_jsonb(m)->>'inherit_option', '') || ' '
+              || COALESCE(pg_catalog.to_jsonb(m)->>'set_option', '')) AS opt(text)
+         WHERE m.member = r.oid)
+  FROM pg_catalog.pg_roles r JOIN pg_catalog.pg_authid a ON a.oid = r.oid
+ WHERE r.rolname !~ '^pg_' ORDER BY r.rolname COLLATE "C"
+"""
+
+
+class RoleProof(BaseModel):
+    """A role as it must come back. `password` is a SHA-256 of the stored verifier, '' for none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attributes: str
+    password: str
+    valid_until: str
+    comment: str
+    settings: tuple[str, ...]
+    member_of: tuple[str, ...]
+
+
+_ATTRIBUTES = ("superuser", "inherit", "createrole", "createdb", "login", "replication", "bypassrls")
+
+
+def read_roles(connection: psycopg.Connection[TupleRow]) -> dict[str, RoleProof]:
+    """Every role of the server but the built-in ones."""
+    return {row[0]: _role(row) for row in connection.execute(_ROLES.encode())}
+
+
+def _role(row: TupleRow) -> RoleProof:
+    flags = [name for name, is_set in zip(_ATTRIBUTES, row[1:8], strict=True) if is_set]
+    return RoleProof(
+        attributes=" ".join([*flags, f"limit={row[8]}"]),
+        password=hashlib.sha256(row[9].encode()).hexdigest() if row[9] else "",
+        valid_until=row[10],
+        comment=row[11],
+        settings=tuple(row[12]),
+        member_of=tuple(row[13]),
+    )
+
+
+def dump_globals(server: Server, programs: Path, application: str) -> bytes:
+    """What `pg_dumpall --globals-only` gives, made so that a role that exists does not stop it.
+
+    It is small (a line or two per role), so it is held in memory.
+
+    Raises:
+        TransientFailure: the tool failed.
+    """
+    argv = commands.globals_argv(programs, server.settings.maintenance_database)
+    done = subprocess.run(
+        argv,
+        capture_output=True,
+        env=server.tool_environment(application),
+        timeout=_TOOL_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        raise TransientFailure(
+            f"pg_dumpall of {server.address} failed: {done.stderr.decode('utf8', 'replace')[-300:]}"
+        )
+    return rerunnable(done.stdout.decode()).encode()
+
+
+def rerunnable(text: str) -> str:
+    """Globals whose CREATE statements pass over what is there.
+
+    A role's name that holds a line break is left as it is.
+    """
+    return "".join(_line(line) for line in text.splitlines(keepends=True))
+
+
+def _line(line: str) -> str:
+    found = _CREATE_ROLE.match(line)
+    if not found:
+        return line
+    name = found["name"]
+    plain = name[1:-1].replace('""', '"') if name.startswith('"') else name
+    absent = f"NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {_literal(plain)})"
+    # No \gexec: psql allows no backslash command between \restrict and \unrestrict.
+    return f"DO {_literal(f'BEGIN IF {absent} THEN CREATE ROLE {name}; END IF; END')};\n"
+
+
+def _literal(text: str) -> str:
+    """SQL text in quotes; `E''` keeps it right whatever standard_conforming_strings says."""
+    doubled = text.replace("'", "''")
+    return " E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f"'{doubled}'"

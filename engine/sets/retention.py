@@ -1,0 +1,161 @@
+"""Which sets stay and which go, and why: a pure function of the sets, the policy and the time.
+
+1. A set stays while any rule wants it: younger than `days`; one of the newest `last`; the newest of a
+   day, ISO week or month (UTC) of the newest `daily`, `weekly`, `monthly` ones that have a set.
+2. Good sets (verified or proven) are compared with good sets only, so nothing newer that is merely
+   recorded, or failed, takes a good set's place. A recorded set is compared with all that did not fail.
+3. The newest good set and the newest proven set always stay, and the newest `minimum` good ones.
+4. Failed sets fill no place: they go by age alone, and never before a newer good set exists.
+5. When the clock is in doubt (`clock_doubt`), everything stays until somebody says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from engine.config.settings import Retention
+from engine.sets.catalogue import StoredSet
+
+WEEK = timedelta(days=7)
+_BEHIND = timedelta(minutes=10)  # two hosts' clocks may differ by so much
+_LATE = timedelta(hours=12)  # a weekly backup may be late by so much
+_ANYWAY = "pass allow_clock_jump=True (--even-so) to prune all the same"
+
+_Wanted = dict[StoredSet, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of a set: it stays (`keep`) or may go; `reasons` in words, at least one."""
+
+    set: StoredSet
+    keep: bool
+    reasons: tuple[str, ...]
+
+
+def decide(
+    sets: Iterable[StoredSet], policy: Retention, now: datetime, *, allow_clock_jump: bool = False
+) -> tuple[Decision, ...]:
+    """Judge the sets of one scope (a server's cluster, or one of its databases), newest first."""
+    ordered = sorted(sets, key=lambda one: (one.created, one.key.set_id), reverse=True)
+    doubt = None if allow_clock_jump else clock_doubt((one.created for one in ordered), now)
+    if doubt:
+        return tuple(Decision(one, True, (doubt,)) for one in ordered)
+    good = [one for one in ordered if one.state in ("verified", "proven")]
+    wanted: _Wanted = {one: [] for one in ordered}
+    _want_newest(good, ordered, wanted)
+    _want_young(ordered, policy, now, wanted)
+    _want_places(good, good, policy, wanted)
+    contenders = [one for one in ordered if one.state != "failed"]
+    _want_places(contenders, [one for one in contenders if one.state == "recorded"], policy, wanted)
+    _want_failed(ordered, good, wanted)
+    return tuple(
+        Decision(one, bool(why), tuple(dict.fromkeys(why)) or _why_it_goes(one, policy))
+        for one, why in wanted.items()
+    )
+
+
+def clock_doubt(times: Iterable[datetime], now: datetime) -> str | None:
+    """Why the clock should not be trusted to prune by; None when it may be.
+
+    `times` is the trail the server left in the store: when its sets were begun and its verdicts made.
+    The clock went back when the newest of them is in the future. It jumped, or backups had stopped,
+    when the trail has a gap of more than a week and what came after the gap is not yet a week long.
+    """
+    later = now
+    for count, at in enumerate(sorted(times, reverse=True)):
+        if count == 0 and at - now > _BEHIND:
+            return (
+                f"the clock went back: the newest set or verdict is dated {_stamp(at)} and it is {_stamp(now)}; "
+                f"nothing is pruned; set the clock, or {_ANYWAY}"
+            )
+        if now - later >= WEEK:
+            return None
+        gap = later - at
+        if gap > (WEEK if count == 0 else WEEK + _LATE):
+            return _jumped(at, later, now, count)
+        later = at
+    return None
+
+
+def _jumped(at: datetime, later: datetime, now: datetime, count: int) -> str:
+    if count == 0:
+        return (
+            f"the newest set or verdict is {(now - at).days} days old: backups have stopped or the clock "
+            f"jumped; nothing is pruned; start the backups, or {_ANYWAY}"
+        )
+    return (
+        f"nothing was stored between {_stamp(at)} and {_stamp(later)}: backups had stopped or the clock "
+        f"jumped; nothing is pruned until a week after the gap; set the clock, or {_ANYWAY}"
+    )
+
+
+def _want_newest(good: Sequence[StoredSet], ordered: Sequence[StoredSet], wanted: _Wanted) -> None:
+    proven = next((one for one in good if one.state == "proven"), None)
+    if proven:
+        wanted[proven].append("newest proven")
+    if good and good[0] is not proven:
+        wanted[good[0]].append("newest verified")
+    if good and any(one.state == "failed" and one.created > good[0].created for one in ordered):
+        wanted[good[0]].append("newer sets failed")
+
+
+def _want_young(ordered: Sequence[StoredSet], policy: Retention, now: datetime, wanted: _Wanted) -> None:
+    for one in ordered:
+        if now - one.created < timedelta(days=policy.days):
+            wanted[one].append(f"younger than {policy.days} days")
+
+
+def _want_places(
+    contenders: Sequence[StoredSet], entitled: Sequence[StoredSet], policy: Retention, wanted: _Wanted
+) -> None:
+    """Give each place to the newest contender; only the `entitled` take it."""
+    allowed = set(entitled)
+    for one, why in _places(contenders, policy):
+        if one in allowed:
+            wanted[one].append(why)
+
+
+def _places(newest_first: Sequence[StoredSet], policy: Retention) -> Iterator[tuple[StoredSet, str]]:
+    for one in newest_first[: policy.last]:
+        yield one, f"one of the newest {policy.last}"
+    rules: tuple[tuple[int, Callable[[datetime], str]], ...] = (
+        (policy.daily, lambda at: at.strftime("daily %Y-%m-%d")),
+        (policy.weekly, lambda at: at.strftime("weekly %G-W%V")),
+        (policy.monthly, lambda at: at.strftime("monthly %Y-%m")),
+    )
+    for count, period in rules:
+        if not count:
+            continue
+        taken: dict[str, StoredSet] = {}
+        for one in newest_first:
+            name = period(one.created)
+            if name not in taken and len(taken) == count:
+                break
+            taken.setdefault(name, one)
+        yield from ((one, name) for name, one in taken.items())
+    for one in newest_first[: policy.minimum]:
+        yield one, f"one of the {policy.minimum} kept at least"
+
+
+def _want_failed(ordered: Sequence[StoredSet], good: Sequence[StoredSet], wanted: _Wanted) -> None:
+    for one in ordered:
+        if good and one.created < good[0].created:
+            return
+        if one.state == "failed":
+            wanted[one].append("failed, and no newer set is good")
+
+
+def _why_it_goes(one: StoredSet, policy: Retention) -> tuple[str, ...]:
+    age = f"older than {policy.days} days"
+    if one.state == "failed":
+        return (age, "failed, and a newer set is good")
+    if policy.last or policy.daily or policy.weekly or policy.monthly:
+        return (age, "newer sets have its last, daily, weekly and monthly places")
+    return (age,)
+
+
+def _stamp(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,86 @@
+"""Where a set is written to and read from: a store with its keys and its policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from engine.config.secrets import resolve
+from engine.config.settings import StoreRetention, StoreSettings
+from engine.errors import ConfigurationError, CouldNotVerify
+from engine.stores.base import Store
+from engine.stores.opening import open_store
+from engine.streams.unpack import parse_identities
+
+
+@dataclass(frozen=True)
+class Target:
+    """An open store, whom its files are encrypted to, and how its manifests are signed."""
+
+    store: Store
+    recipients: tuple[str, ...] = ()
+    digest_key: str | None = field(default=None, repr=False)
+    retention: StoreRetention = field(default_factory=StoreRetention)
+    identity_reference: str | None = None
+
+    def identities(self) -> tuple[str, ...]:
+        """The private keys, read only when something is to be decrypted.
+
+        Raises:
+            ConfigurationError: none is configured or readable on this host.
+        """
+        if self.identity_reference is None:
+            raise ConfigurationError(
+                f"What is in {self.store.address} is encrypted and [stores.{self.store.name}] has no identity; "
+                'give identity = "file:/path/of/the/private/key" on the host that restores.'
+            )
+        found = parse_identities(resolve(self.identity_reference))
+        if not found:
+            raise ConfigurationError(
+                f"{self.identity_reference} holds no age private key (AGE-SECRET-KEY-1...)."
+            )
+        return found
+
+
+def open_target(name: str, settings: StoreSettings) -> Target:
+    """Open a configured store.
+
+    Raises:
+        ConfigurationError: a recipient that is no age public key, or the store cannot be opened.
+    """
+    _check_recipients(name, settings.recipients)
+    return Target(
+        store=open_store(name, settings),
+        recipients=settings.recipients,
+        digest_key=None if settings.digest_key is None else resolve(settings.digest_key),
+        retention=settings.retention,
+        identity_reference=settings.identity,
+    )
+
+
+def _check_recipients(name: str, recipients: tuple[str, ...]) -> None:
+    if not recipients:
+        return
+    import pyrage
+
+    for text in recipients:
+        try:
+            pyrage.x25519.Recipient.from_str(text)
+        except (pyrage.RecipientError, ValueError):
+            raise ConfigurationError(
+                f"[stores.{name}] recipients has {text[:80]!r}, which is no age public key (age1...); "
+                "`platformctl keygen` makes a pair."
+            ) from None
+
+
+def needs_identities(target: Target, encrypted: bool) -> tuple[str, ...]:
+    """The identities for an encrypted set, none for a plain one.
+
+    Raises:
+        CouldNotVerify: the set is encrypted and no private key is here.
+    """
+    if not encrypted:
+        return ()
+    try:
+        return target.identities()
+    except ConfigurationError as error:
+        raise CouldNotVerify(str(error)) from None

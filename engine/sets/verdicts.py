@@ -1,0 +1,141 @@
+"""Verdicts: immutable files that say what a verification or a drill found, and what follows for a set.
+
+**The state of a set**, from the keys of its verdicts alone:
+
+1. Only `passed` and `failed` decide. `unverified` (nothing could be shown), `sampled` (only some rows
+   were compared) and `incomplete` (something of the server is missing) neither make nor unmake a state.
+2. Of each kind (verify, drill) the newest deciding verdict counts; in the same second `failed` wins.
+3. *failed* when one of the two failed. A kind is healed only by a newer pass of the same kind: bytes that
+   differ stay suspect whatever a drill says, and a set that does not restore is not saved by equal bytes.
+4. Else *proven* when a drill passed, *verified* when a verification passed, *recorded* otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from typing import Any, Literal
+
+from engine.errors import CouldNotVerify, OperationFailed
+from engine.sets.keys import VerdictKey, VerdictKind
+from engine.stores.base import Store
+
+State = Literal["recorded", "verified", "proven", "failed"]
+
+SCHEMA = 1
+KEPT_DAYS = 90
+_LARGEST = 16 * 2**20
+_TRIES = 60
+
+
+def state_of(verdicts: Iterable[VerdictKey]) -> State:
+    """The state of the one set whose verdicts these are; see the module's rule."""
+    deciding = _deciding(verdicts)
+    if any(verdict.result == "failed" for verdict in deciding.values()):
+        return "failed"
+    if "drill" in deciding:
+        return "proven"
+    return "verified" if "verify" in deciding else "recorded"
+
+
+def newest(verdicts: Iterable[VerdictKey], kind: VerdictKind) -> VerdictKey | None:
+    """The newest verdict of a kind, whatever its result."""
+    return max((verdict for verdict in verdicts if verdict.kind == kind), key=_order, default=None)
+
+
+def expired(verdicts: Collection[VerdictKey], living: Iterable[str], now: datetime) -> tuple[VerdictKey, ...]:
+    """Verdicts that may go. `living` are the ids of the sets that still exist.
+
+    Each verdict is kept for 90 days, so that the trend of past drills outlives the sets; longer only
+    while it decides the state of a set that exists.
+    """
+    alive = set(living)
+    old = [verdict for verdict in verdicts if now - verdict.at > timedelta(days=KEPT_DAYS)]
+    if not any(verdict.set_id in alive for verdict in old):
+        return tuple(old)
+    of_set: dict[str, list[VerdictKey]] = {}
+    for verdict in verdicts:
+        of_set.setdefault(verdict.set_id, []).append(verdict)
+    needed = {decider for set_id in alive & of_set.keys() for decider in _deciding(of_set[set_id]).values()}
+    return tuple(verdict for verdict in old if verdict not in needed)
+
+
+def record_verdict(store: Store, key: VerdictKey, document: dict[str, Any]) -> VerdictKey:
+    """Write a verdict, once and for all; returns the key it got.
+
+    `document` is what was found, as plain data (evidence, times). Schema, kind, result, time and the
+    product's version are added. A verdict of the same second is never replaced: the time moves on.
+
+    Raises:
+        OperationFailed: the store refused, or already has a verdict for each second of the next minute.
+    """
+    for second in range(_TRIES):
+        at = key.at.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=second)
+        moved = VerdictKey(key.server, key.set_id, at, key.kind, key.result)
+        data = _to_json(moved, document)
+        if store.create(str(moved), data) or _read(store, moved) == data:
+            return moved
+    raise OperationFailed(
+        f"{key} could not be written to {store.address}: there is a verdict for every second of that minute; "
+        "see who writes them, then start again."
+    )
+
+
+def read_verdict(store: Store, key: VerdictKey) -> dict[str, Any]:
+    """What was found, as it was written.
+
+    Raises:
+        OperationFailed: there is none, or it is damaged.
+        CouldNotVerify: it was written by a newer version.
+    """
+    try:
+        document = json.loads(_read(store, key))
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict) or type(document.get("schema")) is not int:
+        raise OperationFailed(f"{key} in {store.address} is damaged; verify or drill the set again.")
+    if document["schema"] != SCHEMA:
+        raise CouldNotVerify(
+            f"{key} in {store.address} has schema {document['schema']}; this version reads {SCHEMA}: "
+            "use the version that wrote it, or a newer one."
+        )
+    return document
+
+
+def _deciding(verdicts: Iterable[VerdictKey]) -> dict[VerdictKind, VerdictKey]:
+    found: dict[VerdictKind, VerdictKey] = {}
+    for verdict in verdicts:
+        if verdict.result not in ("passed", "failed"):
+            continue
+        known = found.get(verdict.kind)
+        if known is None or _order(verdict) > _order(known):
+            found[verdict.kind] = verdict
+    return found
+
+
+def _order(verdict: VerdictKey) -> tuple[datetime, bool]:
+    return verdict.at, verdict.result == "failed"
+
+
+def _to_json(key: VerdictKey, document: dict[str, Any]) -> bytes:
+    known = {
+        "schema": SCHEMA,
+        "server": key.server,
+        "set_id": key.set_id,
+        "kind": key.kind,
+        "result": key.result,
+        "at": key.at.isoformat(),
+        "product_version": version("platform-ops"),
+    }
+    text = json.dumps({**document, **known}, indent=1, ensure_ascii=False, default=str)
+    return text.encode(errors="replace") + b"\n"
+
+
+def _read(store: Store, key: VerdictKey) -> bytes:
+    data = bytearray()
+    with store.reader(str(key)) as source:
+        while len(data) <= _LARGEST and (chunk := source.read(2**20)):
+            data += chunk
+    return bytes(data)

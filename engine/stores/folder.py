@@ -1,0 +1,226 @@
+"""A store in a local or mounted folder: part file, fsync, rename, fsync of the folder.
+
+Files are 0600, folders 0700. Symbolic links inside the store are neither listed nor followed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from engine.errors import ConfigurationError, OperationFailed
+from engine.stores.base import (
+    ByteReader,
+    ByteWriter,
+    Deletion,
+    StoredObject,
+    checked_key,
+    checked_prefix,
+)
+from engine.stores.folder_errors import failure
+from engine.stores.folder_sweep import sweep_parts
+from engine.stores.folder_tree import (
+    folder_is_there,
+    make_folders,
+    open_folder,
+    opened_folder,
+    remove_empty_folders,
+    walk,
+)
+from engine.stores.part_files import new_part_name
+
+_FILE_MODE = 0o600
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a named pipe must not hang us
+Failing = Callable[[], AbstractContextManager[None]]
+_ATTEMPTS = 5  # how often a folder may be removed by another's delete between making and using it
+
+
+class FolderStore:
+    """A Store whose keys are files below `root`."""
+
+    def __init__(self, name: str, root: Path) -> None:
+        self.name = name
+        self._root = root
+
+    @property
+    def address(self) -> str:
+        return str(self._root)
+
+    @contextmanager
+    def writer(self, key: str, *, expected_bytes: int | None = None) -> Iterator[ByteWriter]:
+        del expected_bytes  # only S3 has to know in advance
+        *segments, final = checked_key(key).split("/")
+        with self._part(key, segments) as (folder, part, descriptor):
+            yield _Writer(descriptor, partial(self._failing, f"Writing {key}"))
+            with self._failing(f"Writing {key}"):
+                os.fsync(descriptor)
+                os.rename(part, final, src_dir_fd=folder, dst_dir_fd=folder)
+                os.fsync(folder)
+
+    def create(self, key: str, data: bytes) -> bool:
+        *segments, final = checked_key(key).split("/")
+        with self._part(key, segments) as (folder, part, descriptor), self._failing(f"Writing {key}"):
+            _write_all(descriptor, data)
+            os.fsync(descriptor)
+            created = _link(folder, part, final, descriptor)
+            os.fsync(folder)
+        return created
+
+    @contextmanager
+    def reader(self, key: str) -> Iterator[ByteReader]:
+        *segments, final = checked_key(key).split("/")
+        with self._failing(f"Reading {key}"):
+            descriptor = self._opened(key, segments, final)
+        try:
+            yield _Reader(descriptor, partial(self._failing, f"Reading {key}"))
+        finally:
+            os.close(descriptor)
+
+    def _opened(self, key: str, segments: Sequence[str], final: str) -> int:
+        try:
+            with opened_folder(self._root, segments) as folder:
+                descriptor = os.open(final, _READ, dir_fd=folder)
+        except FileNotFoundError:
+            raise OperationFailed(
+                f"{key} is not in store {self.name!r} at {self._root}; `list` shows what is."
+            ) from None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OperationFailed(
+                f"{key} in store {self.name!r} at {self._root} is no plain file; remove it."
+            )
+        return descriptor
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        segments = checked_prefix(prefix).split("/")[:-1]
+        with self._failing(f"Listing {prefix or 'everything'}"):
+            if folder_is_there(self._root, segments):
+                yield from walk(self._root, prefix)
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        for key in self.keys(prefix):
+            with self._failing(f"Looking at {key}"):
+                status = _status(f"{self._root}/{key}")
+            if status:
+                yield StoredObject(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+    def delete(self, keys: Iterable[str]) -> Deletion:
+        gone: list[str] = []
+        folders: dict[str, None] = {}
+        for key in keys:
+            *segments, final = checked_key(key).split("/")
+            with self._failing(f"Deleting {key}"), suppress(FileNotFoundError, NotADirectoryError):
+                with opened_folder(self._root, segments) as folder, suppress(IsADirectoryError):
+                    os.unlink(final, dir_fd=folder)
+                folders["/".join(segments)] = None
+            gone.append(key)
+        for path in reversed(folders):
+            remove_empty_folders(self._root, path.split("/") if path else [])
+        return Deletion(tuple(gone), ())
+
+    def sweep(self, prefix: str = "") -> int:
+        segments = checked_prefix(prefix).split("/")[:-1]
+        with self._failing(f"Sweeping {prefix or 'everything'}"):
+            return sweep_parts(self._root, prefix) if folder_is_there(self._root, segments) else 0
+
+    @contextmanager
+    def _part(self, key: str, segments: Sequence[str]) -> Iterator[tuple[int, str, int]]:
+        """A new part file: its folder's descriptor, its name and its own descriptor."""
+        part = new_part_name()
+        with self._failing(f"Writing {key}"):
+            folder, descriptor = _begin(self._root, segments, part)
+        try:
+            yield folder, part, descriptor
+        finally:
+            with suppress(OSError):  # it was renamed, as a rule
+                os.unlink(part, dir_fd=folder)
+            os.close(descriptor)
+            os.close(folder)
+            remove_empty_folders(self._root, segments)
+
+    @contextmanager
+    def _failing(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise failure(error, self.name, self._root, doing) from None
+
+
+class _Writer:
+    """Writes straight to the part file; the caller's chunks are large."""
+
+    def __init__(self, descriptor: int, failing: Failing) -> None:
+        self._descriptor = descriptor
+        self._failing = failing
+
+    def write(self, data: bytes, /) -> int:
+        with self._failing():
+            _write_all(self._descriptor, data)
+        return len(data)
+
+
+class _Reader:
+    """Reads straight from the file; the caller's chunks are large."""
+
+    def __init__(self, descriptor: int, failing: Failing) -> None:
+        self._descriptor = descriptor
+        self._failing = failing
+
+    def read(self, size: int, /) -> bytes:
+        with self._failing():
+            return os.read(self._descriptor, size)
+
+
+def _begin(root: Path, segments: Sequence[str], part: str) -> tuple[int, int]:
+    for attempt in range(_ATTEMPTS):
+        try:
+            make_folders(root, segments)
+            folder = open_folder(root, segments)
+        except FileNotFoundError:
+            if attempt == _ATTEMPTS - 1 or not root.is_dir():
+                raise
+            continue
+        try:
+            return folder, os.open(part, _NEW, _FILE_MODE, dir_fd=folder)
+        except OSError as error:
+            os.close(folder)
+            if attempt == _ATTEMPTS - 1 or not isinstance(error, FileNotFoundError):
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path, follow_symlinks=False)  # noqa: PTH116
+    except FileNotFoundError:  # deleted since it was listed
+        return None
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _link(folder: int, part: str, final: str, descriptor: int) -> bool:
+    """Give the part file its final name unless that is taken: link(2) is atomic, also over NFS."""
+    try:
+        os.link(part, final, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except FileExistsError:
+        # A file server that repeats a request whose answer was lost reports the name as taken.
+        return os.fstat(descriptor).st_nlink > 1
+    except OSError as error:
+        if error.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+            raise ConfigurationError(
+                "The store's file system has no hard links, which taking a lease needs; "
+                "put the store on one that has (ext4, xfs, NFS)."
+            ) from None
+        raise
+    return True

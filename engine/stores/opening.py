@@ -1,0 +1,22 @@
+"""From a store's settings to the store itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.config import settings as kinds
+from engine.stores.base import Store
+from engine.stores.folder import FolderStore
+
+
+def open_store(name: str, settings: kinds.StoreSettings) -> Store:
+    """The store `name`. A folder need not exist yet; a bucket is first asked when it is used.
+
+    Raises:
+        ConfigurationError: a secret or setting that cannot be used.
+    """
+    if isinstance(settings, kinds.FolderStore):
+        return FolderStore(name, Path(settings.path).expanduser().absolute())
+    from engine.stores.s3 import open_s3  # boto3 takes a quarter of a second to import
+
+    return open_s3(name, settings)

@@ -1,0 +1,81 @@
+"""Names of part files: who is writing, so that a later run knows what nobody will finish.
+
+`.part-<host>-<pid>-<start>-<random>`: `host` stands for the machine and its process namespace (two
+containers share a machine's name but not its pids), `start` for the boot and the process's start in
+it, because a pid alone is used again. The leading dot keeps it from ever being a key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import secrets
+import time
+from functools import cache
+from pathlib import Path
+
+_NAME = re.compile(r"\.part-([0-9a-f]{8})-(\d{1,10})-([0-9a-f]{8}\.\d{1,20}|unknown)-[0-9a-f]{16}")
+_FOREIGN_SECONDS = 24 * 3600
+_START_FIELD = 19  # of /proc/<pid>/stat after the command's closing parenthesis: start in clock ticks
+
+
+def is_part(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
+def new_part_name() -> str:
+    pid = os.getpid()
+    return f".part-{_host()}-{pid}-{_started(pid) or 'unknown'}-{secrets.token_hex(8)}"
+
+
+def is_abandoned(name: str, modified: float) -> bool:
+    """Nobody writes this part file any more.
+
+    `modified` is when it was last written (seconds since the epoch). A writer on another host
+    cannot be asked: it counts as dead when it has written nothing for a day.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return False
+    host, pid, started = match[1], int(match[2]), match[3]
+    if host != _host():
+        return time.time() - modified > _FOREIGN_SECONDS
+    return _started(pid) != started if started != "unknown" else not _runs(pid)
+
+
+@cache
+def _host() -> str:
+    try:
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        namespace = ""
+    return hashlib.sha256(f"{platform.node()}\0{namespace}".encode()).hexdigest()[:8]
+
+
+@cache
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
+    except OSError:
+        return "0" * 8
+
+
+def _started(pid: int) -> str | None:
+    """When the process started, as text to compare; None when it is not there or not known."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf8", errors="replace")
+    except OSError:
+        return None
+    return f"{_boot()}.{stat.rpartition(')')[2].split()[_START_FIELD]}"
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

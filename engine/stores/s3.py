@@ -1,0 +1,169 @@
+"""A store in a bucket of AWS or of another S3 server."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from engine.config.settings import S3Store as S3Settings
+from engine.errors import TransientFailure
+from engine.stores.base import (
+    ByteReader,
+    ByteWriter,
+    Deletion,
+    StoredObject,
+    checked_key,
+    checked_prefix,
+    is_key,
+)
+from engine.stores.s3_bucket import TOKEN, Bucket, Head
+from engine.stores.s3_client import Patience, open_bucket
+from engine.stores.s3_delete import delete_keys
+from engine.stores.s3_download import Download
+from engine.stores.s3_errors import error_code
+from engine.stores.s3_upload import ACTIVE, Upload
+
+_CREATE_TRIES = 4
+_PAUSE_SECONDS = 0.2
+_TAKEN = ("PreconditionFailed", "412")
+_COLLIDED = ("ConditionalRequestConflict", "409")
+_NO_CONDITIONS = ("NotImplemented", "501")
+_NO_LISTING = ("NotImplemented", "501", "MethodNotAllowed", "405")
+
+
+def open_s3(name: str, settings: S3Settings, patience: Patience | None = None) -> S3Store:
+    """The store; the server is first asked when the store is used.
+
+    Raises:
+        ConfigurationError: a secret that is not there, or settings that cannot be used.
+    """
+    return S3Store(open_bucket(name, settings, patience or Patience()))
+
+
+class S3Store:
+    """A Store whose keys are objects below a prefix of a bucket."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.name = bucket.store
+        self._bucket = bucket
+
+    @property
+    def address(self) -> str:
+        return self._bucket.address
+
+    @contextmanager
+    def writer(self, key: str, *, expected_bytes: int | None = None) -> Iterator[ByteWriter]:
+        upload = Upload(self._bucket, checked_key(key), expected_bytes)
+        try:
+            yield upload
+            upload.finish()
+        except BaseException:
+            upload.abandon()
+            raise
+
+    def create(self, key: str, data: bytes) -> bool:
+        """As the contract says, with a conditional write.
+
+        A server that does not know those is asked first and told then: between the two another
+        one can write. Few such servers are left; give leases a store that is not one of them.
+        """
+        token = secrets.token_hex(16)
+        with self._bucket.failing(f"Writing {checked_key(key)}"):
+            return not self._is_taken(key) and self._put_new(key, data, token)
+
+    def _is_taken(self, key: str, own: Head | None = None) -> bool:
+        """Another's object is there; not when nobody may look (the conditional write still decides)."""
+        try:
+            found = self._bucket.head(key)
+        except PermissionError:
+            return own is not None
+        return found is not None and found != own
+
+    def _put_new(self, key: str, data: bytes, token: str) -> bool:
+        condition: dict[str, Any] = {"IfNoneMatch": "*"}
+        for _ in range(_CREATE_TRIES):
+            try:
+                self._bucket.client.put_object(
+                    **self._bucket.target(key),
+                    Metadata={TOKEN: token},
+                    **condition,
+                    **self._bucket.payload(data),
+                    **self._bucket.at_rest(locked=False),
+                )
+            except ClientError as error:
+                if error_code(error) in _TAKEN:
+                    # An earlier try of ours may have done it, and only its answer was lost.
+                    return not self._is_taken(key, Head(len(data), token))
+                if error_code(error) in _NO_CONDITIONS and condition:
+                    condition = {}
+                elif error_code(error) not in _COLLIDED:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                return True
+        raise TransientFailure(
+            f"Writing {key} to store {self.name!r} ({self.address}) collided with others "
+            f"{_CREATE_TRIES} times; start again."
+        )
+
+    @contextmanager
+    def reader(self, key: str) -> Iterator[ByteReader]:
+        download = Download(self._bucket, checked_key(key))
+        try:
+            yield download
+        finally:
+            download.close()
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        return (found.key for found in self.list(prefix))
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        pages = self._bucket.client.get_paginator("list_objects_v2")
+        start = self._bucket.prefix + checked_prefix(prefix)
+        with self._bucket.failing(f"Listing {prefix or 'everything'}"):
+            for page in pages.paginate(Bucket=self._bucket.name, Prefix=start):
+                for found in page.get("Contents", ()):
+                    key = found["Key"].removeprefix(self._bucket.prefix)
+                    if is_key(key):
+                        yield StoredObject(key, found["Size"], found["LastModified"].astimezone(UTC))
+
+    def delete(self, keys: Iterable[str]) -> Deletion:
+        return delete_keys(self._bucket, keys)
+
+    def sweep(self, prefix: str = "") -> int:
+        """As the contract says. A server that does not list uploads (or, as MinIO, only those of one
+        key) keeps them until its own rule for incomplete uploads removes them; give the bucket one.
+        """
+        start = self._bucket.prefix + checked_prefix(prefix)
+        with self._bucket.failing(f"Sweeping {prefix or 'everything'}"):
+            try:
+                return sum(self._abort(*upload) for upload in self._abandoned(start))
+            except ClientError as error:
+                if error_code(error) in _NO_LISTING:
+                    return 0
+                raise
+
+    def _abandoned(self, start: str) -> Iterator[tuple[str, str]]:
+        """Full key and id of each upload under `start` that is not being written by this process."""
+        pages = self._bucket.client.get_paginator("list_multipart_uploads")
+        for page in pages.paginate(Bucket=self._bucket.name, Prefix=start):
+            for upload in page.get("Uploads", ()):
+                if upload["Key"].startswith(start) and upload["UploadId"] not in ACTIVE:
+                    yield upload["Key"], upload["UploadId"]
+
+    def _abort(self, full_key: str, upload_id: str) -> bool:
+        try:
+            self._bucket.client.abort_multipart_upload(
+                Bucket=self._bucket.name, Key=full_key, UploadId=upload_id
+            )
+        except ClientError as error:
+            if error_code(error) != "NoSuchUpload":  # gone since it was listed
+                raise
+            return False
+        return True

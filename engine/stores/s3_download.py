@@ -1,0 +1,87 @@
+"""Reading an object from S3 as a stream that goes on where a broken connection left it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import HTTPClientError, IncompleteReadError
+from urllib3.exceptions import HTTPError
+
+from engine.stores.s3_bucket import Bucket
+
+if TYPE_CHECKING:
+    from botocore.response import StreamingBody
+
+_TRIES = 5  # in a row; a row ends when a few MiB have come through
+_PROGRESS = 8 * 2**20
+_LONGEST_PAUSE_SECONDS = 3.0
+_BROKEN = (HTTPClientError, IncompleteReadError, HTTPError, OSError)
+
+
+class Download:
+    """A ByteReader; opened at once, so that a missing key is told before anything is read."""
+
+    def __init__(self, bucket: Bucket, key: str) -> None:
+        self._bucket = bucket
+        self._key = key
+        self._offset = 0
+        self._failures = 0
+        self._failed_at = 0
+        self._resumed = False
+        with bucket.failing(f"Reading {key}"):
+            first = bucket.client.get_object(**bucket.target(key))
+        self._etag = first["ETag"]
+        self._size = first["ContentLength"]
+        self._body: StreamingBody | None = first["Body"]
+
+    def read(self, size: int, /) -> bytes:
+        with self._bucket.failing(f"Reading {self._key}"):
+            while self._offset < self._size:
+                data = self._some(size)
+                if data:
+                    return data
+            self._check()
+        return b""
+
+    def close(self) -> None:
+        if self._body is not None:
+            self._body.close()
+            self._body = None
+
+    def _some(self, size: int) -> bytes:
+        """The next bytes; none when the connection broke and another try is due."""
+        try:
+            data: bytes = self._continued().read(size)
+            if not data:
+                raise ConnectionError("ended early")
+        except _BROKEN as error:
+            self._broke(error)
+            return b""
+        self._offset += len(data)
+        return data
+
+    def _continued(self) -> StreamingBody:
+        """The open body, or a new one from where the last broke off, of the very same object."""
+        if self._body is None:
+            again = self._bucket.client.get_object(
+                **self._bucket.target(self._key), Range=f"bytes={self._offset}-", IfMatch=self._etag
+            )
+            self._body = again["Body"]
+            self._resumed = True
+        return self._body
+
+    def _broke(self, error: Exception) -> None:
+        self.close()
+        if self._offset - self._failed_at > _PROGRESS:
+            self._failures = 0
+        self._failed_at = self._offset
+        self._failures += 1
+        if self._failures >= _TRIES:
+            raise error
+        time.sleep(min(_LONGEST_PAUSE_SECONDS, 0.1 * 2**self._failures))
+
+    def _check(self) -> None:
+        """One read past the end makes boto3 compare its checksum, where the server sent one."""
+        if self._body is not None and not self._resumed:
+            self._body.read(1)

@@ -1,0 +1,87 @@
+"""gzip, then age: what turns a stream into stored bytes. Also run as a process of its own.
+
+`python -m engine.streams.pack [recipient ...]` filters stdin to stdout. A process, because the age
+library holds Python's lock while it streams: two streams in two processes use two cores.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from isal import isal_zlib
+
+CHUNK = 1 << 20
+_LEVEL = 2
+_GZIP = 31  # zlib's wbits for a gzip header and trailer
+
+
+def compressed(source: io.RawIOBase | io.BytesIO) -> Iterator[bytes]:
+    """The gzip stream of what `source` gives, in pieces."""
+    press = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP)
+    while chunk := source.read(CHUNK):
+        if piece := press.compress(chunk):
+            yield piece
+    yield press.flush()
+
+
+class IteratorReader(io.RawIOBase):
+    """A readable file over an iterator of bytes, for libraries that want a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = memoryview(piece)
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+def pack(source: io.RawIOBase | io.BytesIO, target: Any, recipients: Sequence[str]) -> None:
+    """Compress `source` and, with recipients (age public keys), encrypt to all of them."""
+    if not recipients:
+        for piece in compressed(source):
+            target.write(piece)
+        return
+    import pyrage
+
+    keys = [pyrage.x25519.Recipient.from_str(text) for text in recipients]
+    pyrage.encrypt_io(io.BufferedReader(IteratorReader(compressed(source)), CHUNK), target, keys)
+
+
+def pack_bytes(data: bytes, recipients: Sequence[str]) -> bytes:
+    """`data` as it is stored. For small things only: a proof, the roles."""
+    target = io.BytesIO()
+    pack(io.BytesIO(data), target, recipients)
+    return target.getvalue()
+
+
+def pack_argv(recipients: Sequence[str]) -> tuple[str, ...]:
+    return (sys.executable, "-I", "-m", "engine.streams.pack", *recipients)
+
+
+def main() -> int:
+    with os.fdopen(0, "rb", buffering=0) as source, os.fdopen(1, "wb", buffering=CHUNK) as target:
+        try:
+            pack(source, target, sys.argv[1:])
+            target.flush()
+        except BrokenPipeError:
+            os._exit(1)  # the reader went away: its own error is the one to tell
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

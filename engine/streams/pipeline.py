@@ -1,0 +1,251 @@
+"""Processes and threads joined by pipes that succeed together or end together.
+
+A pipeline has one owner. When any part fails, stalls or the owner leaves with an error, every
+process is killed and waited for; the error that is raised is the cause, not a broken pipe it left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import IO, Any
+
+from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
+from engine.streams.pack import CHUNK
+
+_STDERR_LINES = 40
+_GRACE_SECONDS = 2.0
+_QUIET = ("DETAIL:", "CONTEXT:", "HINT:", "pg_dump: detail:", "pg_dump: hint:", "LINE ")
+"""Lines of a tool's stderr that may repeat rows of the data; they are not shown."""
+
+
+@dataclass(slots=True)
+class Meter:
+    """Bytes that have passed, and when the last of them did (monotonic seconds)."""
+
+    bytes: int = 0
+    last: float = field(default_factory=time.monotonic)
+
+    def add(self, count: int) -> None:
+        self.bytes += count
+        self.last = time.monotonic()
+
+    @property
+    def idle_seconds(self) -> float:
+        return time.monotonic() - self.last
+
+
+class Process:
+    """One running program with the tail of what it says on stderr.
+
+    `explains` are the errors its exit codes stand for, `failed_as` what any other failure is.
+    """
+
+    def __init__(self, name: str, popen: subprocess.Popen[bytes]) -> None:
+        self.name = name
+        self.popen = popen
+        self.explains: dict[int, PlatformOpsError] = {}
+        self.failed_as: type[PlatformOpsError] = TransientFailure
+        self._tail: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._reader = threading.Thread(target=self._collect, daemon=True)
+        self._reader.start()
+
+    @property
+    def stdin(self) -> IO[bytes]:
+        assert self.popen.stdin is not None  # noqa: S101 - asked for with PIPE
+        return self.popen.stdin
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        assert self.popen.stdout is not None  # noqa: S101 - asked for with PIPE
+        return self.popen.stdout
+
+    def _collect(self) -> None:
+        if self.popen.stderr is not None:
+            for line in self.popen.stderr:
+                self._tail.append(line.decode("utf8", "replace").rstrip()[:500])
+
+    def says(self) -> str:
+        """The last lines of its stderr in one line, without rows of data."""
+        self._reader.join(1)
+        lines = [line for line in self._tail if line and not line.startswith(_QUIET)]
+        return "; ".join(lines[-3:])
+
+    def failure(self) -> PlatformOpsError:
+        code = self.popen.returncode
+        if code in self.explains:
+            return self.explains[code]
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
+        return self.failed_as(f"{self.name} {how}: {self.says() or 'it gave no reason'}.")
+
+
+class Pipeline:
+    """See the module's docstring. Use as a context manager; call `join` before leaving it."""
+
+    def __init__(self) -> None:
+        self._processes: list[Process] = []
+        self._threads: list[threading.Thread] = []
+        self._errors: list[BaseException] = []
+        self._failed = threading.Event()
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end_all()
+
+    def start(
+        self,
+        argv: Sequence[str],
+        *,
+        name: str,
+        env: Mapping[str, str] | None = None,
+        stdin: int | IO[bytes] = subprocess.PIPE,
+        stdout: int | IO[bytes] = subprocess.PIPE,
+        pass_fds: Sequence[int] = (),
+    ) -> Process:
+        """Start a program. `name` is what errors call it.
+
+        Raises:
+            OperationFailed: it cannot be started.
+        """
+        try:
+            popen = subprocess.Popen(
+                argv,
+                env=env,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                pass_fds=pass_fds,
+                bufsize=0,
+            )
+        except OSError as error:
+            raise OperationFailed(f"{name} cannot be started from {argv[0]}: {error.strerror}.") from None
+        process = Process(name, popen)
+        self._processes.append(process)
+        return process
+
+    def run(self, work: Callable[[], object], name: str) -> None:
+        """Do `work` in a thread of this pipeline; its error fails the pipeline."""
+
+        def guarded() -> None:
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 - raised again by join
+                self._errors.append(error)
+                self._failed.set()
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def join(
+        self,
+        meter: Meter | None = None,
+        stall_seconds: float = 0,
+        on_tick: Callable[[], None] | None = None,
+    ) -> None:
+        """Wait until all is done.
+
+        Raises:
+            PlatformOpsError: what went wrong first.
+        """
+        while self._busy():
+            if self._failed.wait(0.02 if meter is None or meter.idle_seconds < 0.2 else 0.2):
+                break
+            if meter is not None and stall_seconds and meter.idle_seconds > stall_seconds:
+                self._stalled(stall_seconds)
+            if on_tick is not None:
+                on_tick()
+        self._raise_first()
+
+    def _busy(self) -> bool:
+        if any(thread.is_alive() for thread in self._threads):
+            return True
+        running = [process for process in self._processes if process.popen.poll() is None]
+        return bool(running) and not self._broken()
+
+    def _broken(self) -> list[Process]:
+        return [process for process in self._processes if process.popen.returncode not in (0, None)]
+
+    def _stalled(self, seconds: float) -> None:
+        names = ", ".join(p.name for p in self._processes if p.popen.poll() is None) or "the store"
+        raise TransientFailure(
+            f"No byte has moved for {seconds:.0f} s; ended {names}. Look at locks and load."
+        )
+
+    def _raise_first(self) -> None:
+        telling = [error for error in self._errors if not isinstance(error, (BrokenPipeError, ValueError))]
+        if telling:
+            raise telling[0]
+        if self._errors:  # a reader went away: give it a moment to say why
+            deadline = time.monotonic() + _GRACE_SECONDS
+            while time.monotonic() < deadline and not self._broken():
+                self._poll()
+                time.sleep(0.01)
+        self._poll()
+        if broken := self._broken():
+            raise broken[0].failure()
+        if self._errors:
+            raise OperationFailed("A stage of the stream closed too early.") from self._errors[0]
+
+    def _poll(self) -> None:
+        for process in self._processes:
+            process.popen.poll()
+
+    def _end_all(self) -> None:
+        for process in self._processes:
+            if process.popen.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.popen.kill()
+        for process in self._processes:
+            process.popen.wait()
+        for thread in self._threads:
+            thread.join(_GRACE_SECONDS)
+        for process in self._processes:
+            for stream in (process.popen.stdin, process.popen.stdout):
+                if stream is not None:
+                    with contextlib.suppress(OSError):
+                        stream.close()
+
+
+def pump(pieces: Iterable[bytes], sinks: Sequence[IO[bytes]], meter: Meter | None = None) -> None:
+    """Write each piece to every sink, then close them."""
+    try:
+        for piece in pieces:
+            for sink in sinks:
+                write_all(sink, piece)
+            if meter is not None:
+                meter.add(len(piece))
+    finally:
+        for sink in sinks:
+            with contextlib.suppress(BrokenPipeError):
+                sink.close()
+
+
+def write_all(sink: IO[bytes], data: bytes) -> None:
+    """Write all of `data` to an unbuffered pipe (one write may take only part of it)."""
+    view = memoryview(data)
+    while view:
+        view = view[sink.write(view) :]
+
+
+def pieces_of(source: Any, size: int = CHUNK) -> Iterable[bytes]:
+    """The rest of `source` in pieces of at most `size` bytes."""
+    while piece := source.read(size):
+        yield piece
+
+
+def tool_environment(**extra: str) -> dict[str, str]:
+    """The environment of a client program: ours without libpq's variables, messages in English."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+    return {**kept, "LC_ALL": "C.UTF-8", **extra}

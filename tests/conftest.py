@@ -1,0 +1,127 @@
+"""Real servers for the tests: one of each kind per test process, a fresh database for each test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from engine.hosts.local import temporary_base
+from engine.hosts.processes import arguments, running_pids
+from engine.postgres.instance import Instance
+from engine.postgres.scratch import scratch_server, sweep_scratch
+
+MAJOR = 16
+"""The major of the wheel's older PostgreSQL: there on every machine the tests run on."""
+
+# Unlike a scratch server: all that a live one may have, so that it can be found and carried.
+LIVE = {
+    "wal_level": "logical",
+    "max_wal_senders": "4",
+    "autovacuum": "on",
+    "max_prepared_transactions": "4",
+    "log_min_error_statement": "error",
+    "log_error_verbosity": "default",
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _swept() -> None:
+    """What an interrupted run of the tests left is removed before the next one counts what is there."""
+    sweep_scratch()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Instance]:
+    """A running server (the source), shared by all tests of this process."""
+    with scratch_server(MAJOR, settings=LIVE) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def second_server() -> Iterator[Instance]:
+    """Another running server (the target of restores), shared by all tests of this process."""
+    with scratch_server(MAJOR) as server:
+        yield server
+
+
+@pytest.fixture
+def empty_server() -> Iterator[Instance]:
+    """A server of this test alone, as initdb made it (half a second)."""
+    with scratch_server(MAJOR) as server:
+        yield server
+
+
+@pytest.fixture
+def new_database(postgres_server: Instance) -> Iterator[Callable[..., str]]:
+    """Make databases in `postgres_server`; each is dropped after the test. `name` may be hostile."""
+    yield from _databases(postgres_server)
+
+
+@pytest.fixture
+def new_second_database(second_server: Instance) -> Iterator[Callable[..., str]]:
+    """Make databases in `second_server`; each is dropped after the test."""
+    yield from _databases(second_server)
+
+
+@pytest.fixture
+def fresh_database(new_database: Callable[..., str]) -> str:
+    """The name of an empty database in `postgres_server`."""
+    return new_database()
+
+
+@pytest.fixture
+def connection(
+    postgres_server: Instance, fresh_database: str
+) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """A connection to `fresh_database`, in autocommit."""
+    with psycopg.connect(postgres_server.conninfo(fresh_database), autocommit=True) as opened:
+        yield opened
+
+
+@pytest.fixture
+def server_base() -> Iterator[Path]:
+    """A folder that servers of root reach too (pytest's own is closed to others), gone afterwards.
+
+    A process that still names it ten seconds after the test was left behind: the test fails.
+    """
+
+    folder = Path(tempfile.mkdtemp(prefix="po-test-", dir=temporary_base()))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+    deadline = time.monotonic() + 10
+    while left := [pid for pid in running_pids() if any(str(folder) in word for word in arguments(pid))]:
+        assert time.monotonic() < deadline, f"left running: {[arguments(pid) for pid in left]}"
+        time.sleep(0.05)
+
+
+_numbers = count(1)
+
+
+def _databases(server: Instance) -> Iterator[Callable[..., str]]:
+    made: list[str] = []
+
+    def make(name: str = "", template: str = "template0") -> str:
+        name = name or f"t{os.getpid()}_{next(_numbers)}"
+        with psycopg.connect(server.conninfo(), autocommit=True) as admin:
+            admin.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                    sql.Identifier(name), sql.Identifier(template)
+                )
+            )
+        made.append(name)
+        return name
+
+    yield make
+    with psycopg.connect(server.conninfo(), autocommit=True) as admin:
+        for name in made:
+            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))

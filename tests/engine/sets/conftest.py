@@ -1,0 +1,8 @@
+"""Property tests run on shared machines: no deadline for a single example, nothing left on disk."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+settings.register_profile("calm", deadline=None, database=None)
+settings.load_profile("calm")

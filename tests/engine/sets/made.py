@@ -1,0 +1,143 @@
+"""Sets made for tests: small ones in a store, and a store in memory where faults can be injected."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from engine.errors import OperationFailed, PlatformOpsError
+from engine.sets.catalogue import StoredSet
+from engine.sets.keys import SetKey, VerdictKey, VerdictKind, VerdictResult
+from engine.sets.manifest import Body, FileEntry, to_json
+from engine.sets.verdicts import State
+from engine.stores.base import (
+    ByteReader,
+    ByteWriter,
+    Deletion,
+    Store,
+    StoredObject,
+    checked_key,
+    checked_prefix,
+)
+
+NOW = datetime(2026, 2, 7, 18, 0, tzinfo=UTC)
+
+
+class MemoryStore:
+    """A Store in memory. `failing` keys raise when read, `locked` ones are held by an object lock,
+    `dies_after` so many deletions the process is killed."""
+
+    name = "memory"
+    address = "memory:"
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.failing: dict[str, PlatformOpsError] = {}
+        self.locked: set[str] = set()
+        self.dies_after: int | None = None
+        self.requests: list[str] = []
+
+    @contextmanager
+    def writer(self, key: str, *, expected_bytes: int | None = None) -> Iterator[ByteWriter]:
+        buffer = io.BytesIO()
+        yield buffer
+        self.objects[checked_key(key)] = buffer.getvalue()
+
+    def create(self, key: str, data: bytes) -> bool:
+        return self.objects.setdefault(checked_key(key), data) is data
+
+    @contextmanager
+    def reader(self, key: str) -> Iterator[ByteReader]:
+        if key in self.failing:
+            raise self.failing[key]
+        if key not in self.objects:
+            raise OperationFailed(f"{key} is not in memory.")
+        yield io.BytesIO(self.objects[key])
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        self.requests.append(f"list {checked_prefix(prefix)}")
+        return iter(sorted(key for key in self.objects if key.startswith(prefix)))
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        return (StoredObject(key, len(self.objects[key]), NOW) for key in self.keys(prefix))
+
+    def delete(self, keys: Iterable[str]) -> Deletion:
+        wanted = [checked_key(key) for key in keys]
+        if wanted:
+            self.requests.append(f"delete {len(wanted)}")
+        for key in wanted:
+            if self.dies_after == 0:
+                raise KeyboardInterrupt
+            if key not in self.locked:
+                self.objects.pop(key, None)
+                self.dies_after = None if self.dies_after is None else self.dies_after - 1
+        return Deletion(
+            tuple(key for key in wanted if key not in self.locked),
+            tuple(key for key in wanted if key in self.locked),
+        )
+
+    def sweep(self, prefix: str = "") -> int:
+        return 0
+
+
+def when(text: str) -> datetime:
+    """`2026-02-07` or `2026-02-07 17:00`, UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def a_key(text: str, database: str | None = None, server: str = "platform") -> SetKey:
+    """The key of a set begun at `text`, such as `2026-02-07` or `2026-02-07 17:00`."""
+    return SetKey(server, database, when(text).strftime("%Y%m%dT%H%M%SZ") + "-abcd1234")
+
+
+def a_stored_set(text: str, state: State = "recorded", database: str | None = None) -> StoredSet:
+    key = a_key(text, database)
+    return StoredSet(key, key.created, state, 100, 3)
+
+
+def a_verdict(key: SetKey, text: str, kind: VerdictKind, result: VerdictResult) -> VerdictKey:
+    return VerdictKey(key.server, key.set_id, when(text), kind, result)
+
+
+def a_body(key: SetKey, files: dict[str, bytes]) -> Body:
+    entries = tuple(
+        FileEntry(name=name, size=len(data), sha256=hashlib.sha256(data).hexdigest(), kind="dump")
+        for name, data in files.items()
+    )
+    return Body(
+        server=key.server,
+        database=key.database,
+        set_id=key.set_id,
+        created=key.created,
+        files=entries,
+        encrypted=False,
+        server_version="16.2",
+        client_version="16.2",
+        product_version="0.1.0",
+        system_identifier="7123",
+        superuser="postgres",
+    )
+
+
+def write(store: Store, key: str, data: bytes) -> None:
+    with store.writer(key) as target:
+        target.write(data)
+
+
+def store_set(
+    store: Store, key: SetKey, files: dict[str, bytes] | None = None, digest_key: str | None = None
+) -> SetKey:
+    """Store a small set: its files, then its manifest."""
+    files = {"app.dump.gz": b"dump" * 500, "proof.json.gz": b"proof"} if files is None else files
+    for name, data in files.items():
+        write(store, key.prefix + name, data)
+    write(store, key.manifest, to_json(a_body(key, files), digest_key))
+    return key
+
+
+def judge(store: Store, key: SetKey, kind: VerdictKind, result: VerdictResult, text: str) -> None:
+    """Store an (empty) verdict about a set."""
+    write(store, str(a_verdict(key, text, kind, result)), b"{}")

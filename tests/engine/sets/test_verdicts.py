@@ -1,0 +1,151 @@
+"""What verdicts say about a set, and that none is ever replaced."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import CouldNotVerify, OperationFailed
+from engine.sets.keys import VerdictKey
+from engine.sets.verdicts import State, expired, newest, read_verdict, record_verdict, state_of
+from engine.stores.folder import FolderStore
+from tests.engine.sets.made import MemoryStore, a_key, a_verdict, when
+
+KEY = a_key("2026-02-01")
+
+
+def verdicts(*words: str) -> list[VerdictKey]:
+    """`verify-passed`, `drill-failed`...: one a day, oldest first."""
+    return [
+        a_verdict(KEY, f"2026-02-{day:02}", *word.split("-"))  # type: ignore[arg-type]
+        for day, word in enumerate(words, start=2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "state"),
+    [
+        ([], "recorded"),
+        (["verify-passed"], "verified"),
+        (["drill-passed"], "proven"),
+        (["verify-passed", "drill-passed"], "proven"),
+        (["drill-passed", "verify-passed"], "proven"),
+        (["verify-failed"], "failed"),
+        (["drill-failed"], "failed"),
+        # bytes that differ after a drill: no longer what was proven
+        (["drill-passed", "verify-failed"], "failed"),
+        (["drill-passed", "verify-failed", "verify-passed"], "proven"),
+        # equal bytes do not save a set that does not restore, nor a drill one whose bytes differ
+        (["drill-failed", "verify-passed"], "failed"),
+        (["verify-failed", "drill-passed"], "failed"),
+        (["verify-failed", "verify-passed"], "verified"),
+        (["drill-failed", "drill-passed"], "proven"),
+        (["drill-passed", "drill-failed"], "failed"),
+        # what showed nothing changes nothing
+        (["drill-sampled"], "recorded"),
+        (["drill-incomplete"], "recorded"),
+        (["drill-unverified", "verify-unverified"], "recorded"),
+        (["drill-passed", "drill-unverified"], "proven"),
+        (["drill-passed", "drill-sampled", "drill-incomplete"], "proven"),
+        (["drill-failed", "drill-unverified"], "failed"),
+        (["verify-failed", "verify-unverified"], "failed"),
+        (["verify-passed", "drill-sampled"], "verified"),
+    ],
+)
+def test_the_state_of_a_set(words: list[str], state: State) -> None:
+    found = verdicts(*words)
+    assert state_of(found) == state
+    assert state_of(reversed(found)) == state
+
+
+def test_failed_wins_within_a_second() -> None:
+    both = [
+        a_verdict(KEY, "2026-02-02", "drill", "failed"),
+        a_verdict(KEY, "2026-02-02", "drill", "passed"),
+    ]
+    assert state_of(both) == state_of(both[::-1]) == "failed"
+
+
+def test_the_newest_of_a_kind_is_whatever_it_said() -> None:
+    found = verdicts("drill-passed", "verify-passed", "drill-unverified", "verify-failed")
+    assert newest(found, "drill") == found[2]
+    assert newest(found, "verify") == found[3]
+    assert newest(found[:1], "verify") is None
+
+
+words = st.lists(
+    st.tuples(
+        st.sampled_from(["verify", "drill"]),
+        st.sampled_from(["passed", "failed", "unverified", "sampled", "incomplete"]),
+        st.integers(0, 300),
+    ),
+    max_size=12,
+)
+
+
+@given(words)
+def test_old_verdicts_may_go_without_changing_a_state(made: list[tuple[str, str, int]]) -> None:
+    now = when("2026-12-31")
+    all_of_it = [
+        VerdictKey("platform", KEY.set_id, now - timedelta(days=ago), kind, result)  # type: ignore[arg-type]
+        for kind, result, ago in made
+    ]
+    gone = expired(all_of_it, [KEY.set_id], now)
+    assert state_of([verdict for verdict in all_of_it if verdict not in gone]) == state_of(all_of_it)
+    assert all((now - verdict.at).days > 90 for verdict in gone)
+
+
+def test_verdicts_stay_for_90_days_after_their_set() -> None:
+    old, young = (
+        a_verdict(KEY, "2026-02-01", "drill", "passed"),
+        a_verdict(KEY, "2026-03-01", "drill", "passed"),
+    )
+    assert expired([old, young], [], when("2026-05-02")) == ()
+    assert expired([old, young], [], when("2026-05-03")) == (old,)
+    assert expired([old, young], [KEY.set_id], when("2026-05-03")) == (old,)
+    assert expired([old], [KEY.set_id], when("2027-01-01")) == ()
+
+
+def test_a_verdict_is_written_once_with_what_was_found(tmp_path: Path) -> None:
+    store = FolderStore("local", tmp_path)
+    key = a_verdict(KEY, "2026-02-02 19:00", "drill", "passed")
+    written = record_verdict(store, key, {"rto_seconds": 12.5, "at": "somebody's", "tables": ["한글"]})
+    assert str(written) == f"platform/verdicts/{KEY.set_id}/20260202T190000Z-drill-passed.json"
+    assert read_verdict(store, written) == {
+        "schema": 1,
+        "server": "platform",
+        "set_id": KEY.set_id,
+        "kind": "drill",
+        "result": "passed",
+        "at": "2026-02-02T19:00:00+00:00",
+        "product_version": "0.1.0",
+        "rto_seconds": 12.5,
+        "tables": ["한글"],
+    }
+
+
+def test_a_second_verdict_of_the_same_second_replaces_nothing(tmp_path: Path) -> None:
+    store = FolderStore("local", tmp_path)
+    key = a_verdict(KEY, "2026-02-02 19:00", "verify", "passed")
+    first = record_verdict(store, key, {"run": 1})
+    again = record_verdict(store, key, {"run": 1})  # a retry whose first answer was lost
+    second = record_verdict(store, key, {"run": 2})
+    assert first == again == key
+    assert second.at == when("2026-02-02 19:00").replace(second=1)
+    assert [read_verdict(store, one)["run"] for one in (first, second)] == [1, 2]
+
+
+def test_damaged_and_newer_verdicts_say_so() -> None:
+    store = MemoryStore()
+    key = a_verdict(KEY, "2026-02-02", "verify", "passed")
+    for data in (b"", b"[]", b"{}", b"\xff", b"[" * 100_000):
+        store.objects[str(key)] = data
+        with pytest.raises(OperationFailed, match="is damaged; verify or drill the set again"):
+            read_verdict(store, key)
+    store.objects[str(key)] = b'{"schema": 2}'
+    with pytest.raises(CouldNotVerify, match="has schema 2; this version reads 1"):
+        read_verdict(store, key)

@@ -1,0 +1,81 @@
+"""A folder, and one S3 store for each server that is installed; each test has a place of its own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from engine.config.settings import FolderStore as FolderSettings
+from engine.stores.base import Store
+from engine.stores.opening import open_store
+from engine.stores.s3 import S3Store
+from tests.engine.stores.places import S3Place
+from tests.engine.stores.servers import KEY_VARIABLE, SECRET_VARIABLE, SERVERS, S3Server, missing
+
+_numbers = itertools.count()
+StartServer = Callable[[str], S3Server]
+
+
+@pytest.fixture(scope="session")
+def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
+    """Start a server by its kind, once in a session."""
+    started: dict[str, S3Server] = {}
+    with ExitStack() as stack:
+
+        def start(kind: str) -> S3Server:
+            if kind not in started:
+                if missing(kind):
+                    pytest.skip(missing(kind))
+                started[kind] = stack.enter_context(SERVERS[kind](tmp_path_factory.mktemp(kind)))
+            return started[kind]
+
+        yield start
+
+
+def _place(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Place:
+    monkeypatch.setenv(KEY_VARIABLE, server.access_key)
+    monkeypatch.setenv(SECRET_VARIABLE, server.secret_key)
+    place = S3Place(server, f"bucket-{os.getpid()}-{next(_numbers)}")
+    place.client.create_bucket(Bucket=place.bucket)
+    return place
+
+
+@pytest.fixture(params=["moto", "versitygw", "s3rver"])
+def place(
+    request: pytest.FixtureRequest, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> S3Place:
+    """An empty bucket on each kind of server."""
+    return _place(start_server(request.param), monkeypatch)
+
+
+@pytest.fixture
+def moto(start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> S3Place:
+    """An empty bucket on moto, for what need not be repeated on every server."""
+    return _place(start_server("moto"), monkeypatch)
+
+
+@pytest.fixture
+def s3(place: S3Place) -> S3Store:
+    return place.store(prefix="nightly/kecp")
+
+
+@pytest.fixture(params=["folder", "moto", "versitygw", "s3rver"])
+def store_kind(request: pytest.FixtureRequest) -> str:
+    """What `store` is on."""
+    return str(request.param)
+
+
+@pytest.fixture
+def store(
+    store_kind: str, tmp_path: Path, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> Store:
+    """An empty store of each kind, opened as the product opens it."""
+    if store_kind == "folder":
+        return open_store("nightly", FolderSettings(path=str(tmp_path / "store")))
+    made = _place(start_server(store_kind), monkeypatch)
+    return open_store("nightly", made.settings(prefix="nightly/kecp"))
