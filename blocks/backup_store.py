@@ -1,27 +1,47 @@
-"""The BackupStore block: the engine's own StoreSettings, editable in the UI."""
+"""The BackupStore block: the fields of every kind of store in one form, since one cannot show a choice."""
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from blocks.noun import Noun
-from engine.config.settings import StoreSettings
+from engine.config.settings import FolderStore, S3Store, StoreSettings
+from engine.errors import ConfigurationError
 
 
-class BackupStore(Noun):
+class BackupStore(S3Store, FolderStore, Noun):
     """Where backups rest: a folder or a bucket; written from platform-ops.toml, which wins."""
 
     _block_type_name = "Backup store"
     _block_type_slug = "backup-store"
-    _description = "A folder or a bucket that holds backups. platform-ops.toml wins over edits made here."
+    _description = (
+        "Where backups rest: a folder (path) or an S3 bucket (bucket and what follows it). "
+        "platform-ops.toml wins over edits made here."
+    )
 
-    place: StoreSettings
+    # Written out because the settings are frozen and strict, and a block must be neither.
+    model_config = Noun.model_config
+
+    # Each kind needs one of these and knows nothing of the other.
+    kind: Literal["folder", "s3"] = "folder"  # type: ignore[assignment]
+    path: str = ""
+    bucket: str = ""
 
     @classmethod
     def of(cls, settings: StoreSettings) -> Self:
         """The block that holds `settings`."""
-        return cls(place=settings)
+        return cls(**settings.model_dump())
 
     def settings(self) -> StoreSettings:
-        """The frozen settings the engine works with."""
-        return self.place
+        """The frozen settings the engine works with.
+
+        Raises:
+            ConfigurationError: a folder without a path, or a bucket without a name.
+        """
+        model, needed = (S3Store, "bucket") if self.kind == "s3" else (FolderStore, "path")
+        if not getattr(self, needed):
+            raise ConfigurationError(
+                f"The block {self.get_block_type_slug()}/{self._block_document_name} is of kind {self.kind} "
+                f"and names no {needed}; fill it in, or correct platform-ops.toml and apply it."
+            )
+        return model.model_validate({name: getattr(self, name) for name in model.model_fields})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import datetime
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -28,8 +27,9 @@ from engine.errors import OperationFailed
 
 _POLL_SECONDS = 1.0
 _RUN_SECONDS = 900.0
-_LAST_LOGS_SECONDS = 3.0  # logs reach the server in batches, the last one after the run's end
+_LAST_LOGS_SECONDS = 1.5  # logs reach the server in batches, the last one after the run's end
 _PAGE = 200
+_NOISE = ("Beginning flow run", "Downloading flow code", "Finished in state")
 _GOING = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
 
 
@@ -99,17 +99,23 @@ def _show(client: SyncPrefectClient, run_id: UUID, name: str, shown: set[UUID], 
     for log_id, line in _logs(client, run_id):
         if log_id not in shown:
             shown.add(log_id)
-            progress.say(f"{name}: {line}")
+            progress.say(f"{name}: {_one_line(line)}")
+
+
+def _one_line(text: str) -> str:
+    """A traceback's first and last line; the UI has it all."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0] if len(lines) == 1 else " ... ".join((lines[0], lines[-1])) if lines else ""
 
 
 def _logs(client: SyncPrefectClient, run_id: UUID) -> Iterator[tuple[UUID, str]]:
-    """What the run wrote so far, in order. `shown` is kept by id: late logs come with older times."""
+    """What the run wrote so far, in order, without what its states say already."""
     wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id]))
     offset = 0
     while True:
         page = client.read_logs(log_filter=wanted, sort=LogSort.TIMESTAMP_ASC, limit=_PAGE, offset=offset)
         for log in page:
-            if log.id is not None and log.name != "prefect.flow_runs.worker":
+            if log.id is not None and not log.message.startswith(_NOISE):
                 yield log.id, log.message
         if len(page) < _PAGE:
             return
@@ -120,8 +126,4 @@ def seconds(run: FlowRun) -> float:
     """How long the run itself took, without waiting for a worker."""
     if run.start_time is None or run.end_time is None:
         return 0.0
-    return _between(run.start_time, run.end_time)
-
-
-def _between(start: datetime, end: datetime) -> float:
-    return (end - start).total_seconds()
+    return (run.end_time - run.start_time).total_seconds()

@@ -84,22 +84,12 @@ def differences(before: _Flat, after: _Flat, secret: set[str]) -> list[str]:
         old, new = before.get(key), after.get(key)
         if old == new:
             continue
-        hidden = key.rsplit(".", 1)[-1] in secret
-        lines.append(f"{key} changes" if hidden else f"{key} {old!r} -> {new!r}")
+        lines.append(f"{key} changes" if key in secret else f"{key} {old!r} -> {new!r}")
     return lines
 
 
-def secret_fields(noun: Noun) -> set[str]:
-    """Names of the fields that hold a secret's reference, in the block and in what it embeds."""
-    return _secret_names(noun) | {
-        name
-        for field in type(noun).model_fields
-        if isinstance(value := getattr(noun, field), BaseModel)
-        for name in _secret_names(value)
-    }
-
-
-def _secret_names(model: BaseModel) -> set[str]:
+def secret_fields(model: BaseModel) -> set[str]:
+    """Names of the fields that hold a secret's reference."""
     fields = type(model).model_fields.items()
     return {name for name, field in fields if SecretReference in get_args(field.annotation)}
 
@@ -111,6 +101,6 @@ def only_inside_prefect(settings: Settings) -> list[str]:
         f"{part}.{name}.{field}"
         for part, models in parts.items()
         for name, model in models.items()
-        for field in sorted(_secret_names(model))
+        for field in sorted(secret_fields(model))
         if str(getattr(model, field) or "").startswith("prefect:")
     ]

@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         "--conninfo", default="dbname=postgres", help="libpq connection string without a password"
     )
     parser.add_argument(
-        "--scale", type=float, default=1.0, help="factor of the big tables; 1 (the default) is about 220 MB"
+        "--scale", type=float, default=1.0, help="factor of the big tables; 1 (the default) is about 260 MB"
     )
     parser.add_argument(
         "--database",

@@ -35,7 +35,7 @@ def load(
 
     Args:
         conninfo: a libpq connection string to the server's maintenance database, as a superuser.
-        scale: factor of the row counts of the big tables; 1 is about 220 MB, 0.01 loads in seconds.
+        scale: factor of the row counts of the big tables; 1 is about 260 MB, 0.01 loads in seconds.
         databases: names out of `contents.DATABASES`; None means all of them.
         progress: is given one line for each step, by one thread at a time.
 
@@ -46,7 +46,7 @@ def load(
     """
     wanted = _chosen(databases)
     if not (math.isfinite(scale) and scale > 0):
-        raise ConfigurationError(f"The demo's scale is {scale}; give a number above 0, 1 is about 220 MB.")
+        raise ConfigurationError(f"The demo's scale is {scale}; give a number above 0, 1 is about 260 MB.")
     tell = _one_at_a_time(progress or (lambda line: None))
     with connect(conninfo) as maintenance, explained("Loading the demo data", conninfo):
         _refuse_foreign_server(maintenance)

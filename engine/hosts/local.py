@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from engine.errors import ConfigurationError
 
-ACCOUNTS = ("postgres", "nobody")
+ACCOUNTS = ("nobody", "postgres")
 """Whose rights a server gets when root starts it: the first of these that exists."""
 
 

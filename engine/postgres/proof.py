@@ -85,7 +85,7 @@ SELECT pg_catalog.pg_get_userbyid(d.datdba), pg_catalog.pg_encoding_to_char(d.en
        d.datconnlimit, d.datistemplate, COALESCE(pg_catalog.shobj_description(d.oid, 'pg_database'), ''),
        (SELECT COALESCE(pg_catalog.array_agg(x.item ORDER BY x.item COLLATE "C"), '{}')
           FROM pg_catalog.unnest(COALESCE(d.datacl, pg_catalog.acldefault('d', d.datdba))::text[]) AS x(item)),
-       (SELECT COALESCE(pg_catalog.array_agg(COALESCE(r.rolname, '') || ':' || u.item ORDER BY r.rolname COLLATE "C", u.item COLLATE "C"), '{}')
+       (SELECT COALESCE(pg_catalog.array_agg(ARRAY[COALESCE(r.rolname::text, ''), u.item] ORDER BY r.rolname COLLATE "C", u.item COLLATE "C"), '{}')
           FROM pg_catalog.pg_db_role_setting s LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole
           CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS u(item) WHERE s.setdatabase = d.oid)
   FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()
@@ -119,7 +119,7 @@ class LargeObjectProof(_Frozen):
 
 
 class DatabaseProperties(_Frozen):
-    """What a database itself has set; `settings` are `role:name=value`, the role empty for all;
+    """What a database itself has set; `settings` are pairs of a role (empty: all) and `name=value`;
     `provider` is `c` (libc), `i` (ICU) or `b` (built in) and `locale` ICU's or the built-in one's."""
 
     owner: str
@@ -133,7 +133,7 @@ class DatabaseProperties(_Frozen):
     template: bool
     comment: str
     acl: tuple[str, ...]
-    settings: tuple[str, ...]
+    settings: tuple[tuple[str, str], ...]
 
 
 class DatabaseProof(_Frozen):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import psycopg
 
 from engine.errors import OperationFailed
 from engine.postgres import archive, commands
+from engine.postgres.database import working_name
 from engine.postgres.proof import DatabaseProof, take_proof
 from engine.postgres.server import Server, failed
 from engine.progress import Progress, Throttled
@@ -74,14 +74,20 @@ def play(
 
 
 def start_unpack(
-    pipeline: Pipeline, target: Target, key: SetKey, file: FileEntry, encrypted: bool
+    pipeline: Pipeline,
+    target: Target,
+    key: SetKey,
+    file: FileEntry,
+    encrypted: bool,
+    stdout: int = subprocess.PIPE,
 ) -> Process:
-    """The process that decrypts and gunzips; the private key reaches it through a pipe."""
+    """The process that decrypts and gunzips, to `stdout`; the private key reaches it through a pipe."""
     identities = needs_identities(target, encrypted)
     with _identity_pipe(identities) as descriptor:
         process = pipeline.start(
             unpack_argv(descriptor),
             name=f"unpacking {file.name}",
+            stdout=stdout,
             pass_fds=() if descriptor is None else (descriptor,),
         )
     process.explains = {DAMAGED: damaged(target, key, file.name), WRONG_KEY: wrong_key(target, key)}
@@ -125,7 +131,7 @@ def reprinter(server: Server, programs: Path) -> Callable[[str], str]:
     """How a schema's SQL prints after one restore: run it in a database of its own and dump that."""
 
     def reprint(schema_sql: str) -> str:
-        scratch_name = f"platform-ops reprint {secrets.token_hex(8)}"
+        scratch_name = working_name()
         with server.connect(application=APPLICATION) as connection:
             connection.execute(f'CREATE DATABASE "{scratch_name}" TEMPLATE template0'.encode())
         done = subprocess.run(

@@ -109,8 +109,7 @@ def _line(line: str) -> str:
     if not found:
         return line
     name = found["name"]
-    plain = name[1:-1].replace('""', '"') if name.startswith('"') else name
-    absent = f"NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {_literal(plain)})"
+    absent = f"NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {_literal(_unquoted(name))})"
     # No \gexec: psql allows no backslash command between \restrict and \unrestrict.
     return f"DO {_literal(f'BEGIN IF {absent} THEN CREATE ROLE {name}; END IF; END')};\n"
 
@@ -119,3 +118,27 @@ def _literal(text: str) -> str:
     """SQL text in quotes; `E''` keeps it right whatever standard_conforming_strings says."""
     doubled = text.replace("'", "''")
     return " E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f"'{doubled}'"
+
+
+_OF_ROLE = re.compile(
+    r"^(?:DO  ?E?'BEGIN IF NOT EXISTS .*? THEN CREATE ROLE |ALTER ROLE |COMMENT ON ROLE )"
+    r'(?P<name>"(?:[^"]|"")+"|[^\s";]+)'
+)
+_MEMBERSHIP = re.compile(r'^GRANT (?P<group>"(?:[^"]|"")+"|[^\s";]+) TO (?P<member>"(?:[^"]|"")+"|[^\s";]+)')
+
+
+def only_roles(text: str, wanted: tuple[str, ...]) -> str:
+    """Of re-runnable globals, what makes the wanted roles and their memberships; the rest is left as it is."""
+    return "".join(line for line in text.splitlines(keepends=True) if _concerns(line, frozenset(wanted)))
+
+
+def _concerns(line: str, wanted: frozenset[str]) -> bool:
+    if found := _OF_ROLE.match(line):
+        return _unquoted(found["name"]) in wanted
+    if found := _MEMBERSHIP.match(line):
+        return bool({_unquoted(found["group"]), _unquoted(found["member"])} & wanted)
+    return line.startswith("SET ")
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name

@@ -9,6 +9,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from engine.errors import ConfigurationError
+from engine.postgres.database import WORKING_PREFIX
 from engine.postgres.server import Server, failed
 
 _DATABASES = """
@@ -103,6 +104,8 @@ def list_databases(server: Server) -> tuple[DatabaseFound, ...]:
 def _found(server: Server, name: str, connects: bool, invalid: bool, size: int) -> DatabaseFound:
     if invalid:
         return DatabaseFound(name, size, "a dropped database that is left over (invalid)")
+    if name.startswith(WORKING_PREFIX):
+        return DatabaseFound(name, size, "a restore that was not finished (the next one removes it)")
     if name in server.settings.exclude:
         return DatabaseFound(name, size, "excluded by the configuration")
     if not connects:

@@ -5,9 +5,8 @@ One listing, in key order, and nothing is read: cost and memory grow with the nu
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
@@ -21,12 +20,12 @@ from engine.sets.keys import (
     parse_verdict_key,
     server_prefix,
 )
-from engine.sets.verdicts import State, state_of
+from engine.sets.verdicts import GOOD, State, state_of
 from engine.stores.base import Store
 
-NEWEST = {
+NEWEST: dict[str, tuple[State, ...]] = {
     "newest": ("recorded", "verified", "proven", "failed"),
-    "newest-good": ("verified", "proven"),
+    "newest-good": GOOD,
     "newest-proven": ("proven",),
 }
 """Words an operator may give instead of a set, and the states each accepts."""
@@ -195,23 +194,23 @@ def _folders(listing: Iterable[tuple[str, int | None]], verdicts: list[VerdictKe
 
 def _judged(sets: list[StoredSet], verdicts: list[VerdictKey]) -> Iterator[StoredSet]:
     """The sets with their states."""
-    if not verdicts:
-        yield from sets
-        return
     of_set: dict[tuple[str, str], list[VerdictKey]] = {}
     for verdict in verdicts:
         of_set.setdefault((verdict.server, verdict.set_id), []).append(verdict)
-    sharing = Counter((one.key.server, one.key.set_id) for one in sets)
+    shared = _shared_ids(sets) if of_set else set()
     for one in sets:
-        own = of_set.get((one.key.server, one.key.set_id))
-        if own is None:
-            yield one
-            continue
-        state = state_of(own)
+        own = of_set.get((one.key.server, one.key.set_id)) if of_set else None
+        state = state_of(own) if own else one.state
         # A verdict names its set by the id alone: where two share one, a pass may be the other's.
-        if sharing[one.key.server, one.key.set_id] > 1 and state != "failed":
-            state = "recorded"
-        yield replace(one, state=state)
+        if state != one.state and (state == "failed" or (one.key.server, one.key.set_id) not in shared):
+            yield StoredSet(one.key, one.created, state, one.size, one.files)
+        else:
+            yield one
+
+
+def _shared_ids(sets: Iterable[StoredSet]) -> set[tuple[str, str]]:
+    seen: set[tuple[str, str]] = set()
+    return {place for one in sets if (place := (one.key.server, one.key.set_id)) in seen or seen.add(place)}
 
 
 def _age(one: StoredSet) -> tuple[datetime, str]:

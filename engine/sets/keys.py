@@ -27,7 +27,10 @@ _TIME = "%Y%m%dT%H%M%SZ"
 _STAMP = r"([1-9][0-9]{7}T(?:[01][0-9]|2[0-3])[0-9]{4}Z)"
 _SET = re.compile(_STAMP + r"-([a-z0-9]{4,32})")
 _FILE = re.compile(r"[A-Za-z0-9%_~+@=,-][A-Za-z0-9%._~+@=,-]*")
-_VERDICT = re.compile(_STAMP + r"-(verify|drill)-(passed|failed|unverified|sampled|incomplete)\.json")
+_VERDICT = re.compile(
+    rf"([^/]*)/verdicts/({_STAMP}-[a-z0-9]{{4,32}})/{_STAMP}"
+    r"-(verify|drill)-(passed|failed|unverified|sampled|incomplete)\.json"
+)
 
 
 def encoded(database: str) -> str:
@@ -150,7 +153,8 @@ def parse_set_folder(folder: str) -> SetKey | None:
     """The set whose files are in `folder` (no final `/`); None when it is none of ours."""
     scope_path, _, set_id = folder.rpartition("/")
     scope = _parse_scope(scope_path)
-    return SetKey(*scope, set_id) if scope and _is_set_id(set_id) else None
+    match = _SET.fullmatch(set_id) if scope else None
+    return SetKey(*scope, set_id) if scope and match and _moment(match[1]) else None
 
 
 def parse_set(text: str) -> SetKey:
@@ -169,13 +173,11 @@ def parse_set(text: str) -> SetKey:
 
 def parse_verdict_key(key: str) -> VerdictKey | None:
     """The verdict a stored key is; None when it is none."""
-    match key.split("/"):
-        case [server, "verdicts", set_id, name] if _is_server(server) and _is_set_id(set_id):
-            found = _VERDICT.fullmatch(name)
-            at = _moment(found[1]) if found else None
-            if found and at:
-                return VerdictKey(server, set_id, at, found[2], found[3])  # type: ignore[arg-type]
-    return None
+    match = _VERDICT.fullmatch(key)
+    if match is None or not _is_server(match[1]) or _moment(match[3]) is None:
+        return None
+    at = _moment(match[4])
+    return VerdictKey(match[1], match[2], at, match[5], match[6]) if at else None  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=4096)  # sets come in key order, so one scope's follow each other
@@ -189,20 +191,18 @@ def _parse_scope(path: str) -> tuple[str, str | None] | None:
     return None
 
 
+@lru_cache(maxsize=4096)  # the same few in each set
 def is_file_name(name: str) -> bool:
     """Whether this can be the name of a file in a set: one plain path segment."""
     return bool(_FILE.fullmatch(name)) and len(name) <= 255
 
 
+@lru_cache(maxsize=256)
 def _is_server(text: str) -> bool:
     return bool(NAME.fullmatch(text)) and text != "verdicts"
 
 
-def _is_set_id(text: str) -> bool:
-    match = _SET.fullmatch(text)
-    return match is not None and _moment(match[1]) is not None
-
-
+@lru_cache(maxsize=8192)  # a night's sets, and a run's verdicts, share theirs
 def _moment(stamp: str) -> datetime | None:
     try:  # fromisoformat is twenty times faster than strptime: a store may hold 100,000 of these
         return datetime.fromisoformat(stamp)

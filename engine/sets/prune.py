@@ -6,6 +6,7 @@ leaves files without a manifest: an incomplete set, which `sweep_incomplete` rem
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -87,7 +88,7 @@ def plan_prune(
     Raises:
         PlatformOpsError: the store cannot be listed.
     """
-    return _plan(catalogue(store, server, sizes=sizes), server, retention, now, allow_clock_jump)
+    return plan_of(catalogue(store, server, sizes=sizes), server, retention, now, allow_clock_jump)
 
 
 def apply_prune(store: Store, plan: PrunePlan, progress: Callable[[str], None] | None = None) -> PruneReport:
@@ -100,15 +101,15 @@ def apply_prune(store: Store, plan: PrunePlan, progress: Callable[[str], None] |
         PlatformOpsError: the store cannot be listed or refuses a deletion.
     """
     planned = {one.key for one in plan.pruned}
-    files: dict[SetKey, list[str]] = {}
+    files: dict[SetKey, tuple[str, ...]] = {}
 
     def remember(folder: Folder) -> None:
         if folder.key in planned:
-            files[folder.key] = folder.names
+            files[folder.key] = tuple(map(sys.intern, folder.names))  # the same few in each set
 
     stored = catalogue(store, plan.server, sizes=True, seen=remember)
     retention = StoreRetention.model_validate(plan.policy)
-    fresh = _plan(stored, plan.server, retention, plan.now, plan.allow_clock_jump)
+    fresh = plan_of(stored, plan.server, retention, plan.now, plan.allow_clock_jump)
     going = [one for one in fresh.pruned if one.key in planned]
     deleted, retained = _delete_sets(store, going, files, progress)
     living = {one.key.set_id for one in stored.sets}.difference(one.key.set_id for one in deleted)
@@ -160,9 +161,10 @@ def sweep_incomplete(
     return SweepReport(tuple(deleted), tuple(retained), freed)
 
 
-def _plan(
+def plan_of(
     stored: Catalogue, server: str, retention: StoreRetention, now: datetime, allow_clock_jump: bool
 ) -> PrunePlan:
+    """Judge every set of a server that has been listed already: `stored` is of this server alone."""
     trail = [one.created for one in stored.sets]
     trail += [one.created for one in stored.incomplete]
     trail += [verdict.at for verdict in stored.verdicts]
@@ -190,7 +192,7 @@ def _plan(
 def _delete_sets(
     store: Store,
     going: Sequence[StoredSet],
-    files: dict[SetKey, list[str]],
+    files: dict[SetKey, tuple[str, ...]],
     progress: Callable[[str], None] | None,
 ) -> tuple[list[StoredSet], list[str]]:
     """The sets that are gone, and the keys an object lock holds."""

@@ -11,19 +11,22 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from engine.config.settings import Retention
 from engine.sets.catalogue import StoredSet
+from engine.sets.verdicts import GOOD, State
 
 WEEK = timedelta(days=7)
 _BEHIND = timedelta(minutes=10)  # two hosts' clocks may differ by so much
 _LATE = timedelta(hours=12)  # a weekly backup may be late by so much
 _ANYWAY = "pass allow_clock_jump=True (--even-so) to prune all the same"
 
-_Wanted = dict[StoredSet, list[str]]
+_Wanted = defaultdict[str, list[str]]  # by set id, which is unique in a scope: hashing the sets is slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +46,15 @@ def decide(
     doubt = None if allow_clock_jump else clock_doubt((one.created for one in ordered), now)
     if doubt:
         return tuple(Decision(one, True, (doubt,)) for one in ordered)
-    good = [one for one in ordered if one.state in ("verified", "proven")]
-    wanted: _Wanted = {one: [] for one in ordered}
+    good = [one for one in ordered if one.state in GOOD]
+    wanted: _Wanted = defaultdict(list)
     _want_newest(good, ordered, wanted)
     _want_young(ordered, policy, now, wanted)
-    _want_places(good, good, policy, wanted)
+    _want_places(good, GOOD, policy, wanted)
     contenders = [one for one in ordered if one.state != "failed"]
-    _want_places(contenders, [one for one in contenders if one.state == "recorded"], policy, wanted)
+    _want_places(contenders, ("recorded",), policy, wanted)
     _want_failed(ordered, good, wanted)
-    return tuple(
-        Decision(one, bool(why), tuple(dict.fromkeys(why)) or _why_it_goes(one, policy))
-        for one, why in wanted.items()
-    )
+    return tuple(_decision(one, wanted.get(one.key.set_id), policy) for one in ordered)
 
 
 def clock_doubt(times: Iterable[datetime], now: datetime) -> str | None:
@@ -95,27 +95,27 @@ def _jumped(at: datetime, later: datetime, now: datetime, count: int) -> str:
 def _want_newest(good: Sequence[StoredSet], ordered: Sequence[StoredSet], wanted: _Wanted) -> None:
     proven = next((one for one in good if one.state == "proven"), None)
     if proven:
-        wanted[proven].append("newest proven")
+        wanted[proven.key.set_id].append("newest proven")
     if good and good[0] is not proven:
-        wanted[good[0]].append("newest verified")
+        wanted[good[0].key.set_id].append("newest verified")
     if good and any(one.state == "failed" and one.created > good[0].created for one in ordered):
-        wanted[good[0]].append("newer sets failed")
+        wanted[good[0].key.set_id].append("newer sets failed")
 
 
 def _want_young(ordered: Sequence[StoredSet], policy: Retention, now: datetime, wanted: _Wanted) -> None:
+    since = now - timedelta(days=policy.days)
     for one in ordered:
-        if now - one.created < timedelta(days=policy.days):
-            wanted[one].append(f"younger than {policy.days} days")
+        if one.created > since:
+            wanted[one.key.set_id].append(f"younger than {policy.days} days")
 
 
 def _want_places(
-    contenders: Sequence[StoredSet], entitled: Sequence[StoredSet], policy: Retention, wanted: _Wanted
+    contenders: Sequence[StoredSet], entitled: tuple[State, ...], policy: Retention, wanted: _Wanted
 ) -> None:
-    """Give each place to the newest contender; only the `entitled` take it."""
-    allowed = set(entitled)
+    """Give each place to the newest contender; only those of an `entitled` state take it."""
     for one, why in _places(contenders, policy):
-        if one in allowed:
-            wanted[one].append(why)
+        if one.state in entitled:
+            wanted[one.key.set_id].append(why)
 
 
 def _places(newest_first: Sequence[StoredSet], policy: Retention) -> Iterator[tuple[StoredSet, str]]:
@@ -145,12 +145,19 @@ def _want_failed(ordered: Sequence[StoredSet], good: Sequence[StoredSet], wanted
         if good and one.created < good[0].created:
             return
         if one.state == "failed":
-            wanted[one].append("failed, and no newer set is good")
+            wanted[one.key.set_id].append("failed, and no newer set is good")
 
 
-def _why_it_goes(one: StoredSet, policy: Retention) -> tuple[str, ...]:
+def _decision(one: StoredSet, why: list[str] | None, policy: Retention) -> Decision:
+    if why:
+        return Decision(one, True, tuple(dict.fromkeys(why)))
+    return Decision(one, False, _why_it_goes(one.state == "failed", policy))
+
+
+@lru_cache(maxsize=16)  # the same words for thousands of sets
+def _why_it_goes(failed: bool, policy: Retention) -> tuple[str, ...]:
     age = f"older than {policy.days} days"
-    if one.state == "failed":
+    if failed:
         return (age, "failed, and a newer set is good")
     if policy.last or policy.daily or policy.weekly or policy.monthly:
         return (age, "newer sets have its last, daily, weekly and monthly places")

@@ -51,8 +51,9 @@ class Download:
 
     def _some(self, size: int) -> bytes:
         """The next bytes; none when the connection broke and another try is due."""
+        body = self._continued()  # boto3 has tried again by itself when this fails
         try:
-            data: bytes = self._continued().read(size)
+            data: bytes = body.read(size)
             if not data:
                 raise ConnectionError("ended early")
         except _BROKEN as error:

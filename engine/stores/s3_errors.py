@@ -43,7 +43,6 @@ _PASSING = frozenset(
         "Throttling",
         "ThrottlingException",
         "TooManyRequests",
-        "429",
         "InternalError",
         "ServiceUnavailable",
         "BadDigest",
@@ -52,10 +51,6 @@ _PASSING = frozenset(
         "OperationAborted",
         "XAmzContentChecksumMismatch",
         "ConditionalRequestConflict",
-        "500",
-        "502",
-        "503",
-        "504",
     )
 )
 _NO_CREDENTIALS = (
@@ -153,8 +148,14 @@ def _answer(error: ClientError, doing: str, where: str) -> PlatformOpsError:
         return ConfigurationError(f"{doing} failed: this host's clock differs from that of {where}; set it.")
     if code.startswith("KMS"):
         return ConfigurationError(f"{doing} failed: {where} cannot use its key ({code}); check kms_key_id.")
-    if code in ("NoSuchKey", "404"):
+    if code == "NoSuchKey":
         return OperationFailed(f"{doing} failed: it is not in {where}; `list` shows what is.")
+    if code.isdigit() and code != "501":
+        kind = TransientFailure if code == "429" or code >= "500" else OperationFailed
+        return kind(
+            f"{doing} failed: {where} answered {code} without a word of S3; check endpoint_url and bucket, "
+            "or look at that server."
+        )
     if code in ("NotImplemented", "501"):
         return OperationFailed(f"{doing} failed: {where} does not offer it ({code}); use another server.")
     if code in _PASSING or _status(error) >= 500:

@@ -46,7 +46,7 @@ class GunzipWriter(io.RawIOBase):
                 self._gunzip = isal_zlib.decompressobj(_GZIP)
             try:
                 self._target.write(self._gunzip.decompress(rest))
-            except isal_zlib.error as error:
+            except isal_zlib.error as error:  # type: ignore[misc] # its stub does not say it is an exception
                 raise DamagedStreamError(str(error)) from None
             rest = self._gunzip.unused_data
         return len(data)

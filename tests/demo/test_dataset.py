@@ -106,7 +106,7 @@ INVENTORY = {
     "a foreign server": ("kusthub", 1, "SELECT FROM pg_foreign_server"),
     "rules": ("kusthub", 1, "SELECT FROM pg_rules WHERE rulename = 'close_quietly'"),
     "hostile table names": ("kohub", 2, """SELECT FROM pg_class WHERE relkind = 'r' AND relname IN ('--help', '주문 내역 "2024"')"""),
-    "memberships": ("postgres", 6, "SELECT FROM pg_auth_members WHERE roleid >= 16384 OR member >= 16384 AND roleid < 16384"),
+    "memberships": ("postgres", 8, "SELECT FROM pg_auth_members WHERE roleid >= 16384 OR member >= 16384 AND roleid < 16384"),
     "a membership somebody else granted": ("postgres", 1, "SELECT FROM pg_auth_members WHERE grantor <> 10"),
     "settings of roles": ("postgres", 4, "SELECT FROM pg_db_role_setting WHERE setdatabase = 0"),
     "settings of databases": ("postgres", 4, "SELECT FROM pg_db_role_setting WHERE setrole = 0 AND setdatabase <> 0"),
@@ -134,7 +134,7 @@ def databases(server: Instance) -> set[str]:
 
 def dumped(server: Instance, database: str) -> list[str]:
     """The lines of a plain dump, sorted: where rows stand may differ, and each dump has its own \\restrict."""
-    command = [server.programs / "pg_dump", "--restrict-key=same", "--dbname", server.conninfo(database)]
+    command = [str(server.programs / "pg_dump"), "--restrict-key=same", "--dbname", server.conninfo(database)]
     text = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     return sorted(text.splitlines())
 
@@ -191,10 +191,17 @@ def test_stock_tools_dump_and_restore_all_of_it(
 ) -> None:
     dump = tmp_path / "all.sql"
     with dump.open("wb") as out:
-        command = [loaded.programs / "pg_dumpall", "--dbname", loaded.conninfo()]
+        command = [str(loaded.programs / "pg_dumpall"), "--dbname", loaded.conninfo()]
         subprocess.run(command, stdout=out, timeout=60, check=True)
     script = dump.read_bytes().replace(b"\nCREATE ROLE postgres;\n", b"\n")
-    command = [loaded.programs / "psql", "-qX", "-v", "ON_ERROR_STOP=1", "--dbname", empty_server.conninfo()]
+    command = [
+        str(loaded.programs / "psql"),
+        "-qX",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "--dbname",
+        empty_server.conninfo(),
+    ]
     restored = subprocess.run(command, input=script, capture_output=True, timeout=60, check=False)
     assert (restored.returncode, restored.stderr.count(b"ERROR")) == (0, 0), restored.stderr.decode()
     assert databases(empty_server) == ALL
@@ -272,7 +279,7 @@ def test_the_command_takes_no_password_in_its_arguments() -> None:
 def test_an_unreachable_server_is_one_sentence(tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(
-        ConfigurationError, match="cannot reach .*, port 5432: .*; start the server there or correct"
+        ConfigurationError, match=r"cannot reach .*, port 5432: .*; start the server there or correct"
     ) as caught:
         load(f"host='{tmp_path}' port=5432 user=postgres password=canary-7f3a")
     assert "canary" not in str(caught.value)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,11 +38,12 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
         yield start
 
 
-def _place(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Place:
+def new_place(server: S3Server, monkeypatch: pytest.MonkeyPatch, **bucket: Any) -> S3Place:
+    """An empty bucket on `server`; `bucket` is what else create_bucket takes."""
     monkeypatch.setenv(KEY_VARIABLE, server.access_key)
     monkeypatch.setenv(SECRET_VARIABLE, server.secret_key)
     place = S3Place(server, f"bucket-{os.getpid()}-{next(_numbers)}")
-    place.client.create_bucket(Bucket=place.bucket)
+    place.client.create_bucket(Bucket=place.bucket, **bucket)
     return place
 
 
@@ -50,13 +52,13 @@ def place(
     request: pytest.FixtureRequest, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> S3Place:
     """An empty bucket on each kind of server."""
-    return _place(start_server(request.param), monkeypatch)
+    return new_place(start_server(request.param), monkeypatch)
 
 
 @pytest.fixture
 def moto(start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> S3Place:
     """An empty bucket on moto, for what need not be repeated on every server."""
-    return _place(start_server("moto"), monkeypatch)
+    return new_place(start_server("moto"), monkeypatch)
 
 
 @pytest.fixture
@@ -77,5 +79,5 @@ def store(
     """An empty store of each kind, opened as the product opens it."""
     if store_kind == "folder":
         return open_store("nightly", FolderSettings(path=str(tmp_path / "store")))
-    made = _place(start_server(store_kind), monkeypatch)
+    made = new_place(start_server(store_kind), monkeypatch)
     return open_store("nightly", made.settings(prefix="nightly/kecp"))

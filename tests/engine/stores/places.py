@@ -17,7 +17,7 @@ from tests.engine.stores.servers import KEY_VARIABLE, SECRET_VARIABLE, S3Server
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-IMPATIENT = Patience(connect_seconds=0.6, read_seconds=0.6, attempts=2)
+IMPATIENT = Patience(connect_seconds=1, read_seconds=1, attempts=2)
 MIB = 2**20
 
 

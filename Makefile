@@ -1,0 +1,58 @@
+# make demo | stop | clean | test | check | bench | help
+# It needs git, GNU make, and Python 3.11 or newer (with venv) or uv. Everything it installs stays in
+# .venv/ and .tools/, from the committed uv.lock.
+
+.DEFAULT_GOAL := help
+.PHONY: demo stop clean test check bench help
+
+UV := $(or $(shell command -v uv 2>/dev/null),.tools/uv/bin/uv)
+PYTHON := .venv/bin/python
+# The environment is here, whatever the caller's shell says.
+export UV_PROJECT_ENVIRONMENT := .venv
+unexport VIRTUAL_ENV
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/.run ## from nothing to a proven backup in the Prefect UI, on 127.0.0.1
+	@$(PYTHON) -m demo.up
+
+stop: ## end what `make demo` started and keep its data
+	@if [ -d .demo ]; then $(MAKE) --no-print-directory .venv/.run && $(PYTHON) -m demo.stop; else echo "There is no demo here."; fi
+
+clean: ## end the demo and remove all it made
+	@if [ -d .demo ]; then $(MAKE) --no-print-directory .venv/.run && $(PYTHON) -m demo.clean; else echo "There is no demo here."; fi
+
+test: .venv/.dev ## install what the tests need and run all of them
+	@$(PYTHON) -m pytest -n 2
+
+check: .venv/.dev ## the static gate: format, lint, types, import arrows
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+bench: .venv/.dev ## measure; writes bench/results.json
+	@$(PYTHON) -m bench
+
+# A stamp is written after a whole installation only, so that a killed one is done again.
+.venv/.run: pyproject.toml uv.lock | $(UV)
+	$(UV) sync --locked --no-dev --inexact
+	@touch $@
+
+.venv/.dev: pyproject.toml uv.lock | $(UV)
+	$(UV) sync --locked
+	@touch $@ .venv/.run
+
+.tools/uv/bin/uv:
+	@for each in python3 python3.14 python3.13 python3.12 python3.11; do \
+	  if $$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then python=$$each; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "platform-ops needs Python 3.11 or newer on PATH (this machine has: $$(python3 --version 2>/dev/null || echo none)); install one, or install uv." >&2; exit 2; \
+	fi; \
+	if ! $$python -c 'import ensurepip, venv' >/dev/null 2>&1; then \
+	  echo "$$($$python --version) lacks its venv module; install it (Debian and Ubuntu: the package python3-venv), or install uv." >&2; exit 2; \
+	fi; \
+	echo "Installing uv into .tools/uv/"; \
+	$$python -m venv .tools/uv && .tools/uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'

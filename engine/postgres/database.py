@@ -1,0 +1,145 @@
+"""A database as an object: make it, give it what it had, name it, and drop what a killed run left."""
+
+from __future__ import annotations
+
+import csv
+import secrets
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+
+from engine.errors import CouldNotVerify
+from engine.postgres.proof import DatabaseProperties
+from engine.postgres.server import Server, failed
+
+WORKING_PREFIX = "platform-ops at work "
+"""Databases of this name are ours and unfinished; only the holder of the backup lock makes or drops them."""
+
+_NAME_BYTES = 63
+_PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
+
+
+def working_name() -> str:
+    return WORKING_PREFIX + secrets.token_hex(8)
+
+
+def fitting_name(database: str, suffix: str) -> str:
+    """`database` and `suffix`, the first cut at a character so that the whole is a legal name."""
+    room = _NAME_BYTES - len(suffix.encode())
+    return database.encode()[:room].decode("utf8", "ignore") + suffix
+
+
+def drop_working(server: Server) -> None:
+    """Drop the databases that a restore did not finish. The caller holds the backup lock."""
+    with server.connect() as connection:
+        rows = connection.execute(
+            "SELECT datname FROM pg_catalog.pg_database WHERE pg_catalog.starts_with(datname, %s)",
+            (WORKING_PREFIX,),
+        ).fetchall()
+        for (name,) in rows:
+            connection.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            )
+
+
+def create_database(server: Server, name: str, properties: DatabaseProperties) -> None:
+    """An empty database with the encoding and the collation of the one that was backed up.
+
+    Raises:
+        CouldNotVerify: this server lacks its locale.
+    """
+    parts = [
+        sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {}").format(
+            sql.Identifier(name), sql.Literal(properties.encoding)
+        ),
+        sql.SQL("LC_COLLATE {} LC_CTYPE {}").format(
+            sql.Literal(properties.collate), sql.Literal(properties.ctype)
+        ),
+    ]
+    if properties.provider != "c":
+        option = "ICU_LOCALE" if properties.provider == "i" else "BUILTIN_LOCALE"
+        provider = sql.SQL(f"LOCALE_PROVIDER {_PROVIDERS[properties.provider]} {option} {{}}")
+        parts.append(provider.format(sql.Literal(properties.locale)))
+    with server.connect() as connection:
+        try:
+            connection.execute(sql.SQL(" ").join(parts))
+        except (psycopg.errors.WrongObjectType, psycopg.errors.InvalidParameterValue) as error:
+            raise CouldNotVerify(
+                f"{server.address} cannot make a database with locale {properties.collate!r}: "
+                f"{str(error).splitlines()[0]}; install the locale on its host."
+            ) from None
+        except psycopg.Error as error:
+            raise failed(f"Creating a database on {server.address} failed", error) from None
+
+
+def apply_properties(server: Server, name: str, properties: DatabaseProperties) -> None:
+    """Owner, privileges, settings, comment and connection limit, as they were."""
+    database = sql.Identifier(name)
+    with server.connect() as connection:
+        try:
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} OWNER TO {}").format(database, sql.Identifier(properties.owner))
+            )
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format(
+                    database, sql.Literal(properties.connection_limit)
+                )
+            )
+            if properties.comment:
+                comment = sql.SQL("COMMENT ON DATABASE {} IS {}").format(
+                    database, sql.Literal(properties.comment)
+                )
+                connection.execute(comment)
+            _apply_privileges(connection, database, properties)
+            for role, assignment in properties.settings:
+                connection.execute(_setting(database, role, assignment))
+        except psycopg.Error as error:
+            raise failed(f"Giving {name!r} the owner, privileges and settings it had failed", error) from None
+
+
+def _apply_privileges(
+    connection: psycopg.Connection[TupleRow], database: sql.Identifier, properties: DatabaseProperties
+) -> None:
+    rows = connection.execute(
+        "SELECT CASE WHEN a.grantee <> 0 THEN pg_catalog.pg_get_userbyid(a.grantee) END,"
+        " a.privilege_type, a.is_grantable FROM pg_catalog.aclexplode(%s::pg_catalog.aclitem[]) AS a",
+        (list(properties.acl),),
+    ).fetchall()
+    connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
+    connection.execute(
+        sql.SQL("REVOKE ALL ON DATABASE {} FROM {}").format(database, sql.Identifier(properties.owner))
+    )
+    for grantee, privilege, grantable in rows:
+        connection.execute(
+            sql.SQL("GRANT {} ON DATABASE {} TO {}{}").format(
+                sql.SQL(privilege),
+                database,
+                sql.SQL("PUBLIC") if grantee is None else sql.Identifier(grantee),
+                sql.SQL(" WITH GRANT OPTION" if grantable else ""),
+            )
+        )
+
+
+_LIST_SETTINGS = (
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "shared_preload_libraries",
+    "temp_tablespaces",
+    "unix_socket_directories",
+)
+"""Settings that are a list of quoted names (variable_is_guc_list_quote in pg_dump's source)."""
+
+
+def _setting(database: sql.Identifier, role: str, assignment: str) -> sql.Composed:
+    """`name=value`, for all roles or one, as ALTER DATABASE or ALTER ROLE IN DATABASE."""
+    name, _, value = assignment.partition("=")
+    whose = sql.SQL("ALTER DATABASE {}").format(database)
+    if role:
+        whose = sql.SQL("ALTER ROLE {} IN DATABASE {}").format(sql.Identifier(role), database)
+    items = [value]
+    if name.lower() in _LIST_SETTINGS:
+        items = next(csv.reader([value], skipinitialspace=True), [])
+    shown = sql.SQL(", ").join(sql.Literal(item) for item in items or [""])
+    return sql.SQL("{} SET {} TO {}").format(whose, sql.Identifier(*name.split(".")), shown)

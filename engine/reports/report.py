@@ -1,0 +1,87 @@
+"""A report: a title, the outcome in one sentence, tables, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from engine.reports.wording import escaped, one_line, width
+
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text. `right` names the columns that are aligned to the right: numbers, sizes, durations."""
+
+    title: str
+    header: Row
+    rows: tuple[Row, ...]
+    right: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an operation did. All text is plain: both forms make it harmless in their own way.
+
+    `sentence` is the outcome in one sentence; `facts` are single values by name; `tables` without rows
+    are left out; `next_steps` say what happens next and what to do.
+    """
+
+    title: str
+    sentence: str
+    facts: tuple[tuple[str, str], ...] = ()
+    tables: tuple[Table, ...] = ()
+    next_steps: tuple[str, ...] = field(default=())
+
+    def as_text(self) -> str:
+        """For a terminal or a log; ends with a line break."""
+        blocks = [f"{one_line(self.title)}\n{one_line(self.sentence)}"]
+        blocks += ["\n".join(_aligned(self.facts, ()))] if self.facts else []
+        blocks += ["\n".join(_text_table(table)) for table in self.tables if table.rows]
+        blocks += ["\n".join(f"- {one_line(step)}" for step in self.next_steps)] if self.next_steps else []
+        return "\n\n".join(blocks) + "\n"
+
+    def as_markdown(self) -> str:
+        """For a Prefect artifact; ends with a line break."""
+        blocks = [f"# {escaped(self.title)}", f"**{escaped(self.sentence)}**"]
+        blocks += _markdown_table(Table("", ("", ""), self.facts)) if self.facts else []
+        for table in self.tables:
+            blocks += _markdown_table(table) if table.rows else []
+        if self.next_steps:
+            blocks.append("\n".join(f"- {escaped(step)}" for step in self.next_steps))
+        return "\n\n".join(blocks) + "\n"
+
+
+def _text_table(table: Table) -> Iterator[str]:
+    if table.title:
+        yield one_line(table.title)
+    lines = (table.header, *table.rows) if any(table.header) else table.rows
+    right = tuple(index for index, name in enumerate(table.header) if name in table.right)
+    yield from (f"  {line}" for line in _aligned(lines, right))
+
+
+def _aligned(rows: Sequence[Row], right: tuple[int, ...]) -> Iterator[str]:
+    shown = [tuple(one_line(cell) for cell in row) for row in rows]
+    widths = [max(width(cell) for cell in column) for column in zip(*shown, strict=True)]
+    for row in shown:
+        cells = [
+            _padded(cell, widths[index], to_the_right=index in right) for index, cell in enumerate(row)
+        ]
+        yield "  ".join(cells).rstrip()
+
+
+def _padded(cell: str, columns: int, *, to_the_right: bool) -> str:
+    padding = " " * (columns - width(cell))
+    return padding + cell if to_the_right else cell + padding
+
+
+def _markdown_table(table: Table) -> list[str]:
+    rule = ("---:" if name in table.right else "---" for name in table.header)
+    lines = [_markdown_row(map(escaped, table.header)), _markdown_row(rule)]
+    lines += [_markdown_row(map(escaped, row)) for row in table.rows]
+    return [*([f"## {escaped(table.title)}"] if table.title else []), "\n".join(lines)]
+
+
+def _markdown_row(cells: Iterator[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,50 @@
+"""Back up every database of a server, then let old sets go."""
+
+from __future__ import annotations
+
+from prefect import flow, unmapped
+
+from engine.postgres.backup import ordinals
+from engine.reports import backup_report
+from tasks.artifacts import leave_record
+from tasks.backups import (
+    backup_lock,
+    delete_expired,
+    dump_database,
+    list_databases,
+    plan_retention,
+    publish_cluster,
+    readers,
+    sweep_leftovers,
+    tonight,
+)
+
+
+@flow(name="nightly-backup", timeout_seconds=6 * 3600)
+def nightly_backup(server: str = "platform") -> None:
+    """Back up a whole server: one cluster set, one set for each database, then retention.
+
+    Nothing is locked for writers. If a backup of this server runs already, this one ends at once.
+
+    Args:
+        server: The PostgreSQL server to back up.
+    """
+    night = tonight(server)
+    with backup_lock(server):
+        sweep_leftovers(server)
+        found = list_databases(server)
+        wanted = [database for database in found if not database.skipped]
+        numbers = ordinals(found)
+        with readers(server) as runner:
+            dumped = runner.map(
+                dump_database,
+                {
+                    "database": wanted,
+                    "ordinal": [numbers[database.name] for database in wanted],
+                    "night": unmapped(night),
+                },
+            ).result()
+        cluster = publish_cluster(night, dumped, found)
+        plan = plan_retention(server)
+        pruned = delete_expired(plan, server)
+    leave_record(backup_report(cluster, dumped, plan, pruned), "nightly-backup")

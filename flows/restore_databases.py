@@ -1,0 +1,37 @@
+"""Restore one, several or all databases of a live server."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from engine.reports import restore_report
+from tasks.artifacts import leave_record
+from tasks.restores import check_confirmation, choose_sets, restore_database
+
+
+@flow(name="restore-databases", timeout_seconds=12 * 3600)
+def restore_databases(
+    server: str = "platform",
+    store: str = "",
+    databases: list[str] | None = None,
+    which: str = "newest",
+    in_place: bool = False,
+    confirm: str = "",
+) -> None:
+    """Restore databases beside the live ones, under new names, with owners, grants and missing roles.
+
+    In place: the live database is renamed and kept, the restored one takes its name, once it is proven.
+
+    Args:
+        server: The server to restore into; its own backups are used.
+        store: The store to read from; empty is the server's own.
+        databases: Names of databases; none means all that have a set.
+        which: newest, newest-proven, or a set's id from the list (a cluster set's gives its databases).
+        in_place: Replace the live database instead of restoring beside it.
+        confirm: With in place: the database's name once more.
+    """
+    names = databases or []
+    check_confirmation(names, in_place, confirm)
+    choices = choose_sets(server, store, names, which)
+    restored = [restore_database(choice, server, store, in_place) for choice in choices]
+    leave_record(restore_report(restored), "restore-databases")

@@ -1,0 +1,25 @@
+"""Read stored sets again and compare them with their manifests."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from prefect import flow
+from pydantic import Field
+
+from engine.reports import verify_report
+from tasks.artifacts import leave_record
+from tasks.checks import require_passed, verify_least_recent, verify_sentence
+
+
+@flow(name="verify-backups", timeout_seconds=6 * 3600)
+def verify_backups(store: str = "nightly", budget_gib: Annotated[float, Field(gt=0, le=100000)] = 50) -> None:
+    """Read stored bytes again and compare them with the manifests, least recently verified first.
+
+    Args:
+        store: The store to verify.
+        budget_gib: About how much to read in this run; at least one set is read.
+    """
+    run = verify_least_recent(store, budget_gib)
+    leave_record(verify_report(run), "verify-backups")
+    require_passed(run.result, verify_sentence(run))

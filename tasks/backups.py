@@ -1,0 +1,112 @@
+"""Back up a server: the lock, the list, one dump for each database, the cluster set, retention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from prefect import task
+from prefect.runtime import flow_run
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from engine.postgres import backup, lock, survey
+from engine.postgres.backup import ClusterBackup, DatabaseBackup
+from engine.postgres.survey import DatabaseFound
+from engine.sets.prune import PrunePlan, PruneReport, apply_prune, plan_prune, sweep_incomplete
+from tasks.opening import open_server, open_store, store_of
+from tasks.running import logged_progress, worth_retrying
+
+
+@dataclass(frozen=True, slots=True)
+class NightTicket:
+    """Which night a step belongs to: with it, a retry writes to the same place as the first try."""
+
+    server: str
+    started: datetime
+    token: str
+
+    def begin(self) -> backup.Night:
+        return backup.begin(open_server(self.server), self.token, self.started)
+
+
+def tonight(server: str) -> NightTicket:
+    """The ticket of this flow run."""
+    return NightTicket(server, datetime.now(UTC), str(flow_run.id))
+
+
+@contextmanager
+def backup_lock(server: str) -> Iterator[None]:
+    """Hold the server's backup lock in the flow's own process; it is gone with it, however it ends."""
+    with lock.backup_lock(open_server(server), str(flow_run.name)):
+        yield
+
+
+def readers(server: str) -> ThreadPoolTaskRunner:
+    """Runs as many tasks at once as the server's `jobs` allow."""
+    return ThreadPoolTaskRunner(max_workers=open_server(server).settings.jobs)
+
+
+@task(task_run_name="sweep what a killed run left of {server}", retries=1, retry_condition_fn=worth_retrying)
+def sweep_leftovers(server: str) -> int:
+    """Remove files without a manifest; the lock's holder knows that nobody else is writing them."""
+    target = open_store(store_of(open_server(server)))
+    target.store.sweep(f"{server}/")
+    return len(sweep_incomplete(target.store, server, datetime.now(UTC), older_than=None).deleted)
+
+
+@task(
+    task_run_name="list the databases of {server}",
+    retries=2,
+    retry_delay_seconds=10,
+    retry_condition_fn=worth_retrying,
+)
+def list_databases(server: str) -> tuple[DatabaseFound, ...]:
+    return survey.list_databases(open_server(server))
+
+
+@task(
+    task_run_name="dump {database.name}", retries=2, retry_delay_seconds=30, retry_condition_fn=worth_retrying
+)
+def dump_database(database: DatabaseFound, ordinal: int, night: NightTicket) -> DatabaseBackup:
+    """One database's dump, plain SQL and proof out of one snapshot. A retry starts clean, with a new one."""
+    begun = night.begin()
+    target = open_store(store_of(begun.server))
+    return backup.backup_database(begun, database, ordinal, target, logged_progress())
+
+
+@task(
+    task_run_name="publish the cluster set of {night.server}",
+    retries=2,
+    retry_delay_seconds=30,
+    retry_condition_fn=worth_retrying,
+)
+def publish_cluster(
+    night: NightTicket, dumped: Sequence[DatabaseBackup], found: Sequence[DatabaseFound]
+) -> ClusterBackup:
+    begun = night.begin()
+    return backup.publish_cluster(begun, dumped, found, open_store(store_of(begun.server)))
+
+
+@task(
+    task_run_name="plan retention of {server}",
+    retries=2,
+    retry_delay_seconds=10,
+    retry_condition_fn=worth_retrying,
+)
+def plan_retention(server: str, store: str = "", allow_clock_jump: bool = False) -> PrunePlan:
+    """What would go and why each other set stays."""
+    target = open_store(store_of(open_server(server), store))
+    return plan_prune(target.store, server, target.retention, datetime.now(UTC), allow_clock_jump, sizes=True)
+
+
+@task(
+    task_run_name="delete what retention lets go",
+    retries=2,
+    retry_delay_seconds=10,
+    retry_condition_fn=worth_retrying,
+)
+def delete_expired(plan: PrunePlan, server: str, store: str = "") -> PruneReport:
+    """Delete what the plan lets go, unless the store has changed so that it is wanted again."""
+    return apply_prune(open_store(store_of(open_server(server), store)).store, plan, logged_progress())

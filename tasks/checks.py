@@ -1,0 +1,77 @@
+"""Prove and verify what is stored."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import task
+
+from engine.errors import CouldNotVerify, OperationFailed
+from engine.postgres import drill
+from engine.postgres.drill import DrillReport
+from engine.sets.catalogue import catalogue
+from engine.sets.keys import parse_set
+from engine.sets.verdicts import recent
+from engine.sets.verify import VerifyRun, verify_stored
+from tasks.opening import open_server, open_store, store_of
+from tasks.running import logged_progress, worth_retrying
+
+_GIB = 1 << 30
+_TREND = 10
+
+
+@task(
+    task_run_name="choose {which} of {server}",
+    retries=2,
+    retry_delay_seconds=10,
+    retry_condition_fn=worth_retrying,
+)
+def choose_set(server: str, store: str, database: str, which: str) -> str:
+    """The key of the set an operator means: the cluster's, or a database's when one is named."""
+    target = open_store(store_of(open_server(server), store))
+    return str(catalogue(target.store, server).find(which, server, database or None).key)
+
+
+@task(task_run_name="drill {set_key}")
+def drill_set(set_key: str, server: str, store: str = "") -> DrillReport:
+    """Restore into a scratch server and compare. A bad backup is a verdict, not an error."""
+    target = open_store(store_of(open_server(server), store))
+    return drill.drill(target, parse_set(set_key), logged_progress())
+
+
+@task(task_run_name="read the past drills of {server}")
+def past_drills(server: str, store: str = "") -> list[dict[str, Any]]:
+    """What the last drills found, newest first."""
+    target = open_store(store_of(open_server(server), store))
+    return recent(target.store, catalogue(target.store, server).verdicts, "drill", _TREND)
+
+
+def require_passed(result: str, sentence: str) -> None:
+    """End the run as Failed, with the evidence in its message, unless all is proven.
+
+    Raises:
+        OperationFailed: the set is bad.
+        CouldNotVerify: nothing could be shown.
+    """
+    if result == "failed":
+        raise OperationFailed(sentence)
+    if result != "passed":
+        raise CouldNotVerify(sentence)
+
+
+def verify_sentence(run: VerifyRun) -> str:
+    """The sentences of the sets that did not pass."""
+    return " ".join(report.sentence for report in run.reports if report.result != "passed")
+
+
+@task(task_run_name="verify up to {budget_gib} GiB of {store}", retries=1, retry_condition_fn=worth_retrying)
+def verify_least_recent(store: str, budget_gib: float) -> VerifyRun:
+    target = open_store(store)
+    return verify_stored(
+        target.store,
+        datetime.now(UTC),
+        int(budget_gib * _GIB),
+        digest_key=target.digest_key,
+        progress=logged_progress(),
+    )

@@ -1,0 +1,53 @@
+"""How tasks run: what is tried again, and how progress is told."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from prefect import Task, get_run_logger
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.client.schemas.objects import State, TaskRun
+
+from engine.errors import PlatformOpsError
+from engine.progress import Progress, readable_bytes
+
+
+def worth_retrying(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """Prefect retries the whole step when the engine says the failure is of the moment.
+
+    Nothing retries a wrong configuration.
+    """
+    del task, run
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, PlatformOpsError) and error.retryable
+
+
+def logged_progress() -> Progress:
+    """Progress as lines of the run's log, and as a bar where the total is known."""
+    logger = get_run_logger()
+    bars: dict[str, UUID] = {}
+
+    def tell(what: str, done: int = 0, total: int = 0) -> None:
+        logger.info("%s%s", what, _how_far(done, total))
+        if done and total:
+            _draw(bars, what, min(100.0, 100.0 * done / total))
+
+    return tell
+
+
+def _draw(bars: dict[str, UUID], what: str, percent: float) -> None:
+    if what in bars:
+        update_progress_artifact(bars[what], percent)
+    else:
+        bars[what] = _made(create_progress_artifact(percent, description=what))
+
+
+def _made(artifact: Any) -> UUID:
+    return UUID(str(artifact))
+
+
+def _how_far(done: int, total: int) -> str:
+    if not done:
+        return ""
+    return f": {readable_bytes(done)}" + (f" of {readable_bytes(total)}" if total else "")

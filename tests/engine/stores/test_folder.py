@@ -1,0 +1,262 @@
+"""What is particular to a folder: modes, part files, links, a full disk, a lost mount."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.config.settings import FolderStore as FolderSettings
+from engine.errors import ConfigurationError, OperationFailed
+from engine.stores.folder import FolderStore
+from engine.stores.part_files import is_part, new_part_name
+from tests.engine.stores.test_contract import MIB, get, put
+
+IS_ROOT = os.geteuid() == 0
+KEY = "platform/cluster/20260207T170000Z-3f9a1c/000-globals.sql.gz"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def store(root: Path) -> FolderStore:
+    return FolderStore("nightly", root)
+
+
+def everything(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_files_are_0600_and_folders_0700(store: FolderStore, root: Path) -> None:
+    put(store, "platform/cluster/x")
+    store.create("leases/prune", b"me")
+    assert [mode(path) for path in (root, root / "platform", root / "platform/cluster", root / "leases")] == [
+        0o700
+    ] * 4
+    assert mode(root / "platform/cluster/x") == 0o600
+    assert mode(root / "leases/prune") == 0o600
+
+
+def test_the_part_file_is_beside_the_final_name_and_closed_to_others(store: FolderStore, root: Path) -> None:
+    with store.writer("a/x") as out:
+        out.write(b"1")
+        (part,) = (root / "a").iterdir()
+        assert is_part(part.name)
+        assert mode(part) == 0o600
+        assert store.sweep() == 0  # its writer, this process, is alive
+        assert part.exists()
+    assert everything(root) == ["a", "a/x"]
+
+
+def test_a_failed_write_leaves_not_even_a_folder(store: FolderStore, root: Path) -> None:
+    with pytest.raises(ZeroDivisionError), store.writer("a/b/x"):
+        raise ZeroDivisionError
+    assert everything(root) == []
+
+
+def test_delete_removes_emptied_folders_but_not_the_root_nor_others(store: FolderStore, root: Path) -> None:
+    for key in ("app/db/x/1/a", "app/db/x/1/b", "app/db/x/2/a", "app-test/1"):
+        put(store, key)
+    store.delete(["app/db/x/1/a", "app/db/x/1/b"])
+    assert everything(root) == [
+        "app",
+        "app-test",
+        "app-test/1",
+        "app/db",
+        "app/db/x",
+        "app/db/x/2",
+        "app/db/x/2/a",
+    ]
+    store.delete(["app/db/x/2/a", "app-test/1"])
+    assert everything(root) == []
+
+
+def test_writers_and_deleters_of_one_folder_do_not_disturb_each_other(store: FolderStore) -> None:
+    failures: list[Exception] = []
+
+    def churn(name: str) -> None:
+        try:
+            for _ in range(150):
+                put(store, f"a/b/{name}")
+                store.delete([f"a/b/{name}"])
+        except Exception as error:  # noqa: BLE001 - told to the test's own thread
+            failures.append(error)
+
+    threads = [threading.Thread(target=churn, args=(name,)) for name in ("x", "y", "z")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert list(store.keys()) == []
+
+
+def test_links_are_neither_listed_nor_followed(store: FolderStore, root: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("secret")
+    put(store, "a/x")
+    (root / "out").symlink_to(outside)
+    (root / "a" / "link").symlink_to(outside / "secret")
+    assert list(store.keys()) == ["a/x"]
+    assert list(store.keys("out/")) == []
+    assert [found.key for found in store.list()] == ["a/x"]
+    for key in ("out/secret", "a/link"):
+        with pytest.raises(OperationFailed, match="symbolic link"), store.reader(key):
+            pass
+    with pytest.raises(OperationFailed, match="symbolic link"):
+        put(store, "out/new")
+    store.delete(["out/secret", "a/link"])
+    assert everything(outside) == ["secret"]
+    assert everything(root) == ["a", "a/x", "out"]
+
+
+def test_writing_over_a_link_replaces_the_link(store: FolderStore, root: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("old")
+    put(store, "a/x")
+    (root / "a/link").symlink_to(victim)
+    put(store, "a/link", b"new")
+    assert victim.read_text() == "old"
+    assert get(store, "a/link") == b"new"
+
+
+def test_the_root_itself_may_be_a_link(store: FolderStore, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    root.symlink_to(tmp_path / "disk")
+    put(store, "a/x")
+    assert list(store.keys()) == ["a/x"]
+
+
+def test_strangers_are_not_listed(store: FolderStore, root: Path) -> None:
+    put(store, "a/x")
+    (root / "a" / ".hidden").touch()
+    (root / "a" / "with space").touch()
+    (root / ".snapshots").mkdir()
+    (root / "lost+found").mkdir(mode=0)
+    os.mkfifo(root / "a" / "pipe")
+    assert list(store.keys()) == ["a/x"]
+    assert store.sweep() == 0
+    assert (root / "lost+found").is_dir()
+    with pytest.raises(OperationFailed, match="no plain file"), store.reader("a/pipe"):
+        pass
+
+
+def test_a_lost_mount_is_not_an_empty_store(tmp_path: Path) -> None:
+    store = FolderStore("nightly", tmp_path / "mnt" / "store")
+    for act in (lambda: put(store, "a/x"), lambda: list(store.keys()), lambda: store.sweep()):
+        with pytest.raises(ConfigurationError, match="mount its disk or create"):
+            act()
+    assert everything(tmp_path) == []
+
+
+def test_a_store_that_was_never_written_is_empty(store: FolderStore, root: Path) -> None:
+    assert list(store.keys()) == []
+    assert list(store.list("platform/")) == []
+    assert store.delete(["a/x"]).deleted == ("a/x",)
+    assert store.sweep() == 0
+    assert not root.exists()
+
+
+def test_the_sweep_takes_what_dead_writers_left(store: FolderStore, root: Path) -> None:
+    put(store, "a/1/x")
+    own = new_part_name().split("-")
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    reused_pid = "-".join([*own[:3], own[3][:-1] + str((int(own[3][-1]) + 1) % 10), own[4]])
+    dead_pid = "-".join([*own[:2], str(ended.pid), *own[3:]])
+    alive, elsewhere = "-".join(own), "-".join([own[0], "00000000", *own[2:]])
+    old_elsewhere = "-".join([own[0], "11111111", *own[2:]])
+    (root / "b" / "2").mkdir(parents=True)
+    for name in (alive, elsewhere, old_elsewhere, reused_pid, dead_pid):
+        assert is_part(name)
+        (root / "a" / "1" / name).touch()
+    (root / "b" / "2" / dead_pid).touch()
+    (root / "a" / "1" / ".part-of-somebody").touch()
+    yesterday = time.time() - 25 * 3600
+    for name in (alive, old_elsewhere):
+        os.utime(root / "a" / "1" / name, (yesterday, yesterday))
+    assert store.sweep("a/") == 3
+    assert sorted(path.name for path in (root / "a" / "1").iterdir()) == sorted(
+        [".part-of-somebody", alive, elsewhere, "x"]
+    )
+    assert store.sweep() == 1
+    assert not (root / "b").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MiB of its own."""
+    if not IS_ROOT:
+        pytest.skip("mounting a small disk needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", str(disk)],
+        capture_output=True,
+        text=True,
+    )
+    if mounted.returncode:
+        pytest.skip(f"this machine does not let root mount: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)  # noqa: S607
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(small_disk: Path) -> None:
+    store = FolderStore("nightly", small_disk)
+    put(store, "a/x", b"good")
+    with pytest.raises(OperationFailed) as raised, store.writer(KEY) as out:
+        for _ in range(4):
+            out.write(bytes(MIB))
+    assert str(raised.value) == (
+        f"The disk of store 'nightly' at {small_disk} is full: Writing {KEY} failed and left nothing; "
+        "free space there or shorten the retention, then start again."
+    )
+    assert everything(small_disk) == ["a", "a/x"]
+    with pytest.raises(OperationFailed, match="is full"):
+        store.create("leases/prune", bytes(4 * MIB))
+    assert everything(small_disk) == ["a", "a/x"]
+    put(store, KEY, b"fits")
+    assert get(store, KEY) == b"fits"
+
+
+def test_a_disk_that_became_read_only_is_one_sentence(small_disk: Path) -> None:
+    store = FolderStore("nightly", small_disk)
+    put(store, "a/x", b"good")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)  # noqa: S607
+    for act in (lambda: put(store, KEY), lambda: put(store, "a/y"), lambda: store.delete(["a/x"])):
+        with pytest.raises(ConfigurationError, match=r"is not allowed \(Read-only file system\)"):
+            act()
+    assert get(store, "a/x") == b"good"
+
+
+@pytest.mark.skipif(IS_ROOT, reason="root may write everywhere; the read-only disk above covers it")
+def test_a_folder_without_the_right_to_write_is_one_sentence(store: FolderStore, root: Path) -> None:
+    root.mkdir(mode=0o500)
+    with pytest.raises(ConfigurationError, match=r"is not allowed \(Permission denied\)"):
+        put(store, KEY)
+
+
+def test_settings_open_a_folder_relative_to_where_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.stores.opening import open_store
+
+    monkeypatch.chdir(tmp_path)
+    store = open_store("nightly", FolderSettings(path="store"))
+    assert (store.name, store.address) == ("nightly", str(tmp_path / "store"))
+    put(store, "a/x")
+    monkeypatch.chdir("/")
+    assert list(store.keys()) == ["a/x"]

@@ -1,0 +1,79 @@
+"""kill -9 of a writer: nothing has its final name, and the next sweep removes the rest."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.config.settings import FolderStore as FolderSettings
+from engine.config.settings import S3Store as S3Settings
+from engine.stores.base import Store
+from engine.stores.opening import open_store
+from tests.engine.stores.conftest import StartServer, new_place
+from tests.engine.stores.test_contract import get, put
+
+KEY = "platform/cluster/20260207T170000Z-3f9a1c/000-globals.sql.gz"
+WRITER = """
+import sys, time
+from pydantic import TypeAdapter
+from engine.config.settings import StoreSettings
+from engine.stores.opening import open_store
+store = open_store("nightly", TypeAdapter(StoreSettings).validate_json(sys.argv[1]))
+with store.writer(sys.argv[2]) as out:
+    out.write(bytes(12 * 2**20))
+    print("written", flush=True)
+    time.sleep(60)
+"""
+
+
+def start_writer(settings: FolderSettings | S3Settings) -> subprocess.Popen[str]:
+    """A process that is in the middle of writing KEY."""
+    argv = [sys.executable, "-c", WRITER, settings.model_dump_json(), KEY]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "written\n"
+    return process
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    with process:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def assert_a_next_run_works(store: Store) -> None:
+    put(store, KEY, b"whole")
+    assert get(store, KEY) == b"whole"
+    assert list(store.keys()) == [KEY]
+
+
+def test_of_a_folder(tmp_path: Path) -> None:
+    settings = FolderSettings(path=str(tmp_path / "store"))
+    store = open_store("nightly", settings)
+    process = start_writer(settings)
+    assert store.sweep() == 0  # it lives
+    kill(process)
+    assert list(store.keys()) == []
+    assert store.sweep("platform/db/") == 0
+    assert store.sweep("platform/") == 1
+    assert list((tmp_path / "store").rglob("*")) == []
+    assert_a_next_run_works(store)
+
+
+@pytest.mark.parametrize("kind", ["moto", "versitygw"])
+def test_of_a_bucket(kind: str, start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = new_place(start_server(kind), monkeypatch)
+    settings = place.settings()
+    store = open_store("nightly", settings)
+    kill(start_writer(settings))
+    assert list(store.keys()) == []
+    assert place.uploads() == [KEY]
+    assert store.sweep("platform/db/") == 0
+    assert store.sweep("platform/") == 1
+    assert place.uploads() == []
+    assert_a_next_run_works(store)
