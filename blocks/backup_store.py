@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
+from pydantic import BaseModel
+
 from blocks.noun import Noun
 from engine.config.settings import FolderStore, S3Store, StoreSettings
 from engine.errors import ConfigurationError
 
 
-class BackupStore(S3Store, FolderStore, Noun):
+class _First(BaseModel):
+    """What the form shows first: fields come in the order of the bases, the last one's before all."""
+
+    kind: str = "folder"
+    path: str = ""
+    bucket: str = ""
+
+
+class BackupStore(S3Store, FolderStore, Noun, _First):
     """Where backups rest: a folder or a bucket; written from platform-ops.toml, which wins."""
 
     _block_type_name = "Backup store"

@@ -12,10 +12,14 @@ from pathlib import Path
 from demo.layout import Layout
 from demo.state import changing, read
 from engine.errors import OperationFailed
-from engine.hosts.processes import ProcessIdentity, running_pids
+from engine.hosts.processes import ProcessIdentity, arguments, running_pids
 
+LAUNCHER = "demo.launch"
 _RECORD_SECONDS = 30.0
 _TAIL_BYTES = 2000
+
+# Kept so that what this very process started is reaped when it has ended.
+_children: dict[int, subprocess.Popen[bytes]] = {}
 
 
 def running(layout: Layout, name: str) -> ProcessIdentity | None:
@@ -30,7 +34,7 @@ def start(layout: Layout, name: str, argv: list[str], environment: Mapping[str, 
     Raises:
         OperationFailed: it ended at once.
     """
-    launcher = [sys.executable, "-m", "demo.launch", str(layout.root), name, *argv]
+    launcher = [sys.executable, "-m", LAUNCHER, str(layout.root), name, *argv]
     descriptor = os.open(log_of(layout, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "ab") as log:
         child = subprocess.Popen(
@@ -42,13 +46,22 @@ def start(layout: Layout, name: str, argv: list[str], environment: Mapping[str, 
             stderr=log,
             start_new_session=True,
         )
+    _children[child.pid] = child
+    identity = _recorded(layout, name, child)
+    if identity is None:
+        raise OperationFailed(f"{name} did not stay up; its log ends with: {log_tail(layout, name)}")
+    return identity
+
+
+def _recorded(layout: Layout, name: str, child: subprocess.Popen[bytes]) -> ProcessIdentity | None:
+    """Wait until the child has recorded itself and become its program; None when it ended before."""
     deadline = time.monotonic() + _RECORD_SECONDS
     while child.poll() is None and time.monotonic() < deadline:
         identity = running(layout, name)
-        if identity is not None and identity.pid == child.pid:
+        if identity is not None and identity.pid == child.pid and LAUNCHER not in arguments(child.pid):
             return identity
         time.sleep(0.02)
-    raise OperationFailed(f"{name} did not start; its log ends with: {log_tail(layout, name)}")
+    return None
 
 
 def end(layout: Layout, name: str) -> bool:
@@ -60,6 +73,8 @@ def end(layout: Layout, name: str) -> bool:
         was_running = identity.end(10.0)
         for member in family:
             member.end(5.0)
+        if identity.pid in _children:
+            _children.pop(identity.pid).wait()
     with changing(layout) as state:
         state.processes.pop(name, None)
     return was_running

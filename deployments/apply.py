@@ -5,6 +5,7 @@ Blocks, work pools, deployments with their dropdowns, automations. Running it ag
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import yaml
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.flows import load_flow_from_entrypoint
+from prefect.settings import get_current_settings
 from prefect.utilities.callables import parameter_schema
 
 from deployments.automations import ALERT_BLOCK, alert_block, apply_automation, wanted
@@ -107,8 +109,12 @@ def _deploy(document: Document) -> None:
             "--prefect-file",
             str(path),
         ]
+        # A profile or a test may have given the settings: the child must talk to the same server.
+        environment = os.environ | get_current_settings().to_environment_variables(exclude_unset=True)
         try:
-            done = subprocess.run(argv, capture_output=True, text=True, timeout=_DEPLOY_TIMEOUT_SECONDS)
+            done = subprocess.run(
+                argv, capture_output=True, text=True, timeout=_DEPLOY_TIMEOUT_SECONDS, env=environment
+            )
         except subprocess.TimeoutExpired:
             raise OperationFailed(
                 f"prefect deploy did not end within {_DEPLOY_TIMEOUT_SECONDS} s; look at the Prefect server's log."

@@ -74,17 +74,18 @@ def flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def differences(before: _Flat, after: _Flat, secret: set[str]) -> list[str]:
-    """What changes from `before` to `after`, a line each.
+    """What changes from `before` to `after`, a line each; what `after` does not know is passed over.
 
     Fields in `secret` hold references, but somebody may have typed the secret itself into the form:
     their values are never shown.
     """
     lines = []
-    for key in sorted(before.keys() | after.keys()):
-        old, new = before.get(key), after.get(key)
-        if old == new:
-            continue
-        lines.append(f"{key} changes" if key in secret else f"{key} {old!r} -> {new!r}")
+    for key, new in sorted(after.items()):
+        old = before.get(key)
+        if key not in before:
+            lines.append(f"{key} is a new setting")
+        elif old != new:
+            lines.append(f"{key} changes" if key in secret else f"{key} {old!r} -> {new!r}")
     return lines
 
 

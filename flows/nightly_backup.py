@@ -5,8 +5,7 @@ from __future__ import annotations
 from prefect import flow, unmapped
 
 from engine.postgres.backup import ordinals
-from engine.reports import backup_report
-from tasks.artifacts import leave_record
+from tasks.artifacts import record_backup
 from tasks.backups import (
     backup_lock,
     delete_expired,
@@ -36,15 +35,16 @@ def nightly_backup(server: str = "platform") -> None:
         wanted = [database for database in found if not database.skipped]
         numbers = ordinals(found)
         with readers(server) as runner:
-            dumped = runner.map(
+            dumps = runner.map(
                 dump_database,
                 {
                     "database": wanted,
                     "ordinal": [numbers[database.name] for database in wanted],
                     "night": unmapped(night),
                 },
-            ).result()
+            )
+            dumped = dumps.result()
         cluster = publish_cluster(night, dumped, found)
         plan = plan_retention(server)
         pruned = delete_expired(plan, server)
-    leave_record(backup_report(cluster, dumped, plan, pruned), "nightly-backup")
+    record_backup(night, found, dumped, cluster, plan, pruned)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from engine.reports import prune_report
+from engine.reports.prune import prune_report
 from tasks.artifacts import leave_record
 from tasks.backups import delete_expired, plan_retention
 
@@ -23,4 +23,4 @@ def prune_backups(
     """
     plan = plan_retention(server, store, allow_clock_jump)
     pruned = delete_expired(plan, server, store) if delete else None
-    leave_record(prune_report(plan, pruned), "prune-backups")
+    leave_record(prune_report([(plan, pruned)]), "prune-backups")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from prefect import flow
 
-from engine.reports import restore_report
-from tasks.artifacts import leave_record
+from tasks.artifacts import record_restore
 from tasks.restores import check_confirmation, choose_sets, restore_database
 
 
@@ -30,8 +31,8 @@ def restore_databases(
         in_place: Replace the live database instead of restoring beside it.
         confirm: With in place: the database's name once more.
     """
-    names = databases or []
+    started, names = datetime.now(UTC), databases or []
     check_confirmation(names, in_place, confirm)
     choices = choose_sets(server, store, names, which)
     restored = [restore_database(choice, server, store, in_place) for choice in choices]
-    leave_record(restore_report(restored), "restore-databases")
+    record_restore(server, restored, started)

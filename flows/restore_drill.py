@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
-from engine.reports import drill_report
+from engine.reports.drill import drill_report
 from tasks.artifacts import leave_record
 from tasks.checks import choose_set, drill_set, past_drills, require_passed
 
@@ -25,7 +25,7 @@ def restore_drill(
         which: newest, newest-proven, or a set's id from the list.
     """
     chosen = choose_set(server, store, database, which)
-    trend = past_drills(server, store)
+    trend = past_drills(chosen, server, store)
     report = drill_set(chosen, server, store)
     leave_record(drill_report(report, trend), "restore-drill")
     require_passed(report.result, report.sentence)

@@ -7,7 +7,7 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
-from engine.reports import verify_report
+from engine.reports.verify import verify_report
 from tasks.artifacts import leave_record
 from tasks.checks import require_passed, verify_least_recent, verify_sentence
 

@@ -2,11 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
 from prefect.artifacts import create_markdown_artifact
 
+from engine.postgres.backup import ClusterBackup, DatabaseBackup
+from engine.postgres.restore import RestoredDatabase
+from engine.postgres.survey import DatabaseFound
+from engine.reports.backup import BackupOutcome, backup_report
 from engine.reports.report import Report
+from engine.reports.restore import restore_report
+from engine.sets.prune import PrunePlan, PruneReport
+from tasks.backups import NightTicket
+from tasks.opening import open_server, open_store, store_of
 
 
 def leave_record(report: Report, key: str) -> None:
     """Store the report as this run's artifact; `key` groups the runs of one operation."""
     create_markdown_artifact(report.as_markdown(), key=key, description=report.sentence)
+
+
+def record_backup(
+    night: NightTicket,
+    found: Sequence[DatabaseFound],
+    dumped: Sequence[DatabaseBackup],
+    cluster: ClusterBackup,
+    plan: PrunePlan,
+    pruned: PruneReport,
+) -> None:
+    """What was stored, how big, how long, its proof, what is missing, what was pruned."""
+    store = store_of(open_server(night.server))
+    outcome = BackupOutcome(
+        server=night.server,
+        store=store,
+        encrypted=bool(open_store(store).recipients),
+        databases=dumped,
+        cluster=cluster,
+        found=found,
+        seconds=_since(night.started),
+        plan=plan,
+        pruned=pruned,
+    )
+    leave_record(backup_report(outcome), "nightly-backup")
+
+
+def record_restore(server: str, restored: Sequence[RestoredDatabase], started: datetime) -> None:
+    """Which databases came back, under which names, and where the old ones are."""
+    leave_record(restore_report(server, restored, _since(started)), "restore-databases")
+
+
+def _since(moment: datetime) -> float:
+    return (datetime.now(UTC) - moment).total_seconds()

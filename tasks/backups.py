@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from prefect import task
 from prefect.runtime import flow_run
@@ -43,7 +44,7 @@ def backup_lock(server: str) -> Iterator[None]:
         yield
 
 
-def readers(server: str) -> ThreadPoolTaskRunner:
+def readers(server: str) -> ThreadPoolTaskRunner[Any]:
     """Runs as many tasks at once as the server's `jobs` allow."""
     return ThreadPoolTaskRunner(max_workers=open_server(server).settings.jobs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,15 +11,14 @@ from prefect import task
 from engine.errors import CouldNotVerify, OperationFailed
 from engine.postgres import drill
 from engine.postgres.drill import DrillReport
+from engine.reports import drill as drill_reports
 from engine.sets.catalogue import catalogue
 from engine.sets.keys import parse_set
-from engine.sets.verdicts import recent
 from engine.sets.verify import VerifyRun, verify_stored
 from tasks.opening import open_server, open_store, store_of
 from tasks.running import logged_progress, worth_retrying
 
 _GIB = 1 << 30
-_TREND = 10
 
 
 @task(
@@ -41,10 +41,10 @@ def drill_set(set_key: str, server: str, store: str = "") -> DrillReport:
 
 
 @task(task_run_name="read the past drills of {server}")
-def past_drills(server: str, store: str = "") -> list[dict[str, Any]]:
-    """What the last drills found, newest first."""
+def past_drills(set_key: str, server: str, store: str = "") -> tuple[Mapping[str, Any], ...]:
+    """What the last drills of the same kind of set found, newest first."""
     target = open_store(store_of(open_server(server), store))
-    return recent(target.store, catalogue(target.store, server).verdicts, "drill", _TREND)
+    return drill_reports.past_drills(target, catalogue(target.store, server).verdicts, server, set_key)
 
 
 def require_passed(result: str, sentence: str) -> None:

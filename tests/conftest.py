@@ -18,6 +18,9 @@ from engine.hosts.local import temporary_base
 from engine.hosts.processes import arguments, running_pids
 from engine.postgres.instance import Instance
 from engine.postgres.scratch import scratch_server, sweep_scratch
+from tests.prefect_server import prefect_server
+
+__all__ = ["prefect_server"]  # a fixture, like those below
 
 MAJOR = 16
 """The major of the wheel's older PostgreSQL: there on every machine the tests run on."""

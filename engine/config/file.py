@@ -64,6 +64,7 @@ def _sentence(path: Path, error: ValidationError) -> str:
         message = {
             "extra_forbidden": "there is no such setting; correct its name or remove it",
             "missing": "it is missing",
+            "union_tag_not_found": 'kind is missing ("folder" or "s3")',
         }.get(mistake["type"], mistake["msg"].removeprefix("Value error, "))
         places.append(f"{'.'.join(steps) or 'the file'}: {message}")
     more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from engine.reports.wording import escaped, one_line, width
 
 Row = tuple[str, ...]
+_MARKDOWN_ROWS = 500  # an artifact is looked at in a browser
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,7 @@ def _aligned(rows: Sequence[Row], right: tuple[int, ...]) -> Iterator[str]:
     shown = [tuple(one_line(cell) for cell in row) for row in rows]
     widths = [max(width(cell) for cell in column) for column in zip(*shown, strict=True)]
     for row in shown:
-        cells = [
-            _padded(cell, widths[index], to_the_right=index in right) for index, cell in enumerate(row)
-        ]
+        cells = [_padded(cell, widths[index], to_the_right=index in right) for index, cell in enumerate(row)]
         yield "  ".join(cells).rstrip()
 
 
@@ -79,8 +78,13 @@ def _padded(cell: str, columns: int, *, to_the_right: bool) -> str:
 def _markdown_table(table: Table) -> list[str]:
     rule = ("---:" if name in table.right else "---" for name in table.header)
     lines = [_markdown_row(map(escaped, table.header)), _markdown_row(rule)]
-    lines += [_markdown_row(map(escaped, row)) for row in table.rows]
-    return [*([f"## {escaped(table.title)}"] if table.title else []), "\n".join(lines)]
+    lines += [_markdown_row(map(escaped, row)) for row in table.rows[:_MARKDOWN_ROWS]]
+    more = len(table.rows) - _MARKDOWN_ROWS
+    return [
+        *([f"## {escaped(table.title)}"] if table.title else []),
+        "\n".join(lines),
+        *([f"and {more:,} more"] if more > 0 else []),
+    ]
 
 
 def _markdown_row(cells: Iterator[str]) -> str:

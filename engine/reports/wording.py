@@ -6,7 +6,7 @@ import re
 import unicodedata
 from datetime import datetime
 
-_MARKED = re.compile(r"[\\`*_{}\[\]()|~#!$@+^=]")
+_MARKED = re.compile(r"[\\`*_\[\]|~#@]")
 _LINKED = re.compile(r"://|www\.", re.IGNORECASE)
 
 

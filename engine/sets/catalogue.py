@@ -210,7 +210,11 @@ def _judged(sets: list[StoredSet], verdicts: list[VerdictKey]) -> Iterator[Store
 
 def _shared_ids(sets: Iterable[StoredSet]) -> set[tuple[str, str]]:
     seen: set[tuple[str, str]] = set()
-    return {place for one in sets if (place := (one.key.server, one.key.set_id)) in seen or seen.add(place)}
+    shared: set[tuple[str, str]] = set()
+    for one in sets:
+        place = (one.key.server, one.key.set_id)
+        (shared if place in seen else seen).add(place)
+    return shared
 
 
 def _age(one: StoredSet) -> tuple[datetime, str]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any, Literal
@@ -45,18 +44,6 @@ def state_of(verdicts: Iterable[VerdictKey]) -> State:
 def newest(verdicts: Iterable[VerdictKey], kind: VerdictKind) -> VerdictKey | None:
     """The newest verdict of a kind, whatever its result."""
     return max((verdict for verdict in verdicts if verdict.kind == kind), key=_order, default=None)
-
-
-def recent(
-    store: Store, verdicts: Iterable[VerdictKey], kind: VerdictKind, count: int
-) -> list[dict[str, Any]]:
-    """What the newest verdicts of a kind found, newest first; a damaged one is passed over."""
-    of_kind = sorted((verdict for verdict in verdicts if verdict.kind == kind), key=_order, reverse=True)
-    found = []
-    for key in of_kind[:count]:
-        with suppress(OperationFailed, CouldNotVerify):
-            found.append(read_verdict(store, key))
-    return found
 
 
 def expired(verdicts: Collection[VerdictKey], living: Iterable[str], now: datetime) -> tuple[VerdictKey, ...]:

@@ -6,7 +6,6 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -27,6 +26,7 @@ from engine.stores.s3_client import Patience, open_bucket
 from engine.stores.s3_delete import delete_keys
 from engine.stores.s3_download import Download
 from engine.stores.s3_errors import error_code
+from engine.stores.s3_listing import objects
 from engine.stores.s3_upload import ACTIVE, Upload
 
 _CREATE_TRIES = 4
@@ -124,14 +124,8 @@ class S3Store:
         return (found.key for found in self.list(prefix))
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        pages = self._bucket.client.get_paginator("list_objects_v2")
-        start = self._bucket.prefix + checked_prefix(prefix)
         with self._bucket.failing(f"Listing {prefix or 'everything'}"):
-            for page in pages.paginate(Bucket=self._bucket.name, Prefix=start):
-                for found in page.get("Contents", ()):
-                    key = found["Key"].removeprefix(self._bucket.prefix)
-                    if is_key(key):
-                        yield StoredObject(key, found["Size"], found["LastModified"].astimezone(UTC))
+            yield from objects(self._bucket, checked_prefix(prefix))
 
     def delete(self, keys: Iterable[str]) -> Deletion:
         return delete_keys(self._bucket, keys)

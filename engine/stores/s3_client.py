@@ -16,6 +16,7 @@ from engine.errors import ConfigurationError
 from engine.stores.base import checked_key
 from engine.stores.s3_bucket import Bucket, content_md5
 from engine.stores.s3_errors import failure
+from engine.stores.s3_listing import read_quickly
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -43,7 +44,12 @@ def open_bucket(store: str, settings: S3Settings, patience: Patience) -> Bucket:
     if prefix:
         prefix = checked_key(prefix) + "/"
     _check_endpoint(store, settings.endpoint_url)
+    if bool(settings.access_key) != bool(settings.secret_key):
+        raise ConfigurationError(
+            f"Store {store!r} has only one of access_key and secret_key; give both, or neither for boto3's own."
+        )
     client = _client(store, settings, patience)
+    read_quickly(client)
     bucket = Bucket(client, store, prefix, settings)
     if not bucket.checksums:
         client.meta.events.register("before-call.s3.DeleteObjects", _old_digest)

@@ -36,7 +36,7 @@ def next_part_size(size: int, written: int, max_parts: int) -> int:
     """Bytes of the next part after `written` bytes in parts of `size`.
 
     Where more comes than was expected, parts grow with what is written, so that the number of parts
-    never ends before the data: 50 times what `max_parts` of the first size would hold fits.
+    does not end before the data: ten times what `max_parts` of the first size would hold fits.
     """
     return max(size, -(-written * 5 // max_parts // _MIB) * _MIB)
 

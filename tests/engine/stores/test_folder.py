@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -173,7 +174,7 @@ def test_a_store_that_was_never_written_is_empty(store: FolderStore, root: Path)
 def test_the_sweep_takes_what_dead_writers_left(store: FolderStore, root: Path) -> None:
     put(store, "a/1/x")
     own = new_part_name().split("-")
-    ended = subprocess.Popen(["true"])
+    ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     reused_pid = "-".join([*own[:3], own[3][:-1] + str((int(own[3][-1]) + 1) % 10), own[4]])
     dead_pid = "-".join([*own[:2], str(ended.pid), *own[3:]])
@@ -204,7 +205,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", str(disk)],
+        ["mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", str(disk)],  # noqa: S607
         capture_output=True,
         text=True,
     )

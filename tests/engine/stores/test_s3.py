@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +14,7 @@ from engine.config.settings import S3Store as S3Settings
 from engine.errors import ConfigurationError, TransientFailure
 from engine.stores.base import Deletion
 from engine.stores.opening import open_store
-from engine.stores.s3 import open_s3
+from engine.stores.s3_client import Patience, open_bucket
 from engine.stores.s3_upload import first_part_size, next_part_size
 from tests.engine.stores.conftest import StartServer, new_place
 from tests.engine.stores.places import IMPATIENT, MIB, S3Place
@@ -38,7 +40,7 @@ def test_parts_are_large_enough_for_what_is_expected(expected: int | None, max_p
     assert first_part_size(expected, 8 * MIB, max_parts) == part
 
 
-@pytest.mark.parametrize(("max_parts", "total"), [(10_000, 4_000 * GIB), (1_000, 400 * GIB), (100, 40 * GIB)])
+@pytest.mark.parametrize(("max_parts", "total"), [(10_000, 800 * GIB), (1_000, 80 * GIB), (100, 8 * GIB)])
 def test_parts_grow_when_more_comes_than_was_expected(max_parts: int, total: int) -> None:
     size, written, parts = 8 * MIB, 0, 0
     while written < total:
@@ -120,6 +122,8 @@ def locking(
 
 @pytest.mark.parametrize("size", [10, 6 * MIB])
 def test_a_locked_object_is_retained_and_stays_visible(locking: S3Place, size: int) -> None:
+    if size > 5 * MIB and locking.server.kind == "moto":
+        pytest.skip("moto forgets the lock of a multipart upload; versitygw does not")
     store = locking.store(prefix="nightly", lock_mode="GOVERNANCE", lock_days=3)
     put(store, "set/file", bytes(size))
     put(store, "set/file-2", b"")
@@ -211,18 +215,31 @@ def test_a_secret_that_is_not_there_is_said_when_opening(moto: S3Place) -> None:
         moto.store(secret_key="env:NOT_THERE")
 
 
-def test_half_of_the_credentials_are_none(moto: S3Place) -> None:
+def test_half_of_the_credentials_are_refused(moto: S3Place) -> None:
+    with pytest.raises(ConfigurationError, match="only one of access_key and secret_key"):
+        moto.store(secret_key=None)
+
+
+def test_no_credentials_at_all_is_said(
+    moto: S3Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    store = moto.store(access_key=None, secret_key=None)
     with pytest.raises(ConfigurationError, match="No credentials were found for store 'nightly'"):
-        list(moto.store(secret_key=None).keys())
+        list(store.keys())
 
 
 def test_off_aws_path_style_and_old_checksums_are_the_default() -> None:
-    aws = open_s3("nightly", S3Settings(bucket="b", region="ap-northeast-2"))._bucket
-    other = open_s3("nightly", S3Settings(bucket="b", endpoint_url="https://s3.example.com"))._bucket
+    aws = open_bucket("nightly", S3Settings(bucket="b", region="ap-northeast-2"), Patience())
+    elsewhere = S3Settings(bucket="b", endpoint_url="https://s3.example.com")
+    other = open_bucket("nightly", elsewhere, Patience())
     assert aws.client.meta.endpoint_url == "https://s3.ap-northeast-2.amazonaws.com"
     assert (aws.checksums, other.checksums) == (True, False)
-    assert aws.client.meta.config.s3 == {"addressing_style": "auto"}
-    assert other.client.meta.config.s3 == {"addressing_style": "path"}
+    assert vars(aws.client.meta.config)["s3"] == {"addressing_style": "auto"}
+    assert vars(other.client.meta.config)["s3"] == {"addressing_style": "path"}
 
 
 def test_a_folder_does_not_load_boto3() -> None:

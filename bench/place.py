@@ -1,0 +1,234 @@
+"""The bench's own server with data, its store and its configuration, in one folder per scale.
+
+`eval "$(.venv/bin/python -m bench.place start)"` starts it and sets libpq's variables, so that every
+command in results.json can be run by hand; `.venv/bin/python -m bench.place stop` ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from pyrage import x25519
+
+from demo.dataset import load
+from engine.postgres import embedded
+from engine.postgres.instance import Instance
+from engine.postgres.place import server_folder
+
+MAJOR = 16
+SERVER = "bench"
+HERE = Path(__file__).parent
+DATA = HERE / "data"
+SCALE = 5.0
+"""1.3 GB of databases, a little more than 1 GB as SQL."""
+
+# A small production server's: durable, with room for its working set.
+SETTINGS = {
+    "shared_buffers": "512MB",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
+    "max_connections": "100",
+    "maintenance_work_mem": "128MB",
+    "autovacuum": "off",  # or it would run in one lap and not in the next
+}
+_TEMPLATE = """\
+[servers.{server}]
+host = "{host}"
+port = {port}
+store = "{server}"
+
+[stores.{server}]
+kind = "folder"
+path = "{store}"
+recipients = ["{recipient}"]
+identity = "file:{identity}"
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Everything of one scale. `large` is the database of one large table, `several` of some."""
+
+    scale: float
+    several = "bench_several"
+    large = "bench_large"
+
+    @property
+    def folder(self) -> Path:
+        return DATA / f"scale-{self.scale:g}"
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "platform-ops.toml"
+
+    @property
+    def identity(self) -> Path:
+        return self.folder / "identity"
+
+    @property
+    def tools(self) -> Path:
+        """The client programs, the very ones the engine uses."""
+        return embedded.client_programs(MAJOR)
+
+    @property
+    def server(self) -> Instance:
+        folder = server_folder(self.folder / "postgres")
+        return Instance(folder, embedded.server_programs(MAJOR), settings=SETTINGS)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For the stock tools: they find this server and no other."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+        path = os.pathsep.join([str(self.tools), str(Path(sys.executable).parent), kept.get("PATH", "")])
+        server = self.server
+        return kept | {
+            "PATH": path,
+            "PGHOST": str(server.socket),
+            "PGPORT": str(server.port),
+            "PGUSER": server.superuser,
+            "PGDATABASE": "postgres",
+            "PLATFORM_OPS_CONFIG": str(self.config),
+        }
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(self.server.conninfo(database), autocommit=True)
+
+    def databases(self) -> list[str]:
+        """All that a dump of the whole server reads."""
+        with self.connect() as connection:
+            rows = connection.execute("SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1")
+            return [str(row[0]) for row in rows if row[0] != "template1"]
+
+    def drop(self, database: str) -> None:
+        with self.connect() as connection:
+            connection.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database))
+            )
+
+    def clear_store(self) -> None:
+        shutil.rmtree(self.store, ignore_errors=True)
+
+    def remove(self) -> None:
+        self.server.remove()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def prepare(place: Place) -> None:
+    """Make, start and fill the server; what is there already is left as it is."""
+    place.folder.mkdir(parents=True, exist_ok=True)
+    server = place.server
+    if not server.exists:
+        server.create(sync=False)
+    server.start()
+    _write_config(place)
+    load(server.conninfo(), scale=place.scale, progress=_say)
+    load_tables(place)
+    with place.connect() as connection:
+        connection.execute("CHECKPOINT")
+
+
+@contextmanager
+def running(place: Place, *, keep: bool) -> Iterator[Place]:
+    """The server runs with its data while the block does; afterwards it is gone unless `keep`."""
+    try:
+        prepare(place)
+        yield place
+    finally:
+        place.server.stop()
+        if not keep:
+            place.remove()
+
+
+def _write_config(place: Place) -> None:
+    if not place.identity.exists():
+        place.identity.write_text(f"{x25519.Identity.generate()}\n", encoding="utf8")
+        place.identity.chmod(0o600)
+    identity = x25519.Identity.from_str(place.identity.read_text(encoding="utf8").strip())
+    text = _TEMPLATE.format(
+        server=SERVER,
+        host=place.server.socket,
+        port=place.server.port,
+        store=place.store,
+        recipient=identity.to_public(),
+        identity=place.identity,
+    )
+    place.config.write_text(text, encoding="utf8")
+
+
+# About 40 MB of SQL for each table and 1 of scale: words, numbers, times and documents, with the
+# indexes such tables have.
+_TABLE = """
+CREATE TABLE {name} (id bigint NOT NULL, account integer NOT NULL, at timestamptz NOT NULL, amount numeric(12, 2),
+    title text NOT NULL, detail jsonb);
+INSERT INTO {name} SELECT i, abs(hashint8(i)) % 50000, timestamptz '2024-01-01 00:00:00+00' + i * interval '7.123 seconds',
+    (hashint8(i + 1) % 10000000) / 100.0, 'order ' || i || ' for ' || md5((i % 7000)::text),
+    jsonb_build_object('state', (ARRAY['new', 'paid', 'sent', 'back'])[1 + i % 4], 'lines', i % 9, 'key', md5(i::text))
+FROM generate_series(1, {rows}) AS i;
+ALTER TABLE {name} ADD PRIMARY KEY (id);
+CREATE INDEX ON {name} (account, at);
+CREATE INDEX ON {name} (title);
+"""
+_ROWS = 200_000
+
+
+def load_tables(place: Place) -> None:
+    """The databases of figure 4: three large tables, and one of the same size in all."""
+    rows = int(_ROWS * place.scale)
+    _load_database(place, place.several, {"orders": rows // 3, "payments": rows // 3, "shipments": rows // 3})
+    _load_database(place, place.large, {"orders": rows})
+
+
+def _load_database(place: Place, name: str, tables: dict[str, int]) -> None:
+    if name in place.databases():
+        return
+    loading = f"loading_{name}"
+    place.drop(loading)
+    with place.connect() as admin:
+        admin.execute(f'CREATE DATABASE "{loading}" TEMPLATE template0'.encode())
+    with place.connect(loading) as connection:
+        connection.execute("SET synchronous_commit = off")
+        for table, rows in tables.items():
+            _say(f"{name}: {table}")
+            connection.execute(_TABLE.format(name=table, rows=rows).encode())
+        connection.execute("VACUUM (ANALYZE)")
+    with place.connect() as admin:
+        admin.execute(f'ALTER DATABASE "{loading}" RENAME TO "{name}"'.encode())
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.place", description=__doc__)
+    parser.add_argument("do", choices=("start", "stop", "remove"))
+    parser.add_argument("--scale", type=float, default=SCALE, help="factor of the data; 5 is 1.3 GB")
+    options = parser.parse_args(arguments)
+    place = Place(options.scale)
+    if options.do == "start":
+        prepare(place)
+        for name in ("PATH", "PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PLATFORM_OPS_CONFIG"):
+            print(f"export {name}={shlex.quote(place.environment[name])}")
+    elif options.do == "stop":
+        place.server.stop()
+    else:
+        place.remove()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

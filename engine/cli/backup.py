@@ -1,0 +1,190 @@
+"""platformctl backup"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from engine.cli.invocation import Invocation, operation, server_option
+from engine.cli.outcome import Outcome, Problem
+from engine.errors import PartialSuccess, PlatformOpsError
+from engine.postgres.backup import (
+    ClusterBackup,
+    DatabaseBackup,
+    Night,
+    backup_database,
+    begin,
+    ordinals,
+    publish_cluster,
+)
+from engine.postgres.lock import backup_lock
+from engine.postgres.server import Server
+from engine.postgres.survey import DatabaseFound, chosen, list_databases
+from engine.reports.backup import BackupOutcome, backup_report
+from engine.sets.keys import server_prefix
+from engine.sets.prune import PrunePlan, PruneReport, apply_prune, plan_prune, sweep_incomplete
+from engine.sets.target import Target
+
+
+@click.command(
+    help="""Back up a server, prove what was read, and let old sets go.
+
+    Each database is read once, in one snapshot. All of them together become one cluster set (plain
+    SQL with the roles, in restore order) and each becomes a set of its own. With --database only the
+    named databases are stored, each as its own set, and no cluster set is published.
+
+    \b
+    Example:
+      platformctl backup --server platform
+      platformctl backup --database kohub --database keycloak
+    """
+)
+@server_option("The server to back up; may be left out when there is one only.")
+@click.option("--database", "databases", multiple=True, metavar="NAME", help="Only this one (repeatable).")
+@click.option("--no-prune", is_flag=True, help="Let no old set go afterwards.")
+@operation
+def command(
+    invocation: Invocation, server: str | None, databases: tuple[str, ...], no_prune: bool
+) -> Outcome:
+    source = invocation.server(server)
+    run = _Run(invocation, source, invocation.target(source.settings.store), databases)
+    began = time.monotonic()
+    with backup_lock(source, "platformctl"):
+        run.back_up()
+        if not (no_prune or run.failures):
+            run.prune()
+    return _outcome(run, time.monotonic() - began)
+
+
+@dataclass
+class _Run:
+    """One backup from its start to its end; what it has come to so far."""
+
+    invocation: Invocation
+    server: Server
+    target: Target
+    wanted: tuple[str, ...]
+    found: tuple[DatabaseFound, ...] = ()
+    stored: list[DatabaseBackup] = field(default_factory=list)
+    failures: list[tuple[str, PlatformOpsError]] = field(default_factory=list)
+    cluster: ClusterBackup | None = None
+    plan: PrunePlan | None = None
+    pruned: PruneReport | None = None
+    prune_failure: str = ""
+
+    def back_up(self) -> None:
+        """Survey, clear away what a killed run left, dump, publish. The caller holds the lock."""
+        self.invocation.progress(f"look at {self.server.address}")
+        night = begin(self.server, secrets.token_hex(8))
+        self.found = list_databases(self.server)
+        todo = chosen(self.found, self.wanted, self.server)
+        self._sweep()
+        try:
+            self._dump(night, todo)
+            if not self.wanted and not self.failures:
+                self.cluster = publish_cluster(night, self.stored, self.found, self.target)
+        finally:
+            if self.cluster is None:
+                with suppress(PlatformOpsError):
+                    self._sweep()  # the databases' parts of a cluster set that there will not be
+
+    def _sweep(self) -> None:
+        store, name = self.target.store, self.server.name
+        store.sweep(server_prefix(name))
+        sweep_incomplete(store, name, datetime.now(UTC), older_than=None, progress=self.invocation.progress)
+
+    def _dump(self, night: Night, todo: Sequence[DatabaseFound]) -> None:
+        """Dump `jobs` at a time, the largest first; one that fails does not stop the others."""
+        numbers = ordinals(self.found)
+        largest_first = sorted(todo, key=lambda one: -one.size)
+        pool = ThreadPoolExecutor(self.server.settings.jobs)
+        try:
+            running = [
+                (one, pool.submit(self._dump_one, night, one, numbers[one.name])) for one in largest_first
+            ]
+            for one, future in running:
+                self._collect(one, future)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+        self.stored.sort(key=lambda one: numbers[one.database])
+
+    def _dump_one(self, night: Night, one: DatabaseFound, ordinal: int) -> DatabaseBackup:
+        self.invocation.progress(f"dump {one.name}")
+        return backup_database(night, one, ordinal, self.target, self.invocation.progress)
+
+    def _collect(self, one: DatabaseFound, future: Future[DatabaseBackup]) -> None:
+        try:
+            self.stored.append(future.result())
+        except PlatformOpsError as error:
+            self.failures.append((one.name, error))
+
+    def prune(self) -> None:
+        """Let go what retention no longer wants; what goes wrong here spoils nothing that was stored."""
+        self.invocation.progress("apply retention")
+        store, now = self.target.store, datetime.now(UTC)
+        try:
+            self.plan = plan_prune(store, self.server.name, self.target.retention, now, sizes=True)
+            self.pruned = apply_prune(store, self.plan, self.invocation.progress)
+        except PlatformOpsError as error:
+            self.prune_failure = str(error)
+
+    def problem(self) -> Problem | None:
+        """Why this run is not wholly good; None when it is."""
+        if self.failures:
+            name, error = self.failures[0]
+            more = f" (and {len(self.failures) - 1} more failed)" if len(self.failures) > 1 else ""
+            kept = f" The sets of {len(self.stored)} other databases were stored." if self.stored else ""
+            code = 1 if self.stored else error.exit_code
+            return Problem(
+                code, type(error).__name__, f"Database {name!r} was not backed up{more}: {error}{kept}"
+            )
+        if self.prune_failure:
+            said = f"The backup is stored, but retention could not be applied: {self.prune_failure}"
+            return Problem(PartialSuccess.exit_code, PartialSuccess.__name__, said)
+        if self.server.settings.copies:
+            said = f"The backup is stored in {self.target.store.name}, but not copied to {', '.join(self.server.settings.copies)}."
+            return Problem(PartialSuccess.exit_code, PartialSuccess.__name__, said)
+        return None
+
+
+def _outcome(run: _Run, seconds: float) -> Outcome:
+    done = BackupOutcome(
+        server=run.server.name,
+        store=run.target.store.name,
+        encrypted=bool(run.target.recipients),
+        databases=run.stored,
+        cluster=run.cluster,
+        found=run.found,
+        seconds=seconds,
+        failures=[(name, str(error)) for name, error in run.failures],
+        plan=run.plan,
+        pruned=run.pruned,
+        prune_failure=run.prune_failure,
+    )
+    return Outcome("backup", _result(done), backup_report(done), problem=run.problem())
+
+
+def _result(done: BackupOutcome) -> dict[str, Any]:
+    pruned = done.pruned
+    return {
+        "server": done.server,
+        "store": done.store,
+        "encrypted": done.encrypted,
+        "seconds": round(done.seconds, 3),
+        "stored_bytes": done.stored_bytes,
+        "cluster": done.cluster.model_dump(mode="json") if done.cluster else None,
+        "databases": [one.model_dump(mode="json", exclude={"cluster_files"}) for one in done.databases],
+        "skipped": [asdict(one) for one in done.found if one.skipped],
+        "failed": [{"database": name, "sentence": why} for name, why in done.failures],
+        "missing": done.missing,
+        "pruned": [str(key) for key in pruned.deleted] if pruned else [],
+        "pruning_refused": done.prune_failure or (done.plan.doubt if done.plan else None),
+    }

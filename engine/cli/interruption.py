@@ -1,0 +1,86 @@
+"""SIGTERM, SIGINT and SIGHUP end a command in order: what it started ends, what is half-written goes.
+
+The main thread may be waiting for threads that each wait for a program (pg_dump, psql, a scratch
+server). So the programs are ended, their threads fail and clean up behind themselves, and the main
+thread's own `with` and `finally` blocks do the rest. A second signal ends the process at once.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from engine.errors import PlatformOpsError
+from engine.hosts.processes import ProcessIdentity, running_pids
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PATIENCE_SECONDS = 5.0
+_POLL_SECONDS = 0.1
+
+
+class Interrupted(BaseException):
+    """A signal asked for the end; `number` is the signal's. Passes every `except Exception`."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            f"Ended by {signal.Signals(number).name}; what was half-done was taken back, start again when you like."
+        )
+        self.number = number
+
+
+@contextmanager
+def ended_cleanly() -> Iterator[None]:
+    """While the block runs, the first signal raises `Interrupted` in it and ends its child processes."""
+    before = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_DFL)
+    threading.Thread(target=_end_children, daemon=True).start()
+    raise Interrupted(number)
+
+
+def _end_children() -> None:
+    """End every child, also those that threads go on to start, until the process itself ends."""
+    asked: dict[ProcessIdentity, float] = {}
+    me = ProcessIdentity.current().pid
+    while True:
+        now = time.monotonic()
+        for child in _children(me):
+            if child not in asked:
+                asked[child] = now
+                _send(
+                    child, signal.SIGINT
+                )  # PostgreSQL's programs cancel and end; a server ends its sessions
+            elif now - asked[child] > _PATIENCE_SECONDS:
+                _send(child, signal.SIGKILL)
+        time.sleep(_POLL_SECONDS)
+
+
+def _send(child: ProcessIdentity, number: signal.Signals) -> None:
+    try:
+        child.send(number)
+    except PlatformOpsError:
+        return  # it has another user's rights; its own owner ends it
+
+
+def _children(parent: int) -> Iterator[ProcessIdentity]:
+    for pid in running_pids():
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        except OSError:
+            continue
+        identity = ProcessIdentity.of(pid) if int(fields[1]) == parent else None
+        if identity:
+            yield identity

@@ -1,0 +1,111 @@
+"""The program itself: which commands there are, and from what one returns or raises to its exit code.
+
+Commands are loaded when they are called, so that `--help` imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from engine.cli.interruption import Interrupted, ended_cleanly
+from engine.cli.outcome import Outcome, emit, problem_of
+from engine.errors import PlatformOpsError
+
+PROGRAM = "platformctl"
+
+COMMANDS = {
+    "backup": "Back up a server: one cluster set, one set per database, then retention.",
+    "list": "List the stored sets with their state, size, age and why each is kept.",
+    "show": "Show one set: what it holds, what it lacks, what was found about it.",
+    "verify": "Read stored sets again and compare them with their manifests.",
+    "drill": "Restore a set into a scratch server and compare: only this proves it.",
+    "restore": "Restore databases into a live server, beside or in place of what is there.",
+    "prune": "Show what retention lets go; delete it with --delete.",
+    "keygen": "Make a key pair to encrypt backups with.",
+    "completion": "Print the script that completes commands and names in your shell.",
+}
+
+_EPILOG = """\b
+Exit codes:
+  0  done
+  1  failed
+  2  wrong usage or configuration; nothing was touched
+  3  could not verify: neither good nor bad was shown
+  4  locked: another run is at it
+  5  partial: the main copy is good, something after it was missed
+
+\b
+The configuration is --config, else $PLATFORM_OPS_CONFIG, else ./platform-ops.toml,
+else /etc/platform-ops/platform-ops.toml. Results go to stdout, progress to stderr.
+
+\b
+Example:
+  platformctl backup --server platform && platformctl drill newest
+"""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported one at a time, when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"engine.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)  # noqa: S101 - each module of COMMANDS has one
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    help="Back up PostgreSQL, prove the backups by restore, and restore them: from a shell, without Prefect.",
+    epilog=_EPILOG,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option("--config", type=click.Path(path_type=Path), help="The configuration file to read.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--debug", is_flag=True, help="Show where an unexpected error came from.")
+@click.pass_context
+def cli(ctx: click.Context, config: Path | None, as_json: bool, debug: bool) -> None:
+    ctx.obj = {"config": config, "as_json": as_json, "debug": debug}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code. Nothing but the result is written to stdout."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = given[: given.index("--")] if "--" in given else given
+    outcome = _ran(given, debug="--debug" in options)
+    if outcome is None:  # help was shown
+        return 0
+    return emit(outcome, as_json="--json" in options, program=PROGRAM)
+
+
+def _ran(given: list[str], debug: bool) -> Outcome | None:
+    command = next((word for word in given if word in COMMANDS), None)
+    try:
+        with ended_cleanly():
+            returned = cli.main(given, prog_name=PROGRAM, standalone_mode=False)
+        return returned if isinstance(returned, Outcome) else None
+    except (PlatformOpsError, click.ClickException, click.Abort, Interrupted) as error:
+        return _problem(command, error, debug)
+    except Exception as error:  # noqa: BLE001 - whatever it is, people get a sentence
+        return _problem(command, error, debug)
+
+
+def _problem(command: str | None, error: BaseException, debug: bool) -> Outcome:
+    if debug:
+        traceback.print_exception(error)
+    return Outcome(command or "", problem=problem_of(error, PROGRAM))

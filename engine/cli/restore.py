@@ -1,0 +1,95 @@
+"""platformctl restore"""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from engine.cli.invocation import Invocation, operation, server_option, store_option
+from engine.cli.outcome import Outcome
+from engine.errors import ConfigurationError
+from engine.postgres.restore import RestoreChoice, choose, restore_databases
+from engine.reports.restore import plan_report, restore_report
+from engine.sets.catalogue import catalogue
+from engine.sets.keys import parse_set_folder
+
+
+@click.command(
+    help="""Restore databases into a live server; each gets its name only when it equals its proof.
+
+    By default a database comes back beside the live one, as <name>_restored_<time>. With --in-place
+    it takes the live one's name, and the live one is kept under another; --confirm has to repeat
+    the name of every database that is replaced. SET: as in `platformctl show`.
+
+    \b
+    Example:
+      platformctl restore --database kohub
+      platformctl restore --database kohub --set newest-proven --in-place --confirm kohub
+      platformctl restore --all --dry-run
+    """
+)
+@click.option("--database", "databases", multiple=True, metavar="NAME", help="This database (repeatable).")
+@click.option("--all", "everything", is_flag=True, help="All databases that the sets have.")
+@click.option("--set", "chosen", metavar="SET", default="newest", show_default=True, help="From this set.")
+@server_option("Whose sets; may be left out when there is one only.")
+@click.option("--to", metavar="NAME", help="The server to restore into, when it is another one.")
+@store_option("Where the sets are; else the server's own store.")
+@click.option("--in-place", is_flag=True, help="Take the place of the live databases.")
+@click.option("--confirm", "confirmed", multiple=True, metavar="NAME", help="A database to be replaced.")
+@click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
+@operation
+def command(
+    invocation: Invocation,
+    databases: tuple[str, ...],
+    everything: bool,
+    chosen: str,
+    server: str | None,
+    to: str | None,
+    store: str | None,
+    in_place: bool,
+    confirmed: tuple[str, ...],
+    dry_run: bool,
+) -> Outcome:
+    _check(databases, everything)
+    key = parse_set_folder(chosen.strip("/"))
+    source = invocation.server(key.server if key else server)
+    destination = invocation.server(to or source.name)
+    target = invocation.target(store or source.settings.store)
+    stored = catalogue(target.store, source.name)
+    choices = choose(stored, target, source.name, databases, chosen)
+    plan = plan_report(destination.address, choices, in_place)
+    result = {"server": destination.name, "in_place": in_place, "plan": [_planned(one) for one in choices]}
+    if dry_run:
+        return Outcome("restore", {**result, "restored": []}, plan)
+    if in_place:
+        _check_confirmed(choices, confirmed)
+    click.echo(plan.as_text(), err=True)
+    began = time.monotonic()
+    restored = restore_databases(
+        target, destination, choices, in_place=in_place, progress=invocation.progress
+    )
+    result["restored"] = [one.model_dump(mode="json") for one in restored]
+    return Outcome("restore", result, restore_report(destination.address, restored, time.monotonic() - began))
+
+
+def _check(databases: tuple[str, ...], everything: bool) -> None:
+    if everything == bool(databases):
+        raise ConfigurationError(
+            "Say what to restore: --database NAME (repeatable), or --all for all that the sets have."
+        )
+
+
+def _check_confirmed(choices: tuple[RestoreChoice, ...], confirmed: tuple[str, ...]) -> None:
+    names = {choice.database for choice in choices}
+    if lacking := sorted(names - set(confirmed)):
+        raise ConfigurationError(
+            f"--in-place takes the place of {lacking[0]!r}: repeat its name with --confirm, as for each other one; "
+            "--dry-run shows the plan."
+        )
+    if unknown := sorted(set(confirmed) - names):
+        raise ConfigurationError(f"--confirm names {unknown[0]!r}, which is not restored; nothing was done.")
+
+
+def _planned(choice: RestoreChoice) -> dict[str, str]:
+    return {"database": choice.database, "set": str(choice.key)}

@@ -1,0 +1,123 @@
+"""platformctl verify"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from engine.cli.invocation import Invocation, operation, server_option, store_option
+from engine.cli.outcome import Outcome, Problem
+from engine.cli.selection import find_set
+from engine.errors import CouldNotVerify, OperationFailed
+from engine.reports.verify import verify_report
+from engine.sets.verify import Result, VerifyReport, VerifyRun, verify_and_record, verify_stored
+
+_GIB = 2**30
+
+
+@click.command(
+    help="""Read stored sets again and compare every file with the manifest, size and SHA-256.
+
+    Without SET, the sets that were verified least recently are read, in each store, until the budget
+    is used up (one set at least). Ends with 1 when a set failed, with 3 when one could not be judged.
+
+    \b
+    Example:
+      platformctl verify newest
+      platformctl verify --budget-gib 50
+    """
+)
+@click.argument("chosen", metavar="[SET]...", nargs=-1)
+@server_option("Only sets of this server.")
+@click.option("--database", metavar="NAME", help="With newest: of this database; else of the cluster.")
+@store_option("Only this store.")
+@click.option(
+    "--budget-gib",
+    type=click.FloatRange(min=0),
+    default=100.0,
+    show_default=True,
+    help="How much to read, in each store.",
+)
+@operation
+def command(
+    invocation: Invocation,
+    chosen: tuple[str, ...],
+    server: str | None,
+    database: str | None,
+    store: str | None,
+    budget_gib: float,
+) -> Outcome:
+    if chosen:
+        reports = tuple(_named(invocation, chosen, server, database, store))
+        run = VerifyRun(_worst(reports), reports, sum(one.read for one in reports), 0)
+    else:
+        run = _least_recent(invocation, server, store, int(budget_gib * _GIB))
+    return Outcome("verify", _result(run), verify_report(run), problem=_problem(run))
+
+
+def _named(
+    invocation: Invocation,
+    chosen: Sequence[str],
+    server: str | None,
+    database: str | None,
+    store: str | None,
+) -> Iterator[VerifyReport]:
+    sets = [find_set(invocation, one, server=server, store=store, database=database) for one in chosen]
+    for found in sets:
+        target, key = found.target, found.set.key
+        invocation.progress(f"verify {key}")
+        yield verify_and_record(target.store, key, datetime.now(UTC), target.digest_key, invocation.progress)
+
+
+def _least_recent(
+    invocation: Invocation, server: str | None, store: str | None, byte_budget: int
+) -> VerifyRun:
+    runs = []
+    for name in invocation.stores(store, server):
+        target = invocation.target(name)
+        invocation.progress(f"verify what is in {name}")
+        runs.append(
+            verify_stored(
+                target.store, datetime.now(UTC), byte_budget, server, target.digest_key, invocation.progress
+            )
+        )
+    reports = tuple(report for run in runs for report in run.reports)
+    return VerifyRun(_worst(reports), reports, sum(run.read for run in runs), sum(run.left for run in runs))
+
+
+def _worst(reports: Sequence[VerifyReport]) -> Result:
+    results = {report.result for report in reports}
+    return "failed" if "failed" in results else "unverified" if "unverified" in results else "passed"
+
+
+def _problem(run: VerifyRun) -> Problem | None:
+    if run.result == "passed":
+        return None
+    kind = OperationFailed if run.result == "failed" else CouldNotVerify
+    first = next(report for report in run.reports if report.result == run.result)
+    return Problem(kind.exit_code, kind.__name__, first.sentence)
+
+
+def _result(run: VerifyRun) -> dict[str, Any]:
+    return {
+        "result": run.result,
+        "bytes_read": run.read,
+        "sets_left": run.left,
+        "sets": [
+            {
+                "key": str(report.key),
+                "result": report.result,
+                "sentence": report.sentence,
+                "bytes_read": report.read,
+                "seconds": round(report.seconds, 3),
+                "files": len(report.checks),
+                "not_equal": [asdict(check) for check in report.checks if check.finding != "equal"],
+                "verdict": report.verdict,
+            }
+            for report in run.reports
+        ],
+    }

@@ -1,0 +1,165 @@
+"""The report of a restore drill: the verdict with its evidence, RTO and RPO, and the drills before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import PlatformOpsError
+from engine.progress import readable_bytes, readable_seconds
+from engine.reports.report import Report, Table
+from engine.reports.wording import counted, readable_time
+
+if TYPE_CHECKING:
+    from engine.postgres.drill import DrillReport
+    from engine.sets.keys import VerdictKey
+    from engine.sets.target import Target
+
+_SHOWN = 100
+_TITLES = {"passed": "passed", "failed": "FAILED", "unverified": "could not verify"}
+
+
+def past_drills(
+    target: Target, verdicts: Iterable[VerdictKey], server: str, set_key: str, count: int = 10
+) -> tuple[Mapping[str, Any], ...]:
+    """The documents of the newest drills of the same scope (the cluster, or one database), newest first.
+
+    One that cannot be read is passed over: the trend is not evidence.
+    """
+    from engine.sets.verdicts import read_verdict
+
+    scope = set_key.rpartition("/")[0]
+    drills = [one for one in verdicts if one.kind == "drill" and one.server == server]
+    found: list[Mapping[str, Any]] = []
+    for key in sorted(drills, key=lambda one: one.at, reverse=True)[: 5 * count]:
+        try:
+            document = read_verdict(target.store, key)
+        except PlatformOpsError:
+            continue
+        if str(document.get("set_key")).rpartition("/")[0] == scope:
+            found.append(document)
+        if len(found) == count:
+            break
+    return tuple(found)
+
+
+def drill_report(report: DrillReport, trend: Sequence[Mapping[str, Any]] = ()) -> Report:
+    """What a drill showed. `trend` are the verdict documents of past drills, newest first."""
+    return Report(
+        title=f"Restore drill of {report.set_key}: {_TITLES[report.result]}",
+        sentence=_ended(report.sentence),
+        facts=_facts(report),
+        tables=(
+            _databases(report),
+            _differences(report),
+            Table("Not in the set", ("what",), tuple((what,) for what in report.missing[:_SHOWN])),
+            _trend(trend),
+        ),
+        next_steps=_next_steps(report),
+    )
+
+
+def _ended(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "...")) else f"{sentence}."
+
+
+def _facts(report: DrillReport) -> tuple[tuple[str, str], ...]:
+    rto = "not reached" if report.rto_seconds is None else readable_seconds(report.rto_seconds)
+    return (
+        ("verdict", report.result),
+        ("RTO (from nothing to the last database restored)", rto),
+        ("RPO (age of the set: what would be lost today)", readable_seconds(report.rpo_seconds)),
+        ("stored size", readable_bytes(report.stored_bytes)),
+        ("PostgreSQL", report.server_version or "not known"),
+        ("roles compared", f"{report.roles:,}"),
+        ("begun", readable_time(report.started)),
+        ("took", readable_seconds(report.seconds)),
+    )
+
+
+def _databases(report: DrillReport) -> Table:
+    return Table(
+        "Compared with the proofs",
+        (
+            "database",
+            "verdict",
+            "tables",
+            "rows",
+            "sequences",
+            "large objects",
+            "differences",
+            "restore",
+            "compare",
+        ),
+        tuple(
+            (
+                row.database,
+                "differs" if row.differences else "equal",
+                f"{row.tables:,}",
+                f"{row.rows:,}",
+                f"{row.sequences:,}",
+                f"{row.large_objects:,}",
+                f"{row.differences:,}",
+                readable_seconds(row.restore_seconds),
+                readable_seconds(row.compare_seconds),
+            )
+            for row in report.databases
+        ),
+        right=("tables", "rows", "sequences", "large objects", "differences", "restore", "compare"),
+    )
+
+
+def _differences(report: DrillReport) -> Table:
+    shown = report.differences[:_SHOWN]
+    more = f", the first {_SHOWN}" if len(report.differences) > _SHOWN else ""
+    return Table(
+        f"Differences{more}",
+        ("database", "kind", "name", "backed up", "restored"),
+        tuple((one.database or "(server)", one.kind, one.name, one.expected, one.found) for one in shown),
+    )
+
+
+def _trend(trend: Sequence[Mapping[str, Any]]) -> Table:
+    return Table(
+        "Drills before this one",
+        ("begun", "verdict", "RTO", "RPO", "rows"),
+        tuple(_past(document) for document in trend),
+        right=("RTO", "RPO", "rows"),
+    )
+
+
+def _past(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """One line of the trend. A verdict is read from a store: nothing in it is taken for granted."""
+    rows = [row.get("rows") for row in document.get("databases") or () if isinstance(row, Mapping)]
+    return (
+        _time(document.get("started")),
+        str(document.get("result", "")),
+        _seconds(document.get("rto_seconds")),
+        _seconds(document.get("rpo_seconds")),
+        f"{sum(count for count in rows if isinstance(count, int)):,}",
+    )
+
+
+def _seconds(value: object) -> str:
+    return readable_seconds(value) if isinstance(value, (int, float)) else "-"
+
+
+def _time(value: object) -> str:
+    try:
+        return readable_time(datetime.fromisoformat(str(value)))
+    except (ValueError, OverflowError):
+        return "-"
+
+
+def _next_steps(report: DrillReport) -> tuple[str, ...]:
+    if report.result == "passed":
+        compared = counted(len(report.databases), "database")
+        said = f"The set is proven: {compared} restored and compared with the proof taken at the backup."
+        return (said, *(("What is listed as not in the set was not compared.",) if report.missing else ()))
+    if report.result == "failed":
+        return (
+            "Do not rely on this set. Take a new backup, and drill it; the set before may still be good.",
+            "Keep this set until the differences are understood.",
+        )
+    return ("Nothing was shown, neither good nor bad. Do what the sentence above says, and drill again.",)

@@ -1,0 +1,160 @@
+"""What a store holds: every set with its state, size, age and why it is kept; and one set in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from engine.progress import readable_bytes, readable_seconds
+from engine.reports.report import Report, Table
+from engine.reports.wording import counted, readable_time
+
+if TYPE_CHECKING:
+    from engine.sets.catalogue import IncompleteSet, StoredSet
+    from engine.sets.keys import SetKey, VerdictKey
+    from engine.sets.manifest import Body
+    from engine.sets.verdicts import State
+
+_SHOWN = 1000
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What one store holds, newest first; `reasons` say why each set is kept or may go."""
+
+    store: str
+    address: str
+    sets: Sequence[StoredSet]
+    incomplete: Sequence[IncompleteSet]
+    reasons: Mapping[SetKey, tuple[bool, tuple[str, ...]]]
+
+
+def list_report(listings: Sequence[Listing], now: datetime) -> Report:
+    """Every set of the listed stores."""
+    sets = [one for listing in listings for one in listing.sets]
+    size = sum(one.size or 0 for one in sets)
+    states = ", ".join(
+        f"{count:,} {state}"
+        for state in ("proven", "verified", "recorded", "failed")
+        if (count := sum(one.state == state for one in sets))
+    )
+    return Report(
+        title="Stored sets",
+        sentence=f"{counted(len(sets), 'set')}, {readable_bytes(size)}{': ' if states else ''}{states}.",
+        tables=tuple(_listed(listing, now) for listing in listings),
+        next_steps=tuple(_incomplete(listing) for listing in listings if listing.incomplete),
+    )
+
+
+def _listed(listing: Listing, now: datetime) -> Table:
+    return Table(
+        f"{listing.store} ({listing.address})",
+        ("begun", "age", "state", "size", "set", "kept because"),
+        tuple(_row(one, listing, now) for one in listing.sets),
+        right=("age", "size"),
+    )
+
+
+def _row(one: StoredSet, listing: Listing, now: datetime) -> tuple[str, ...]:
+    keep, reasons = listing.reasons.get(one.key, (True, ()))
+    why = "; ".join(reasons)
+    return (
+        readable_time(one.created),
+        readable_seconds(max(0.0, (now - one.created).total_seconds())),
+        one.state,
+        "" if one.size is None else readable_bytes(one.size),
+        str(one.key),
+        why if keep or not why else f"may go: {why}",
+    )
+
+
+def _incomplete(listing: Listing) -> str:
+    return (
+        f"{counted(len(listing.incomplete), 'set')} in {listing.store} without a manifest: being written, or left "
+        "by a killed backup; the next backup of that server removes what is left."
+    )
+
+
+def show_report(body: Body, state: State, verdicts: Sequence[VerdictKey], address: str) -> Report:
+    """One set in words: what its manifest says, and what was found about it since."""
+    what = "the whole server" if body.database is None else f"database {body.database}"
+    dumped = {file.database for file in body.files if file.kind in ("sql", "dump")}
+    return Report(
+        title=f"Set {body.key}",
+        sentence=(
+            f"{what[0].upper()}{what[1:]} as it was on {readable_time(body.created)}, "
+            f"{readable_bytes(body.size)} in {address}; it is {state}."
+        ),
+        facts=_facts(body, len(dumped)),
+        tables=(
+            _files(body),
+            Table("Not in the set", ("what",), tuple((what,) for what in body.missing)),
+            _timings(body),
+            _extensions(body),
+            _verdicts(verdicts),
+        ),
+        next_steps=_next_steps(body, state),
+    )
+
+
+def _facts(body: Body, databases: int) -> tuple[tuple[str, str], ...]:
+    encrypted = f"to {', '.join(body.recipients)}" if body.encrypted else "no"
+    return (
+        ("set id", body.set_id),
+        ("databases", f"{databases:,}"),
+        ("encrypted", encrypted),
+        ("PostgreSQL", f"{body.server_version} (dumped with {body.client_version})"),
+        ("system identifier", body.system_identifier),
+        ("image", body.image or "-"),
+        ("roles", ", ".join(body.roles[:50])),
+        ("written by", f"platform-ops {body.product_version}"),
+    )
+
+
+def _files(body: Body) -> Table:
+    rows = tuple(
+        (file.name, file.kind, readable_bytes(file.size), file.sha256[:16]) for file in body.files[:_SHOWN]
+    )
+    return Table("Files", ("file", "kind", "size", "SHA-256 begins"), rows, right=("size",))
+
+
+def _timings(body: Body) -> Table:
+    rows = tuple(
+        (
+            name,
+            readable_time(timing.started),
+            readable_seconds(timing.seconds),
+            readable_seconds(body.snapshot_seconds.get(name, 0.0)),
+        )
+        for name, timing in list(body.timings.items())[:_SHOWN]
+    )
+    return Table(
+        "Times", ("database", "begun", "took", "snapshot held"), rows, right=("took", "snapshot held")
+    )
+
+
+def _extensions(body: Body) -> Table:
+    rows = tuple(
+        (database, ", ".join(f"{name} {version}" for name, version in sorted(extensions.items())))
+        for database, extensions in list(body.extensions.items())[:_SHOWN]
+        if extensions
+    )
+    return Table("Extensions", ("database", "extensions"), rows)
+
+
+def _verdicts(verdicts: Sequence[VerdictKey]) -> Table:
+    newest_first = sorted(verdicts, key=lambda one: one.at, reverse=True)
+    rows = tuple((readable_time(one.at), one.kind, one.result) for one in newest_first)
+    return Table("Verdicts", ("time", "kind", "result"), rows)
+
+
+def _next_steps(body: Body, state: State) -> tuple[str, ...]:
+    drill = f"platformctl drill {body.key}"
+    return {
+        "recorded": (f"Not proven yet: {drill} restores it into a scratch server and compares.",),
+        "verified": (f"Its bytes were read again and are equal; {drill} would prove that it restores.",),
+        "proven": (),
+        "failed": ("Do not rely on this set: the verdicts above tell when it failed.",),
+    }[state]

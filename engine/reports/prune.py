@@ -1,0 +1,82 @@
+"""The report of retention: what goes, and why each other set stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from engine.progress import readable_bytes
+from engine.reports.report import Report, Table
+from engine.reports.wording import counted, readable_time
+
+if TYPE_CHECKING:
+    from engine.sets.prune import PrunePlan, PruneReport
+    from engine.sets.retention import Decision
+
+_HEADER = ("begun", "state", "size", "set", "why")
+
+
+def prune_report(judged: Sequence[tuple[PrunePlan, PruneReport | None]]) -> Report:
+    """What goes and what stays, for each server of each store; a plan without a report was only shown."""
+    applied = any(done for _, done in judged)
+    return Report(
+        title="Pruned" if applied else "What pruning would do",
+        sentence=" ".join(_sentence(plan, done) for plan, done in judged) or "There is nothing to judge.",
+        tables=tuple(table for plan, done in judged for table in _tables(plan, done)),
+        next_steps=_next_steps(judged, applied),
+    )
+
+
+def deleted_table(plan: PrunePlan, done: PruneReport) -> Table:
+    """The sets that are gone, and why."""
+    gone = set(done.deleted)
+    rows = tuple(_row(decision) for decision in plan.decisions if decision.set.key in gone)
+    return Table(f"Pruned from {plan.address}", _HEADER, rows, right=("size",))
+
+
+def freed(done: PruneReport) -> str:
+    """What went, in one sentence."""
+    said = f"{counted(len(done.deleted), 'set')} pruned, {readable_bytes(done.bytes_freed)} freed."
+    if done.retained:
+        said += f" {counted(len(done.retained), 'file')} retained by an object lock."
+    if done.spared:
+        said += f" {counted(len(done.spared), 'set')} spared: the store had changed since they were judged."
+    return said
+
+
+def _sentence(plan: PrunePlan, done: PruneReport | None) -> str:
+    where = f"{plan.server} in {plan.address}:"
+    doubt = done.doubt if done else plan.doubt
+    if doubt:
+        return f"{where} {doubt}."
+    if done:
+        return f"{where} {freed(done)}"
+    size = plan.bytes_to_free
+    bytes_to_free = "" if size is None else f" ({readable_bytes(size)})"
+    going, staying = counted(len(plan.pruned), "set"), counted(len(plan.kept), "set")
+    return f"{where} {going}{bytes_to_free} would go, {staying} would stay."
+
+
+def _tables(plan: PrunePlan, done: PruneReport | None) -> tuple[Table, ...]:
+    kept = tuple(_row(decision) for decision in plan.decisions if decision.keep)
+    stays = Table(f"Kept of {plan.server} in {plan.address}", _HEADER, kept, right=("size",))
+    if done:
+        return deleted_table(plan, done), stays
+    going = tuple(_row(decision) for decision in plan.decisions if not decision.keep)
+    return Table(f"Would go of {plan.server} in {plan.address}", _HEADER, going, right=("size",)), stays
+
+
+def _row(decision: Decision) -> tuple[str, ...]:
+    one = decision.set
+    size = "" if one.size is None else readable_bytes(one.size)
+    return readable_time(one.created), one.state, size, str(one.key), "; ".join(decision.reasons)
+
+
+def _next_steps(judged: Sequence[tuple[PrunePlan, PruneReport | None]], applied: bool) -> tuple[str, ...]:
+    if applied:
+        return ()
+    if any(plan.doubt for plan, _ in judged):
+        return ("Nothing was deleted. When the reason above is known and fine, start again with --even-so.",)
+    if any(plan.pruned for plan, _ in judged):
+        return ("Nothing was deleted yet; --delete (in the form: delete) does it.",)
+    return ("Nothing is to be deleted.",)

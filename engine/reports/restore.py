@@ -1,0 +1,84 @@
+"""The report of a restore into a live server: the plan before it, and what it made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from engine.progress import readable_seconds
+from engine.reports.report import Report, Table
+from engine.reports.wording import counted, readable_time
+
+if TYPE_CHECKING:
+    from engine.postgres.restore import RestoreChoice, RestoredDatabase
+
+
+def plan_report(server: str, choices: Sequence[RestoreChoice], in_place: bool) -> Report:
+    """What a restore is going to do."""
+    how = "in place of the live ones" if in_place else "beside the live ones, under new names"
+    return Report(
+        title=f"Restore to {server}: the plan",
+        sentence=f"{counted(len(choices), 'database')} {how}; each is compared with its proof before it gets its name.",
+        tables=(
+            Table(
+                "Databases",
+                ("database", "as it was on", "set"),
+                tuple((one.database, readable_time(one.key.created), str(one.key)) for one in choices),
+            ),
+        ),
+        next_steps=(
+            ("The live databases are renamed and kept; what was written since the set is only in them.",)
+            if in_place
+            else ("Nothing that is live is touched.",)
+        ),
+    )
+
+
+def restore_report(server: str, restored: Sequence[RestoredDatabase], seconds: float) -> Report:
+    """What a restore made, and where the old databases are."""
+    rows = sum(one.rows for one in restored)
+    missing = tuple(dict.fromkeys((one.set_key, what) for one in restored for what in one.missing))
+    return Report(
+        title=f"Restore to {server}",
+        sentence=(
+            f"{counted(len(restored), 'database')} with {counted(rows, 'row')} restored in {readable_seconds(seconds)}, "
+            "each equal to its proof."
+        ),
+        tables=(
+            _databases(restored),
+            Table("Not in the sets", ("set", "what"), missing),
+        ),
+        next_steps=_next_steps(restored),
+    )
+
+
+def _databases(restored: Sequence[RestoredDatabase]) -> Table:
+    return Table(
+        "Databases",
+        ("database", "is now", "the old one is", "tables", "rows", "time", "roles created", "set"),
+        tuple(
+            (
+                one.database,
+                one.name,
+                one.previous or "-",
+                f"{one.tables:,}",
+                f"{one.rows:,}",
+                readable_seconds(one.seconds),
+                ", ".join(one.roles_created) or "-",
+                one.set_key,
+            )
+            for one in restored
+        ),
+        right=("tables", "rows", "time"),
+    )
+
+
+def _next_steps(restored: Sequence[RestoredDatabase]) -> tuple[str, ...]:
+    steps = []
+    if any(one.previous for one in restored):
+        steps.append("Check the applications, then drop the old databases; until then they take their space.")
+    if beside := [one for one in restored if one.name != one.database]:
+        steps.append(
+            f"Look at {beside[0].name}, then use it, rename it or drop it; the live ones are as they were."
+        )
+    return tuple(steps)

@@ -1,0 +1,78 @@
+"""The report of a verification: which stored bytes were read again, and what was not as the manifest says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.progress import readable_bytes, readable_seconds
+from engine.reports.report import Report, Table
+from engine.reports.wording import counted
+
+if TYPE_CHECKING:
+    from engine.sets.verify import VerifyReport, VerifyRun
+
+_SHOWN = 200
+_TITLES = {"passed": "all equal", "failed": "FAILED", "unverified": "could not verify"}
+
+
+def verify_report(run: VerifyRun) -> Report:
+    """What a verification of one or several sets showed."""
+    return Report(
+        title=f"Verification: {_TITLES[run.result]}",
+        sentence=_sentence(run),
+        tables=(_sets(run), _findings(run)),
+        next_steps=_next_steps(run),
+    )
+
+
+def _sentence(run: VerifyRun) -> str:
+    if not run.reports:
+        return "There are no sets to verify."
+    bad = [one for one in run.reports if one.result == "failed"] or [
+        one for one in run.reports if one.result == "unverified"
+    ]
+    if not bad:
+        many = len(run.reports) > 1
+        sets = f"{counted(len(run.reports), 'set')} {'are' if many else 'is'} equal to {'their manifests' if many else 'its manifest'}"
+        return f"{sets}; {readable_bytes(run.read)} read again."
+    more = f" ({counted(len(bad) - 1, 'more set')} like it.)" if len(bad) > 1 else ""
+    return f"{bad[0].sentence}{more}"
+
+
+def _sets(run: VerifyRun) -> Table:
+    return Table(
+        "Sets",
+        ("set", "verdict", "files", "read", "time"),
+        tuple(_row(one) for one in run.reports),
+        right=("files", "read", "time"),
+    )
+
+
+def _row(one: VerifyReport) -> tuple[str, ...]:
+    read = readable_bytes(one.read)
+    return str(one.key), one.result, f"{len(one.checks):,}", read, readable_seconds(one.seconds)
+
+
+def _findings(run: VerifyRun) -> Table:
+    rows = [
+        (one.key.set_id, check.name, check.finding, check.detail)
+        for one in run.reports
+        for check in one.checks
+        if check.finding != "equal"
+    ]
+    return Table("Not equal", ("set", "file", "finding", "detail"), tuple(rows[:_SHOWN]))
+
+
+def _next_steps(run: VerifyRun) -> tuple[str, ...]:
+    steps = []
+    if run.result == "failed":
+        steps.append(
+            "Do not rely on a set that failed: take a new backup, and find out what changed the store."
+        )
+    if run.result == "unverified":
+        steps.append("Neither good nor bad was shown: do what the sentence says, and verify again.")
+    if run.left:
+        steps.append(
+            f"{counted(run.left, 'set')} did not fit into the budget; the next verification begins there."
+        )
+    return tuple(steps)

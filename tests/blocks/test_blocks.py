@@ -1,0 +1,91 @@
+"""Blocks hold what the engine's settings hold, and give it back frozen."""
+
+from __future__ import annotations
+
+import pytest
+from prefect.blocks.system import Secret
+from pydantic import ValidationError
+
+from blocks import BackupStore, PostgresServer
+from engine.config.secrets import resolve
+from engine.config.settings import (
+    FolderStore,
+    Retention,
+    S3Store,
+    ServerSettings,
+    StoreRetention,
+    StoreSettings,
+)
+from engine.errors import ConfigurationError
+
+SERVER = ServerSettings(
+    host="db.internal", port=5433, password="file:/run/pw", exclude=("scrap",), store="nightly"
+)
+STORES: list[StoreSettings] = [
+    FolderStore(path="/srv/backups", recipients=("age1qqq",), identity="env:KEY"),
+    FolderStore(path="/srv/b", retention=StoreRetention(cluster=Retention(days=3, minimum=2))),
+    S3Store(
+        bucket="kecp", region="ap-northeast-2", secret_key="prefect:s3", lock_mode="COMPLIANCE", lock_days=7
+    ),
+]
+
+
+def test_a_server_block_has_exactly_the_settings_fields() -> None:
+    assert set(PostgresServer.model_fields) == set(ServerSettings.model_fields)
+    assert PostgresServer.of(SERVER).settings() == SERVER
+
+
+@pytest.mark.parametrize("settings", STORES)
+def test_a_store_block_gives_back_what_it_was_made_of(settings: StoreSettings) -> None:
+    assert BackupStore.of(settings).settings() == settings
+
+
+def test_a_store_block_without_its_place_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="of kind s3 and names no bucket"):
+        BackupStore(kind="s3").settings()
+    with pytest.raises(ConfigurationError, match="of kind folder and names no path"):
+        BackupStore().settings()
+
+
+def test_a_secret_typed_into_the_form_is_refused_without_repeating_it() -> None:
+    with pytest.raises(ValidationError) as caught:
+        PostgresServer(store="nightly", password="hunter2")
+    assert "given by reference" in str(caught.value.errors(include_input=False))
+
+
+def test_forms_have_dropdowns_and_readable_titles() -> None:
+    server = PostgresServer.model_json_schema()["properties"]
+    assert server["sslmode"]["enum"] == ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+    assert server["maintenance_database"]["title"] == "Maintenance database"
+    assert BackupStore.model_json_schema()["properties"]["kind"]["enum"] == ["folder", "s3"]
+
+
+def test_every_field_of_a_block_but_the_servers_store_has_a_default() -> None:
+    # A field without one breaks the blocks that are saved already.
+    required = [name for name, field in PostgresServer.model_fields.items() if field.is_required()]
+    assert required == ["store"]
+    assert not [name for name, field in BackupStore.model_fields.items() if field.is_required()]
+
+
+def test_saved_blocks_are_opened_by_name(prefect_server: str) -> None:
+    PostgresServer.of(SERVER).save("opened", overwrite=True)
+    assert PostgresServer.named("opened").settings() == SERVER
+    for settings in STORES:
+        BackupStore.of(settings).save("opened", overwrite=True)
+        assert BackupStore.named("opened").settings() == settings
+
+
+def test_a_block_that_is_not_there_is_one_clear_sentence(prefect_server: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        PostgresServer.named("nowhere")
+    assert str(caught.value) == (
+        "There is no block postgres-server/nowhere in Prefect; add nowhere to platform-ops.toml "
+        "and run `python -m deployments.apply`."
+    )
+
+
+def test_prefect_references_are_read_from_secret_blocks(prefect_server: str) -> None:
+    Secret(value="s3cr3t").save("po-password", overwrite=True)
+    assert resolve("prefect:po-password") == "s3cr3t"
+    with pytest.raises(ConfigurationError, match="There is no Secret block po-nothing in Prefect"):
+        resolve("prefect:po-nothing")

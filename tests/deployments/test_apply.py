@@ -1,0 +1,130 @@
+"""Applying to a real Prefect server: everything is there, and doing it again changes nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from blocks import PostgresServer
+from deployments.apply import PREFECT_YAML, apply, main
+from deployments.prefect_api import find_deployment
+from engine.config.settings import FolderStore, ServerSettings, Settings
+from engine.errors import ConfigurationError, TransientFailure
+
+FLOWS = ["nightly-backup", "restore-drill", "verify-backups", "restore-databases", "prune-backups"]
+
+
+def settings(port: int = 5432) -> Settings:
+    return Settings(
+        servers={"prod": ServerSettings(port=port, password="file:/run/canary-reference", store="nightly")},
+        stores={"nightly": FolderStore(path="/srv/backups")},
+    )
+
+
+def applied(configured: Settings) -> list[str]:
+    lines: list[str] = []
+    apply(configured, say=lines.append)
+    return lines
+
+
+def deployments() -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = yaml.safe_load(PREFECT_YAML.read_text(encoding="utf8"))["deployments"]
+    return entries
+
+
+def test_prefect_yaml_has_the_five_operations_with_dotted_entrypoints() -> None:
+    assert [entry["name"] for entry in deployments()] == FLOWS
+    for entry in deployments():
+        module = entry["name"].replace("-", "_")
+        assert entry["entrypoint"] == f"flows.{module}.{module}"
+    pools = {entry["name"]: entry["work_pool"]["name"] for entry in deployments()}
+    assert {name for name, pool in pools.items() if pool == "restore"} == {
+        "restore-drill",
+        "restore-databases",
+    }
+
+
+def test_prefect_yaml_runs_on_seoul_time_and_knows_no_machines_path() -> None:
+    when = {
+        entry["name"]: (s["cron"], s["timezone"])
+        for entry in deployments()
+        for s in entry.get("schedules", [])
+    }
+    assert when == {
+        "nightly-backup": ("0 2 * * *", "Asia/Seoul"),
+        "restore-drill": ("0 4 * * *", "Asia/Seoul"),
+        "verify-backups": ("0 5 * * *", "Asia/Seoul"),
+    }
+    text = re.sub(r"(?m)#.*$", "", PREFECT_YAML.read_text(encoding="utf8"))
+    assert text.count("/") == text.count("Asia/Seoul")
+
+
+def test_applying_twice_changes_nothing_and_keeps_what_an_operator_did(prefect_server: str) -> None:
+    first = applied(settings())
+    assert {"+ backup-store/nightly", "+ postgres-server/prod", "+ work pool backup"} <= set(first)
+    assert {f"+ deployment {name}" for name in FLOWS} <= set(first)
+    assert {line[0] for line in applied(settings())} == {"=", "?"}
+
+    with get_client(sync_client=True) as client:
+        nightly = find_deployment(client, "nightly-backup")
+        drill = find_deployment(client, "restore-drill")
+        assert nightly is not None
+        assert drill is not None
+        client.update_deployment_schedule(nightly.id, nightly.schedules[0].id, active=False)
+        client.pause_deployment(drill.id)
+    # Prefect wipes a schedule's parameters when it is paused through the API: they come back.
+    assert [line for line in applied(settings()) if line[0] == "~"] == [
+        "~ deployment nightly-backup: schedules"
+    ]
+    with get_client(sync_client=True) as client:
+        nightly = find_deployment(client, "nightly-backup")
+        drill = find_deployment(client, "restore-drill")
+        assert nightly is not None
+        assert drill is not None
+        assert [(s.slug, s.active, s.parameters) for s in nightly.schedules] == [
+            ("nightly-prod", False, {"server": "prod"})
+        ]
+        assert drill.paused
+        assert nightly.parameters == {"server": "prod"}
+        form = nightly.parameter_openapi_schema or {}
+        assert form["properties"]["server"]["enum"] == ["prod"]
+        assert nightly.pull_steps == []
+        assert nightly.path is None
+
+
+def test_the_file_wins_over_an_edited_block(prefect_server: str) -> None:
+    applied(settings())
+    typed = {"port": 6000, "password": "canary-typed-into-the-form"}
+    PostgresServer.named("prod").model_copy(update=typed).save("prod", overwrite=True)
+    changes = [line for line in applied(settings()) if line[0] == "~"]
+    assert changes == [
+        "~ postgres-server/prod: password changes",
+        "~ postgres-server/prod: port 6000 -> 5432",
+    ]
+    assert PostgresServer.named("prod").settings() == settings().servers["prod"]
+
+
+def test_no_server_is_one_sentence_and_nothing_is_started() -> None:
+    with (
+        temporary_settings({PREFECT_API_URL: None}),
+        pytest.raises(ConfigurationError, match="set PREFECT_API_URL"),
+    ):
+        applied(settings())
+    with (
+        temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}),
+        pytest.raises(TransientFailure, match=r"at http://127\.0\.0\.1:9/api does not answer"),
+    ):
+        applied(settings())
+
+
+def test_a_missing_file_is_exit_code_2(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["--config", str(tmp_path / "none.toml")])
+    assert result.exit_code == 2
+    assert "cannot be read" in result.output

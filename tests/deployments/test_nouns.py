@@ -1,0 +1,36 @@
+"""Differences between the file and the blocks are shown, and no secret with them."""
+
+from __future__ import annotations
+
+from blocks import BackupStore, PostgresServer
+from deployments.nouns import differences, flat, only_inside_prefect, secret_fields
+from engine.config.settings import FolderStore, S3Store, ServerSettings, Settings
+
+
+def test_a_change_is_shown_and_a_secret_field_is_only_named() -> None:
+    before = {"port": 5432, "password": "hunter2", "user": "postgres", "forgotten": "hunter3"}
+    after = {"port": 5433, "password": "file:/run/pw", "user": "postgres", "jobs": 2}
+    lines = differences(before, after, {"password"})
+    assert lines == ["jobs is a new setting", "password changes", "port 5432 -> 5433"]
+
+
+def test_nested_settings_are_compared_one_by_one() -> None:
+    before = dict(flat({"retention": {"cluster": {"days": 30}}}))
+    after = dict(flat({"retention": {"cluster": {"days": 14}}}))
+    assert differences(before, after, set()) == ["retention.cluster.days 30 -> 14"]
+
+
+def test_the_fields_that_hold_secrets_are_known() -> None:
+    assert secret_fields(PostgresServer(store="nightly")) == {"password"}
+    assert secret_fields(BackupStore()) == {"identity", "digest_key", "access_key", "secret_key"}
+
+
+def test_references_that_only_prefect_can_read_are_found() -> None:
+    settings = Settings(
+        servers={"prod": ServerSettings(store="s3", password="prefect:pg"), "b": ServerSettings(store="s3")},
+        stores={
+            "s3": S3Store(bucket="k", secret_key="prefect:s3"),
+            "f": FolderStore(path="/x", identity="env:K"),
+        },
+    )
+    assert only_inside_prefect(settings) == ["servers.prod.password", "stores.s3.secret_key"]

@@ -1,0 +1,107 @@
+"""What is deployed, from prefect.yaml, platform-ops.toml and what an operator changed in the UI."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from deployments.forms import with_dropdowns
+from deployments.plan import Existing, Scheduled, completed, stale_slugs
+from engine.config.settings import FolderStore, ServerSettings, Settings
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "server": {"type": "string", "default": "platform", "position": 0},
+        "store": {"type": "string", "default": "", "position": 1},
+        "which": {"type": "string", "default": "newest", "position": 2},
+    },
+}
+CRON = {"cron": "0 2 * * *", "timezone": "Asia/Seoul"}
+DOCUMENT = {
+    "deployments": [
+        {
+            "name": "nightly-backup",
+            "entrypoint": "flows.nightly_backup.nightly_backup",
+            "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
+            "schedules": [{"slug": "nightly", **CRON}],
+        }
+    ]
+}
+
+
+def settings(*servers: str) -> Settings:
+    return Settings(
+        servers={name: ServerSettings(store="nightly") for name in servers},
+        stores={"nightly": FolderStore(path="/srv/backups")},
+    )
+
+
+def planned(existing: dict[str, Existing] | None = None, *servers: str) -> dict[str, Any]:
+    result = completed(
+        DOCUMENT, {"nightly-backup": SCHEMA}, settings(*(servers or ("prod",))), existing or {}
+    )
+    entry: dict[str, Any] = result["deployments"][0]
+    return entry
+
+
+def scheduled(slug: str | None, *, active: bool = True, **parameters: str) -> Scheduled:
+    return Scheduled(slug=slug, active=active, parameters=parameters, spec=CRON)
+
+
+def test_a_form_offers_the_servers_and_stores_of_the_file() -> None:
+    fields = with_dropdowns(SCHEMA, settings("prod", "staging"))["properties"]
+    assert fields["server"]["enum"] == ["prod", "staging"]
+    assert fields["server"]["default"] == "prod"
+    assert fields["store"]["enum"] == ["", "nightly"]  # empty: the server's own
+    assert fields["store"]["default"] == ""
+    assert fields["which"] == {"type": "string", "default": "newest", "position": 2}
+
+
+def test_the_first_server_is_the_default() -> None:
+    assert planned(None, "prod", "staging")["parameters"] == {"server": "prod"}
+
+
+def test_each_server_has_its_own_schedule_and_room_to_run() -> None:
+    entry = planned(None, "prod", "staging")
+    assert entry["schedules"] == [
+        {"slug": "nightly-prod", **CRON, "parameters": {"server": "prod"}},
+        {"slug": "nightly-staging", **CRON, "parameters": {"server": "staging"}},
+    ]
+    # With a limit of 1 the second server's night would be cancelled.
+    assert entry["concurrency_limit"] == {"limit": 2, "collision_strategy": "CANCEL_NEW"}
+    assert planned()["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+
+
+def test_the_file_itself_is_left_as_it_was() -> None:
+    before = str(DOCUMENT)
+    planned(None, "prod", "staging")
+    assert str(DOCUMENT) == before
+
+
+def test_what_an_operator_paused_stays_paused() -> None:
+    found = Existing(paused=True, schedules=(scheduled("nightly-prod", active=False, server="prod"),))
+    entry = planned({"nightly-backup": found})
+    assert entry["paused"] is True
+    assert [schedule["active"] for schedule in entry["schedules"]] == [False]
+
+
+@pytest.mark.parametrize("slug", [None, "before-the-release"])
+def test_a_schedule_an_operator_added_stays(slug: str | None) -> None:
+    own = scheduled(slug, active=False, server="prod")
+    found = Existing(paused=False, schedules=(scheduled("nightly-prod", server="prod"), own))
+    entry = planned({"nightly-backup": found})
+    assert entry["schedules"][1:] == [own.document()]
+
+
+def test_schedules_of_servers_that_are_gone_go() -> None:
+    kept = scheduled("nightly-prod", server="prod")
+    gone = scheduled("nightly-old", server="old")
+    plain = scheduled("nightly")  # of a plain `prefect deploy`
+    own = scheduled("nightly-twice", server="prod")  # an operator's: it names a server that is there
+    found = Existing(paused=False, schedules=(kept, gone, plain, own))
+    stale = stale_slugs(DOCUMENT["deployments"][0], "server", settings("prod"), found)
+    assert stale == {"nightly-old", "nightly"}
+    slugs = [schedule["slug"] for schedule in planned({"nightly-backup": found})["schedules"]]
+    assert slugs == ["nightly-prod", "nightly-twice"]
