@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from engine.cli.invocation import Invocation, operation, server_option
-from engine.cli.outcome import Outcome, Problem
+from engine.cli.outcome import Outcome, Problem, failed_in_part
 from engine.errors import PartialSuccess, PlatformOpsError
 from engine.postgres.backup import (
     ClusterBackup,
@@ -138,14 +138,8 @@ class _Run:
 
     def problem(self) -> Problem | None:
         """Why this run is not wholly good; None when it is."""
-        if self.failures:
-            name, error = self.failures[0]
-            more = f" (and {len(self.failures) - 1} more failed)" if len(self.failures) > 1 else ""
-            kept = f" The sets of {len(self.stored)} other databases were stored." if self.stored else ""
-            code = 1 if self.stored else error.exit_code
-            return Problem(
-                code, type(error).__name__, f"Database {name!r} was not backed up{more}: {error}{kept}"
-            )
+        if failed := failed_in_part(self.failures, "backed up", len(self.stored), "stored"):
+            return failed
         if self.prune_failure:
             said = f"The backup is stored, but retention could not be applied: {self.prune_failure}"
             return Problem(PartialSuccess.exit_code, PartialSuccess.__name__, said)

@@ -70,7 +70,9 @@ class ProgressLine:
 
 def _words(what: str, done: int, total: int) -> Iterator[str]:
     yield what
-    if total:
+    if total and not done:
+        yield f"({readable_bytes(total)})"
+    elif total:
         yield f"{readable_bytes(done)} of {readable_bytes(total)} ({100 * done / total:.0f} %)"
     elif done:
         yield readable_bytes(done)

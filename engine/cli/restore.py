@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from engine.cli.invocation import Invocation, operation, server_option, store_option
-from engine.cli.outcome import Outcome
-from engine.errors import ConfigurationError
-from engine.postgres.restore import RestoreChoice, choose, restore_databases
+from engine.cli.outcome import Outcome, failed_in_part
+from engine.errors import ConfigurationError, PlatformOpsError
+from engine.postgres.restore import RestoreChoice, RestoredDatabase, choose, restore_databases
+from engine.postgres.server import Server
 from engine.reports.restore import plan_report, restore_report
 from engine.sets.catalogue import catalogue
 from engine.sets.keys import parse_set_folder
+from engine.sets.target import Target
 
 
 @click.command(
@@ -59,18 +63,44 @@ def command(
     stored = catalogue(target.store, source.name)
     choices = choose(stored, target, source.name, databases, chosen)
     plan = plan_report(destination.address, choices, in_place)
-    result = {"server": destination.name, "in_place": in_place, "plan": [_planned(one) for one in choices]}
+    result: dict[str, Any] = {
+        "server": destination.name,
+        "in_place": in_place,
+        "plan": [_planned(one) for one in choices],
+    }
     if dry_run:
         return Outcome("restore", {**result, "restored": []}, plan)
     if in_place:
         _check_confirmed(choices, confirmed)
     click.echo(plan.as_text(), err=True)
     began = time.monotonic()
-    restored = restore_databases(
-        target, destination, choices, in_place=in_place, progress=invocation.progress
-    )
+    restored, failures = _restored(invocation, target, destination, choices, in_place)
     result["restored"] = [one.model_dump(mode="json") for one in restored]
-    return Outcome("restore", result, restore_report(destination.address, restored, time.monotonic() - began))
+    result["failed"] = [{"database": name, "sentence": str(error)} for name, error in failures]
+    problem = failed_in_part(failures, "restored", len(restored), "restored")
+    report = restore_report(
+        destination.address,
+        restored,
+        time.monotonic() - began,
+        [(name, str(error)) for name, error in failures],
+    )
+    return Outcome("restore", result, report, problem=problem)
+
+
+def _restored(
+    invocation: Invocation, target: Target, server: Server, choices: Sequence[RestoreChoice], in_place: bool
+) -> tuple[list[RestoredDatabase], list[tuple[str, PlatformOpsError]]]:
+    """One database after the other: one that fails does not keep the others from coming back."""
+    restored: list[RestoredDatabase] = []
+    failures: list[tuple[str, PlatformOpsError]] = []
+    for choice in choices:
+        try:
+            restored += restore_databases(
+                target, server, [choice], in_place=in_place, progress=invocation.progress
+            )
+        except PlatformOpsError as error:
+            failures.append((choice.database, error))
+    return restored, failures
 
 
 def _check(databases: tuple[str, ...], everything: bool) -> None:

@@ -13,6 +13,7 @@ from engine.cli.invocation import Invocation, operation, server_option, store_op
 from engine.cli.outcome import Outcome, Problem
 from engine.cli.selection import find_set
 from engine.errors import CouldNotVerify, OperationFailed
+from engine.progress import Throttled
 from engine.reports.verify import verify_report
 from engine.sets.verify import Result, VerifyReport, VerifyRun, verify_and_record, verify_stored
 
@@ -70,7 +71,9 @@ def _named(
     for found in sets:
         target, key = found.target, found.set.key
         invocation.progress(f"verify {key}")
-        yield verify_and_record(target.store, key, datetime.now(UTC), target.digest_key, invocation.progress)
+        yield verify_and_record(
+            target.store, key, datetime.now(UTC), target.digest_key, Throttled(invocation.progress)
+        )
 
 
 def _least_recent(
@@ -82,7 +85,12 @@ def _least_recent(
         invocation.progress(f"verify what is in {name}")
         runs.append(
             verify_stored(
-                target.store, datetime.now(UTC), byte_budget, server, target.digest_key, invocation.progress
+                target.store,
+                datetime.now(UTC),
+                byte_budget,
+                server,
+                target.digest_key,
+                Throttled(invocation.progress),
             )
         )
     reports = tuple(report for run in runs for report in run.reports)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from engine.progress import readable_bytes, readable_seconds
-from engine.reports.report import Report, Table
-from engine.reports.wording import counted, readable_time
+from engine.reports.report import Report, Row, Table
+from engine.reports.wording import counted, of_what, readable_time
 
 if TYPE_CHECKING:
     from engine.sets.catalogue import IncompleteSet, StoredSet
@@ -43,29 +43,34 @@ def list_report(listings: Sequence[Listing], now: datetime) -> Report:
     return Report(
         title="Stored sets",
         sentence=f"{counted(len(sets), 'set')}, {readable_bytes(size)}{': ' if states else ''}{states}.",
-        tables=tuple(_listed(listing, now) for listing in listings),
+        tables=tuple(table for listing in listings for table in _by_server(listing, now)),
         next_steps=tuple(_incomplete(listing) for listing in listings if listing.incomplete),
     )
 
 
-def _listed(listing: Listing, now: datetime) -> Table:
-    return Table(
-        f"{listing.store} ({listing.address})",
-        ("begun", "age", "state", "size", "set", "kept because"),
-        tuple(_row(one, listing, now) for one in listing.sets),
-        right=("age", "size"),
-    )
+def _by_server(listing: Listing, now: datetime) -> Iterator[Table]:
+    rows: dict[str, list[Row]] = {}
+    for one in listing.sets:
+        rows.setdefault(one.key.server, []).append(_row(one, listing, now))
+    for server, own in rows.items():
+        yield Table(
+            f"{server} in {listing.store} ({listing.address})",
+            ("begun", "age", "database", "state", "size", "set", "kept because"),
+            tuple(own),
+            right=("age", "size"),
+        )
 
 
-def _row(one: StoredSet, listing: Listing, now: datetime) -> tuple[str, ...]:
+def _row(one: StoredSet, listing: Listing, now: datetime) -> Row:
     keep, reasons = listing.reasons.get(one.key, (True, ()))
     why = "; ".join(reasons)
     return (
         readable_time(one.created),
         readable_seconds(max(0.0, (now - one.created).total_seconds())),
+        of_what(one.key.database),
         one.state,
         "" if one.size is None else readable_bytes(one.size),
-        str(one.key),
+        one.key.set_id,
         why if keep or not why else f"may go: {why}",
     )
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from engine.progress import readable_bytes
 from engine.reports.report import Report, Table
-from engine.reports.wording import counted, readable_time
+from engine.reports.wording import counted, of_what, readable_time
 
 if TYPE_CHECKING:
     from engine.sets.prune import PrunePlan, PruneReport
     from engine.sets.retention import Decision
 
-_HEADER = ("begun", "state", "size", "set", "why")
+_HEADER = ("begun", "database", "state", "size", "set", "why")
 
 
 def prune_report(judged: Sequence[tuple[PrunePlan, PruneReport | None]]) -> Report:
@@ -69,7 +69,8 @@ def _tables(plan: PrunePlan, done: PruneReport | None) -> tuple[Table, ...]:
 def _row(decision: Decision) -> tuple[str, ...]:
     one = decision.set
     size = "" if one.size is None else readable_bytes(one.size)
-    return readable_time(one.created), one.state, size, str(one.key), "; ".join(decision.reasons)
+    whose, why = of_what(one.key.database), "; ".join(decision.reasons)
+    return readable_time(one.created), whose, one.state, size, one.key.set_id, why
 
 
 def _next_steps(judged: Sequence[tuple[PrunePlan, PruneReport | None]], applied: bool) -> tuple[str, ...]:

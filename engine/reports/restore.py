@@ -34,17 +34,23 @@ def plan_report(server: str, choices: Sequence[RestoreChoice], in_place: bool) -
     )
 
 
-def restore_report(server: str, restored: Sequence[RestoredDatabase], seconds: float) -> Report:
-    """What a restore made, and where the old databases are."""
+def restore_report(
+    server: str,
+    restored: Sequence[RestoredDatabase],
+    seconds: float,
+    failures: Sequence[tuple[str, str]] = (),
+) -> Report:
+    """What a restore made, and where the old databases are; `failures` are sentences by database."""
     rows = sum(one.rows for one in restored)
     missing = tuple(dict.fromkeys((one.set_key, what) for one in restored for what in one.missing))
     return Report(
         title=f"Restore to {server}",
         sentence=(
             f"{counted(len(restored), 'database')} with {counted(rows, 'row')} restored in {readable_seconds(seconds)}, "
-            "each equal to its proof."
+            f"each equal to its proof{f'; {len(failures)} failed' if failures else ''}."
         ),
         tables=(
+            Table("Failed", ("database", "why"), tuple(failures)),
             _databases(restored),
             Table("Not in the sets", ("set", "what"), missing),
         ),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from engine.progress import readable_bytes, readable_seconds
 from engine.reports.report import Report, Table
-from engine.reports.wording import counted
+from engine.reports.wording import counted, of_what
 
 if TYPE_CHECKING:
     from engine.sets.verify import VerifyReport, VerifyRun
@@ -42,15 +42,15 @@ def _sentence(run: VerifyRun) -> str:
 def _sets(run: VerifyRun) -> Table:
     return Table(
         "Sets",
-        ("set", "verdict", "files", "read", "time"),
+        ("server", "database", "set", "verdict", "files", "read", "time"),
         tuple(_row(one) for one in run.reports),
         right=("files", "read", "time"),
     )
 
 
 def _row(one: VerifyReport) -> tuple[str, ...]:
-    read = readable_bytes(one.read)
-    return str(one.key), one.result, f"{len(one.checks):,}", read, readable_seconds(one.seconds)
+    whose = one.key.server, of_what(one.key.database), one.key.set_id
+    return *whose, one.result, f"{len(one.checks):,}", readable_bytes(one.read), readable_seconds(one.seconds)
 
 
 def _findings(run: VerifyRun) -> Table:

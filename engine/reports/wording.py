@@ -15,6 +15,11 @@ def readable_time(at: datetime) -> str:
     return at.astimezone().strftime("%Y-%m-%d %H:%M %Z")
 
 
+def of_what(database: str | None) -> str:
+    """Whose set it is: a database's name, or `(cluster)`."""
+    return "(cluster)" if database is None else database
+
+
 def counted(count: int, noun: str) -> str:
     """`1 table`, `1,204 tables`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -165,10 +165,8 @@ def plan_of(
     stored: Catalogue, server: str, retention: StoreRetention, now: datetime, allow_clock_jump: bool
 ) -> PrunePlan:
     """Judge every set of a server that has been listed already: `stored` is of this server alone."""
-    trail = [one.created for one in stored.sets]
-    trail += [one.created for one in stored.incomplete]
-    trail += [verdict.at for verdict in stored.verdicts]
-    doubt = None if allow_clock_jump else clock_doubt(trail, now)
+    others = [one.created for one in stored.incomplete] + [verdict.at for verdict in stored.verdicts]
+    doubt = None if allow_clock_jump else clock_doubt((one.created for one in stored.sets), now, others)
     decisions: list[Decision] = []
     for (_, database), sets in stored.scopes.items():
         policy = retention.cluster if database is None else retention.database

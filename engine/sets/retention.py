@@ -2,8 +2,8 @@
 
 1. A set stays while any rule wants it: younger than `days`; one of the newest `last`; the newest of a
    day, ISO week or month (UTC) of the newest `daily`, `weekly`, `monthly` ones that have a set.
-2. Good sets (verified or proven) are compared with good sets only, so nothing newer that is merely
-   recorded, or failed, takes a good set's place. A recorded set is compared with all that did not fail.
+2. Places are given twice: among the good sets (verified or proven) alone, so that nothing newer that is
+   merely recorded, or failed, takes a good set's place; and among all that did not fail.
 3. The newest good set and the newest proven set always stay, and the newest `minimum` good ones.
 4. Failed sets fill no place: they go by age alone, and never before a newer good set exists.
 5. When the clock is in doubt (`clock_doubt`), everything stays until somebody says otherwise.
@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
 
 from engine.config.settings import Retention
 from engine.sets.catalogue import StoredSet
-from engine.sets.verdicts import GOOD, State
+from engine.sets.verdicts import GOOD
 
 WEEK = timedelta(days=7)
 _BEHIND = timedelta(minutes=10)  # two hosts' clocks may differ by so much
@@ -50,46 +51,41 @@ def decide(
     wanted: _Wanted = defaultdict(list)
     _want_newest(good, ordered, wanted)
     _want_young(ordered, policy, now, wanted)
-    _want_places(good, GOOD, policy, wanted)
-    contenders = [one for one in ordered if one.state != "failed"]
-    _want_places(contenders, ("recorded",), policy, wanted)
+    _want_places(good, policy, wanted)
+    _want_places([one for one in ordered if one.state != "failed"], policy, wanted)
     _want_failed(ordered, good, wanted)
     return tuple(_decision(one, wanted.get(one.key.set_id), policy) for one in ordered)
 
 
-def clock_doubt(times: Iterable[datetime], now: datetime) -> str | None:
+def clock_doubt(sets: Iterable[datetime], now: datetime, others: Iterable[datetime] = ()) -> str | None:
     """Why the clock should not be trusted to prune by; None when it may be.
 
-    `times` is the trail the server left in the store: when its sets were begun and its verdicts made.
-    The clock went back when the newest of them is in the future. It jumped, or backups had stopped,
-    when the trail has a gap of more than a week and what came after the gap is not yet a week long.
+    `sets` is when sets were begun, `others` what else the server left in the store with a time: verdicts
+    and incomplete sets. The clock went back when any of it is in the future. Backups have stopped, or the
+    clock jumped, when the newest set is more than a week old; or when the trail of all of it has a gap of
+    more than a week and what came after the gap is not yet a week long.
     """
-    later = now
-    for count, at in enumerate(sorted(times, reverse=True)):
-        if count == 0 and at - now > _BEHIND:
-            return (
-                f"the clock went back: the newest set or verdict is dated {_stamp(at)} and it is {_stamp(now)}; "
-                f"nothing is pruned; set the clock, or {_ANYWAY}"
-            )
-        if now - later >= WEEK:
-            return None
-        gap = later - at
-        if gap > (WEEK if count == 0 else WEEK + _LATE):
-            return _jumped(at, later, now, count)
-        later = at
-    return None
-
-
-def _jumped(at: datetime, later: datetime, now: datetime, count: int) -> str:
-    if count == 0:
+    begun = sorted(sets, reverse=True)
+    if not begun:
+        return None
+    trail = sorted([*begun, *others], reverse=True)
+    if trail[0] - now > _BEHIND:
         return (
-            f"the newest set or verdict is {(now - at).days} days old: backups have stopped or the clock "
-            f"jumped; nothing is pruned; start the backups, or {_ANYWAY}"
+            f"the clock went back: the newest set or verdict is dated {_stamp(trail[0])} and it is "
+            f"{_stamp(now)}; nothing is pruned; set the clock, or {_ANYWAY}"
         )
-    return (
-        f"nothing was stored between {_stamp(at)} and {_stamp(later)}: backups had stopped or the clock "
-        f"jumped; nothing is pruned until a week after the gap; set the clock, or {_ANYWAY}"
-    )
+    if now - begun[0] > WEEK:
+        return (
+            f"the newest set is {(now - begun[0]).days} days old: backups have stopped or the clock jumped; "
+            f"nothing is pruned; start the backups, or {_ANYWAY}"
+        )
+    for later, at in pairwise(trail):
+        if now - later < WEEK and later - at > WEEK + _LATE:
+            return (
+                f"nothing was stored between {_stamp(at)} and {_stamp(later)}: backups had stopped or the "
+                f"clock jumped; nothing is pruned until a week after the gap; set the clock, or {_ANYWAY}"
+            )
+    return None
 
 
 def _want_newest(good: Sequence[StoredSet], ordered: Sequence[StoredSet], wanted: _Wanted) -> None:
@@ -109,13 +105,9 @@ def _want_young(ordered: Sequence[StoredSet], policy: Retention, now: datetime, 
             wanted[one.key.set_id].append(f"younger than {policy.days} days")
 
 
-def _want_places(
-    contenders: Sequence[StoredSet], entitled: tuple[State, ...], policy: Retention, wanted: _Wanted
-) -> None:
-    """Give each place to the newest contender; only those of an `entitled` state take it."""
+def _want_places(contenders: Sequence[StoredSet], policy: Retention, wanted: _Wanted) -> None:
     for one, why in _places(contenders, policy):
-        if one.state in entitled:
-            wanted[one.key.set_id].append(why)
+        wanted[one.key.set_id].append(why)
 
 
 def _places(newest_first: Sequence[StoredSet], policy: Retention) -> Iterator[tuple[StoredSet, str]]:

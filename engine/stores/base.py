@@ -18,10 +18,11 @@ from typing import Protocol
 
 from engine.errors import ConfigurationError
 
-SEGMENT = re.compile(r"[A-Za-z0-9%_~+@=,-][A-Za-z0-9%._~+@=,-]*")
-"""One segment of a key. It never starts with a dot, so a part file's name never is one."""
+_SEGMENT = r"[A-Za-z0-9%_~+@=,-][A-Za-z0-9%._~+@=,-]{0,254}"  # 255 is a file system's limit on a name
 _KEY_BYTES = 1024  # S3's limit on a key
-_SEGMENT_BYTES = 255  # a file system's limit on a name
+SEGMENT = re.compile(_SEGMENT)
+"""One segment of a key. It never starts with a dot, so a part file's name never is one."""
+_KEY = re.compile(rf"(?:{_SEGMENT}/)*{_SEGMENT}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class Store(Protocol):
 
 def is_key(key: str) -> bool:
     """Whether `key` is safe to use as a path and as an S3 key."""
-    return len(key.encode(errors="replace")) <= _KEY_BYTES and all(map(_is_segment, key.split("/")))
+    return len(key) <= _KEY_BYTES and _KEY.fullmatch(key) is not None
 
 
 def checked_key(key: str) -> str:
@@ -139,7 +140,3 @@ def checked_prefix(prefix: str) -> str:
     if prefix:
         checked_key(prefix[:-1])
     return prefix
-
-
-def _is_segment(part: str) -> bool:
-    return len(part) <= _SEGMENT_BYTES and SEGMENT.fullmatch(part) is not None

@@ -16,7 +16,8 @@ import time
 from functools import cache
 from pathlib import Path
 
-_NAME = re.compile(r"\.part-([0-9a-f]{8})-(\d{1,10})-([0-9a-f]{8}\.\d{1,20}|unknown)-[0-9a-f]{16}")
+_PROCESS = re.compile(r"([0-9a-f]{8})-(\d{1,10})-([0-9a-f]{8}\.\d{1,20}|unknown)")
+_NAME = re.compile(rf"\.part-({_PROCESS.pattern})-[0-9a-f]{{16}}")
 _FOREIGN_SECONDS = 24 * 3600
 _START_FIELD = 19  # of /proc/<pid>/stat after the command's closing parenthesis: start in clock ticks
 
@@ -26,8 +27,25 @@ def is_part(name: str) -> bool:
 
 
 def new_part_name() -> str:
+    return f".part-{this_process()}-{secrets.token_hex(8)}"
+
+
+def this_process() -> str:
+    """This process for certain, `<host>-<pid>-<start>`: `has_ended` tells about it on this host."""
     pid = os.getpid()
-    return f".part-{_host()}-{pid}-{_started(pid) or 'unknown'}-{secrets.token_hex(8)}"
+    return f"{_host()}-{pid}-{_started(pid) or 'unknown'}"
+
+
+def has_ended(process: str) -> bool:
+    """Whether it is a process of this host and has ended.
+
+    Nobody can tell about another host's; nor about one from before a restart, which looks like one
+    of another host of the same name.
+    """
+    match = _PROCESS.fullmatch(process)
+    if match is None or match[1] != _host() or match[3].partition(".")[0] not in (_boot(), "unknown"):
+        return False
+    return _is_gone(int(match[2]), match[3])
 
 
 def is_abandoned(name: str, modified: float) -> bool:
@@ -39,10 +57,9 @@ def is_abandoned(name: str, modified: float) -> bool:
     match = _NAME.fullmatch(name)
     if match is None:
         return False
-    host, pid, started = match[1], int(match[2]), match[3]
-    if host != _host():
+    if match[2] != _host():
         return time.time() - modified > _FOREIGN_SECONDS
-    return _started(pid) != started if started != "unknown" else not _runs(pid)
+    return _is_gone(int(match[3]), match[4])
 
 
 @cache
@@ -63,12 +80,20 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When the process started, as text to compare; None when it is not there or not known."""
+    """When the process started, as text to compare (a zombie's is like no other); None when nobody can see."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf8", errors="replace")
     except OSError:
         return None
-    return f"{_boot()}.{stat.rpartition(')')[2].split()[_START_FIELD]}"
+    fields = stat.rpartition(")")[2].split()
+    return "ended" if fields[0] in ("Z", "X") else f"{_boot()}.{fields[_START_FIELD]}"
+
+
+def _is_gone(pid: int, started: str) -> bool:
+    found = _started(pid)
+    if found is None or started == "unknown":
+        return not _runs(pid)  # /proc may hide the processes of other users
+    return found != started
 
 
 def _runs(pid: int) -> bool:

@@ -19,7 +19,6 @@ from engine.stores.base import (
     StoredObject,
     checked_key,
     checked_prefix,
-    is_key,
 )
 from engine.stores.s3_bucket import TOKEN, Bucket, Head
 from engine.stores.s3_client import Patience, open_bucket

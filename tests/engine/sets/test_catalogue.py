@@ -60,6 +60,8 @@ def test_foreign_keys_are_passed_over() -> None:
         "platform/notes.txt",
         "platform/db/app/notes.txt",
         f"{key.prefix}b/c",
+        f"{key.prefix}a b.txt",
+        f"{key.prefix}.hidden",
         f"{key.prefix}n/manifest.json",
         "platform/db/app/20269999T000000Z-abcd1234/manifest.json",
         f"platform/verdicts/{key.set_id}/20269999T000000Z-drill-failed.json",

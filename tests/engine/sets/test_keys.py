@@ -116,6 +116,7 @@ def test_what_is_no_set_id_is_refused(set_id: str) -> None:
     with pytest.raises(ConfigurationError, match="is not a set id"):
         _ = SetKey("platform", None, set_id).prefix
     assert parse_set_key(f"platform/cluster/{set_id}/manifest.json") is None
+    assert parse_verdict_key(f"platform/verdicts/{set_id}/20260208T190000Z-drill-passed.json") is None
 
 
 @pytest.mark.parametrize(

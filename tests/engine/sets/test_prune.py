@@ -115,6 +115,30 @@ def test_a_doubted_clock_prunes_nothing_until_told(hours: int, told: bool, gone:
     assert report.doubt == plan.doubt
 
 
+def test_verdicts_and_remains_are_part_of_the_trail() -> None:
+    store = MemoryStore()
+    for text in ("2026-02-07 17:00", "2026-01-29 17:00", "2026-01-28 17:00"):
+        store_set(store, a_key(text, "app"))
+    assert plan_prune(store, "platform", POLICY, NOW).doubt is not None
+    write(store, a_key("2026-02-02", "app").prefix + "app.dump.gz", b"half")
+    assert plan_prune(store, "platform", POLICY, NOW).doubt is None
+    sweep_incomplete(store, "platform", NOW)
+    assert plan_prune(store, "platform", POLICY, NOW).doubt is not None
+    judge(store, a_key("2026-01-29 17:00", "app"), "verify", "passed", "2026-02-02")
+    assert plan_prune(store, "platform", POLICY, NOW).doubt is None
+
+
+def test_a_doubted_clock_keeps_old_verdicts_too() -> None:
+    store = MemoryStore()
+    judge(
+        store, store_set(store, a_key("2026-02-07 17:00", "app")), "drill", "unverified", "2026-02-07 18:00"
+    )
+    plan = plan_prune(store, "platform", POLICY, NOW + timedelta(days=100))
+    assert (plan.expired_verdicts, apply_prune(store, plan).verdicts_deleted) == (0, 0)
+    plan = plan_prune(store, "platform", POLICY, NOW + timedelta(days=100), allow_clock_jump=True)
+    assert (plan.expired_verdicts, apply_prune(store, plan).verdicts_deleted) == (1, 1)
+
+
 def test_verdicts_stay_90_days_for_the_trend_of_drills() -> None:
     store = MemoryStore()
     keys = a_week(store, "app")
@@ -253,6 +277,16 @@ def test_remains_go_after_a_day(tmp_path: Path) -> None:
     assert (report.deleted, report.retained, report.bytes_freed) == ((remains[0],), (), 5)
     assert [one.key for one in catalogue(store).incomplete] == remains[1:]
     assert [one.key for one in catalogue(store).sets] == [whole]
+
+
+def test_foreign_files_beside_remains_stay() -> None:
+    store = MemoryStore()
+    remains = leave_remains(store)
+    foreign = [f"{remains[0].prefix}notes/why.txt", f"{remains[0].prefix}a b.txt"]
+    store.objects.update(dict.fromkeys(foreign, b"mine"))
+    assert sweep_incomplete(store, "platform", NOW).deleted == (remains[0],)
+    assert [name for name in foreign if name not in store.objects] == []
+    assert remains[0].prefix + "app.dump.gz" not in store.objects
 
 
 def test_who_holds_the_lock_sweeps_all_but_what_it_writes() -> None:

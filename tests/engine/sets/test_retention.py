@@ -173,7 +173,7 @@ def test_a_clock_that_jumped_a_week_prunes_nothing() -> None:
         decisions[0]
         .reasons[0]
         .startswith(
-            "the newest set or verdict is 7 days old: backups have stopped or the clock jumped; nothing is pruned"
+            "the newest set is 7 days old: backups have stopped or the clock jumped; nothing is pruned"
         )
     )
     assert len(gone(decide(nightly(40), Retention(days=7), edge + 300 * DAY, allow_clock_jump=True))) == 37
@@ -196,6 +196,19 @@ def test_a_gap_is_forgotten_after_a_week_of_backups() -> None:
     assert clock_doubt([one.created for one in history[1:]], NOW - DAY) is not None
 
 
+def test_verdicts_fill_a_gap_that_pruning_made_but_are_no_backups() -> None:
+    kept_monthly = [when("2026-02-07 17:00"), when("2026-02-06 17:00"), when("2026-01-07 17:00")]
+    nightly_drills = [NOW - n * DAY for n in range(40)]
+    assert clock_doubt(kept_monthly, NOW) is not None
+    assert clock_doubt(kept_monthly, NOW, nightly_drills) is None
+    stopped = clock_doubt(kept_monthly[2:], NOW, nightly_drills)
+    assert stopped is not None
+    assert stopped.startswith("the newest set is 31 days old: backups have stopped")
+    back = clock_doubt(kept_monthly, NOW, [NOW + DAY])
+    assert back is not None
+    assert back.startswith("the clock went back: the newest set or verdict is dated 2026-02-08 18:00 UTC")
+
+
 def test_weekly_backups_may_be_late() -> None:
     weekly = [when("2026-02-07 21:00"), when("2026-01-31 17:00"), when("2026-01-24 17:00")]
     assert clock_doubt(weekly, NOW + timedelta(hours=4)) is None
@@ -203,6 +216,7 @@ def test_weekly_backups_may_be_late() -> None:
 
 def test_an_empty_store_is_no_reason_to_doubt() -> None:
     assert clock_doubt([], NOW) is None
+    assert clock_doubt([], NOW, [NOW - 300 * DAY]) is None
 
 
 # --- what must hold for any history
