@@ -19,6 +19,7 @@ from engine.postgres.place import free_port
 NAME = "prefect-server"
 _FIRST_PORT = 4200
 _START_SECONDS = 180.0
+_PATIENCE_SECONDS = 30.0  # a killed `make demo` may have left one that is still starting
 
 
 def environment(layout: Layout) -> dict[str, str]:
@@ -59,7 +60,7 @@ def reserve(layout: Layout) -> None:
 
 def start(layout: Layout, progress: Progress) -> None:
     """Start the server unless it runs, and wait until it answers."""
-    if background.running(layout, NAME) is not None and _answers(layout, seconds=5.0):
+    if background.running(layout, NAME) is not None and _answers(layout, _PATIENCE_SECONDS):
         progress.say(f"Prefect runs already on {address(layout)}")
         return
     background.end(layout, NAME)

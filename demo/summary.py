@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 from prefect.client.schemas.objects import FlowRun
 
 from demo.flow_runs import seconds
@@ -12,12 +9,15 @@ from demo.layout import PROJECT, SERVER, STORE, Layout
 from demo.prefect_server import address
 from engine.config.file import load
 from engine.errors import OperationFailed
+from engine.postgres.drill import DrillReport
+from engine.progress import readable_bytes, readable_seconds
+from engine.reports.drill import drill_report
+from engine.reports.report import Report, Table
+from engine.reports.wording import counted, of_what
 from engine.sets.catalogue import Catalogue, StoredSet, catalogue
 from engine.sets.verdicts import newest, read_verdict
 from engine.stores.base import Store
 from engine.stores.opening import open_store
-
-_MIB = 1024 * 1024
 
 
 def summary(layout: Layout, backup: FlowRun, drill: FlowRun, total_seconds: float) -> str:
@@ -29,61 +29,54 @@ def summary(layout: Layout, backup: FlowRun, drill: FlowRun, total_seconds: floa
     settings = load(layout.config)
     store = open_store(STORE, settings.stores[STORE])
     stored = catalogue(store, SERVER, sizes=True)
-    lines = [
-        "",
-        *_stored_lines(stored),
-        f"  nightly-backup took {seconds(backup):.1f} s, restore-drill {seconds(drill):.1f} s.",
-        "",
-        *_verdict_lines(store, stored),
-        "",
-        *_next_lines(layout),
-        "",
-        f"All good after {total_seconds:.0f} s.",
-    ]
-    return "\n".join(lines)
+    parts = [_backup(stored, seconds(backup)), _drill(store, stored), _next(layout)]
+    took = f"The flow run restore-drill took {readable_seconds(seconds(drill))}."
+    return "\n".join(
+        ["", *(part.as_text() for part in parts), f"{took} All is good, {total_seconds:.0f} s in."]
+    )
 
 
-def _stored_lines(stored: Catalogue) -> Iterator[str]:
+def _backup(stored: Catalogue, took: float) -> Report:
     last = [sets[0] for sets in stored.scopes.values()]
     if not last:
         raise OperationFailed(f"{stored.address} holds no set after the backup; look at the run in the UI.")
-    yield f"Stored in {stored.address}, encrypted: the newest of {len(stored.sets)} sets"
-    width = max(len(_scope(one)) for one in last)
-    for one in sorted(last, key=lambda one: one.size or 0, reverse=True):
-        size = f"{(one.size or 0) / _MIB:8.1f} MiB"
-        yield f"  {_scope(one):<{width}} {size}  {one.state:<9} {one.key.set_id}"
+    last.sort(key=lambda one: one.size or 0, reverse=True)
+    total = readable_bytes(sum(one.size or 0 for one in last))
+    return Report(
+        title="Stored by nightly-backup",
+        sentence=f"{counted(len(last), 'set')} of {total}, encrypted, in {readable_seconds(took)}.",
+        tables=(Table("", ("of", "size", "state", "set"), tuple(map(_row, last)), right=("size",)),),
+    )
 
 
-def _scope(one: StoredSet) -> str:
-    return "whole server" if one.key.database is None else f"database {one.key.database}"
+def _row(one: StoredSet) -> tuple[str, str, str, str]:
+    return of_what(one.key.database), readable_bytes(one.size or 0), one.state, one.key.set_id
 
 
-def _verdict_lines(store: Store, stored: Catalogue) -> Iterator[str]:
+def _drill(store: Store, stored: Catalogue) -> Report:
     key = newest(stored.verdicts, "drill")
     if key is None:
         raise OperationFailed(
             f"{stored.address} holds no verdict after the drill; look at the run in the UI."
         )
     document = read_verdict(store, key)
-    yield f"Restore drill of {key.set_id}: {key.result}"
-    yield from (f"  {line}" for line in _evidence(document))
-    yield f"  kept as {key}"
-    if key.result != "passed":
-        raise OperationFailed(f"The drill of {key.set_id} is {key.result}; see {store.address}/{key}.")
+    report = DrillReport.model_validate({name: document.get(name) for name in DrillReport.model_fields})
+    if key.result != "passed" or report.result != "passed":
+        raise OperationFailed(f"The drill of {key.set_id} is {key.result}: {report.sentence}; see {key}.")
+    return drill_report(report)
 
 
-def _evidence(document: dict[str, Any]) -> Iterator[str]:
-    for key, value in document.items():
-        if isinstance(value, (str, int, float)) and key not in ("schema", "server", "set_id", "result"):
-            yield f"{key.replace('_', ' ')}: {value}"
-
-
-def _next_lines(layout: Layout) -> Iterator[str]:
+def _next(layout: Layout) -> Report:
     config = layout.config.relative_to(PROJECT)
-    yield f"Prefect UI         {address(layout)}"
-    yield f"  deployments      {address(layout)}/deployments  (run one: Run, Custom run)"
-    yield "Try next"
-    yield f"  .venv/bin/platformctl --config {config} list"
-    yield f"  .venv/bin/platformctl --config {config} drill {SERVER}"
-    yield "  make demo        again: another night, another drill"
-    yield "  make stop        end what runs, keep the data;  make clean  removes it"
+    control = f".venv/bin/platformctl --config {config}"
+    return Report(
+        title="What to try next",
+        sentence=f"Prefect's UI is at {address(layout)}: look at the runs and their artifacts, run a deployment.",
+        facts=(
+            (f"{control} list", "what is stored, and why each set is kept"),
+            (f"{control} drill newest --database kohub", "the same drill without Prefect"),
+            ("make demo", "another night, another drill"),
+            ("make stop", "end what runs, keep the data"),
+            ("make clean", "end it and remove it"),
+        ),
+    )

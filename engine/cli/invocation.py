@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -16,8 +16,10 @@ from engine.cli.progress_line import ProgressLine
 from engine.config.file import load, server_settings, store_settings
 from engine.config.settings import Settings
 from engine.errors import ConfigurationError, PlatformOpsError
-from engine.postgres.server import Server
 from engine.sets.target import Target, open_target
+
+if TYPE_CHECKING:
+    from engine.postgres.server import Server
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Invocation:
         Raises:
             ConfigurationError: there is none of this name, or several and none was named.
         """
+        from engine.postgres.server import Server  # psycopg takes long to import, and `list` needs none
+
         names = list(self.settings.servers)
         if name is None and len(names) > 1:
             raise ConfigurationError(

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from engine.config.secrets import SecretReference
+from engine.hosts.where import checked_where
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 """A server's or store's name: it becomes a folder, an S3 key and a Prefect block's name."""
@@ -22,6 +23,8 @@ def _name(value: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_name)]
+Where = Annotated[str, AfterValidator(checked_where)]
+"""`local`, `container:NAME`, `container:USER@NAME`, `ssh:USER@HOST` or `ssh:USER@HOST:PORT`."""
 
 
 class Frozen(BaseModel):
@@ -106,20 +109,27 @@ StoreSettings = Annotated[FolderStore | S3Store, Field(discriminator="kind")]
 class ServerSettings(Frozen):
     """A PostgreSQL server and where its backups go.
 
-    `host` is a name, an address or the folder of a Unix socket. `tools` is the folder of the
-    client programs (empty: `PATH`, then the ones that came with this product). `exclude` names
+    `where` is where pg_dump and pg_dumpall run. `host` is a name, an address or the folder of a
+    Unix socket, as it is known there. `tools` is the folder of the client programs there (empty:
+    `PATH`, then the usual folders, and here the ones that came with this product). `ssh_key` is
+    where a private key is (without one the SSH agent's keys are tried), `ssh_known_hosts` a file
+    (empty: the usual ones), `docker_host` the engine's socket (empty: `DOCKER_HOST`). `exclude` names
     databases that are not backed up; each is named in every report. `copies` are stores that get
     a second copy. `jobs` is how many databases are read at once.
     """
 
     host: str = "127.0.0.1"
     port: int = Field(default=5432, ge=1, le=65535)
+    where: Where = "local"
     user: str = "postgres"
     password: SecretReference | None = None
     maintenance_database: str = "postgres"
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
     sslrootcert: str = ""
     tools: str = ""
+    ssh_key: SecretReference | None = None
+    ssh_known_hosts: str = ""
+    docker_host: str = ""
     exclude: tuple[str, ...] = ()
     store: Name
     copies: tuple[Name, ...] = ()

@@ -18,25 +18,32 @@ from typing import IO
 
 from engine.errors import OperationFailed
 from engine.postgres import commands
-from engine.streams.pipeline import Process, pieces_of, tool_environment, write_all
+from engine.postgres.proof import plain_name
+from engine.streams.pipeline import Patient, Process, pieces_of, tool_environment, write_all
 
 _HEAD_PIECE = 1 << 16
 _TOOL_SECONDS = 600
+STALL_SECONDS = 3600.0
+"""A large catalogue may keep pg_dump busy for long before its first byte."""
 _ENTRY = re.compile(rb"^(\d+); (\d+) (\d+) (.*)$")
 _HEADER = re.compile(
     r"^--\n-- (?:Data for )?Name: (?P<name>.*); Type: (?P<type>[A-Z ]+); Schema: (?P<schema>.*); Owner: (?P<owner>.*)\n--\n",
     re.MULTILINE,
 )
-_DATA = (b"TABLE DATA ", b"BLOBS ", b"BLOB DATA ", b"MATERIALIZED VIEW DATA ", b"LARGE OBJECTS ")
-_NOT_SCHEMA = (
-    *_DATA,
+_DATA = (
+    b"TABLE DATA ",
+    b"BLOBS ",
+    b"BLOB DATA ",
+    b"MATERIALIZED VIEW DATA ",
+    b"LARGE OBJECTS ",
+    b"STATISTICS DATA ",
     b"SEQUENCE SET ",
-    b"BLOB ",
-    b"BLOB METADATA ",
     b"COMMENT - LARGE OBJECT",
     b"ACL - LARGE OBJECT",
     b"SECURITY LABEL - LARGE OBJECT",
 )
+"""Entries of no catalogue (its oid is 0): without it, a table in a schema DATA looks like one."""
+_OF_LARGE_OBJECTS = (b"BLOB ", b"BLOB METADATA ")
 _DATABASE = b"DATABASE - "
 _CREATE_DATABASE = re.compile(rb"^CREATE DATABASE (postgres|template1) WITH .*;$", re.MULTILINE)
 _OF_DATABASE = (
@@ -46,9 +53,15 @@ _OF_DATABASE = (
     b"COMMENT - DATABASE ",
     b"SECURITY LABEL - DATABASE ",
 )
+_CONNECT = re.compile(rb"^\\connect .*\n", re.MULTILINE)
 _SETVAL = re.compile(
-    r"^SELECT pg_catalog\.setval\(E?'((?:[^']|'')*)', (-?\d+), (true|false)\);$", re.MULTILINE
+    r"^SELECT pg_catalog\.setval\((?P<escaped>E?)'(?P<name>(?:[^']|'')*)', (?P<value>-?\d+), (?P<called>true|false)\);$",
+    re.MULTILINE,
 )
+_NAME_PART = re.compile(r'"((?:[^"]|"")*)"|([^".]+)')
+_ACCESS_METHOD = re.compile(r"^SET default_table_access_method = (.*);$", re.MULTILINE)
+_SET_BETWEEN = re.compile(r"^SET default_(?:tablespace|table_access_method) = .*;$")
+_COMPLETE = "\n--\n-- PostgreSQL database dump complete\n--\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +80,10 @@ class Head:
     contents: tuple[bytes, ...]
     programs: Path
 
-    def preamble(self, *, create: bool) -> bytes:
+    def preamble(self, *, create: bool, settings: bytes) -> bytes:
         """CREATE DATABASE (when `create`), `\\connect`, the database's settings and privileges.
+
+        `settings` is SQL that is run in each session, before anything else.
 
         Raises:
             OperationFailed: the archive does not say how to create its database.
@@ -79,20 +94,22 @@ class Head:
                 "The dump does not say how to create its database; it would restore elsewhere."
             )
         text = self._text(wanted, create=True) if wanted else b""
-        return text if create else _CREATE_DATABASE.sub(b"", text, count=1)
+        if not create:
+            text = _CREATE_DATABASE.sub(b"", text, count=1)
+        return settings + _CONNECT.sub(lambda found: found[0] + settings, text) + settings
 
-    def schema(self) -> bytes:
+    def schema(self) -> str:
         """The SQL of everything but data, without what belongs to the database itself."""
-        wanted = [line for line in self.contents if not _kind(line).startswith(_NOT_SCHEMA)]
-        return self._text(wanted, create=False)
+        wanted = [line for line in self.contents if not _is_data(line)]
+        return self._text(wanted, create=False).decode("utf8", "backslashreplace")
 
     def sequences(self) -> dict[str, tuple[int, bool]]:
         """The value each sequence has in this dump, and whether it was called."""
         wanted = [line for line in self.contents if _kind(line).startswith(b"SEQUENCE SET ")]
-        text = self._text(wanted, create=False).decode() if wanted else ""
+        text = self._text(wanted, create=False).decode("utf8", "backslashreplace") if wanted else ""
         return {
-            name.replace("''", "'").replace("\\\\", "\\"): (int(value), called == "true")
-            for name, value, called in _SETVAL.findall(text)
+            _sequence(found): (int(found["value"]), found["called"] == "true")
+            for found in _SETVAL.finditer(text)
         }
 
     def _text(self, entries: Iterable[bytes], *, create: bool) -> bytes:
@@ -112,26 +129,40 @@ class Head:
         return done.stdout
 
 
+def _sequence(found: re.Match[str]) -> str:
+    literal = found["name"].replace("''", "'")
+    name = literal.replace("\\\\", "\\") if found["escaped"] else literal
+    parts = [plain or quoted.replace('""', '"') for quoted, plain in _NAME_PART.findall(name)]
+    return plain_name(*parts)
+
+
+def _is_data(line: bytes) -> bool:
+    found = _ENTRY.match(line)
+    if found is None:
+        return False
+    return found[4].startswith(_DATA if found[2] == b"0" else _OF_LARGE_OBJECTS)
+
+
 def _kind(line: bytes) -> bytes:
     found = _ENTRY.match(line)
     return found[4] if found else b""
 
 
-def head_of(dump: Process, folder: Path, programs: Path) -> Head:
+def head_of(dump: Process, folder: Path, programs: Path, stall_seconds: float = STALL_SECONDS) -> Head:
     """The head of what a running pg_dump writes, kept in `folder`; when there is none, pg_dump says why.
 
     Raises:
         PlatformOpsError: pg_dump failed, or wrote no archive.
     """
     try:
-        return read_head(dump.stdout, folder / "head", programs)
+        return read_head(Patient(dump, stall_seconds), folder / "head", programs)
     except OperationFailed:
         if dump.popen.wait(_TOOL_SECONDS):
             raise dump.failure() from None
         raise
 
 
-def read_head(source: IO[bytes], path: Path, programs: Path) -> Head:
+def read_head(source: Patient, path: Path, programs: Path) -> Head:
     """Copy the archive's start from `source` to `path`, until its whole table of contents is there.
 
     Raises:
@@ -156,7 +187,7 @@ def read_head(source: IO[bytes], path: Path, programs: Path) -> Head:
     return Head(path, tuple(line for line in contents.splitlines() if _ENTRY.match(line)), programs)
 
 
-def _feed(source: IO[bytes], spool: IO[bytes], listed: subprocess.Popen[bytes]) -> bytes:
+def _feed(source: Patient, spool: IO[bytes], listed: subprocess.Popen[bytes]) -> bytes:
     """Give pg_restore --list the bytes until it has enough; what it printed."""
     output: list[bytes] = []
     assert listed.stdout is not None and listed.stdin is not None  # noqa: S101 - asked for
@@ -176,22 +207,36 @@ def _feed(source: IO[bytes], spool: IO[bytes], listed: subprocess.Popen[bytes]) 
 
 
 def entries(sql: str) -> Iterator[Entry]:
-    """The objects in pg_dump's SQL text, in its order; session settings before the first are dropped."""
+    """The objects in pg_dump's SQL text, in its order; session settings before the first are dropped.
+
+    Comments and blank lines inside an object are part of it: a function's body is text.
+    """
+    complete = sql.rfind(_COMPLETE)
+    sql = sql if complete < 0 else sql[:complete]
     found = list(_HEADER.finditer(sql))
-    ends = [*(match.start() for match in found[1:]), len(sql)]
-    for match, end in zip(found, ends, strict=False):
-        label = f"{match['type']} {match['schema']} {match['name']} owner {match['owner']}"
-        yield Entry(label, _normal(sql[match.end() : end]))
+    starts = [match.start() for match in found]
+    between, method = sql[: starts[0]] if found else "", ""
+    for match, end in zip(found, [*starts[1:], len(sql)], strict=False):
+        # Said once, before the first table whose method is another than that of the one before.
+        method = next(reversed(_ACCESS_METHOD.findall(between)), method)
+        text, between = _divided(sql[match.end() : end])
+        if match["type"] in ("TABLE", "FOREIGN TABLE", "MATERIALIZED VIEW"):
+            text = _of_table(text, method)
+        yield Entry(f"{match['type']} {match['schema']} {match['name']} owner {match['owner']}", text)
 
 
-def _normal(text: str) -> str:
-    """An object's SQL without what differs from run to run or after a correct restore."""
-    kept = [
-        line
-        for line in text.splitlines()
-        if line and not line.startswith(("SET default_t", "\\restrict ", "\\unrestrict ", "--"))
-    ]
-    if any(line.startswith("INHERITS (") for line in kept):
+def _divided(text: str) -> tuple[str, str]:
+    """An object's own SQL, and what pg_dump sets for the next one."""
+    lines = text.strip("\n").split("\n")
+    end = len(lines)
+    while end and (not lines[end - 1] or _SET_BETWEEN.match(lines[end - 1])):
+        end -= 1
+    return "\n".join(lines[:end]), "\n".join(lines[end:])
+
+
+def _of_table(text: str, method: str) -> str:
+    lines = text.split("\n")
+    if any(line.startswith("INHERITS (") for line in lines):
         # Columns that a child shares with its parents come back in the parents' order.
-        kept = sorted(line.rstrip(",") for line in kept)
-    return "\n".join(kept)
+        lines = sorted(line.rstrip(",") for line in lines)
+    return "\n".join([*lines, f"-- access method {method}"])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -23,13 +22,14 @@ from pydantic import BaseModel, ConfigDict
 
 from engine.errors import TransientFailure
 from engine.postgres import archive, commands
-from engine.postgres.embedded import client_programs, version_of
+from engine.postgres.embedded import client_programs
 from engine.postgres.lock import WORKER
 from engine.postgres.proof import DatabaseProof, take_proof
 from engine.postgres.roles import RoleProof, dump_globals, read_roles
-from engine.postgres.server import Server
+from engine.postgres.server import READING_SETTINGS, Server
 from engine.postgres.snapshot import Snapshot, open_snapshot
 from engine.postgres.survey import DatabaseFacts, DatabaseFound, ServerFacts, survey_database, survey_server
+from engine.postgres.tools import Tools, tools_for
 from engine.progress import Progress, Throttled, silent
 from engine.sets import manifest
 from engine.sets.keys import SetKey, encoded, new_set_id
@@ -42,16 +42,7 @@ from engine.version import VERSION
 
 GLOBALS = "000-globals"
 
-SESSION_SETTINGS = b"""
-SET default_transaction_read_only = off;
-SET role = none;
-SET session_replication_role = origin;
-SET IntervalStyle = postgres;
-SET DateStyle = 'ISO, YMD';
-SET array_nulls = on;
-SET transform_null_equals = off;
-"""
-"""A database or a role may have these set so that a restore is refused or reads values differently."""
+SESSION_SETTINGS = "".join(f"SET {name} = '{value}';\n" for name, value in READING_SETTINGS.items()).encode()
 
 
 @dataclass(frozen=True)
@@ -67,6 +58,7 @@ class Night:
     token: str
     facts: ServerFacts
     programs: Path
+    tools: Tools
 
     @property
     def cluster(self) -> SetKey:
@@ -115,8 +107,10 @@ def begin(server: Server, token: str, started: datetime | None = None) -> Night:
         ConfigurationError: no tools that fit, or a role that may not read everything.
     """
     facts = survey_server(server)
-    programs = client_programs(facts.major, server.settings.tools)
-    return Night(server, started or datetime.now(UTC), token, facts, programs)
+    tools = tools_for(server, facts.major)
+    # pg_restore runs here, whatever reads the server; it must know the archives of the pg_dump there.
+    programs = tools.folder if isinstance(tools.folder, Path) else client_programs(tools.version[0])
+    return Night(server, started or datetime.now(UTC), token, facts, programs, tools)
 
 
 def ordinals(databases: Iterable[DatabaseFound]) -> dict[str, int]:
@@ -205,7 +199,7 @@ def backup_database(
     try:
         with open_snapshot(night.server, database.name, WORKER) as snapshot, spool_folder() as folder:
             facts = survey_database(snapshot.connection, database.name)
-            _dump(work, snapshot, folder)
+            _dump(work, snapshot, folder, facts.encoding)
             held = snapshot.held_seconds
         return _publish(work, facts, started, time.monotonic() - began, held)
     except BaseException:
@@ -213,16 +207,21 @@ def backup_database(
         raise
 
 
-def _dump(work: _Work, snapshot: Snapshot, folder: Path) -> None:
+def _dump(work: _Work, snapshot: Snapshot, folder: Path, encoding: str) -> None:
     night, settings = work.night, work.night.server.settings
     tick = Throttled(work.progress)
     with Pipeline() as pipeline:
-        argv = commands.dump_argv(night.programs, work.name, snapshot.id, settings.lock_wait_seconds)
-        environment = night.server.tool_environment(WORKER)
-        dump = pipeline.start(
-            argv, name=f"pg_dump of {work.name!r}", env=environment, stdin=subprocess.DEVNULL
+        host = night.tools.host
+        argv = commands.dump_argv(
+            night.tools.folder,
+            work.name,
+            snapshot.id,
+            settings.lock_wait_seconds,
+            compress=1 if host.crosses_network else 0,
         )
-        head = archive.head_of(dump, folder, night.programs)
+        program = host.stream(argv, env=night.server.dump_variables(WORKER, encoding))
+        dump = pipeline.add(program, name=f"pg_dump of {work.name!r}{host.note}")
+        head = archive.head_of(dump, folder, night.programs, settings.stall_minutes * 60)
         pipeline.run(partial(_prove, work, snapshot, head), "proof")
         with head.path.open("rb") as kept:
             _branches(work, pipeline, dump, head, kept)
@@ -255,7 +254,7 @@ def _write_preamble(work: _Work, head: archive.Head, sink: IO[bytes]) -> None:
     existing = work.name in ("postgres", "template1")
     if existing:
         sink.write(f"\\connect {work.name}\n".encode())
-    sink.write(SESSION_SETTINGS + head.preamble(create=not existing) + SESSION_SETTINGS)
+    sink.write(head.preamble(create=not existing, settings=SESSION_SETTINGS))
     sink.write(body_marker(work.night.cluster.set_id))
 
 
@@ -291,7 +290,7 @@ def _store(work: _Work, key: str, packed: Process, upstream: Sequence[Process], 
 
 
 def _prove(work: _Work, snapshot: Snapshot, head: archive.Head) -> None:
-    work.proof = take_proof(snapshot.connection, work.name, head.schema().decode(), head.sequences())
+    work.proof = take_proof(snapshot.connection, work.name, head.schema(), head.sequences())
 
 
 def _watch(work: _Work, snapshot: Snapshot, tick: Throttled) -> None:
@@ -324,7 +323,7 @@ def _store_globals(night: Night, target: Target, prefix: str) -> tuple[FileEntry
     suffix = ".gz.age" if target.recipients else ".gz"
     with night.server.connect(application=WORKER) as connection:
         roles = read_roles(connection)
-    text = SESSION_SETTINGS + dump_globals(night.server, night.programs, WORKER)
+    text = SESSION_SETTINGS + dump_globals(night.server, night.tools, WORKER)
     proof = json.dumps({name: role.model_dump() for name, role in roles.items()}, ensure_ascii=False)
     return (
         store_bytes(target, f"{prefix}{GLOBALS}.sql{suffix}", text, "globals", None),
@@ -413,7 +412,6 @@ def _write_manifest(
     snapshot_seconds: dict[str, float],
     missing: Sequence[str],
 ) -> None:
-    client = version_of(night.programs / "pg_dump")
     body = manifest.Body(
         server=key.server,
         database=key.database,
@@ -423,8 +421,9 @@ def _write_manifest(
         encrypted=bool(target.recipients),
         recipients=target.recipients,
         server_version=night.facts.version,
-        client_version=".".join(str(part) for part in client) if client else "",
+        client_version=".".join(str(part) for part in night.tools.version),
         product_version=VERSION,
+        image=night.tools.host.image,
         system_identifier=night.facts.system_identifier,
         superuser=night.facts.superuser,
         extensions=extensions,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from psycopg.conninfo import make_conninfo
 
@@ -12,12 +12,17 @@ def _dbname(database: str) -> str:
     return f"--dbname={make_conninfo(dbname=database)}"
 
 
-def dump_argv(programs: Path, database: str, snapshot: str, lock_wait_seconds: int) -> tuple[str, ...]:
-    """Dump one database in the given snapshot, as an uncompressed custom archive on stdout."""
+def dump_argv(
+    programs: PurePath, database: str, snapshot: str, lock_wait_seconds: int, compress: int = 0
+) -> tuple[str, ...]:
+    """Dump one database in the given snapshot, as a custom archive on stdout.
+
+    `compress` is gzip's level inside it; 0, not at all, unless the archive crosses a network.
+    """
     return (
         str(programs / "pg_dump"),
         "--format=custom",
-        "--compress=0",
+        f"--compress={compress}",
         "--no-password",
         f"--snapshot={snapshot}",
         f"--lock-wait-timeout={lock_wait_seconds * 1000}",
@@ -37,7 +42,7 @@ def schema_argv(programs: Path, database: str) -> tuple[str, ...]:
     )
 
 
-def globals_argv(programs: Path, database: str) -> tuple[str, ...]:
+def globals_argv(programs: PurePath, database: str) -> tuple[str, ...]:
     """Roles, memberships and role settings as SQL on stdout."""
     return (
         str(programs / "pg_dumpall"),

@@ -136,10 +136,7 @@ def _schemas(
     before, after = _counted(expected.schema_sql), _counted(found.schema_sql)
     if before == after:
         return []
-    labels_differ = Counter(label for label, _ in before.elements()) != Counter(
-        label for label, _ in after.elements()
-    )
-    if not labels_differ and _counted(reprint(expected.schema_sql)) == after:
+    if _counted(reprint(expected.schema_sql)) == after:
         return []
     return _schema_differences(expected.database, before, after)
 

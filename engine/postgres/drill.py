@@ -20,7 +20,7 @@ from engine.postgres.compare import Difference, compare_databases, compare_roles
 from engine.postgres.embedded import client_programs
 from engine.postgres.instance import Instance
 from engine.postgres.proof import DatabaseProof
-from engine.postgres.replay import APPLICATION, PGOPTIONS, play, reprinter, restored_proof
+from engine.postgres.replay import APPLICATION, play, reprinter, restored_proof
 from engine.postgres.roles import read_roles
 from engine.postgres.scratch import scratch_server
 from engine.postgres.server import Server
@@ -270,7 +270,7 @@ def _restored(
     argv = commands.psql_argv(programs, "postgres")
     if file.kind == "dump":
         argv = commands.restore_stream_argv(programs, name, create=name not in ("postgres", "template1"))
-        environment["PGOPTIONS"] = PGOPTIONS
+        environment = server.fixed_environment(APPLICATION)
     progress(f"restore {name}", 0, file.size)
     play(target, body, file, argv, environment, progress, f"restore of {name}")
     return time.monotonic() - began

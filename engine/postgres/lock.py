@@ -46,6 +46,7 @@ def backup_lock(server: Server, label: str = "") -> Iterator[None]:
         if row is None or not row[0]:
             raise LockedByAnother(_told(server, connection))
         connection.execute(_END_LEFTOVERS, (WORKER,))
+        server.end_leftovers(WORKER)
         yield
         _still_held(server, connection)
     finally:

@@ -7,13 +7,15 @@ blanks), and hashing the whole form in one call is not linear in the columns, so
 changed places between rows are found. The table's hash is the sum of its rows' hashes modulo 2^64,
 which duplicates do not cancel. Types whose binary form may change in a correct restore go as
 text, under fixed session settings: enums, reg*, composites and types of extensions carry oids, an
-array may or may not have a bitmap of NULLs. Oids below 10000 are fixed in PostgreSQL's source
-(transam.h, FirstGenbkiObjectId).
+array may or may not have a bitmap of NULLs, a float may be a NaN of either sign. Oids below 10000
+are fixed in PostgreSQL's source (transam.h, FirstGenbkiObjectId).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -21,25 +23,30 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 from pydantic import BaseModel, ConfigDict
 
+from engine.postgres.server import WITHOUT_CONVERSION
+
 _MODULUS = 1 << 64
 _BLOCK = 1 << 20
 
 _TABLES = """
-SELECT c.oid, n.nspname, c.relname, c.relispartition,
-       pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
-       (SELECT pg_catalog.quote_ident(rn.nspname) || '.' || pg_catalog.quote_ident(r.relname)
-          FROM pg_catalog.pg_partition_ancestors(c.oid) AS a
-          JOIN pg_catalog.pg_class r ON r.oid = a.relid AND NOT r.relispartition
-          JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace),
-       EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors(c.oid) AS a
-          JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = a.relid AND p.partstrat = 'h')
+SELECT c.oid, n.nspname, c.relname, root.nspname, root.relname, x.condition
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN LATERAL (SELECT rn.nspname, r.relname FROM pg_catalog.pg_partition_ancestors(c.oid) AS a
+          JOIN pg_catalog.pg_class r ON r.oid = a.relid AND NOT r.relispartition
+          JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace
+         WHERE EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors(c.oid) AS h
+               JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = h.relid AND p.partstrat = 'h')) AS root ON true
+  LEFT JOIN LATERAL (SELECT true AS member, k.condition FROM pg_catalog.pg_depend d
+          JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+          LEFT JOIN LATERAL (SELECT e.extcondition[at] AS condition
+               FROM pg_catalog.generate_subscripts(e.extconfig, 1) AS at WHERE e.extconfig[at] = c.oid) AS k ON true
+         WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e') AS x ON true
  WHERE c.relkind = 'r' AND c.relpersistence <> 't'
    AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
-   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+   AND (x.member IS NULL OR x.condition IS NOT NULL)
  ORDER BY c.relpages DESC, 2, 3
 """
+"""An extension's own table only where the extension says which of its rows are the user's: those are dumped."""
 _COLUMNS = """
 WITH RECURSIVE base(attrelid, attname, typ) AS (
     SELECT a.attrelid, a.attname, a.atttypid FROM pg_catalog.pg_attribute a
@@ -48,7 +55,7 @@ WITH RECURSIVE base(attrelid, attname, typ) AS (
     SELECT b.attrelid, b.attname, t.typbasetype FROM base b
       JOIN pg_catalog.pg_type t ON t.oid = b.typ AND t.typtype = 'd')
 SELECT b.attrelid, b.attname, t.typname,
-       t.oid < 10000 AND t.typtype = 'b' AND t.typcategory <> 'A' AND t.typsend <> 0 AND t.typname !~ '^reg'
+       t.oid < 10000 AND t.typtype = 'b' AND t.typcategory NOT IN ('A', 'G') AND t.typsend <> 0 AND t.typname !~ '^reg'
   FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.typ
  WHERE t.typtype <> 'd'
  ORDER BY b.attrelid, b.attname COLLATE "C"
@@ -59,7 +66,7 @@ SELECT a.attrelid, a.attname FROM pg_catalog.pg_attribute a
  WHERE a.attrelid = ANY (%s) AND a.attnum > 0 AND NOT a.attisdropped
 """
 _SEQUENCES = """
-SELECT n.nspname, c.relname, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
+SELECT n.nspname, c.relname
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_'
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
@@ -67,7 +74,9 @@ SELECT n.nspname, c.relname, pg_catalog.quote_ident(n.nspname) || '.' || pg_cata
  ORDER BY 1, 2
 """
 _LARGE_OBJECTS = f"""
-SELECT m.oid::pg_catalog.int8, pg_catalog.pg_get_userbyid(m.lomowner), COALESCE(m.lomacl, pg_catalog.acldefault('L', m.lomowner))::text,
+SELECT m.oid::pg_catalog.int8, pg_catalog.pg_get_userbyid(m.lomowner),
+       (SELECT pg_catalog.string_agg(x.item, ' ' ORDER BY x.item COLLATE "C")
+          FROM pg_catalog.unnest(COALESCE(m.lomacl, pg_catalog.acldefault('L', m.lomowner))::text[]) AS x(item)),
        COALESCE(pg_catalog.obj_description(m.oid, 'pg_largeobject'), ''), COALESCE(s.size, 0),
        COALESCE((SELECT pg_catalog.sum(pg_catalog.hash_record_extended(ROW(pg_catalog.record_send(
             ROW(o, pg_catalog.lo_get(m.oid, o, {_BLOCK})))), 0))
@@ -91,9 +100,9 @@ SELECT pg_catalog.pg_get_userbyid(d.datdba), pg_catalog.pg_encoding_to_char(d.en
   FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()
 """
 _UNPOPULATED = """
-SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
+SELECT n.nspname, c.relname
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind = 'm' AND NOT c.relispopulated ORDER BY 1
+ WHERE c.relkind = 'm' AND NOT c.relispopulated ORDER BY 1, 2
 """
 
 
@@ -152,18 +161,32 @@ class DatabaseProof(_Frozen):
         return sum(table.rows for table in self.tables.values())
 
 
+_PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
+
+
+def plain_name(schema: str, name: str) -> str:
+    """`schema.name`, quoted by a rule that no version's list of keywords changes."""
+    return ".".join(
+        part if _PLAIN_NAME.fullmatch(part) else '"' + part.replace('"', '""') + '"'
+        for part in (schema, name)
+    )
+
+
 def columns_expression(columns: Iterable[tuple[Any, ...]], domains: frozenset[str]) -> sql.Composable:
     """The SQL of one row's hash. `columns` are rows of the catalogue query, sorted by name."""
     binary: list[sql.Composable] = []
     text: list[sql.Composable] = []
     for _, name, type_name, has_stable_binary_form in columns:
-        column = sql.SQL("_r.{}").format(sql.Identifier(name))
+        column: sql.Composable = sql.SQL("_r.{}").format(sql.Identifier(name))
         if not has_stable_binary_form:
             text.append(column)
-        elif name in domains:
-            binary.append(sql.SQL("{}::pg_catalog.{}").format(column, sql.Identifier(type_name)))
-        else:
-            binary.append(column)
+            continue
+        if name in domains:
+            column = sql.SQL("{}::pg_catalog.{}").format(column, sql.Identifier(type_name))
+        if type_name in ("float4", "float8"):  # inf - inf is a NaN with a sign, which no text keeps
+            nan = sql.SQL("'NaN'::pg_catalog.{}").format(sql.Identifier(type_name))
+            column = sql.SQL("CASE WHEN {} = {} THEN {} ELSE {} END").format(column, nan, nan, column)
+        binary.append(column)
     if text:
         binary.append(sql.SQL("ROW({})::pg_catalog.text").format(sql.SQL(", ").join(text)))
     return sql.SQL("pg_catalog.hash_record_extended(ROW(pg_catalog.record_send(ROW({}))), 0)").format(
@@ -180,7 +203,7 @@ class _Reader:
     def rows(self, query: str, *parameters: Any) -> list[TupleRow]:
         return self._connection.execute(query.encode(), parameters or None).fetchall()
 
-    def tables(self) -> dict[str, TableProof]:
+    def tables(self, encoding: str) -> dict[str, TableProof]:
         found = self.rows(_TABLES)
         oids = [row[0] for row in found]
         columns: dict[int, list[TupleRow]] = {oid: [] for oid in oids}
@@ -189,28 +212,43 @@ class _Reader:
         domains: dict[int, set[str]] = {oid: set() for oid in oids}
         for oid, name in self.rows(_DOMAINS, oids):
             domains[oid].add(name)
-        return {
-            label: self._table(schema, name, columns[oid], frozenset(domains[oid]), root if hashed else None)
-            for oid, schema, name, _, label, root, hashed in found
-        }
+        with self._bytes_as_they_are(encoding):
+            return {
+                plain_name(schema, name): self._table(
+                    sql.Identifier(schema, name),
+                    columns_expression(columns[oid], frozenset(domains[oid])),
+                    condition or "",
+                    None if root is None else plain_name(root_schema, root),
+                )
+                for oid, schema, name, root_schema, root, condition in found
+            }
+
+    @contextmanager
+    def _bytes_as_they_are(self, encoding: str) -> Iterator[None]:
+        """Text of such a database may be no text of any encoding: nothing can convert it."""
+        if encoding in WITHOUT_CONVERSION:
+            self._connection.execute("SET client_encoding = 'SQL_ASCII'")
+        yield
+        if encoding in WITHOUT_CONVERSION:
+            self._connection.execute("SET client_encoding = 'UTF8'")
 
     def _table(
-        self, schema: str, name: str, columns: list[TupleRow], domains: frozenset[str], tree: str | None
+        self, table: sql.Identifier, row_hash: sql.Composable, condition: str, tree: str | None
     ) -> TableProof:
         query = sql.SQL(
             "SELECT pg_catalog.count(*), COALESCE(pg_catalog.sum({}), 0) FROM ONLY {} AS _r"
-        ).format(columns_expression(columns, domains), sql.Identifier(schema, name))
-        row = self._connection.execute(query).fetchone()
+        ).format(row_hash, table)
+        row = self._connection.execute(query.as_bytes(None) + b" " + condition.encode()).fetchone()
         assert row is not None  # noqa: S101 - an aggregate returns one row
         return TableProof(rows=row[0], hash=int(row[1]) % _MODULUS, tree=tree)
 
     def sequences(self) -> dict[str, tuple[int, bool]]:
         values = {}
-        for schema, name, label in self.rows(_SEQUENCES):
+        for schema, name in self.rows(_SEQUENCES):
             query = sql.SQL("SELECT last_value, is_called FROM {}").format(sql.Identifier(schema, name))
             row = self._connection.execute(query).fetchone()
             assert row is not None  # noqa: S101 - a sequence has one row
-            values[label] = (row[0], row[1])
+            values[plain_name(schema, name)] = (row[0], row[1])
         return values
 
     def large_objects(self) -> dict[int, LargeObjectProof]:
@@ -238,12 +276,13 @@ def take_proof(
     hold a later value than the proof's session would see. None reads them from the database.
     """
     reader = _Reader(connection)
+    properties = reader.properties()
     return DatabaseProof(
         database=database,
-        properties=reader.properties(),
-        tables=reader.tables(),
+        properties=properties,
+        tables=reader.tables(properties.encoding),
         sequences=reader.sequences() if sequences is None else sequences,
         large_objects=reader.large_objects(),
-        unpopulated=tuple(row[0] for row in reader.rows(_UNPOPULATED)),
+        unpopulated=tuple(plain_name(*row) for row in reader.rows(_UNPOPULATED)),
         schema_sql=schema_sql,
     )

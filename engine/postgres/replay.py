@@ -29,21 +29,6 @@ APPLICATION = "platform-ops restore"
 STALL_SECONDS = 3600.0
 """A restore may build one index for long without reading a byte."""
 
-PGOPTIONS = " ".join(
-    f"-c {setting}"
-    for setting in (
-        "default_transaction_read_only=off",
-        "role=none",
-        "session_replication_role=origin",
-        "IntervalStyle=postgres",
-        "DateStyle=ISO",
-        "array_nulls=on",
-        "transform_null_equals=off",
-        "statement_timeout=0",
-    )
-)
-"""For pg_restore, whose archive cannot carry these: what a database has set must not change what is read."""
-
 
 def play(
     target: Target,
@@ -110,21 +95,28 @@ def _identity_pipe(identities: tuple[str, ...]) -> Iterator[int | None]:
 
 def restored_proof(server: Server, database: str, programs: Path) -> DatabaseProof:
     """The proof of a restored database, its schema dumped again."""
+    with server.connect(database, application=APPLICATION) as connection:
+        try:
+            schema = _schema(server, database, connection.execute(_ENCODING).fetchall()[0][0], programs)
+            return take_proof(connection, database, schema)
+        except psycopg.Error as error:
+            raise failed(f"Reading the restored database {database!r} failed", error) from None
+
+
+_ENCODING = "SELECT pg_catalog.current_setting('server_encoding')"
+
+
+def _schema(server: Server, database: str, encoding: str, programs: Path) -> str:
     with Pipeline() as pipeline, spool_folder() as folder:
         dump = pipeline.start(
             commands.schema_argv(programs, database),
             name=f"pg_dump of the restored {database!r}",
-            env=server.tool_environment(APPLICATION),
+            env=server.fixed_environment(APPLICATION, encoding),
             stdin=subprocess.DEVNULL,
         )
         head = archive.head_of(dump, folder, programs)
         dump.stdout.close()
-        schema = head.schema().decode()
-    with server.connect(database, application=APPLICATION) as connection:
-        try:
-            return take_proof(connection, database, schema)
-        except psycopg.Error as error:
-            raise failed(f"Reading the restored database {database!r} failed", error) from None
+        return head.schema()
 
 
 def reprinter(server: Server, programs: Path) -> Callable[[str], str]:
@@ -134,15 +126,15 @@ def reprinter(server: Server, programs: Path) -> Callable[[str], str]:
         scratch_name = working_name()
         with server.connect(application=APPLICATION) as connection:
             connection.execute(f'CREATE DATABASE "{scratch_name}" TEMPLATE template0'.encode())
-        done = subprocess.run(
-            commands.psql_argv(programs, scratch_name),
-            input=schema_sql.encode(),
-            capture_output=True,
-            env=server.tool_environment(APPLICATION),
-            timeout=STALL_SECONDS,
-            check=False,
-        )
         try:
+            done = subprocess.run(
+                commands.psql_argv(programs, scratch_name),
+                input=schema_sql.encode(),
+                capture_output=True,
+                env=server.fixed_environment(APPLICATION),
+                timeout=STALL_SECONDS,
+                check=False,
+            )
             return "" if done.returncode else restored_proof(server, scratch_name, programs).schema_sql
         finally:
             with server.connect(application=APPLICATION) as connection:

@@ -38,7 +38,6 @@ from engine.postgres.lock import backup_lock
 from engine.postgres.proof import DatabaseProof
 from engine.postgres.replay import (
     APPLICATION,
-    PGOPTIONS,
     STALL_SECONDS,
     reprinter,
     restored_proof,
@@ -255,7 +254,7 @@ def _fill(work: _Work) -> None:
 
 def _fill_from_archive(work: _Work) -> None:
     """pg_restore with several jobs wants a file it can seek in: the archive is unpacked beside."""
-    environment = {**work.server.tool_environment(APPLICATION), "PGOPTIONS": PGOPTIONS}
+    environment = work.server.fixed_environment(APPLICATION)
     with spool_folder() as folder:
         archive = folder / "archive"
         with archive.open("xb") as spool:
@@ -292,7 +291,7 @@ def _fill_from_text(work: _Work) -> None:
         psql = pipeline.start(
             commands.psql_argv(work.programs, work.working),
             name="psql",
-            env={**work.server.tool_environment(APPLICATION), "PGOPTIONS": PGOPTIONS},
+            env=work.server.fixed_environment(APPLICATION),
             stdout=subprocess.DEVNULL,
         )
         psql.failed_as = OperationFailed

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import subprocess
-from pathlib import Path
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -18,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from engine.errors import TransientFailure
 from engine.postgres import commands
 from engine.postgres.server import Server
+from engine.postgres.tools import Tools
 
 _TOOL_SECONDS = 600
 _CREATE_ROLE = re.compile(r'^CREATE ROLE (?P<name>"(?:[^"]|"")+"|[^\s";]+);$')
@@ -73,7 +72,7 @@ def _role(row: TupleRow) -> RoleProof:
     )
 
 
-def dump_globals(server: Server, programs: Path, application: str) -> bytes:
+def dump_globals(server: Server, tools: Tools, application: str) -> bytes:
     """What `pg_dumpall --globals-only` gives, made so that a role that exists does not stop it.
 
     It is small (a line or two per role), so it is held in memory.
@@ -81,18 +80,10 @@ def dump_globals(server: Server, programs: Path, application: str) -> bytes:
     Raises:
         TransientFailure: the tool failed.
     """
-    argv = commands.globals_argv(programs, server.settings.maintenance_database)
-    done = subprocess.run(
-        argv,
-        capture_output=True,
-        env=server.tool_environment(application),
-        timeout=_TOOL_SECONDS,
-        check=False,
-    )
-    if done.returncode:
-        raise TransientFailure(
-            f"pg_dumpall of {server.address} failed: {done.stderr.decode('utf8', 'replace')[-300:]}"
-        )
+    argv = commands.globals_argv(tools.folder, server.settings.maintenance_database)
+    done = tools.host.run(argv, env=server.dump_variables(application), timeout=_TOOL_SECONDS)
+    if done.code:
+        raise TransientFailure(f"pg_dumpall of {server.address} failed: {done.stderr[-300:]}")
     return rerunnable(done.stdout.decode()).encode()
 
 

@@ -6,22 +6,34 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import TupleRow
 
 from engine.config.secrets import resolve
 from engine.config.settings import ServerSettings
 from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError, TransientFailure
-from engine.streams.pipeline import tool_environment
+from engine.hosts.base import Host, Route
+from engine.hosts.machine import tool_environment
+from engine.hosts.opening import open_host
 
-FIXED_SETTINGS = {
-    # Equal values print alike under these, whatever the database or the role has set.
-    "TimeZone": "UTC",
-    "DateStyle": "ISO, YMD",
+READING_SETTINGS = {
+    # What a database, a role or the server may have set so that a restore is refused or reads values
+    # differently from how pg_dump wrote them.
+    "default_transaction_read_only": "off",
+    "role": "none",
+    "session_replication_role": "origin",
     "IntervalStyle": "postgres",
+    "DateStyle": "ISO, YMD",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "lc_monetary": "C",
+}
+FIXED_SETTINGS = READING_SETTINGS | {
+    # Equal values and expressions print alike under these, whatever the database or the role has set.
+    "TimeZone": "UTC",
     "extra_float_digits": "3",
     "bytea_output": "hex",
     "xmlbinary": "base64",
-    "lc_monetary": "C",
     "lc_messages": "C",
     "search_path": "",
     "row_security": "off",
@@ -29,10 +41,12 @@ FIXED_SETTINGS = {
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
-    "default_transaction_read_only": "off",
     "standard_conforming_strings": "on",
-    "role": "none",
 }
+WITHOUT_CONVERSION = ("SQL_ASCII", "MULE_INTERNAL")
+"""Encodings of a database whose text cannot be sent as UTF-8."""
+_SINCE = {"idle_session_timeout": 140000, "transaction_timeout": 170000}
+"""Timeouts that would end a session of ours, and the version each came with."""
 _TRANSIENT = (
     "starting up",
     "shutting down",
@@ -60,7 +74,22 @@ class Server:
 
     @property
     def address(self) -> str:
-        return f"{self.name} ({self.settings.host}:{self.settings.port})"
+        return f"{self.name} ({self.settings.host}:{self.settings.port}{self.host.note})"
+
+    @property
+    def host(self) -> Host:
+        """Where its dumps are made; `settings.host` is the server's address there."""
+        s = self.settings
+        return open_host(
+            s.where,
+            ssh_key=s.ssh_key or "",
+            ssh_known_hosts=s.ssh_known_hosts,
+            docker_host=s.docker_host,
+        )
+
+    def _route(self) -> Route:
+        s = self.settings
+        return self.host.route(s.host, s.port, trusted=s.password is None)
 
     def _password(self) -> str | None:
         return None if self.settings.password is None else resolve(self.settings.password)
@@ -74,11 +103,8 @@ class Server:
             ConfigurationError: the server refuses us (password, database, role).
             TransientFailure: it cannot be reached or is not ready.
         """
-        s = self.settings
-        options = " ".join(f"-c {key}={_escaped(value)}" for key, value in FIXED_SETTINGS.items())
+        s, route = self.settings, self._route()
         parameters: dict[str, Any] = {
-            "host": s.host,
-            "port": s.port,
             "user": s.user,
             "password": self._password(),
             "dbname": database or s.maintenance_database,
@@ -86,15 +112,21 @@ class Server:
             "sslrootcert": s.sslrootcert or None,
             "application_name": application,
             "connect_timeout": 15,
-            "options": options,
+            "options": _fixed_options(),
             "keepalives_idle": 30,
             "client_encoding": "UTF8",
+            **route.parameters,
             **self.extra,
         }
         try:
-            return psycopg.connect(autocommit=autocommit, **parameters)
+            connection = psycopg.connect(autocommit=True, **parameters)
         except psycopg.OperationalError as error:
-            raise self._refused(database, str(error)) from None
+            raise route.problem() or self._refused(database, str(error)) from None
+        for timeout, since in _SINCE.items():
+            if connection.info.server_version >= since:
+                connection.execute(sql.SQL("SET {} = 0").format(sql.Identifier(timeout)))
+        connection.autocommit = autocommit
+        return connection
 
     def _refused(self, database: str | None, text: str) -> PlatformOpsError:
         reason = " ".join(text.split()).removeprefix("connection failed: ")[:300]
@@ -106,7 +138,20 @@ class Server:
         )
 
     def tool_environment(self, application: str) -> dict[str, str]:
-        """libpq's variables for a client program; the password is nowhere else."""
+        """The environment of a client program on this machine; the password is nowhere else."""
+        parameters = {f"PG{name.upper()}": value for name, value in self._route().parameters.items()}
+        return tool_environment(**(self._variables(application) | parameters))
+
+    def dump_variables(self, application: str, encoding: str = "UTF8") -> dict[str, str]:
+        """libpq's variables for a client program on `host`, which shall run under `FIXED_SETTINGS`."""
+        return self._variables(application) | _fixed_variables(encoding)
+
+    def end_leftovers(self, application: str) -> int:
+        """End the client programs that a dead run left on `host`; only the lock's holder may."""
+        own = self._variables(application)
+        return self.host.end_leftovers({name: own[name] for name in ("PGAPPNAME", "PGHOST", "PGPORT")})
+
+    def _variables(self, application: str) -> dict[str, str]:
         s = self.settings
         values = {
             "PGHOST": s.host,
@@ -119,7 +164,20 @@ class Server:
             "PGCONNECT_TIMEOUT": "15",
             "PGCLIENTENCODING": "UTF8",
         }
-        return tool_environment(**{key: value for key, value in values.items() if value})
+        return {key: value for key, value in values.items() if value}
+
+    def fixed_environment(self, application: str, encoding: str = "UTF8") -> dict[str, str]:
+        """For a client program that shall run under `FIXED_SETTINGS`; text that no encoding knows goes as it is."""
+        return self.tool_environment(application) | _fixed_variables(encoding)
+
+
+def _fixed_variables(encoding: str) -> dict[str, str]:
+    client = "SQL_ASCII" if encoding in WITHOUT_CONVERSION else "UTF8"
+    return {"PGOPTIONS": _fixed_options(), "PGCLIENTENCODING": client}
+
+
+def _fixed_options() -> str:
+    return " ".join(f"-c {key}={_escaped(value)}" for key, value in FIXED_SETTINGS.items())
 
 
 def _escaped(value: str) -> str:

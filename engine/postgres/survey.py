@@ -172,6 +172,7 @@ _LEFT_OUT = (
 class DatabaseFacts:
     """What a manifest says of one database; `missing` is what its dump does not carry, in words."""
 
+    encoding: str
     extensions: dict[str, str]
     collations: dict[str, str]
     missing: tuple[str, ...]
@@ -184,7 +185,9 @@ def survey_database(connection: psycopg.Connection[TupleRow], database: str) -> 
         for text, query in _LEFT_OUT
         for row in connection.execute(query.encode())
     ]
+    encoding = connection.execute("SELECT pg_catalog.current_setting('server_encoding')").fetchall()[0][0]
     return DatabaseFacts(
+        encoding=encoding,
         extensions=dict(connection.execute(_EXTENSIONS).fetchall()),
         collations=dict(connection.execute(_COLLATIONS.encode()).fetchall()),
         missing=tuple(missing),

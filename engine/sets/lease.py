@@ -20,22 +20,24 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from engine.errors import LockedByAnother, PlatformOpsError, TransientFailure
 from engine.sets.keys import SetKey, parse_set_folder
-from engine.sets.lease_row import Holder, Row, names, still_there
+from engine.sets.lease_row import HELD, Holder, Row, Standing, names
 from engine.stores.base import Store
 from engine.stores.part_files import this_process
 
 SECONDS = 180.0
 """How long a lease lives without being renewed: what a holder lost with its host can cost the next one."""
 
-_RENEWALS = 3  # tries in the life of a lease
-_ROUNDS = 20  # of several that want it in the same moment
-_LOOK_SECONDS = 1.0
 PATIENCE_SECONDS = 600.0
 """How long a drill waits for a pruning, which is a matter of seconds as a rule."""
+
+_RENEWALS = 3  # in the life of a lease
+_ROUNDS = 20  # of several that want it in the same moment
+_FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.1, 5.0
+_GIVE_BACK_SECONDS = 10.0
 
 
 class Lease:
@@ -66,34 +68,36 @@ class Lease:
     def give_back(self) -> None:
         """End it. Where the store cannot be reached, it ends by itself in time."""
         self._over.set()
-        self._keeper.join()
+        self._keeper.join(_GIVE_BACK_SECONDS)
         try:
             if not self._lost:
-                self._row.append(self._number + 1, self._holder.model_copy(update={"state": "released"}))
+                self._advance(self._holder.model_copy(update={"state": "released"}))
         except PlatformOpsError:
             return
         finally:
-            self._row.mine.discard(self._holder.token)
+            HELD.discard(self._holder.token)
 
     def _keep(self) -> None:
         pause = self._holder.seconds / _RENEWALS
         while not (self._over.wait(pause) or self._lost):
             began = clock()
             try:
-                self._lost = not self._renewed()
+                self._lost = not self._advance(self._holder)
             except PlatformOpsError:
                 pause = min(self._holder.seconds / 10, 5.0)  # the store may be back in a moment
                 continue
             self._until = began + self._holder.seconds
             pause = self._holder.seconds / _RENEWALS
 
-    def _renewed(self) -> bool:
-        number = self._number + 1
-        # Where an answer was lost, the object of the try before is there and is ours.
-        if self._row.append(number, self._holder) or self._row.is_ours(number, self._holder.token):
-            self._number = number
-            return True
-        return False
+    def _advance(self, said: Holder) -> bool:
+        """Create the next object; False when another did."""
+        while not self._row.append(self._number + 1, said):
+            # Where the answer to the try before was lost, the object is there, and is ours.
+            if not self._row.is_ours(self._number + 1, said.token):
+                return False
+            self._number += 1
+        self._number += 1
+        return True
 
 
 @contextmanager
@@ -133,7 +137,9 @@ def lease(
 
 
 @contextmanager
-def drilling(store: Store, key: SetKey, label: str = "", *, wait_seconds: float = PATIENCE_SECONDS) -> Iterator[Lease]:
+def drilling(
+    store: Store, key: SetKey, label: str = "", *, wait_seconds: float = PATIENCE_SECONDS
+) -> Iterator[Lease]:
     """Hold the drill's lease of a server in a store; until the block ends, no pruning lets the set go.
 
     Raises:
@@ -142,7 +148,7 @@ def drilling(store: Store, key: SetKey, label: str = "", *, wait_seconds: float 
     """
     with lease(store, key.server, "drill", label, sets=(key,)) as held:
         # A pruning that began before may not have seen this one; any later one does.
-        _await_end(Row(store, key.server, "prune"), wait_seconds)
+        _await_free(Row(store, key.server, "prune"), wait_seconds)
         yield held
 
 
@@ -152,7 +158,52 @@ def leased_sets(store: Store, server: str) -> frozenset[SetKey]:
     Raises:
         PlatformOpsError: the store cannot be read.
     """
-    rows = [Row(store, server, name) for name in names(store, server)]
-    holders = [holder for row in rows if (holder := row.standing()[1])]
-    keys = (parse_set_folder(text) for holder in holders for text in holder.sets)
+    holders = (Row(store, server, name).standing().holder for name in names(store, server))
+    keys = (parse_set_folder(text) for holder in holders if holder for text in holder.sets)
     return frozenset(key for key in keys if key)
+
+
+def clock() -> float:
+    """Seconds that also pass while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _taken(row: Row, holder: Holder, wait_seconds: float) -> Lease:
+    deadline = clock() + wait_seconds
+    HELD.add(holder.token)
+    try:
+        for _ in range(_ROUNDS):
+            standing = _await_free(row, deadline - clock())
+            since = clock()
+            if row.append(standing.number + 1, holder):
+                return Lease(row, holder, standing.number + 1, since)
+    except BaseException:
+        HELD.discard(holder.token)
+        raise
+    HELD.discard(holder.token)
+    raise LockedByAnother(
+        f"Several want to {row.name} {row.server} in {row.store.address} at once; start again in a moment."
+    )
+
+
+def _await_free(row: Row, wait_seconds: float) -> Standing:
+    """How the lease stands once nobody holds it."""
+    deadline, pause = clock() + wait_seconds, _FIRST_LOOK_SECONDS
+    while (standing := row.standing()).holder:
+        if clock() >= deadline:
+            raise LockedByAnother(_told(row, standing.holder, standing.age))
+        time.sleep(pause)
+        pause = min(_LONGEST_LOOK_SECONDS, 1.5 * pause)
+    return standing
+
+
+def _told(row: Row, holder: Holder, age: float) -> str:
+    ends = datetime.now(UTC) + timedelta(seconds=holder.seconds - age)
+    who = " ".join(
+        part for part in (repr(holder.label) if holder.label else "one", f"on {holder.host}") if part
+    )
+    return (
+        f"Another {row.name} of {row.server} in {row.store.address} is running: {who}, process {holder.pid}, "
+        f"since {holder.since:%Y-%m-%d %H:%M:%S %Z}, its lease good until {ends:%H:%M:%S} UTC and renewed while it "
+        "lives; wait for it or end it, then start again."
+    )

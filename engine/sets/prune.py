@@ -16,6 +16,7 @@ from typing import Any
 from engine.config.settings import StoreRetention
 from engine.sets.catalogue import Catalogue, Folder, StoredSet, catalogue
 from engine.sets.keys import MANIFEST, SetKey, parse_set_key
+from engine.sets.lease import lease, leased_sets
 from engine.sets.retention import Decision, clock_doubt, decide
 from engine.sets.verdicts import expired
 from engine.stores.base import Store
@@ -55,7 +56,7 @@ class PrunePlan:
 @dataclass(frozen=True, slots=True)
 class PruneReport:
     """What went. `retained` keys are held by an object lock; `spared` sets were planned to go but the
-    store had changed since, so that they are wanted again or already gone."""
+    store had changed since, so that they are wanted again or already gone, or a drill reads them."""
 
     deleted: tuple[SetKey, ...]
     retained: tuple[str, ...]
@@ -91,11 +92,40 @@ def plan_prune(
     return plan_of(catalogue(store, server, sizes=sizes), server, retention, now, allow_clock_jump)
 
 
-def apply_prune(store: Store, plan: PrunePlan, progress: Callable[[str], None] | None = None) -> PruneReport:
-    """Do what a plan says, as far as it still holds.
+def prune(
+    store: Store,
+    plan: PrunePlan,
+    label: str = "",
+    progress: Callable[[str], None] | None = None,
+    *,
+    wait_seconds: float = 0.0,
+) -> PruneReport:
+    """Do what a plan says, under the store's lease; the set of a drill that runs is spared.
+
+    `label` tells others who prunes. `wait_seconds`: how long to wait for another pruning to end.
+
+    Raises:
+        LockedByAnother: another pruning of this server runs in this store.
+        TransientFailure: the lease was lost; what has gone until then is gone.
+        PlatformOpsError: see `apply_prune`.
+    """
+    with lease(store, plan.server, "prune", label, wait_seconds=wait_seconds) as held:
+        drilled = leased_sets(store, plan.server)
+        return apply_prune(store, plan, progress, spare=drilled, before_each=held.check)
+
+
+def apply_prune(
+    store: Store,
+    plan: PrunePlan,
+    progress: Callable[[str], None] | None = None,
+    *,
+    spare: Collection[SetKey] = (),
+    before_each: Callable[[], None] = lambda: None,
+) -> PruneReport:
+    """Do what a plan says, as far as it still holds; sets in `spare` stay.
 
     The store is listed again and judged again: only what both judgements let go goes. The caller holds
-    the store's lease, so that no drill reads what goes.
+    the store's lease, so that no drill reads what goes; `before_each` deletion it is asked to make sure.
 
     Raises:
         PlatformOpsError: the store cannot be listed or refuses a deletion.
@@ -110,9 +140,10 @@ def apply_prune(store: Store, plan: PrunePlan, progress: Callable[[str], None] |
     stored = catalogue(store, plan.server, sizes=True, seen=remember)
     retention = StoreRetention.model_validate(plan.policy)
     fresh = plan_of(stored, plan.server, retention, plan.now, plan.allow_clock_jump)
-    going = [one for one in fresh.pruned if one.key in planned]
-    deleted, retained = _delete_sets(store, going, files, progress)
+    going = [one for one in fresh.pruned if one.key in planned and one.key not in spare]
+    deleted, retained = _delete_sets(store, going, files, progress, before_each)
     living = {one.key.set_id for one in stored.sets}.difference(one.key.set_id for one in deleted)
+    before_each()
     old = store.delete(map(str, () if fresh.doubt else expired(stored.verdicts, living, plan.now)))
     return PruneReport(
         deleted=tuple(one.key for one in deleted),
@@ -192,11 +223,13 @@ def _delete_sets(
     going: Sequence[StoredSet],
     files: dict[SetKey, tuple[str, ...]],
     progress: Callable[[str], None] | None,
+    before_each: Callable[[], None],
 ) -> tuple[list[StoredSet], list[str]]:
     """The sets that are gone, and the keys an object lock holds."""
     gone: list[StoredSet] = []
     retained: list[str] = []
     for batch in _batches(going, _BATCH):
+        before_each()
         manifests = store.delete(one.key.manifest for one in batch)
         held = set(manifests.retained)
         # A set whose manifest is held stays whole: without its files it would be a broken one.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from engine.errors import CouldNotVerify, OperationFailed
 from engine.sets import manifest
-from engine.sets.keys import MANIFEST, SetKey
+from engine.sets.keys import SetKey
 from engine.sets.manifest import Body, FileEntry
 from engine.sets.target import Target, needs_identities
 from engine.streams.pack import CHUNK
@@ -17,21 +17,8 @@ _SMALL = 1 << 30
 
 
 def read_manifest(target: Target, key: SetKey) -> Body:
-    """The set's manifest, its digest checked and its place compared with what it says.
-
-    Raises:
-        OperationFailed: none, damaged, edited, or another set's.
-        CouldNotVerify: of a newer version, or keyed with a key that is not here.
-    """
-    where = f"{key} in {target.store.address}"
-    pieces = []
-    with target.store.reader(key.prefix + MANIFEST) as reader:
-        while piece := reader.read(CHUNK):
-            pieces.append(piece)
-    body = manifest.from_json(b"".join(pieces), where, target.digest_key)
-    if (body.server, body.database, body.set_id) != (key.server, key.database, key.set_id):
-        raise OperationFailed(f"{where} holds the manifest of another set; do not trust it, use another.")
-    return body
+    """The set's manifest, as `manifest.read_manifest` checks it."""
+    return manifest.read_manifest(target.store, key, target.digest_key)
 
 
 def stored_pieces(target: Target, key: SetKey, file: FileEntry) -> Iterator[bytes]:

@@ -5,16 +5,15 @@ Files are 0600, folders 0700. Symbolic links inside the store are neither listed
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from engine.errors import ConfigurationError, OperationFailed
+from engine.errors import OperationFailed
 from engine.stores.base import (
     ByteReader,
     ByteWriter,
@@ -24,22 +23,17 @@ from engine.stores.base import (
     checked_prefix,
 )
 from engine.stores.folder_errors import failure
+from engine.stores.folder_files import FileReader, FileWriter, begin_part, link_new, status_of, write_all
 from engine.stores.folder_sweep import sweep_parts
 from engine.stores.folder_tree import (
     folder_is_there,
-    make_folders,
-    open_folder,
     opened_folder,
     remove_empty_folders,
     walk,
 )
 from engine.stores.part_files import new_part_name
 
-_FILE_MODE = 0o600
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a named pipe must not hang us
-Failing = Callable[[], AbstractContextManager[None]]
-_ATTEMPTS = 5  # how often a folder may be removed by another's delete between making and using it
 
 
 class FolderStore:
@@ -58,7 +52,7 @@ class FolderStore:
         del expected_bytes  # only S3 has to know in advance
         *segments, final = checked_key(key).split("/")
         with self._part(key, segments) as (folder, part, descriptor):
-            yield _Writer(descriptor, partial(self._failing, f"Writing {key}"))
+            yield FileWriter(descriptor, partial(self._failing, f"Writing {key}"))
             with self._failing(f"Writing {key}"):
                 os.fsync(descriptor)
                 os.rename(part, final, src_dir_fd=folder, dst_dir_fd=folder)
@@ -67,9 +61,9 @@ class FolderStore:
     def create(self, key: str, data: bytes) -> bool:
         *segments, final = checked_key(key).split("/")
         with self._part(key, segments) as (folder, part, descriptor), self._failing(f"Writing {key}"):
-            _write_all(descriptor, data)
+            write_all(descriptor, data)
             os.fsync(descriptor)
-            created = _link(folder, part, final, descriptor)
+            created = link_new(folder, part, final, descriptor)
             os.fsync(folder)
         return created
 
@@ -79,7 +73,7 @@ class FolderStore:
         with self._failing(f"Reading {key}"):
             descriptor = self._opened(key, segments, final)
         try:
-            yield _Reader(descriptor, partial(self._failing, f"Reading {key}"))
+            yield FileReader(descriptor, partial(self._failing, f"Reading {key}"))
         finally:
             os.close(descriptor)
 
@@ -107,7 +101,7 @@ class FolderStore:
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         for key in self.keys(prefix):
             with self._failing(f"Looking at {key}"):
-                status = _status(f"{self._root}/{key}")
+                status = status_of(f"{self._root}/{key}")
             if status:
                 yield StoredObject(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
@@ -135,7 +129,7 @@ class FolderStore:
         """A new part file: its folder's descriptor, its name and its own descriptor."""
         part = new_part_name()
         with self._failing(f"Writing {key}"):
-            folder, descriptor = _begin(self._root, segments, part)
+            folder, descriptor = begin_part(self._root, segments, part)
         try:
             yield folder, part, descriptor
         finally:
@@ -151,76 +145,3 @@ class FolderStore:
             yield
         except OSError as error:
             raise failure(error, self.name, self._root, doing) from None
-
-
-class _Writer:
-    """Writes straight to the part file; the caller's chunks are large."""
-
-    def __init__(self, descriptor: int, failing: Failing) -> None:
-        self._descriptor = descriptor
-        self._failing = failing
-
-    def write(self, data: bytes, /) -> int:
-        with self._failing():
-            _write_all(self._descriptor, data)
-        return len(data)
-
-
-class _Reader:
-    """Reads straight from the file; the caller's chunks are large."""
-
-    def __init__(self, descriptor: int, failing: Failing) -> None:
-        self._descriptor = descriptor
-        self._failing = failing
-
-    def read(self, size: int, /) -> bytes:
-        with self._failing():
-            return os.read(self._descriptor, size)
-
-
-def _begin(root: Path, segments: Sequence[str], part: str) -> tuple[int, int]:
-    for attempt in range(_ATTEMPTS):
-        try:
-            make_folders(root, segments)
-            folder = open_folder(root, segments)
-        except FileNotFoundError:
-            if attempt == _ATTEMPTS - 1 or not root.is_dir():
-                raise
-            continue
-        try:
-            return folder, os.open(part, _NEW, _FILE_MODE, dir_fd=folder)
-        except OSError as error:
-            os.close(folder)
-            if attempt == _ATTEMPTS - 1 or not isinstance(error, FileNotFoundError):
-                raise
-    raise AssertionError("the last attempt returns or raises")
-
-
-def _status(path: str) -> os.stat_result | None:
-    try:
-        return os.stat(path, follow_symlinks=False)  # noqa: PTH116
-    except FileNotFoundError:  # deleted since it was listed
-        return None
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
-
-
-def _link(folder: int, part: str, final: str, descriptor: int) -> bool:
-    """Give the part file its final name unless that is taken: link(2) is atomic, also over NFS."""
-    try:
-        os.link(part, final, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-    except FileExistsError:
-        # A file server that repeats a request whose answer was lost reports the name as taken.
-        return os.fstat(descriptor).st_nlink > 1
-    except OSError as error:
-        if error.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
-            raise ConfigurationError(
-                "The store's file system has no hard links, which taking a lease needs; "
-                "put the store on one that has (ext4, xfs, NFS)."
-            ) from None
-        raise
-    return True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -56,19 +58,30 @@ def open_bucket(store: str, settings: S3Settings, patience: Patience) -> Bucket:
     return bucket
 
 
+_one_at_a_time = Lock()  # boto3 sessions may not be shared by threads, the clients they make may
+
+
+@cache
+def _session() -> boto3.session.Session:
+    """Reading boto3's data takes a tenth of a second: once for all stores with keys of their own."""
+    return boto3.session.Session()
+
+
 def _client(store: str, settings: S3Settings, patience: Patience) -> S3Client:
+    access_key, secret_key = _secret(settings.access_key), _secret(settings.secret_key)
     try:
-        session = boto3.session.Session(
-            aws_access_key_id=_secret(settings.access_key),
-            aws_secret_access_key=_secret(settings.secret_key),
-            region_name=settings.region or None,
-        )
-        return session.client(
-            "s3",
-            region_name=session.region_name or ("us-east-1" if settings.endpoint_url else None),
-            endpoint_url=settings.endpoint_url or None,
-            config=_config(settings, patience),
-        )
+        with _one_at_a_time:
+            # Without keys boto3's own chain decides, and that is asked anew each time.
+            session = _session() if access_key else boto3.session.Session()
+            region = settings.region or session.region_name
+            return session.client(
+                "s3",
+                aws_access_key_id=access_key,
+                aws_secret_access_key=secret_key,
+                region_name=region or ("us-east-1" if settings.endpoint_url else None),
+                endpoint_url=settings.endpoint_url or None,
+                config=_config(settings, patience),
+            )
     except (BotoCoreError, ValueError) as error:
         raise failure(error, "Opening it", f"store {store!r} (s3://{settings.bucket})") from None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import botocore.exceptions as boto
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
@@ -128,7 +130,7 @@ def _lost(error: Exception, doing: str, where: str) -> PlatformOpsError:
 
 
 def _answer(error: ClientError, doing: str, where: str) -> PlatformOpsError:
-    code = error_code(error)[:60]
+    code = re.sub(r"\W", "", error_code(error))[:60]
     if code in ("NoSuchBucket", "InvalidBucketName"):
         return ConfigurationError(
             f"{doing} failed: there is no bucket for {where} ({code}); create or correct it."

@@ -7,7 +7,6 @@ process is killed and waited for; the error that is raised is the cause, not a b
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import threading
 import time
@@ -18,6 +17,8 @@ from types import TracebackType
 from typing import IO, Any
 
 from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
+from engine.hosts.base import Program
+from engine.hosts.machine import tool_environment as tool_environment
 from engine.streams.pack import CHUNK
 
 _STDERR_LINES = 40
@@ -45,12 +46,14 @@ class Meter:
 class Process:
     """One running program with the tail of what it says on stderr.
 
-    `explains` are the errors its exit codes stand for, `failed_as` what any other failure is.
+    `popen` is a child of ours or a program on another host. `explains` are the errors its exit codes
+    stand for, `failed_as` what any other failure is.
     """
 
-    def __init__(self, name: str, popen: subprocess.Popen[bytes]) -> None:
+    def __init__(self, name: str, popen: Program) -> None:
         self.name = name
         self.popen = popen
+        self.stalled: TransientFailure | None = None
         self.explains: dict[int, PlatformOpsError] = {}
         self.failed_as: type[PlatformOpsError] = TransientFailure
         self._tail: deque[str] = deque(maxlen=_STDERR_LINES)
@@ -78,8 +81,17 @@ class Process:
         lines = [line for line in self._tail if line and not line.startswith(_QUIET)]
         return "; ".join(lines[-3:])
 
+    def end_stalled(self, seconds: float) -> None:
+        """End it because nothing has come from it for so long."""
+        self.stalled = TransientFailure(
+            f"{self.name} gave no byte for {seconds:.0f} s and was ended; look at locks and load."
+        )
+        self.popen.kill()
+
     def failure(self) -> PlatformOpsError:
-        code = self.popen.returncode
+        if self.stalled is not None:
+            return self.stalled
+        code = self.popen.returncode or 0
         if code in self.explains:
             return self.explains[code]
         how = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
@@ -130,7 +142,11 @@ class Pipeline:
             )
         except OSError as error:
             raise OperationFailed(f"{name} cannot be started from {argv[0]}: {error.strerror}.") from None
-        process = Process(name, popen)
+        return self.add(popen, name=name)
+
+    def add(self, program: Program, *, name: str) -> Process:
+        """Take over a program that a host has started."""
+        process = Process(name, program)
         self._processes.append(process)
         return process
 
@@ -212,10 +228,28 @@ class Pipeline:
         for thread in self._threads:
             thread.join(_GRACE_SECONDS)
         for process in self._processes:
-            for stream in (process.popen.stdin, process.popen.stdout):
+            process.says()  # its stderr has been read to the end
+            for stream in (process.popen.stdin, process.popen.stdout, process.popen.stderr):
                 if stream is not None:
                     with contextlib.suppress(OSError):
                         stream.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """The stdout of a process, for a reader outside `join`: a read that gets no byte for `seconds` ends it."""
+
+    process: Process
+    seconds: float
+
+    def read(self, size: int) -> bytes:
+        timer = threading.Timer(self.seconds, self.process.end_stalled, (self.seconds,))
+        timer.daemon = True
+        timer.start()
+        try:
+            return self.process.stdout.read(size)
+        finally:
+            timer.cancel()
 
 
 def pump(pieces: Iterable[bytes], sinks: Sequence[IO[bytes]], meter: Meter | None = None) -> None:
@@ -243,9 +277,3 @@ def pieces_of(source: Any, size: int = CHUNK) -> Iterable[bytes]:
     """The rest of `source` in pieces of at most `size` bytes."""
     while piece := source.read(size):
         yield piece
-
-
-def tool_environment(**extra: str) -> dict[str, str]:
-    """The environment of a client program: ours without libpq's variables, messages in English."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
-    return {**kept, "LC_ALL": "C.UTF-8", **extra}

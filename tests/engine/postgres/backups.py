@@ -32,9 +32,9 @@ from engine.sets import manifest
 from engine.sets.keys import SetKey, new_set_id, parse_set_folder
 from engine.sets.reading import read_manifest
 from engine.sets.target import Target
+from engine.stores.folder import FolderStore
 from engine.streams.pack import pack_bytes
 from engine.streams.unpack import unpack_bytes
-from engine.stores.folder import FolderStore
 
 OWN = ("template1", "postgres")
 _moments = count()
@@ -72,7 +72,11 @@ def server_of(instance: Instance, name: str = "platform", **settings: Any) -> Se
     return Server(
         name,
         ServerSettings(
-            host=str(instance.socket), port=instance.port, user=instance.superuser, store="nightly", **settings
+            host=str(instance.socket),
+            port=instance.port,
+            user=instance.superuser,
+            store="nightly",
+            **settings,
         ),
     )
 

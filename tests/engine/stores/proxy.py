@@ -41,7 +41,7 @@ class Rule:
 
 
 class Proxy(ThreadingHTTPServer):
-    """`url` is where a store connects; `requests` is what came, as `METHOD path?query`."""
+    """`url` is where a store connects; `requests` is what came, as `METHOD path?query`, `headers` with what."""
 
     daemon_threads = True
     block_on_close = False
@@ -52,6 +52,7 @@ class Proxy(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.rules: list[Rule] = []
         self.requests: list[str] = []
+        self.headers: list[dict[str, str]] = []
         self.over = threading.Event()
         self._lock = threading.Lock()
 
@@ -60,8 +61,9 @@ class Proxy(ThreadingHTTPServer):
         self.rules.append(rule)
         return rule
 
-    def decide(self, method: str, path: str) -> Fault | None:
+    def decide(self, method: str, path: str, headers: dict[str, str]) -> Fault | None:
         with self._lock:
+            self.headers.append(headers)
             self.requests.append(f"{method} {path}")
             return next((rule.fault for rule in self.rules if rule.takes(method, path)), None)
 
@@ -78,7 +80,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         proxy = cast(Proxy, self.server)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        fault = proxy.decide(self.command, self.path)
+        fault = proxy.decide(
+            self.command, self.path, {name.lower(): value for name, value in self.headers.items()}
+        )
         if fault == "reset":
             self._reset()
         elif fault == "stall":

@@ -89,6 +89,31 @@ def test_keys_of_others_in_the_bucket_are_left_alone(place: S3Place) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("checksums", "sent", "not_sent"),
+    [
+        ("when_required", "content-md5", "x-amz-checksum-sha256"),
+        ("when_supported", "x-amz-checksum-sha256", "content-md5"),
+    ],
+)
+def test_every_body_goes_with_a_checksum_the_server_knows(
+    moto: S3Place, checksums: str, sent: str, not_sent: str
+) -> None:
+    with proxy_to(moto.server.url) as proxy:
+        store = moto.store(endpoint_url=proxy.url, checksums=checksums)
+        put(store, "small", b"small")
+        put(store, "large", bytes(6 * MIB))
+        store.create("lease", b"me")
+        pairs = zip(proxy.requests, proxy.headers, strict=True)
+        bodies = [headers for request, headers in pairs if request.startswith("PUT ")]
+        assert [sent in headers for headers in bodies] == [True] * 4
+        assert not any(not_sent in headers or "x-amz-trailer" in headers for headers in bodies)
+        proxy.headers.clear()
+        store.delete(["small", "large"])
+        assert ("content-md5" in proxy.headers[-1]) is (checksums == "when_required")
+        assert ("x-amz-checksum-crc32" in proxy.headers[-1]) is (checksums == "when_supported")
+
+
 @pytest.mark.parametrize("checksums", ["when_supported", "when_required"])
 def test_both_generations_of_checksums(place: S3Place, checksums: str) -> None:
     store = place.store(checksums=checksums)

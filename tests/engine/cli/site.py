@@ -1,0 +1,83 @@
+"""A small site for the command's tests: a configuration, a store, and the real command beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.postgres.instance import Instance
+
+COMMAND = (sys.executable, "-c", "import sys; from engine.cli import main; sys.exit(main())")
+"""What the installed `platformctl` does, also where the venv's bin is not on PATH."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one call of the command said."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The one JSON document on stdout; anything more is an error."""
+        loaded = json.loads(self.stdout)
+        assert isinstance(loaded, dict)
+        return loaded
+
+    @property
+    def problem(self) -> str:
+        """The last line of stderr, where a problem's sentence is."""
+        return self.stderr.splitlines()[-1] if self.stderr else ""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A folder with platform-ops.toml and a store; the server's name is `platform`, the store's `nightly`."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "platform-ops.toml"
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    def run(self, *arguments: str) -> Answer:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            cwd=self.folder,
+            env=environment(),
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+        return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def files(self) -> set[str]:
+        """Every file of the store, without verdicts."""
+        found = (path.relative_to(self.store) for path in self.store.rglob("*") if path.is_file())
+        return {str(path) for path in found if "verdicts" not in path.parts}
+
+
+def environment() -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PG", "PLATFORM_OPS"))}
+    return {**kept, "LC_ALL": "C.UTF-8", "TZ": "Asia/Seoul"}
+
+
+def new_site(folder: Path, server: Instance, server_lines: str = "", store_lines: str = "") -> Site:
+    """Write the configuration of a site for a server that is reached by its socket."""
+    site = Site(folder)
+    site.config.write_text(
+        f'[servers.platform]\nhost = "{server.socket}"\nport = {server.port}\nuser = "{server.superuser}"\n'
+        f'store = "nightly"\n{server_lines}\n[stores.nightly]\nkind = "folder"\npath = "{site.store}"\n{store_lines}\n'
+    )
+    return site

@@ -1,0 +1,177 @@
+"""How results look: aligned text, markdown that shows hostile names as they are."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from engine.config.file import load
+from engine.postgres.backup import DatabaseBackup
+from engine.postgres.compare import Difference
+from engine.postgres.drill import DatabaseRow, DrillReport
+from engine.reports.backup import BackupOutcome, backup_report
+from engine.reports.drill import drill_report
+from engine.reports.report import Report, Table
+from engine.reports.wording import counted, escaped, one_line, readable_time, width
+
+_EXAMPLE = Path(__file__).parents[3] / "docs" / "platform-ops.example.toml"
+
+
+def test_text_is_aligned_also_with_wide_letters() -> None:
+    table = Table("Sizes", ("name", "rows"), (("운영 노트", "5"), ("a", "1,204")), right=("rows",))
+    report = Report("Title", "It went well.", (("took", "2.0 s"),), (table,), ("Rest.",))
+    assert report.as_text() == (
+        "Title\nIt went well.\n\ntook  2.0 s\n\n"
+        "Sizes\n  name        rows\n  운영 노트      5\n  a          1,204\n\n- Rest.\n"
+    )
+
+
+def test_markdown_has_the_same_content() -> None:
+    table = Table("Sizes", ("name", "rows"), (("a | b", "5"), ("`c`\nd", "1,204")), right=("rows",))
+    report = Report("Title", "It went *well*.", (("took", "2.0 s"),), (table,), ("Rest.",))
+    assert report.as_markdown() == (
+        "# Title\n\n**It went \\*well\\*.**\n\n|  |  |\n| --- | --- |\n| took | 2.0 s |\n\n"
+        "## Sizes\n\n| name | rows |\n| --- | ---: |\n| a \\| b | 5 |\n| \\`c\\`\\\\nd | 1,204 |\n\n- Rest.\n"
+    )
+
+
+def test_empty_tables_are_left_out() -> None:
+    report = Report("Title", "Nothing.", tables=(Table("Sizes", ("name",), ()),))
+    assert report.as_text() == "Title\nNothing.\n"
+    assert report.as_markdown() == "# Title\n\n**Nothing.**\n"
+
+
+def test_markdown_is_cut_where_a_browser_would_choke() -> None:
+    table = Table("", ("n",), tuple((str(number),) for number in range(1234)))
+    markdown = Report("T", "S.", tables=(table,)).as_markdown()
+    assert "| 499 |" in markdown
+    assert "| 500 |" not in markdown
+    assert markdown.endswith("\n\nand 734 more\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("<img src=x>", "&lt;img src=x&gt;"),
+        ("[a](http://b.example)", "\\[a\\](http\\://b.example)"),
+        ("www.b.example", "www\\.b.example"),
+        ("a_b", "a\\_b"),
+        ("# a", "\\# a"),
+        ("&amp;", "&amp;amp;"),
+        ("a\\|b", "a\\\\\\|b"),
+    ],
+)
+def test_markdown_shows_hostile_text_as_it_is(text: str, shown: str) -> None:
+    assert escaped(text) == shown
+
+
+def test_nothing_steers_a_terminal() -> None:
+    assert one_line("a\x1b[31mb\nc\u202ed") == "a\\x1b[31mb\\nc\\u202ed"
+
+
+def test_words() -> None:
+    assert (counted(1, "row"), counted(22771, "row")) == ("1 row", "22,771 rows")
+    assert (width("ab"), width("운영"), width("e\u0301")) == (2, 4, 1)
+
+
+def test_times_are_in_the_host_s_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    monkeypatch.setenv("TZ", "Asia/Seoul")
+    time.tzset()
+    try:
+        assert readable_time(datetime(2026, 2, 6, 17, 0, tzinfo=UTC)) == "2026-02-07 02:00 KST"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def _drill(**changed: object) -> DrillReport:
+    row = DatabaseRow(
+        database="a | b",
+        tables=2,
+        rows=1204,
+        sequences=1,
+        large_objects=0,
+        differences=0,
+        restore_seconds=1.0,
+        compare_seconds=0.5,
+    )
+    values = {
+        "set_key": "platform/db/a%20%7C%20b/20260207T170000Z-abcd1234",
+        "result": "passed",
+        "sentence": "1 databases, 2 tables and 1204 rows came back equal",
+        "started": datetime(2026, 2, 7, 18, 0, tzinfo=UTC),
+        "seconds": 6.0,
+        "rto_seconds": 4.5,
+        "rpo_seconds": 3600.0,
+        "stored_bytes": 2_500_000,
+        "server_version": "16.4",
+        "databases": (row,),
+        "roles": 3,
+        "differences": (),
+        "missing": (),
+    }
+    return DrillReport.model_validate({**values, **changed})
+
+
+def test_a_drill_s_report_has_verdict_rto_rpo_and_trend() -> None:
+    past = {
+        "result": "failed",
+        "started": "2026-02-06T18:00:00Z",
+        "rto_seconds": 9.0,
+        "databases": [{"rows": 7}],
+    }
+    markdown = drill_report(_drill(), (past, {"started": "nonsense", "databases": "x"})).as_markdown()
+    assert "| a \\| b | equal | 2 | 1,204 | 1 | 0 | 0 | 1.0 s | 0.5 s |" in markdown
+    assert "| RTO (from nothing to the last database restored) | 4.5 s |" in markdown
+    assert "| RPO (age of the set: what would be lost today) | 1 h 00 min |" in markdown
+    assert " | failed | 9.0 s | - | 7 |" in markdown
+
+
+def test_a_failed_drill_shows_its_evidence() -> None:
+    difference = Difference(
+        database="kohub", kind="table", name="public.orders", expected="5 rows", found="4 rows"
+    )
+    text = drill_report(_drill(result="failed", differences=(difference,), sentence="It differs.")).as_text()
+    assert text.startswith(
+        "Restore drill of platform/db/a%20%7C%20b/20260207T170000Z-abcd1234: FAILED\nIt differs.\n"
+    )
+    assert "kohub     table  public.orders  5 rows     4 rows" in text
+    assert "Do not rely on this set." in text
+
+
+def test_a_backup_that_lost_a_database_says_so_first() -> None:
+    stored = DatabaseBackup(
+        database="kohub",
+        set_key="platform/db/kohub/20260207T170000Z-abcd1234",
+        set_bytes=1_000_000,
+        cluster_files=(),
+        dump_bytes=5_000_000,
+        tables=2,
+        rows=1204,
+        large_objects=0,
+        started=datetime(2026, 2, 7, 17, 0, tzinfo=UTC),
+        seconds=3.0,
+        snapshot_seconds=2.5,
+        extensions={},
+        collations={},
+        missing=("kohub: invalid index public.i",),
+    )
+    outcome = BackupOutcome("platform", "nightly", True, [stored], None, (), 4.0, [("keycloak", "It broke.")])
+    text = backup_report(outcome).as_text()
+    assert text.startswith(
+        "Backup of platform\n1 database failed; 1 database with 1,204 rows stored in nightly (1.0 MB, 4.0 s), "
+        "and no cluster set was published.\n"
+    )
+    assert "keycloak  It broke." in text
+    assert "kohub: invalid index public.i" in text
+
+
+def test_the_example_configuration_is_valid_and_shows_the_defaults() -> None:
+    settings = load(_EXAMPLE)
+    assert (list(settings.servers), list(settings.stores)) == (["platform"], ["nightly", "offsite"])
+    kept = settings.stores["nightly"].retention
+    assert (kept.cluster.days, kept.database.days) == (30, 7)

@@ -1,0 +1,44 @@
+"""Sets in a real S3 server: the same answers, and requests that do not grow with the number of sets."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from engine.config.settings import Retention, StoreRetention
+from engine.sets.catalogue import catalogue
+from engine.sets.prune import apply_prune, plan_prune, sweep_incomplete
+from engine.sets.verify import verify_stored
+from tests.engine.sets.made import NOW, a_key, store_set, write
+from tests.engine.stores.places import S3Place
+from tests.engine.stores.proxy import proxy_to
+
+POLICY = StoreRetention(database=Retention(days=3, minimum=1))
+
+
+def test_a_week_in_a_bucket(moto: S3Place) -> None:
+    with proxy_to(moto.server.url) as proxy:
+        store = moto.store(endpoint_url=proxy.url)
+        nights = [f"{NOW - timedelta(days=day, hours=1):%Y-%m-%d %H:%M}" for day in range(8)]
+        keys = [store_set(store, a_key(night, "한 글")) for night in nights]
+        remains = a_key("2026-01-01", "app")
+        write(store, remains.prefix + "app.dump.gz", b"half")
+
+        run = verify_stored(store, NOW, byte_budget=1, server="platform")
+        assert [(report.key, report.result) for report in run.reports] == [(keys[0], "passed")]
+
+        proxy.requests.clear()
+        stored = catalogue(store, "platform")
+        assert len(proxy.requests) == 1
+        assert [one.state for one in stored.scopes["platform", "한 글"]] == ["verified", *["recorded"] * 7]
+
+        plan = plan_prune(store, "platform", POLICY, NOW, sizes=True)
+        proxy.requests.clear()
+        report = apply_prune(store, plan)
+        assert set(report.deleted) == set(keys[3:])
+        assert report.bytes_freed == plan.bytes_to_free
+        asked = [request for request in proxy.requests if "object-lock" not in request]
+        assert len(asked) == 3, asked  # a listing; five manifests; their files
+
+        assert sweep_incomplete(store, "platform", NOW).deleted == (remains,)
+        assert {one.key for one in catalogue(store).sets} == set(keys[:3])
+        assert catalogue(store).incomplete == ()

@@ -1,0 +1,147 @@
+"""The five operations as real flow runs against a Prefect server and a PostgreSQL that asks for a password."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import Artifact, FlowRun
+
+from engine.errors import ConfigurationError, LockedByAnother, OperationFailed
+from engine.postgres.lock import backup_lock
+from engine.sets.catalogue import Catalogue, catalogue
+from flows.nightly_backup import nightly_backup
+from flows.prune_backups import prune_backups
+from flows.restore_databases import restore_databases
+from flows.restore_drill import restore_drill
+from flows.verify_backups import verify_backups
+from tasks.opening import open_server
+from tests.flows.conftest import CANARY, Platform
+
+pytestmark = pytest.mark.xdist_group("flows")
+
+
+@pytest.fixture(scope="module")
+def night(platform: Platform) -> Catalogue:
+    """The store after one night."""
+    nightly_backup("platform")
+    return stored(platform)
+
+
+def stored(platform: Platform) -> Catalogue:
+    return catalogue(platform.target.store, "platform")
+
+
+def artifacts(key: str) -> list[Artifact]:
+    with get_client(sync_client=True) as client:
+        found = client._client.post("/artifacts/filter", json={"artifacts": {"key": {"any_": [key]}}}).json()
+    return [Artifact.model_validate(each) for each in found]
+
+
+def runs() -> list[FlowRun]:
+    with get_client(sync_client=True) as client:
+        return client.read_flow_runs()
+
+
+def test_a_night_stores_the_cluster_and_each_database(night: Catalogue) -> None:
+    assert {one.key.database for one in night.sets} == {None, "desk", "hub", "postgres", "template1"}
+    assert {one.state for one in night.sets} == {"recorded"}
+    assert night.incomplete == ()
+
+
+def test_a_night_leaves_a_record_that_names_each_database(night: Catalogue) -> None:
+    [record, *_] = artifacts("nightly-backup")
+    text = str(record.data)
+    assert "desk" in text
+    assert "hub" in text
+    assert "Backup of platform" in text
+
+
+def test_a_drill_proves_the_newest_set(platform: Platform, night: Catalogue) -> None:
+    restore_drill("platform")
+    assert stored(platform).newest("platform", None, "newest-proven") is not None
+    [record, *_] = artifacts("restore-drill")
+    assert "passed" in str(record.data)
+
+
+def test_a_drill_of_a_damaged_set_fails_with_its_evidence(platform: Platform, night: Catalogue) -> None:
+    victim = night.newest("platform", "hub")
+    assert victim is not None
+    [dump] = (platform.store / str(victim.key)).glob("*.dump.gz.age")
+    dump.write_bytes(dump.read_bytes()[:-1] + b"?")
+    with pytest.raises(OperationFailed, match="hub"):
+        restore_drill("platform", database="hub")
+    assert [one.state for one in stored(platform).sets if one.key == victim.key] == ["failed"]
+
+
+def test_verify_reads_every_set_and_says_which_is_damaged(platform: Platform, night: Catalogue) -> None:
+    victim = night.newest("platform", "template1")
+    assert victim is not None
+    [dump] = (platform.store / str(victim.key)).glob("*.dump.gz.age")
+    dump.write_bytes(dump.read_bytes() + b"!")
+    with pytest.raises(OperationFailed, match="template1"):
+        verify_backups("nightly")
+    states = {str(one.key): one.state for one in stored(platform).sets}
+    assert states[str(victim.key)] == "failed"
+    assert {state for key, state in states.items() if "/postgres/" in key} == {"verified"}
+
+
+def test_restore_brings_a_database_back_beside_the_live_one(platform: Platform, night: Catalogue) -> None:
+    restore_databases("platform", databases=["desk"])
+    with psycopg.connect(platform.instance.conninfo()) as connection:
+        names = [
+            row[0] for row in connection.execute("SELECT datname FROM pg_database WHERE datname ~ '^desk'")
+        ]
+    [restored] = [name for name in names if name.startswith("desk_restored_")]
+    with psycopg.connect(platform.instance.conninfo(restored)) as connection:
+        assert connection.execute("SELECT count(*), max(body) FROM note").fetchone() == (500, "note 99")
+
+
+@pytest.mark.parametrize(("databases", "confirm"), [(["desk"], ""), (["desk", "hub"], "desk"), ([], "desk")])
+def test_in_place_needs_the_name_twice(platform: Platform, databases: list[str], confirm: str) -> None:
+    with pytest.raises(ConfigurationError, match="confirm"):
+        restore_databases("platform", databases=databases, in_place=True, confirm=confirm)
+
+
+def test_prune_shows_and_deletes_nothing_unless_told(platform: Platform, night: Catalogue) -> None:
+    before = stored(platform).sets
+    prune_backups("platform")
+    assert stored(platform).sets == before
+    [record, *_] = artifacts("prune-backups")
+    assert "newest" in str(record.data)
+
+
+def test_a_second_backup_of_the_same_server_ends_at_once(platform: Platform, night: Catalogue) -> None:
+    before = stored(platform).sets
+    with backup_lock(open_server("platform"), "a test"), pytest.raises(LockedByAnother, match="a test"):
+        nightly_backup("platform")
+    assert stored(platform).sets == before
+
+
+def test_an_unknown_server_is_one_clear_sentence(prefect_server: str) -> None:
+    with pytest.raises(ConfigurationError, match="postgres-server/nowhere"):
+        nightly_backup("nowhere")
+
+
+def test_the_password_is_in_no_artifact_parameter_or_file(platform: Platform, night: Catalogue) -> None:
+    shown = json.dumps([run.model_dump(mode="json") for run in runs()])
+    shown += json.dumps(
+        [str(one.data) for key in ("nightly-backup", "restore-drill") for one in artifacts(key)]
+    )
+    assert "nightly" in shown
+    assert CANARY not in shown
+    assert not [path for path in files(platform.store) if CANARY.encode() in path.read_bytes()]
+
+
+def test_everything_stored_is_private(platform: Platform, night: Catalogue) -> None:
+    modes: dict[str, Any] = {str(path): oct(path.stat().st_mode & 0o777) for path in files(platform.store)}
+    assert set(modes.values()) == {"0o600"}
+
+
+def files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
