@@ -57,15 +57,19 @@ identity = "file:{identity}"
 
 @dataclass(frozen=True)
 class Place:
-    """Everything of one scale. `large` is the database of one large table, `several` of some."""
+    """Everything of one scale. `large` is the database of one large table, `several` of some.
+
+    `name` is for a server without that data.
+    """
 
     scale: float
+    name: str = ""
     several = "bench_several"
     large = "bench_large"
 
     @property
     def folder(self) -> Path:
-        return DATA / f"scale-{self.scale:g}"
+        return DATA / (self.name or f"scale-{self.scale:g}")
 
     @property
     def store(self) -> Path:
@@ -129,16 +133,19 @@ class Place:
 
 def prepare(place: Place) -> None:
     """Make, start and fill the server; what is there already is left as it is."""
-    place.folder.mkdir(parents=True, exist_ok=True)
-    server = place.server
-    if not server.exists:
-        server.create(sync=False)
-    server.start()
-    _write_config(place)
-    load(server.conninfo(), scale=place.scale, progress=_say)
+    _start(place)
+    load(place.server.conninfo(), scale=place.scale, progress=_say)
     load_tables(place)
     with place.connect() as connection:
         connection.execute("CHECKPOINT")
+
+
+def _start(place: Place) -> None:
+    place.folder.mkdir(parents=True, exist_ok=True)
+    if not place.server.exists:
+        place.server.create(sync=False)
+    place.server.start()
+    _write_config(place)
 
 
 @contextmanager
@@ -151,6 +158,18 @@ def running(place: Place, *, keep: bool) -> Iterator[Place]:
         place.server.stop()
         if not keep:
             place.remove()
+
+
+@contextmanager
+def empty(name: str) -> Iterator[Place]:
+    """A server of its own without data; gone afterwards."""
+    place = Place(0, name)
+    place.remove()
+    try:
+        _start(place)
+        yield place
+    finally:
+        place.remove()
 
 
 def _write_config(place: Place) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -46,8 +46,10 @@ def settle_orphans(pools: list[str], progress: Progress) -> None:
                 )
 
 
-def run(name: str, progress: Progress) -> FlowRun:
+def run(name: str, progress: Progress, trouble: Callable[[], str | None]) -> FlowRun:
     """Run the deployment `name` and follow it to its end; one that is going already is followed instead.
+
+    `trouble` says why nobody works on it any more, or nothing.
 
     Raises:
         OperationFailed: it did not end in time, or not well; its last words are in the sentence.
@@ -58,7 +60,7 @@ def run(name: str, progress: Progress) -> FlowRun:
             deployment = client.read_deployment_by_name(f"{name}/{name}")
             started = client.create_flow_run_from_deployment(deployment.id)
         with progress.doing(f"{name}: flow run {started.name}"):
-            ended = _followed(client, started.id, name, progress)
+            ended = _followed(client, started.id, name, progress, trouble)
     state = ended.state
     if state is None or state.type is not StateType.COMPLETED:
         what = "has no state" if state is None else f"is {state.name}: {state.message}"
@@ -75,7 +77,13 @@ def _going_run(client: SyncPrefectClient, name: str) -> FlowRun | None:
     return next(iter(client.read_flow_runs(flow_run_filter=_going(), deployment_filter=named)), None)
 
 
-def _followed(client: SyncPrefectClient, run_id: UUID, name: str, progress: Progress) -> FlowRun:
+def _followed(
+    client: SyncPrefectClient,
+    run_id: UUID,
+    name: str,
+    progress: Progress,
+    trouble: Callable[[], str | None],
+) -> FlowRun:
     deadline = time.monotonic() + _RUN_SECONDS
     shown: set[UUID] = set()
     state = ""
@@ -89,6 +97,8 @@ def _followed(client: SyncPrefectClient, run_id: UUID, name: str, progress: Prog
             time.sleep(_LAST_LOGS_SECONDS)
             _show(client, run_id, name, shown, progress)
             return current
+        if found := trouble():
+            raise OperationFailed(f"{name} cannot go on: {found}")
         time.sleep(_POLL_SECONDS)
     raise OperationFailed(
         f"{name} did not end within {_RUN_SECONDS:.0f} s; look at the run in the Prefect UI and at its worker's log."

@@ -39,6 +39,10 @@ class Layout:
         return self.root / "prefect"
 
     @property
+    def temporary(self) -> Path:
+        return self.root / "tmp"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 
@@ -54,7 +58,7 @@ class Layout:
         """Make the folders. All are private; root's are passed through by the account PostgreSQL gets."""
         self.root.mkdir(exist_ok=True)
         self.root.chmod(0o711 if os.geteuid() == 0 else 0o700)
-        for folder in (self.store, self.prefect, self.logs, self.password.parent):
+        for folder in (self.store, self.prefect, self.temporary, self.logs, self.password.parent):
             folder.mkdir(exist_ok=True, mode=0o700)
 
 

@@ -42,6 +42,8 @@ def environment(layout: Layout) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
         "DO_NOT_TRACK": "1",
+        # Prefect's workers all use one folder in /tmp, which belongs to the first user who started one.
+        "TEMP": str(layout.temporary),
         VARIABLE: str(layout.config),
     }
 
@@ -91,6 +93,14 @@ def start_workers(layout: Layout, progress: Progress) -> list[str]:
 def worker(pool: str) -> str:
     """The name a pool's worker has in state.json and in its log's file name."""
     return f"worker-{pool}"
+
+
+def trouble(layout: Layout) -> str | None:
+    """What has ended that should run, in a sentence; None when all is well."""
+    for name in (NAME, *map(worker, POOLS)):
+        if background.running(layout, name) is None:
+            return f"{name} has ended; its log ends with: {background.log_tail(layout, name)}"
+    return None
 
 
 def _answers(layout: Layout, seconds: float) -> bool:

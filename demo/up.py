@@ -51,8 +51,11 @@ def _walk(layout: Layout, progress: Progress) -> None:
     from demo.flow_runs import run
     from demo.summary import summary
 
-    backup = run("nightly-backup", progress)
-    drill = run("restore-drill", progress)
+    def trouble() -> str | None:
+        return prefect_server.trouble(layout)
+
+    backup = run("nightly-backup", progress, trouble)
+    drill = run("restore-drill", progress, trouble)
     click.echo(summary(layout, backup, drill, progress.seconds))
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from prefect import flow, unmapped
 
 from engine.postgres.backup import ordinals
+from engine.sets.copies import require_copies
 from tasks.artifacts import record_backup
 from tasks.backups import (
     backup_lock,
+    copy_everywhere,
     delete_expired,
     dump_database,
     list_databases,
@@ -21,9 +23,10 @@ from tasks.backups import (
 
 @flow(name="nightly-backup", timeout_seconds=6 * 3600)
 def nightly_backup(server: str = "platform") -> None:
-    """Back up a whole server: one cluster set, one set for each database, then retention.
+    """Back up a whole server: one cluster set, one set for each database, then further stores and retention.
 
-    Nothing is locked for writers. If a backup of this server runs already, this one ends at once.
+    Nothing is locked for writers. If a backup of this server runs already, this one ends at once. A further
+    store that missed something ends the run as Failed, although the first store has everything.
 
     Args:
         server: The PostgreSQL server to back up.
@@ -45,6 +48,8 @@ def nightly_backup(server: str = "platform") -> None:
             )
             dumped = dumps.result()
         cluster = publish_cluster(night, dumped, found)
+        copies = copy_everywhere(server)
         plan = plan_retention(server)
         pruned = delete_expired(plan, server)
-    record_backup(night, found, dumped, cluster, plan, pruned)
+    record_backup(night, found, dumped, cluster, plan, pruned, copies)
+    require_copies(copies)

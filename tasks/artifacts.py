@@ -13,6 +13,7 @@ from engine.postgres.survey import DatabaseFound
 from engine.reports.backup import BackupOutcome, backup_report
 from engine.reports.report import Report
 from engine.reports.restore import restore_report
+from engine.sets.copies import CopyRun
 from engine.sets.prune import PrunePlan, PruneReport
 from tasks.backups import NightTicket
 from tasks.opening import open_server, open_store, store_of
@@ -30,6 +31,7 @@ def record_backup(
     cluster: ClusterBackup,
     plan: PrunePlan,
     pruned: PruneReport,
+    copies: Sequence[CopyRun],
 ) -> None:
     """What was stored, how big, how long, its proof, what is missing, what was pruned."""
     store = store_of(open_server(night.server))
@@ -43,6 +45,7 @@ def record_backup(
         seconds=_since(night.started),
         plan=plan,
         pruned=pruned,
+        copies=copies,
     )
     leave_record(backup_report(outcome), "nightly-backup")
 

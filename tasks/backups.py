@@ -15,7 +15,9 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from engine.postgres import backup, lock, survey
 from engine.postgres.backup import ClusterBackup, DatabaseBackup
 from engine.postgres.survey import DatabaseFound
-from engine.sets.prune import PrunePlan, PruneReport, apply_prune, plan_prune, sweep_incomplete
+from engine.sets.copies import CopyRun, failed_copy, require_copies, update_copy
+from engine.sets.lease import PATIENCE_SECONDS
+from engine.sets.prune import PrunePlan, PruneReport, plan_prune, prune, sweep_incomplete
 from tasks.opening import open_server, open_store, store_of
 from tasks.running import logged_progress, worth_retrying
 
@@ -90,6 +92,25 @@ def publish_cluster(
     return backup.publish_cluster(begun, dumped, found, open_store(store_of(begun.server)))
 
 
+@task(task_run_name="copy to {store}", retries=2, retry_delay_seconds=60, retry_condition_fn=worth_retrying)
+def copy_to(store: str, server: str) -> CopyRun:
+    """Copy what a further store lacks and apply its retention there; fails while anything is missing."""
+    source, further = open_store(store_of(open_server(server))), open_store(store)
+    run = update_copy(source, further, server, datetime.now(UTC), str(flow_run.name), logged_progress())
+    require_copies([run])
+    return run
+
+
+def copy_everywhere(server: str) -> list[CopyRun]:
+    """Copy to each further store of the server; one that fails is told, and stops neither the next nor the night."""
+    settings = open_server(server).settings
+    runs = []
+    for store in settings.copies:
+        result = copy_to(store, server, return_state=True).result(raise_on_failure=False)
+        runs.append(result if isinstance(result, CopyRun) else failed_copy(settings.store, store, result))
+    return runs
+
+
 @task(
     task_run_name="plan retention of {server}",
     retries=2,
@@ -110,4 +131,5 @@ def plan_retention(server: str, store: str = "", allow_clock_jump: bool = False)
 )
 def delete_expired(plan: PrunePlan, server: str, store: str = "") -> PruneReport:
     """Delete what the plan lets go, unless the store has changed so that it is wanted again."""
-    return apply_prune(open_store(store_of(open_server(server), store)).store, plan, logged_progress())
+    opened = open_store(store_of(open_server(server), store)).store
+    return prune(opened, plan, str(flow_run.name), logged_progress(), wait_seconds=PATIENCE_SECONDS)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from prefect import task
+from prefect.runtime import flow_run
 
 from engine.errors import CouldNotVerify, OperationFailed
 from engine.postgres import drill
@@ -14,6 +15,7 @@ from engine.postgres.drill import DrillReport
 from engine.reports import drill as drill_reports
 from engine.sets.catalogue import catalogue
 from engine.sets.keys import parse_set
+from engine.sets.lease import drilling
 from engine.sets.verify import VerifyRun, verify_stored
 from tasks.opening import open_server, open_store, store_of
 from tasks.running import logged_progress, worth_retrying
@@ -37,7 +39,9 @@ def choose_set(server: str, store: str, database: str, which: str) -> str:
 def drill_set(set_key: str, server: str, store: str = "") -> DrillReport:
     """Restore into a scratch server and compare. A bad backup is a verdict, not an error."""
     target = open_store(store_of(open_server(server), store))
-    return drill.drill(target, parse_set(set_key), logged_progress())
+    key = parse_set(set_key)
+    with drilling(target.store, key, str(flow_run.name)):
+        return drill.drill(target, key, logged_progress())
 
 
 @task(task_run_name="read the past drills of {server}")

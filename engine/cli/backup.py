@@ -29,9 +29,13 @@ from engine.postgres.lock import backup_lock
 from engine.postgres.server import Server
 from engine.postgres.survey import DatabaseFound, chosen, list_databases
 from engine.reports.backup import BackupOutcome, backup_report
+from engine.sets.copies import CopyRun, failed_copy, update_copy
 from engine.sets.keys import server_prefix
-from engine.sets.prune import PrunePlan, PruneReport, apply_prune, plan_prune, sweep_incomplete
+from engine.sets.lease import PATIENCE_SECONDS
+from engine.sets.prune import PrunePlan, PruneReport, plan_prune, prune, sweep_incomplete
 from engine.sets.target import Target
+
+_LABEL = "platformctl backup"
 
 
 @click.command(
@@ -59,7 +63,9 @@ def command(
     began = time.monotonic()
     with backup_lock(source, "platformctl"):
         run.back_up()
-        if not (no_prune or run.failures):
+        retaining = not (no_prune or run.failures)
+        run.copy(retaining)
+        if retaining:
             run.prune()
     return _outcome(run, time.monotonic() - began)
 
@@ -79,6 +85,7 @@ class _Run:
     plan: PrunePlan | None = None
     pruned: PruneReport | None = None
     prune_failure: str = ""
+    copies: list[CopyRun] = field(default_factory=list)
 
     def back_up(self) -> None:
         """Survey, clear away what a killed run left, dump, publish. The caller holds the lock."""
@@ -126,13 +133,35 @@ class _Run:
         except PlatformOpsError as error:
             self.failures.append((one.name, error))
 
+    def copy(self, apply_retention: bool) -> None:
+        """Bring each further store up to date; what goes wrong there spoils nothing in the first."""
+        first = self.target.store.name
+        for name in self.server.settings.copies:
+            try:
+                further = self.invocation.target(name)
+            except PlatformOpsError as error:
+                self.copies.append(failed_copy(first, name, error))
+                continue
+            run = update_copy(
+                self.target,
+                further,
+                self.server.name,
+                datetime.now(UTC),
+                _LABEL,
+                self.invocation.progress,
+                apply_retention=apply_retention,
+            )
+            self.copies.append(run)
+
     def prune(self) -> None:
         """Let go what retention no longer wants; what goes wrong here spoils nothing that was stored."""
         self.invocation.progress("apply retention")
         store, now = self.target.store, datetime.now(UTC)
         try:
             self.plan = plan_prune(store, self.server.name, self.target.retention, now, sizes=True)
-            self.pruned = apply_prune(store, self.plan, self.invocation.progress)
+            self.pruned = prune(
+                store, self.plan, _LABEL, self.invocation.progress, wait_seconds=PATIENCE_SECONDS
+            )
         except PlatformOpsError as error:
             self.prune_failure = str(error)
 
@@ -140,12 +169,11 @@ class _Run:
         """Why this run is not wholly good; None when it is."""
         if failed := failed_in_part(self.failures, "backed up", len(self.stored), "stored"):
             return failed
+        partial = [run.problem for run in self.copies if run.problem]
         if self.prune_failure:
-            said = f"The backup is stored, but retention could not be applied: {self.prune_failure}"
-            return Problem(PartialSuccess.exit_code, PartialSuccess.__name__, said)
-        if self.server.settings.copies:
-            said = f"The backup is stored in {self.target.store.name}, but not copied to {', '.join(self.server.settings.copies)}."
-            return Problem(PartialSuccess.exit_code, PartialSuccess.__name__, said)
+            partial.append(f"The backup is stored, but retention could not be applied: {self.prune_failure}")
+        if partial:
+            return Problem(PartialSuccess.exit_code, PartialSuccess.__name__, " ".join(partial))
         return None
 
 
@@ -162,8 +190,20 @@ def _outcome(run: _Run, seconds: float) -> Outcome:
         plan=run.plan,
         pruned=run.pruned,
         prune_failure=run.prune_failure,
+        copies=run.copies,
     )
     return Outcome("backup", _result(done), backup_report(done), problem=run.problem())
+
+
+def _copy(run: CopyRun) -> dict[str, Any]:
+    return {
+        "store": run.store,
+        "copied": [str(report.key) for report in run.copied if report.files],
+        "bytes": run.bytes,
+        "lacking": [str(key) for key in run.lacking],
+        "pruned": [str(key) for key in run.pruned.deleted] if run.pruned else [],
+        "problem": run.problem or None,
+    }
 
 
 def _result(done: BackupOutcome) -> dict[str, Any]:
@@ -180,5 +220,6 @@ def _result(done: BackupOutcome) -> dict[str, Any]:
         "failed": [{"database": name, "sentence": why} for name, why in done.failures],
         "missing": done.missing,
         "pruned": [str(key) for key in pruned.deleted] if pruned else [],
+        "copies": [_copy(run) for run in done.copies],
         "pruning_refused": done.prune_failure or (done.plan.doubt if done.plan else None),
     }

@@ -10,6 +10,7 @@ from engine.cli.selection import find_set
 from engine.errors import CouldNotVerify, OperationFailed
 from engine.postgres.drill import DrillReport, drill
 from engine.reports.drill import drill_report, past_drills
+from engine.sets.lease import drilling
 
 
 @click.command(
@@ -35,7 +36,8 @@ def command(
     found = find_set(invocation, chosen, server=server, store=store, database=database)
     key = found.set.key
     trend = past_drills(found.target, found.catalogue.verdicts, key.server, str(key))
-    report = drill(found.target, key, invocation.progress)
+    with drilling(found.target.store, key, "platformctl drill"):
+        report = drill(found.target, key, invocation.progress)
     result = report.model_dump(mode="json")
     return Outcome("drill", result, drill_report(report, trend), problem=_problem(report))
 

@@ -27,6 +27,7 @@ class Invocation:
     """One call of a command: what the common options say, and what they lead to."""
 
     config: Path | None
+    as_json: bool
     progress: ProgressLine
 
     @cached_property
@@ -82,7 +83,10 @@ def operation(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
     def run(config: Path | None, as_json: bool, debug: bool, **choices: Any) -> Outcome:
         shared = click.get_current_context().obj or {}
         with ProgressLine() as progress:
-            return function(Invocation(config or shared.get("config"), progress), **choices)
+            return function(
+                Invocation(config or shared.get("config"), as_json or shared.get("as_json", False), progress),
+                **choices,
+            )
 
     return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,9 +12,9 @@ import click
 from engine.cli.invocation import Invocation, operation, server_option, store_option
 from engine.cli.outcome import Outcome
 from engine.reports.listing import Listing, list_report
-from engine.sets.catalogue import Catalogue, StoredSet, catalogue
-from engine.sets.keys import SetKey
+from engine.sets.catalogue import Catalogue, catalogue
 from engine.sets.prune import plan_of
+from engine.sets.retention import Decision
 from engine.sets.target import Target
 
 
@@ -34,57 +35,50 @@ from engine.sets.target import Target
 @operation
 def command(invocation: Invocation, store: str | None, server: str | None, database: str | None) -> Outcome:
     now = datetime.now(UTC)
-    targets = [
-        invocation.target(name) for name in invocation.stores(store, _known(invocation, server, store))
-    ]
-    listings = [_listing(target, server, database, now) for target in targets]
-    result = {"stores": [_document(listing, now) for listing in listings]}
-    return Outcome("list", result, list_report(listings, now))
-
-
-def _known(invocation: Invocation, server: str | None, store: str | None) -> str | None:
-    """With --store, also a server that is in the configuration no longer may be listed."""
-    return None if store else server
+    # With --store, a server that is in the configuration no longer may be listed too.
+    names = invocation.stores(store, None if store else server)
+    listings = [_listing(invocation.target(name), server, database, now) for name in names]
+    if invocation.as_json:
+        return Outcome("list", {"stores": [_document(listing, now) for listing in listings]})
+    return Outcome("list", report=list_report(listings, now))
 
 
 def _listing(target: Target, server: str | None, database: str | None, now: datetime) -> Listing:
     stored = catalogue(target.store, server, sizes=True)
-    wanted = [one for one in stored.sets if database is None or one.key.database == database]
+    decisions = [
+        one for one in _judged(stored, target, now) if database is None or one.set.key.database == database
+    ]
     return Listing(
         store=target.store.name,
         address=target.store.address,
-        sets=sorted(wanted, key=lambda one: (one.created, str(one.key)), reverse=True),
+        decisions=sorted(decisions, key=lambda one: (one.set.created, one.set.key.set_id), reverse=True),
         incomplete=[one for one in stored.incomplete if database is None or one.key.database == database],
-        reasons=_reasons(stored, target, now),
     )
 
 
-def _reasons(stored: Catalogue, target: Target, now: datetime) -> dict[SetKey, tuple[bool, tuple[str, ...]]]:
+def _judged(stored: Catalogue, target: Target, now: datetime) -> Iterator[Decision]:
     """Why each set stays or may go, judged server by server as pruning would."""
-    reasons = {}
-    for server in {one.key.server for one in stored.sets}:
+    for server in dict.fromkeys(one.key.server for one in stored.sets):
         own = replace(
             stored,
             sets=tuple(one for one in stored.sets if one.key.server == server),
             incomplete=tuple(one for one in stored.incomplete if one.key.server == server),
             verdicts=tuple(one for one in stored.verdicts if one.server == server),
         )
-        for decision in plan_of(own, server, target.retention, now, False).decisions:
-            reasons[decision.set.key] = (decision.keep, decision.reasons)
-    return reasons
+        yield from plan_of(own, server, target.retention, now, False).decisions
 
 
 def _document(listing: Listing, now: datetime) -> dict[str, Any]:
     return {
         "store": listing.store,
         "address": listing.address,
-        "sets": [_set(one, listing, now) for one in listing.sets],
+        "sets": [_set(one, now) for one in listing.decisions],
         "incomplete": [str(one.key) for one in listing.incomplete],
     }
 
 
-def _set(one: StoredSet, listing: Listing, now: datetime) -> dict[str, Any]:
-    keep, reasons = listing.reasons[one.key]
+def _set(decision: Decision, now: datetime) -> dict[str, Any]:
+    one = decision.set
     return {
         "key": str(one.key),
         "server": one.key.server,
@@ -95,6 +89,6 @@ def _set(one: StoredSet, listing: Listing, now: datetime) -> dict[str, Any]:
         "state": one.state,
         "bytes": one.size,
         "files": one.files,
-        "keep": keep,
-        "reasons": reasons,
+        "keep": decision.keep,
+        "reasons": decision.reasons,
     }

@@ -11,7 +11,7 @@ import click
 from engine.cli.invocation import Invocation, operation, server_option, store_option
 from engine.cli.outcome import Outcome
 from engine.reports.prune import prune_report
-from engine.sets.prune import PrunePlan, PruneReport, apply_prune, plan_prune
+from engine.sets.prune import PrunePlan, PruneReport, plan_prune, prune
 from engine.sets.retention import Decision
 from engine.sets.target import Target
 
@@ -41,10 +41,12 @@ def command(
         invocation.progress(f"judge the sets of {name} in {target.store.name}")
         now = datetime.now(UTC)
         plan = plan_prune(target.store, name, target.retention, now, even_so, sizes=True)
-        done = apply_prune(target.store, plan, invocation.progress) if delete else None
+        done = prune(target.store, plan, "platformctl prune", invocation.progress) if delete else None
         judged.append((plan, done))
-    result = {"deleted": delete, "places": [_document(plan, done) for plan, done in judged]}
-    return Outcome("prune", result, prune_report(judged))
+    if invocation.as_json:
+        places = [_document(plan, done) for plan, done in judged]
+        return Outcome("prune", {"deleted": delete, "places": places})
+    return Outcome("prune", report=prune_report(judged))
 
 
 def _places(invocation: Invocation, store: str | None, server: str | None) -> Iterator[tuple[Target, str]]:

@@ -7,7 +7,7 @@ secret: it never is in argv.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Protocol
 
@@ -26,6 +26,14 @@ class Done:
     stderr: str
 
 
+class Lines(Protocol):
+    """What a program says on stderr."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def close(self) -> None: ...
+
+
 class Program(Protocol):
     """A running program: the part of `subprocess.Popen` that a pipeline needs.
 
@@ -39,7 +47,7 @@ class Program(Protocol):
     def stdout(self) -> IO[bytes] | None: ...
 
     @property
-    def stderr(self) -> Iterable[bytes] | None: ...
+    def stderr(self) -> Lines | None: ...
 
     @property
     def returncode(self) -> int | None: ...

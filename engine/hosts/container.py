@@ -100,12 +100,20 @@ class Container:
     def _exec(self, argv: Sequence[str]) -> ExecStream:
         found = self._found()
         try:
-            api = self._opened().api
+            api: Any = self._opened().api
             made = api.exec_create(found.id, list(argv), stdin=True, user=self.place.user)
-            opened: Any = api.exec_start(made["Id"], socket=True)
+            # Not exec_start(socket=True): it lets go of the response, whose end closes the socket.
+            response = api.post(
+                f"{api.base_url}/v{api.api_version}/exec/{made['Id']}/start",
+                json={"Tty": False, "Detach": False},
+                headers={"Connection": "Upgrade", "Upgrade": "tcp"},
+                stream=True,
+                timeout=_API_SECONDS,
+            )
+            opened = api._get_raw_response_socket(response)
         except (APIError, DockerException, requests.RequestException, OSError) as error:
             raise self._failed(error) from None
-        return ExecStream(opened, lambda: api.exec_inspect(made["Id"]))
+        return ExecStream(response, opened, lambda: api.exec_inspect(made["Id"]))
 
     def _relay(self, host: str, port: int) -> Duplex:
         return _Relay(self._exec(relay_argv(host, port)), self, f"{host}:{port}")

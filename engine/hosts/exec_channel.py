@@ -24,10 +24,13 @@ _POLL_SECONDS = 0.05
 
 
 class ExecStream:
-    """`opened` is what the SDK gives for `exec_start(socket=True)`, `inspect` asks how the exec is."""
+    """`opened` is the socket of `response`, `inspect` asks how the exec is."""
 
-    def __init__(self, opened: Any, inspect: Callable[[], Mapping[str, Any]]) -> None:
-        self._opened = opened  # its response must live as long as its socket
+    def __init__(
+        self, response: requests.Response, opened: Any, inspect: Callable[[], Mapping[str, Any]]
+    ) -> None:
+        self._response = response
+        self._opened = opened
         self._socket = getattr(opened, "_sock", opened)
         self._socket.settimeout(None)
         self._inspect = inspect
@@ -85,7 +88,9 @@ class ExecStream:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes a reader in another thread
         with contextlib.suppress(OSError):
+            self._response.close()
             self._opened.close()
+            self._socket.close()
         self._end()
 
     def _next_frame(self) -> bool:

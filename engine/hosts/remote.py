@@ -6,7 +6,8 @@ import io
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import IO, Protocol, cast
 
 from engine.errors import OperationFailed, TransientFailure
@@ -59,6 +60,17 @@ class _Stdout(io.RawIOBase):
         super().close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Stderr:
+    said: Callable[[], Iterator[bytes]]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.said()
+
+    def close(self) -> None:
+        """It ends with its channel."""
+
+
 class RemoteProgram:
     """See `engine.hosts.base.Program`. It ends when its channel is closed, also by our death."""
 
@@ -71,7 +83,10 @@ class RemoteProgram:
         self.returncode: int | None = None
 
     @property
-    def stderr(self) -> Iterator[bytes]:
+    def stderr(self) -> _Stderr:
+        return _Stderr(self._said)
+
+    def _said(self) -> Iterator[bytes]:
         yield from self._channel.stderr_lines()
         if self.poll() == LOST:
             yield f"the connection to {self._where} was lost".encode()

@@ -14,6 +14,7 @@ from engine.reports.wording import counted
 if TYPE_CHECKING:
     from engine.postgres.backup import ClusterBackup, DatabaseBackup
     from engine.postgres.survey import DatabaseFound
+    from engine.sets.copies import CopyRun
     from engine.sets.prune import PrunePlan, PruneReport
 
 _SHOWN = 200
@@ -25,6 +26,7 @@ class BackupOutcome:
 
     `cluster` is None when no cluster set was published; `failures` are sentences by database.
     `plan` and `pruned` are what retention decided and did; `prune_failure` says why it did nothing.
+    `copies` is what was done for each further store.
     """
 
     server: str
@@ -38,6 +40,7 @@ class BackupOutcome:
     plan: PrunePlan | None = None
     pruned: PruneReport | None = None
     prune_failure: str = ""
+    copies: Sequence[CopyRun] = ()
 
     @property
     def stored_bytes(self) -> int:
@@ -63,6 +66,7 @@ def backup_report(outcome: BackupOutcome) -> Report:
             _database_table(outcome),
             Table("Failed", ("database", "why"), tuple(outcome.failures)),
             Table("Not in the backup", ("what",), tuple((what,) for what in outcome.missing[:_SHOWN])),
+            _copy_table(outcome),
             *_pruned(outcome),
         ),
         next_steps=_next_steps(outcome),
@@ -119,6 +123,24 @@ def _database_table(outcome: BackupOutcome) -> Table:
     )
 
 
+def _copy_table(outcome: BackupOutcome) -> Table:
+    return Table(
+        "Further stores",
+        ("store", "sets copied", "sent", "still missing", "pruned there"),
+        tuple(
+            (
+                run.store,
+                f"{sum(report.files > 0 for report in run.copied):,}",
+                readable_bytes(run.bytes),
+                "not known" if run.failure else f"{len(run.lacking):,}",
+                f"{len(run.pruned.deleted) if run.pruned else 0:,}",
+            )
+            for run in outcome.copies
+        ),
+        right=("sets copied", "sent", "still missing", "pruned there"),
+    )
+
+
 def _pruned(outcome: BackupOutcome) -> tuple[Table, ...]:
     if outcome.plan is None or outcome.pruned is None:
         return ()
@@ -126,7 +148,7 @@ def _pruned(outcome: BackupOutcome) -> tuple[Table, ...]:
 
 
 def _next_steps(outcome: BackupOutcome) -> tuple[str, ...]:
-    steps = [_retention(outcome)]
+    steps = [_retention(outcome), *(run.problem for run in outcome.copies)]
     if outcome.failures:
         steps.append("Correct what failed and run the backup again; the sets that are listed here are whole.")
     if outcome.missing:

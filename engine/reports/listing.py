@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -12,9 +13,10 @@ from engine.reports.report import Report, Row, Table
 from engine.reports.wording import counted, of_what, readable_time
 
 if TYPE_CHECKING:
-    from engine.sets.catalogue import IncompleteSet, StoredSet
-    from engine.sets.keys import SetKey, VerdictKey
+    from engine.sets.catalogue import IncompleteSet
+    from engine.sets.keys import VerdictKey
     from engine.sets.manifest import Body
+    from engine.sets.retention import Decision
     from engine.sets.verdicts import State
 
 _SHOWN = 1000
@@ -22,24 +24,21 @@ _SHOWN = 1000
 
 @dataclass(frozen=True)
 class Listing:
-    """What one store holds, newest first; `reasons` say why each set is kept or may go."""
+    """What one store holds, newest first, with why each set is kept or may go."""
 
     store: str
     address: str
-    sets: Sequence[StoredSet]
+    decisions: Sequence[Decision]
     incomplete: Sequence[IncompleteSet]
-    reasons: Mapping[SetKey, tuple[bool, tuple[str, ...]]]
 
 
 def list_report(listings: Sequence[Listing], now: datetime) -> Report:
     """Every set of the listed stores."""
-    sets = [one for listing in listings for one in listing.sets]
+    sets = [one.set for listing in listings for one in listing.decisions]
     size = sum(one.size or 0 for one in sets)
-    states = ", ".join(
-        f"{count:,} {state}"
-        for state in ("proven", "verified", "recorded", "failed")
-        if (count := sum(one.state == state for one in sets))
-    )
+    counts = Counter(one.state for one in sets)
+    order: tuple[State, ...] = ("proven", "verified", "recorded", "failed")
+    states = ", ".join(f"{counts[state]:,} {state}" for state in order if counts[state])
     return Report(
         title="Stored sets",
         sentence=f"{counted(len(sets), 'set')}, {readable_bytes(size)}{': ' if states else ''}{states}.",
@@ -50,8 +49,8 @@ def list_report(listings: Sequence[Listing], now: datetime) -> Report:
 
 def _by_server(listing: Listing, now: datetime) -> Iterator[Table]:
     rows: dict[str, list[Row]] = {}
-    for one in listing.sets:
-        rows.setdefault(one.key.server, []).append(_row(one, listing, now))
+    for decision in listing.decisions:
+        rows.setdefault(decision.set.key.server, []).append(_row(decision, now))
     for server, own in rows.items():
         yield Table(
             f"{server} in {listing.store} ({listing.address})",
@@ -61,9 +60,8 @@ def _by_server(listing: Listing, now: datetime) -> Iterator[Table]:
         )
 
 
-def _row(one: StoredSet, listing: Listing, now: datetime) -> Row:
-    keep, reasons = listing.reasons.get(one.key, (True, ()))
-    why = "; ".join(reasons)
+def _row(decision: Decision, now: datetime) -> Row:
+    one, why = decision.set, "; ".join(decision.reasons)
     return (
         readable_time(one.created),
         readable_seconds(max(0.0, (now - one.created).total_seconds())),
@@ -71,7 +69,7 @@ def _row(one: StoredSet, listing: Listing, now: datetime) -> Row:
         one.state,
         "" if one.size is None else readable_bytes(one.size),
         one.key.set_id,
-        why if keep or not why else f"may go: {why}",
+        why if decision.keep else f"may go: {why}",
     )
 
 

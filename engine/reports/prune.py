@@ -40,7 +40,7 @@ def freed(done: PruneReport) -> str:
     if done.retained:
         said += f" {counted(len(done.retained), 'file')} retained by an object lock."
     if done.spared:
-        said += f" {counted(len(done.spared), 'set')} spared: the store had changed since they were judged."
+        said += f" {counted(len(done.spared), 'set')} spared: the store had changed since they were judged, or a drill reads them."
     return said
 
 

@@ -63,16 +63,18 @@ def _text_table(table: Table) -> Iterator[str]:
 
 
 def _aligned(rows: Sequence[Row], right: tuple[int, ...]) -> Iterator[str]:
-    shown = [tuple(one_line(cell) for cell in row) for row in rows]
-    widths = [max(width(cell) for cell in column) for column in zip(*shown, strict=True)]
-    for row in shown:
-        cells = [_padded(cell, widths[index], to_the_right=index in right) for index, cell in enumerate(row)]
-        yield "  ".join(cells).rstrip()
+    columns = [_padded(cells, index in right) for index, cells in enumerate(zip(*rows, strict=True))]
+    return ("  ".join(cells).rstrip() for cells in zip(*columns, strict=True))
 
 
-def _padded(cell: str, columns: int, *, to_the_right: bool) -> str:
-    padding = " " * (columns - width(cell))
-    return padding + cell if to_the_right else cell + padding
+def _padded(cells: Sequence[str], to_the_right: bool) -> list[str]:
+    """The cells of a column, equally wide. Column by column, since a list may have 100,000 rows."""
+    shown = cells if "".join(cells).isprintable() else [one_line(cell) for cell in cells]
+    widths = [width(cell) for cell in shown]
+    widest = max(widths)
+    if to_the_right:
+        return [" " * (widest - each) + cell for cell, each in zip(shown, widths, strict=True)]
+    return [cell + " " * (widest - each) for cell, each in zip(shown, widths, strict=True)]
 
 
 def _markdown_table(table: Table) -> list[str]:

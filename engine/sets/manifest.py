@@ -120,12 +120,26 @@ def read_manifest(store: Store, key: SetKey, digest_key: str | None = None) -> B
         OperationFailed: there is none, or it is damaged, edited or another set's.
         CouldNotVerify: see `from_json`.
     """
+    return read_own(stored_bytes(store, key), store, key, digest_key)
+
+
+def stored_bytes(store: Store, key: SetKey) -> bytes:
+    """The manifest of a stored set as it is, not yet checked; no more than a manifest can have.
+
+    Raises:
+        OperationFailed: there is none.
+    """
     data = bytearray()
     with store.reader(key.manifest) as source:
         while len(data) <= _LARGEST and (chunk := source.read(2**20)):
             data += chunk
+    return bytes(data)
+
+
+def read_own(data: bytes, store: Store, key: SetKey, digest_key: str | None = None) -> Body:
+    """`stored_bytes`, checked; raises as `read_manifest` does."""
     where = f"{key.manifest} in {store.address}"
-    body = from_json(bytes(data), where, digest_key)
+    body = from_json(data, where, digest_key)
     if body.key != key:
         raise OperationFailed(f"{where} is the manifest of another set; do not trust this set, use another.")
     return body

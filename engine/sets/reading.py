@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from engine.errors import CouldNotVerify, OperationFailed
 from engine.sets import manifest
@@ -21,7 +21,7 @@ def read_manifest(target: Target, key: SetKey) -> Body:
     return manifest.read_manifest(target.store, key, target.digest_key)
 
 
-def stored_pieces(target: Target, key: SetKey, file: FileEntry) -> Iterator[bytes]:
+def stored_pieces(target: Target, key: SetKey, file: FileEntry) -> Generator[bytes, None, None]:
     """The stored bytes of a file; when they end, they have been compared with the manifest.
 
     Raises:

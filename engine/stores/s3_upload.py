@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from engine.config.settings import S3Store
 from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
 from engine.stores.s3_bucket import TOKEN, Bucket, Head
 
@@ -41,6 +42,12 @@ def next_part_size(size: int, written: int, max_parts: int) -> int:
     return max(size, -(-written * 5 // max_parts // _MIB) * _MIB)
 
 
+def parts_in_memory(size: int, settings: S3Store) -> int:
+    """How many parts of `size` bytes may be on their way at once; fewer when parts are large."""
+    wanted = settings.parts_in_flight
+    return max(1, min(wanted, max(_IN_MEMORY, settings.part_size_mib * _MIB * wanted) // size))
+
+
 class Upload:
     """A ByteWriter; call `finish` or `abandon` at the end."""
 
@@ -50,7 +57,6 @@ class Upload:
         self._key = key
         self._token = secrets.token_hex(16)
         self._size = first_part_size(expected_bytes, settings.part_size_mib * _MIB, settings.max_parts)
-        self._memory = max(_IN_MEMORY, settings.part_size_mib * settings.parts_in_flight * _MIB)
         self._buffer = bytearray()
         self._written = 0  # in parts that were handed over
         self._id = ""
@@ -149,15 +155,12 @@ class Upload:
                 f"{self._bucket.settings.max_parts} parts; raise part_size_mib of that store and start again."
             )
         self._threads = self._threads or self._begin()
-        while len(self._flying) >= self._allowed_in_flight():
+        while len(self._flying) >= parts_in_memory(self._size, self._bucket.settings):
             self._parts.append(self._flying.popleft().result())
         self._flying.append(self._threads.submit(self._send, number, self._buffer))
         self._written += len(self._buffer)
         self._size = next_part_size(self._size, self._written, self._bucket.settings.max_parts)
         self._buffer = bytearray()
-
-    def _allowed_in_flight(self) -> int:
-        return max(1, min(self._bucket.settings.parts_in_flight, self._memory // self._size))
 
     def _send(self, number: int, data: bytearray) -> CompletedPartTypeDef:
         with self._bucket.failing(f"Writing part {number} of {self._key}"):

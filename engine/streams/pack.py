@@ -6,6 +6,8 @@ library holds Python's lock while it streams: two streams in two processes use t
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import io
 import os
 import sys
@@ -15,12 +17,12 @@ from typing import Any
 from isal import isal_zlib
 
 CHUNK = 1 << 20
-_LEVEL = 2
+_LEVEL = 1  # of ISA-L's: 2 gives the same size within 0.5 % and takes a tenth longer, 3 twice as long
 _GZIP = 31  # zlib's wbits for a gzip header and trailer
 
 
-def compressed(source: io.RawIOBase | io.BytesIO) -> Iterator[bytes]:
-    """The gzip stream of what `source` gives, in pieces."""
+def compressed(source: io.BufferedIOBase) -> Iterator[bytes]:
+    """The gzip stream of what `source` gives, in pieces. Buffered: many small pieces cost twice the time."""
     press = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP)
     while chunk := source.read(CHUNK):
         if piece := press.compress(chunk):
@@ -50,7 +52,7 @@ class IteratorReader(io.RawIOBase):
         return count
 
 
-def pack(source: io.RawIOBase | io.BytesIO, target: Any, recipients: Sequence[str]) -> None:
+def pack(source: io.BufferedIOBase, target: Any, recipients: Sequence[str]) -> None:
     """Compress `source` and, with recipients (age public keys), encrypt to all of them."""
     if not recipients:
         for piece in compressed(source):
@@ -73,8 +75,16 @@ def pack_argv(recipients: Sequence[str]) -> tuple[str, ...]:
     return (sys.executable, "-I", "-m", "engine.streams.pack", *recipients)
 
 
+def widen(descriptor: int) -> None:
+    """Let a pipe hold a whole chunk: at the usual 64 KiB its two ends wake each other 16 times as often."""
+    with contextlib.suppress(OSError):  # no pipe, or this user's share of pipe memory is used up
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, CHUNK)
+
+
 def main() -> int:
-    with os.fdopen(0, "rb", buffering=0) as source, os.fdopen(1, "wb", buffering=CHUNK) as target:
+    widen(0)
+    widen(1)
+    with os.fdopen(0, "rb", buffering=CHUNK) as source, os.fdopen(1, "wb", buffering=CHUNK) as target:
         try:
             pack(source, target, sys.argv[1:])
             target.flush()

@@ -63,9 +63,9 @@ class Site:
         return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def files(self) -> set[str]:
-        """Every file of the store, without verdicts."""
+        """Every file of a set in the store: neither verdicts nor leases."""
         found = (path.relative_to(self.store) for path in self.store.rglob("*") if path.is_file())
-        return {str(path) for path in found if "verdicts" not in path.parts}
+        return {str(path) for path in found if not {"verdicts", "leases"}.intersection(path.parts)}
 
 
 def environment() -> dict[str, str]:

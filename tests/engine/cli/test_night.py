@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pty
 import shutil
 import stat
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from engine.postgres.instance import Instance
 from engine.sets.keys import SetKey, new_set_id
 from engine.stores.folder import FolderStore
 from tests.engine.cli.conftest import DATABASE
-from tests.engine.cli.site import Answer, Site, new_site
+from tests.engine.cli.site import COMMAND, Answer, Site, environment, new_site
 from tests.engine.sets.made import store_set
 
 
@@ -211,13 +213,37 @@ def test_restore_beside_and_in_place(copied: Site, postgres_server: Instance) ->
             admin.execute(psycopg.sql.SQL("DROP DATABASE {}").format(psycopg.sql.Identifier(name)))
 
 
+def test_restore_into_another_server(copied: Site, second_server: Instance) -> None:
+    with copied.config.open("a") as config:
+        config.write(f'[servers.spare]\nhost = "{second_server.socket}"\nstore = "nightly"\n')
+    answer = copied.run("restore", "--server", "platform", "--to", "spare", "--database", DATABASE, "--json")
+    assert answer.code == 0, answer.stderr
+    name = answer.document["result"]["restored"][0]["name"]
+    with psycopg.connect(second_server.conninfo(name)) as made:
+        assert made.execute("SELECT count(*) FROM orders").fetchone() == (1000,)
+    with psycopg.connect(second_server.conninfo(), autocommit=True) as admin:
+        admin.execute(psycopg.sql.SQL("DROP DATABASE {}").format(psycopg.sql.Identifier(name)))
+
+
+def test_on_a_terminal_progress_is_one_line_that_goes_away(backed_up: tuple[Site, Answer]) -> None:
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [*COMMAND, "prune"],
+        cwd=backed_up[0].folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        check=True,
+    )
+    os.close(theirs)
+    assert os.read(ours, 10_000) == b"\r\x1b[Kjudge the sets of platform in nightly\r\x1b[K"
+    os.close(ours)
+    assert done.stdout.startswith(b"What pruning would do\n")
+
+
 def test_a_reader_that_goes_away_is_no_error(backed_up: tuple[Site, Answer]) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    import subprocess
-
-    from tests.engine.cli.site import COMMAND, environment
-
     done = subprocess.run(
         [*COMMAND, "list"], cwd=backed_up[0].folder, env=environment(), stdout=writing, stderr=subprocess.PIPE
     )

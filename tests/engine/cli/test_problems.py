@@ -15,6 +15,8 @@ from engine.hosts.processes import ProcessIdentity, arguments, running_pids
 from engine.postgres.instance import Instance
 from engine.postgres.lock import backup_lock
 from engine.postgres.server import Server
+from engine.sets.lease import lease
+from engine.stores.folder import FolderStore
 from tests.engine.cli.conftest import DATABASE, PASSWORD
 from tests.engine.cli.site import COMMAND, Answer, Site, environment, new_site
 
@@ -85,6 +87,41 @@ def test_another_backup_of_the_server_is_exit_4(empty_site: Site, postgres_serve
     assert (answer.code, answer.document["error"]["kind"]) == (4, "LockedByAnother")
     assert "held by 'platform-ops lock the test'" in answer.problem
     assert not empty_site.store.exists()
+
+
+def test_another_pruning_of_the_store_is_exit_4(copied: Site) -> None:
+    with lease(FolderStore("nightly", copied.store), "platform", "prune", "the test"):
+        answer = copied.run("prune", "--delete", "--json")
+    assert (answer.code, answer.document["error"]["kind"]) == (4, "LockedByAnother")
+    assert "'the test'" in answer.problem
+
+
+def test_a_database_that_fails_does_not_stop_the_others(
+    postgres_server: Instance, databases: str, tmp_path: Path
+) -> None:
+    site = new_site(tmp_path, postgres_server, server_lines="lock_wait_seconds = 1")
+    with psycopg.connect(postgres_server.conninfo(DATABASE)) as blocker:
+        blocker.execute("LOCK TABLE orders")
+        answer = site.run("backup", "--json")
+    assert answer.code == 1
+    result = answer.document["result"]
+    assert [one["database"] for one in result["failed"]] == [DATABASE]
+    assert (result["cluster"], "postgres" in [one["database"] for one in result["databases"]]) == (None, True)
+    assert f"Database {DATABASE!r} was not backed up: " in answer.problem
+    assert {path.split("/")[1] for path in site.files()} == {"db"}
+
+
+def test_a_second_store_that_missed_the_backup_is_exit_5(
+    postgres_server: Instance, databases: str, tmp_path: Path
+) -> None:
+    (tmp_path / "offsite").write_text("a file where the folder should be")
+    second = f'[stores.offsite]\nkind = "folder"\npath = "{tmp_path / "offsite"}"'
+    site = new_site(tmp_path, postgres_server, 'copies = ["offsite"]', second)
+    answer = site.run("backup", "--database", DATABASE, "--json")
+    assert (answer.code, answer.document["error"]["kind"]) == (5, "PartialSuccess")
+    assert str(tmp_path / "offsite") in answer.problem
+    key = answer.document["result"]["databases"][0]["set_key"]
+    assert f"{key}/manifest.json" in site.files()
 
 
 def test_a_damaged_file_fails_verify_and_drill(copied: Site) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ from engine.postgres.backup import (
     ordinals,
     publish_cluster,
 )
+from engine.postgres.commands import psql_argv
 from engine.postgres.drill import DrillReport, drill
+from engine.postgres.embedded import client_programs
 from engine.postgres.instance import Instance
 from engine.postgres.lock import backup_lock
 from engine.postgres.server import Server
@@ -35,6 +38,7 @@ from engine.sets.target import Target
 from engine.stores.folder import FolderStore
 from engine.streams.pack import pack_bytes
 from engine.streams.unpack import unpack_bytes
+from tests.conftest import MAJOR
 
 OWN = ("template1", "postgres")
 _moments = count()
@@ -111,6 +115,14 @@ def execute(instance: Instance, database: str, *statements: str) -> list[tuple[A
         for statement in statements:
             cursor.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
+
+
+def run_script(instance: Instance, database: str, script: str) -> None:
+    """Run a script statement by statement, with the stock psql."""
+    argv = psql_argv(client_programs(MAJOR), database)
+    environment = server_of(instance).tool_environment("platform-ops test")
+    done = subprocess.run(argv, input=script.encode(), env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
 
 
 Edit = Callable[[bytes], bytes]

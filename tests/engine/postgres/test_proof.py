@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,16 +9,17 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from engine.postgres.compare import Difference, compare_databases
-from engine.postgres.drill import DrillReport, drill
+from engine.postgres.compare import compare_databases, compare_roles
+from engine.postgres.drill import drill
 from engine.postgres.embedded import client_programs
 from engine.postgres.instance import Instance
 from engine.postgres.proof import DatabaseProof
 from engine.postgres.replay import reprinter, restored_proof
+from engine.postgres.roles import RoleProof, read_roles
 from tests.conftest import MAJOR
-from tests.engine.postgres.backups import back_up, drill_one, execute, server_of, store_in
+from tests.engine.postgres.backups import back_up, drill_one, execute, run_script, server_of, store_in
 
-HARD = (Path(__file__).parent / "sql" / "hard.sql").read_text(encoding="utf8")
+SQL = Path(__file__).parent / "sql"
 HOSTILE_SETTINGS = {
     "TimeZone": "Asia/Kathmandu",
     "extra_float_digits": "-15",
@@ -39,25 +39,253 @@ HOSTILE_SETTINGS = {
     "idle_session_timeout": "300ms",
     "idle_in_transaction_session_timeout": "300ms",
     "xmloption": "document",
-    "role": "bob",
+}
+
+# What a restore may have got wrong, and what the first difference names.
+WRONG_DATA = {
+    "values swapped between rows": ("UPDATE item SET name = CASE id WHEN 1 THEN 'two' ELSE 'one' END WHERE id < 3", "public.item"),
+    "values swapped within a row": ("UPDATE pairs SET a = b, b = a WHERE a = 1", "public.pairs"),
+    "one changed row": ("UPDATE item SET note = 'z' WHERE id = 3", "public.item"),
+    "a changed scale": ("UPDATE item SET price = 1.00 WHERE id = 1", "public.item"),
+    "a lost minus": ("UPDATE item SET weight = 0 WHERE id = 1", "public.item"),
+    "NULL became empty": ("UPDATE item SET note = '' WHERE id = 1", "public.item"),
+    "a trailing blank": ("UPDATE item SET name = 'two ' WHERE id = 2", "public.item"),
+    "another enum value": ("UPDATE item SET colour = 'green' WHERE id = 1", "public.item"),
+    "other array bounds": ("UPDATE pairs SET words = '{a,b}'", "public.pairs"),
+    "a lost row": ("DELETE FROM item WHERE id = 3", "public.item"),
+    "a lost row, another twice": ("UPDATE plain SET n = 1 WHERE n = 2", "public.plain"),
+    "a lost duplicate": ("UPDATE plain SET n = 2, t = 'x' WHERE ctid = (SELECT max(ctid) FROM plain)", "public.plain"),
+    "rows in another partition": ("UPDATE listed SET k = 'c' WHERE k = 'a'", "public.listed_rest"),
+    "a row of a hash partition": ("DELETE FROM hashed WHERE ctid = '(0,1)' AND c = 'red'", "public.hashed"),
+    "a row in the child": ("DELETE FROM ONLY parent; INSERT INTO child VALUES (1)", "public.child"),
+    "an unlogged table emptied": ("TRUNCATE unlogged", "public.unlogged"),
+    "a sequence's value": ("SELECT nextval('ticket')", "public.ticket"),
+    "a sequence that was not called": ("SELECT setval('ticket', 1, false)", "public.ticket"),
+    "an untouched sequence called": ("SELECT nextval('untouched')", "public.untouched"),
+    "an identity's value": ("SELECT nextval('line_id_seq')", "public.line_id_seq"),
+    "a byte of a large object": ("SELECT lo_put(801, 1100000, 'x')", "801"),
+    "a longer large object": ("SELECT lo_put(801, 1200000, '\\x00')", "801"),
+    "a large object made": ("SELECT lo_create(803)", "803"),
+    "a lost large object": ("SELECT lo_unlink(802)", "802"),
+    "a large object's owner": ("ALTER LARGE OBJECT 802 OWNER TO bob", "802"),
+    "a large object's grant": ("REVOKE SELECT ON LARGE OBJECT 801 FROM bob", "801"),
+    "a large object's comment": ("COMMENT ON LARGE OBJECT 802 IS NULL", "802"),
+    "a view emptied": ("REFRESH MATERIALIZED VIEW counted WITH NO DATA", "public.counted"),
+}  # fmt: skip
+WRONG_SCHEMA = {
+    "a sequence's step": ("ALTER SEQUENCE ticket INCREMENT 1", "SEQUENCE public ticket"),
+    "a sequence's owner column": ("ALTER SEQUENCE untouched OWNED BY plain.n", "public untouched"),
+    "an index": ("DROP INDEX by_name", "INDEX public by_name"),
+    "an index that is not unique": ("DROP INDEX by_note; CREATE INDEX by_note ON item (note)", "INDEX public by_note"),
+    "a primary key": ("ALTER TABLE item DROP CONSTRAINT item_pkey CASCADE", "CONSTRAINT public item item_pkey"),
+    "a foreign key": ("ALTER TABLE line DROP CONSTRAINT line_item_fkey", "FK CONSTRAINT public line line_item_fkey"),
+    "a check": ("ALTER TABLE item DROP CONSTRAINT item_code_check", "TABLE public item"),
+    "a domain's check": ("ALTER DOMAIN positive DROP CONSTRAINT above", "DOMAIN public positive"),
+    "not null": ("ALTER TABLE item ALTER name DROP NOT NULL", "TABLE public item"),
+    "a default": ("ALTER TABLE item ALTER weight SET DEFAULT 2", "TABLE public item"),
+    "a column's type": ("ALTER TABLE pairs ALTER a TYPE bigint", "TABLE public pairs"),
+    "a column's name": ("ALTER TABLE pairs RENAME b TO c", "public.pairs"),
+    "an enum's value": ("ALTER TYPE colour ADD VALUE 'blue'", "TYPE public colour"),
+    "a trigger": ("DROP TRIGGER touched ON item", "TRIGGER public item touched"),
+    "a trigger switched off": ("ALTER TABLE item DISABLE TRIGGER touched", "TRIGGER public item touched"),
+    "an event trigger": ("ALTER EVENT TRIGGER noting DISABLE", "EVENT TRIGGER - noting"),
+    "a rule": ("DROP RULE quiet ON plain", "RULE public plain quiet"),
+    "a policy": ("DROP POLICY mine ON item", "POLICY public item mine"),
+    "row security": ("ALTER TABLE item DISABLE ROW LEVEL SECURITY", "ROW SECURITY public item"),
+    "a grant": ("REVOKE SELECT ON item FROM bob", "ACL public TABLE item"),
+    "a column's grant": ("REVOKE UPDATE (note) ON item FROM \"O'Hara\"", "ACL public COLUMN item.note"),
+    "a grant of a system function": ("REVOKE EXECUTE ON FUNCTION pg_ls_dir(text) FROM bob", "ACL pg_catalog FUNCTION pg_ls_dir"),
+    "a default privilege": ("ALTER DEFAULT PRIVILEGES REVOKE SELECT ON TABLES FROM bob", "DEFAULT ACL - DEFAULT PRIVILEGES FOR TABLES"),
+    "a comment": ("COMMENT ON TABLE item IS 'other'", "COMMENT public TABLE item"),
+    "a statistics object": ("DROP STATISTICS known", "STATISTICS public known"),
+    "a publication": ("DROP PUBLICATION news", "PUBLICATION - news"),
+    "a published table": ("ALTER PUBLICATION news DROP TABLE item", "PUBLICATION TABLE public news item"),
+    "a publication's filter": ("ALTER PUBLICATION news SET TABLE item WHERE (id > 2)", "PUBLICATION TABLE public news item"),
+    "a function's body": ("CREATE OR REPLACE FUNCTION twice(n int) RETURNS int LANGUAGE plpgsql AS $$\n-- doubles\n\nBEGIN\n  RETURN n * 3;\nEND $$", "FUNCTION public twice(integer)"),
+    "a function's comment": ("CREATE OR REPLACE FUNCTION twice(n int) RETURNS int LANGUAGE plpgsql AS $$\n-- triples\n\nBEGIN\n  RETURN n * 2;\nEND $$", "FUNCTION public twice(integer)"),
+    "a function's blank line": ("CREATE OR REPLACE FUNCTION twice(n int) RETURNS int LANGUAGE plpgsql AS $$\n-- doubles\nBEGIN\n  RETURN n * 2;\nEND $$", "FUNCTION public twice(integer)"),
+    "whose rights a function has": ("ALTER FUNCTION twice SECURITY DEFINER", "FUNCTION public twice(integer)"),
+    "an owner": ("ALTER TABLE plain OWNER TO postgres", "TABLE public plain owner bob"),
+    "a view": ("CREATE OR REPLACE VIEW cheap AS SELECT * FROM item WHERE price < 3", "VIEW public cheap"),
+    "a storage option": ("ALTER TABLE item ALTER name SET STORAGE extended", "TABLE public item"),
+    "a table's option": ("ALTER TABLE item RESET (fillfactor)", "TABLE public item"),
+    "a replica identity": ("ALTER TABLE item REPLICA IDENTITY FULL", "CONSTRAINT public item item_pkey"),
+    "an access method": ("ALTER TABLE plain SET ACCESS METHOD second_heap", "TABLE public plain"),
+    "an extension": ("DROP EXTENSION vector", "EXTENSION - vector"),
+    "a table in a schema DATA": ("ALTER TABLE \"DATA\".noted ALTER t SET DEFAULT 'e'", "TABLE DATA noted"),
+    "a sequence in a schema SET": ("ALTER SEQUENCE \"SET\".counter INCREMENT 2", "SEQUENCE SET counter"),
+    "an inheritance": ("ALTER TABLE child NO INHERIT parent", "TABLE public child"),
+    "a partition": ("ALTER TABLE listed DETACH PARTITION listed_a", "TABLE ATTACH public listed_a"),
+}  # fmt: skip
+WRONG_DATABASE = {
+    "a setting": ("ALTER DATABASE {} RESET work_mem", "settings"),
+    "a role's setting in it": ("ALTER ROLE bob IN DATABASE {} RESET ALL", "settings"),
+    "its owner": ("ALTER DATABASE {} OWNER TO postgres", "owner"),
+    "a grant": ('REVOKE TEMPORARY ON DATABASE {} FROM "O\'Hara"', "acl"),
+    "its comment": ("COMMENT ON DATABASE {} IS NULL", "comment"),
+    "its connection limit": ("ALTER DATABASE {} CONNECTION LIMIT -1", "connection_limit"),
+    "that it is a template": ("ALTER DATABASE {} IS_TEMPLATE false", "template"),
+}
+WRONG_ROLE = {
+    "an attribute": "ALTER ROLE bob NOCREATEDB",
+    "a membership": 'REVOKE "O\'Hara" FROM bob',
+    "how a membership is held": 'GRANT "O\'Hara" TO bob WITH SET FALSE',
+    "who gave a membership": 'REVOKE "O\'Hara" FROM bob GRANTED BY postgres; GRANT "O\'Hara" TO bob WITH ADMIN FALSE GRANTED BY eve',
+    "a setting": "ALTER ROLE bob RESET work_mem",
+    "a password": "ALTER ROLE bob PASSWORD 'other'",
+    "no password": "ALTER ROLE bob PASSWORD NULL",
+    "a date": "ALTER ROLE bob VALID UNTIL '2031-01-01'",
+    "a comment": "COMMENT ON ROLE bob IS 'other'",
+    "a limit": "ALTER ROLE bob CONNECTION LIMIT 4",
+    "a grant on a parameter": "REVOKE SET ON PARAMETER work_mem FROM bob",
 }
 
 
 @pytest.fixture(scope="module")
-def hard_server(postgres_server: Instance) -> Iterator[Instance]:
-    """The server with a database `hard`, and settings of it that would change how anything prints."""
-    execute(postgres_server, "postgres", "CREATE ROLE bob", "CREATE ROLE \"O'Hara\"", "CREATE DATABASE hard TEMPLATE template0")
-    execute(postgres_server, "hard", HARD)
-    for name, value in HOSTILE_SETTINGS.items():
-        shown = value if name == "search_path" else f"'{value}'"
-        execute(postgres_server, "postgres", f"ALTER DATABASE hard SET {name} = {shown}")
+def server(postgres_server: Instance) -> Iterator[Instance]:
+    """The server with the roles that the scripts name."""
+    execute(postgres_server, "postgres", "CREATE ROLE bob", 'CREATE ROLE "O\'Hara"', "CREATE ROLE eve")
     yield postgres_server
-    execute(postgres_server, "postgres", "DROP DATABASE hard WITH (FORCE)", "DROP ROLE bob, \"O'Hara\"")
+    execute(postgres_server, "postgres", 'DROP ROLE bob, "O\'Hara", eve')
 
 
-def test_a_correct_restore_of_all_that_is_hard_is_never_red(hard_server: Instance, store_folder: Path) -> None:
+@pytest.fixture
+def hard(server: Instance, new_database: Callable[..., str]) -> str:
+    """A database of all that is hard, with settings that would change how everything prints."""
+    name = new_database("hard")
+    run_script(server, name, (SQL / "hard.sql").read_text(encoding="utf8"))
+    for setting, value in HOSTILE_SETTINGS.items():
+        shown = value if setting == "search_path" else f"'{value}'"
+        execute(server, "postgres", f"ALTER DATABASE hard SET {setting} = {shown}")
+    return name
+
+
+def test_a_correct_restore_of_all_that_is_hard_is_never_red(
+    server: Instance, hard: str, store_folder: Path
+) -> None:
     target = store_in(store_folder)
-    made = back_up(server_of(hard_server), target, ["hard"])
-    for key in (made.key("hard"), made.cluster_key):
+    made = back_up(server_of(server), target, [hard])
+    for key in (made.key(hard), made.cluster_key):
         report = drill(target, key)
         assert (report.result, report.differences) == ("passed", ()), report.sentence
+
+
+@pytest.fixture(scope="module")
+def small(server: Instance) -> Iterator[DatabaseProof]:
+    """The proof of a database `small` that has one of each thing; a template of the copies that go wrong."""
+    execute(server, "postgres", "CREATE DATABASE small TEMPLATE template0")
+    run_script(server, "small", (SQL / "small.sql").read_text(encoding="utf8"))
+    yield restored_proof(server_of(server), "small", client_programs(MAJOR))
+    execute(server, "postgres", "DROP DATABASE small")
+
+
+def compared(server: Instance, expected: DatabaseProof, database: str) -> list[str]:
+    """What a comparison finds: kinds and names."""
+    programs = client_programs(MAJOR)
+    found = restored_proof(server_of(server), database, programs)
+    differences = compare_databases(expected, found, reprinter(server_of(server), programs))
+    return [f"{one.kind} {one.name}" for one in differences]
+
+
+def test_a_copy_is_equal(server: Instance, small: DatabaseProof, new_database: Callable[..., str]) -> None:
+    assert compared(server, small, new_database(template="small")) == []
+
+
+@pytest.mark.parametrize(
+    ("mistake", "named"), [*WRONG_DATA.values(), *WRONG_SCHEMA.values()], ids=[*WRONG_DATA, *WRONG_SCHEMA]
+)
+def test_a_wrong_restore_is_never_green(
+    server: Instance, small: DatabaseProof, new_database: Callable[..., str], mistake: str, named: str
+) -> None:
+    copy = new_database(template="small")
+    run_script(server, copy, mistake)
+    found = compared(server, small, copy)
+    assert any(named in one for one in found), found
+
+
+@pytest.mark.parametrize(("mistake", "named"), WRONG_DATABASE.values(), ids=WRONG_DATABASE)
+def test_a_database_that_lost_something_of_its_own_is_never_green(
+    server: Instance, fresh_database: str, mistake: str, named: str
+) -> None:
+    for statement in (
+        "ALTER DATABASE {} SET work_mem = '5MB'", "ALTER ROLE bob IN DATABASE {} SET search_path = a, \"B\"",
+        "ALTER DATABASE {} OWNER TO bob", "GRANT TEMPORARY ON DATABASE {} TO \"O'Hara\"",
+        "COMMENT ON DATABASE {} IS 'mine'", "ALTER DATABASE {} CONNECTION LIMIT 7", "ALTER DATABASE {} IS_TEMPLATE true",
+    ):  # fmt: skip
+        execute(server, "postgres", statement.format(fresh_database))
+    expected = restored_proof(server_of(server), fresh_database, client_programs(MAJOR))
+    execute(server, "postgres", mistake.format(fresh_database))
+    found = compared(server, expected, fresh_database)
+    execute(server, "postgres", f"ALTER DATABASE {fresh_database} IS_TEMPLATE false")
+    assert f"database property {named}" in found
+
+
+@pytest.fixture
+def bob(server: Instance) -> Iterator[dict[str, RoleProof]]:
+    """The proof of the roles, with a `bob` who has everything that a role can have."""
+    execute(
+        server, "postgres",
+        "ALTER ROLE bob CREATEDB CONNECTION LIMIT 3 PASSWORD 'secret' VALID UNTIL '2030-01-01'",
+        "GRANT \"O'Hara\" TO eve WITH ADMIN OPTION", "GRANT \"O'Hara\" TO bob", "ALTER ROLE bob SET work_mem = '5MB'",
+        "COMMENT ON ROLE bob IS 'me'", "GRANT SET ON PARAMETER work_mem TO bob",
+    )  # fmt: skip
+    yield roles_of(server)
+    execute(
+        server, "postgres", "REVOKE \"O'Hara\" FROM bob GRANTED BY postgres", "REVOKE \"O'Hara\" FROM bob GRANTED BY eve",
+        "REVOKE SET ON PARAMETER work_mem FROM bob", "REVOKE \"O'Hara\" FROM eve",
+    )  # fmt: skip
+
+
+def roles_of(server: Instance) -> dict[str, RoleProof]:
+    with psycopg.connect(server.conninfo()) as connection:
+        return read_roles(connection)
+
+
+@pytest.mark.parametrize("mistake", WRONG_ROLE.values(), ids=WRONG_ROLE)
+def test_a_role_that_lost_something_is_never_green(
+    server: Instance, bob: dict[str, RoleProof], mistake: str
+) -> None:
+    assert compare_roles(bob, roles_of(server)) == ()
+    run_script(server, "postgres", mistake)
+    found = compare_roles(bob, roles_of(server))
+    assert [one.name for one in found] == ["bob"]
+    assert "secret" not in str(found)
+
+
+def test_settings_for_all_roles_and_grants_to_all_are_proven(server: Instance) -> None:
+    before = roles_of(server)
+    execute(server, "postgres", "ALTER ROLE ALL SET work_mem = '7MB'")
+    assert [one.name for one in compare_roles(before, roles_of(server))] == ["public"]
+    execute(server, "postgres", "ALTER ROLE ALL RESET ALL", "GRANT SET ON PARAMETER work_mem TO PUBLIC")
+    assert [one.name for one in compare_roles(before, roles_of(server))] == ["public"]
+    execute(server, "postgres", "REVOKE SET ON PARAMETER work_mem FROM PUBLIC")
+    assert compare_roles(before, roles_of(server)) == ()
+
+
+def test_it_holds_under_concurrent_writes(server: Instance, fresh_database: str, store_folder: Path) -> None:
+    run_script(server, fresh_database, """
+        CREATE TABLE busy (id bigserial PRIMARY KEY, n int, filler text);
+        INSERT INTO busy (n, filler) SELECT i, repeat('x', 200) FROM generate_series(1, 20000) AS i;
+        CREATE SEQUENCE ticket;
+    """)  # fmt: skip
+    stop, written = threading.Event(), []
+
+    def write() -> None:
+        with psycopg.connect(server.conninfo(fresh_database), autocommit=True) as connection:
+            while not stop.is_set():
+                connection.execute("INSERT INTO busy (n, filler) VALUES (0, 'new')")
+                connection.execute(
+                    "UPDATE busy SET n = n + 1 WHERE id = (SELECT min(id) FROM busy WHERE n < 100000)"
+                )
+                connection.execute("DELETE FROM busy WHERE id = (SELECT max(id) - 100 FROM busy)")
+                written.append(connection.execute("SELECT nextval('ticket')").fetchone())
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        report = drill_one(server, store_folder, fresh_database)
+    finally:
+        stop.set()
+        writer.join()
+    assert len(written) > 50
+    assert (report.result, report.differences) == ("passed", ()), report.sentence

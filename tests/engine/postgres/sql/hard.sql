@@ -19,7 +19,7 @@ CREATE TABLE odd (
     j json, jb jsonb, d date, ts timestamp, tz timestamptz, tt timetz, i interval, u uuid, m money, x bit(3), xs varbit,
     ip inet, net cidr, p point, cir circle, poly polygon, box box, tv tsvector, tq tsquery, lsn pg_lsn, o oid,
     rc regclass, rt regtype, rts regtype[], ch "char", na name, s pg_snapshot, jp jsonpath,
-    e mood, es mood[], pa pair, pas pair[], r int4range, nr numrange, tr tstzrange, mr int4multirange, er moods, erm moodsmultirange,
+    e mood, es mood[], pa pair, pas pair[], r int4range, nr numrange, tr tstzrange, mr int4multirange, er moods, erm moods_multirange,
     w whole, sm smaller, ce cents, fu fuzzy, mo mood, li list, du duo, sp span, a2 int[][], vi oidvector
 );
 INSERT INTO odd (f8, f4, fs, n, ns) VALUES
@@ -78,8 +78,8 @@ ALTER TABLE by_time_other DROP COLUMN extra;
 ALTER TABLE by_time ATTACH PARTITION by_time_other FOR VALUES FROM ('2024-01-01 00:00+09') TO ('2025-01-01 00:00+09');
 CREATE TABLE by_time_any PARTITION OF by_time DEFAULT;
 INSERT INTO by_time VALUES ('2024-06-01 00:00+09', 'in', 1), ('2030-06-01', 'out', 2);
-CREATE TABLE parent (a int, b text NOT NULL, CHECK (a > 0));
-CREATE TABLE child (own text, b text NOT NULL, c int GENERATED ALWAYS AS (length(own)) STORED, a int, CHECK (a > 0));
+CREATE TABLE parent (a int, b text NOT NULL, CONSTRAINT positive CHECK (a > 0));
+CREATE TABLE child (own text, b text NOT NULL, c int GENERATED ALWAYS AS (length(own)) STORED, a int, CONSTRAINT positive CHECK (a > 0));
 ALTER TABLE child INHERIT parent;
 CREATE TABLE grandchild (late int) INHERITS (child);
 ALTER TABLE parent ADD COLUMN later text DEFAULT 'x';
@@ -99,22 +99,24 @@ line; DROP TABLE odd; -- ""q"" 'q' \ %" VALUES ('x', 1, '\N', 'y', 'z');
 CREATE TABLE "--help"."_r" ("_r" int, record_send text, "*" int, ctid_ tid);
 INSERT INTO "--help"."_r" VALUES (1, 'x', 2, '(1,2)');
 CREATE TABLE t (t text); INSERT INTO t VALUES ('t');
-CREATE FUNCTION record_send(record) RETURNS bytea LANGUAGE sql AS $$ SELECT '\x00'::bytea $$;
+CREATE FUNCTION record_send(anyelement) RETURNS bytea LANGUAGE sql AS $$ SELECT '\x00'::bytea $$;
 CREATE FUNCTION "a.b""c'd\e%s"."f
 n"(int) RETURNS int LANGUAGE plpgsql AS $$
 -- a comment
 
+/*
 --
 -- Name: parent; Type: TABLE; Schema: public; Owner: nobody
 --
 
 INHERITS (
-begin
-  return $1;
 SET default_tablespace = '';
 --
 -- PostgreSQL database dump complete
 --
+*/
+begin
+  return $1;
 
 end
 $$;

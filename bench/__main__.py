@@ -1,0 +1,96 @@
+"""`python -m bench` (`make bench`): measure, print a table, write bench/results.json."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from bench import command_line, figures, flow_run, night, restores, small_databases, stored_sets
+from bench.figures import Figure
+from bench.place import DATA, SCALE, Place, running
+from bench.timing import MeasureError, tell
+from engine.errors import PlatformOpsError
+
+NAMES = ("help", "night", "restore", "memory", "flow", "databases", "sets")
+QUICK_SCALE = 0.2
+LARGE_SCALE = 42.0
+RESULTS = Path(__file__).parent / "results.json"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        found = list(_measured(options))
+    except (MeasureError, PlatformOpsError) as error:
+        tell(f"bench: {error}")
+        return 1
+    results = DATA / "quick.json" if options.quick else RESULTS
+    figures.save(results, found)
+    print(figures.table(found), end="")
+    tell(f"written to {results}")
+    return int(any(each.holds(each.must) is False for each in found))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--scale", type=float, help=f"factor of the data (default {SCALE:g}: 1.2 GB of SQL)")
+    parser.add_argument(
+        "--only", nargs="+", choices=NAMES, metavar="FIGURE", default=NAMES, help=", ".join(NAMES)
+    )
+    parser.add_argument("--laps", type=int, default=3, help="how often each contestant runs (default 3)")
+    parser.add_argument("--quick", action="store_true", help="small data, one lap: to try the bench itself")
+    parser.add_argument(
+        "--large", action="store_true", help="10 GB of data, 1,000 databases and 100,000 sets too (an hour)"
+    )
+    parser.add_argument("--keep", action="store_true", help="keep the data in bench/data/ for the next run")
+    return parser
+
+
+def _measured(options: argparse.Namespace) -> Iterator[Figure]:
+    laps = 1 if options.quick else options.laps
+    scale = options.scale or (QUICK_SCALE if options.quick else SCALE)
+    counts = (5, 20) if options.quick else (100, 1000) if options.large else (20, 100)
+    sets = 1_000 if options.quick else 100_000 if options.large else 10_000
+    with _places(options.keep) as place_of:
+        work: dict[str, Callable[[], list[Figure]]] = {
+            "help": lambda: command_line.measure(laps),
+            "night": lambda: night.measure(place_of(scale), laps),
+            "restore": lambda: restores.measure(place_of(scale), laps),
+            "memory": lambda: _memory(place_of(scale), "0.05 GB" if options.quick else "1 GB"),
+            "flow": lambda: flow_run.measure(place_of(QUICK_SCALE), laps),
+            "databases": lambda: small_databases.measure(counts),
+            "sets": lambda: stored_sets.measure(sets, laps),
+        }
+        for name in NAMES:
+            if name in options.only:
+                tell(f"== {name}")
+                yield from work[name]()
+        if options.large and "memory" in options.only:
+            tell("== memory, 10 GB")
+            yield from _memory(place_of(LARGE_SCALE), "10 GB")
+
+
+def _memory(place: Place, label: str) -> list[Figure]:
+    return [*night.measure_memory(place, label), *restores.measure_memory(place, label)]
+
+
+@contextmanager
+def _places(keep: bool) -> Iterator[Callable[[float], Place]]:
+    """Gives the place of a scale, made and started when it is first asked for; one server runs at a time."""
+    with ExitStack() as stack:
+        current: list[Place] = []
+
+        def place_of(scale: float) -> Place:
+            if not current or current[0].scale != scale:
+                stack.close()
+                current[:] = [stack.enter_context(running(Place(scale), keep=keep))]
+            return current[0]
+
+        yield place_of
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Restores against `gunzip | psql`: a database of several large tables, and one that is a single large one."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from bench.figures import Figure
+from bench.memory import peak_of
+from bench.night import START, STOP
+from bench.place import Place
+from bench.timing import interleaved, run, shell, tell
+
+_TEXT = Path("bench/data/restore.sql.gz")
+_BESIDE = "bench_restored_by_psql"
+
+
+def measure(place: Place, laps: int) -> list[Figure]:
+    """Figure 4, both kinds."""
+    figures = []
+    for database, words, must in (
+        (place.several, "several large tables", 0.75),
+        (place.large, "a single large table", None),
+    ):
+        commands = _commands(database)
+        run(["platformctl", "backup", "--database", database, "--no-prune"], place.environment)
+        shell(commands[1], place.environment)
+        found = interleaved(
+            {
+                f"gunzip | psql of {words}": partial(_then_clean, place, commands[2]),
+                f"restore of {words}": partial(_then_clean, place, commands[3]),
+            },
+            laps,
+        )
+        figure = f"restore of a database of {words} ÷ gunzip | psql"
+        ratio = found.ratio(f"restore of {words}", f"gunzip | psql of {words}")
+        timed = (START, *commands[:2], *(f"time {_as_one(each)}" for each in commands[2:]), STOP)
+        figures.append(Figure(figure, ratio, "", "<=", must, 0.6, timed))
+    _TEXT.unlink()
+    return figures
+
+
+def measure_memory(place: Place, label: str) -> list[Figure]:
+    """Figure 5 for a restore."""
+    run(["platformctl", "backup", "--database", place.several, "--no-prune"], place.environment)
+    peak = peak_of(["platformctl", "restore", "--database", place.several], place.environment)
+    _clean(place)
+    tell(f"memory of a restore at {label}: RSS {peak.rss / 1e6:.0f} MB, PSS {peak.pss / 1e6:.0f} MB")
+    commands = (".venv/bin/python -m bench --only memory",)
+    return [Figure(f"peak memory of a restore at {label}", peak.rss / 1e6, "MB", "<", 200, None, commands)]
+
+
+def _commands(database: str) -> tuple[str, ...]:
+    """The set, the text, then the two contestants."""
+    return (
+        f"platformctl backup --database {database} --no-prune",
+        f"pg_dump {database} | gzip > {_TEXT}",
+        f"createdb --template=template0 {_BESIDE} && "
+        f"gunzip -c {_TEXT} | psql -q -v ON_ERROR_STOP=1 {_BESIDE} > /dev/null",
+        f"platformctl restore --database {database}",
+    )
+
+
+def _as_one(script: str) -> str:
+    return f"bash -c '{script}'" if "&&" in script else script
+
+
+def _then_clean(place: Place, script: str) -> float:
+    seconds = shell(script, place.environment)
+    _clean(place)
+    return seconds
+
+
+def _clean(place: Place) -> None:
+    """Drop what was restored, outside the time that counts, and settle the server."""
+    for name in place.databases():
+        if name == _BESIDE or "_restored_" in name:
+            place.drop(name)
+    with suppress(OSError), place.connect() as connection:
+        connection.execute("CHECKPOINT")
