@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -11,6 +12,7 @@ from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterName,
     FlowRunFilter,
+    FlowRunFilterNextScheduledStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
     LogFilter,
@@ -40,7 +42,7 @@ def settle_orphans(pools: list[str], progress: Progress) -> None:
             pool_filter = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
             for run in client.read_flow_runs(flow_run_filter=_going(), work_pool_filter=pool_filter):
                 message = "Its worker was stopped before it ended. Start the run again."
-                client.set_flow_run_state(run.id, Crashed(message=message), force=True)
+                client.set_flow_run_state(run.id, Crashed(message=message))
                 progress.say(
                     f"Prefect: the run {run.name} was left by a stopped worker; it is marked crashed"
                 )
@@ -72,9 +74,19 @@ def _going() -> FlowRunFilter:
     return FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(_GOING))))
 
 
+def _due() -> FlowRunFilter:
+    waiting = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
+    due = FlowRunFilterNextScheduledStartTime.model_validate({"before_": datetime.now(UTC)})
+    return FlowRunFilter(state=waiting, next_scheduled_start_time=due)
+
+
 def _going_run(client: SyncPrefectClient, name: str) -> FlowRun | None:
+    """The run that a new one would be cancelled for: it runs, or a worker is about to take it."""
     named = DeploymentFilter(name=DeploymentFilterName(any_=[name]))
-    return next(iter(client.read_flow_runs(flow_run_filter=_going(), deployment_filter=named)), None)
+    for wanted in (_going(), _due()):
+        for found in client.read_flow_runs(flow_run_filter=wanted, deployment_filter=named):
+            return found
+    return None
 
 
 def _followed(

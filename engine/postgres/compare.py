@@ -65,24 +65,33 @@ def compare_roles(
     expected: Mapping[str, RoleProof], found: Mapping[str, RoleProof]
 ) -> tuple[Difference, ...]:
     """Roles that are not as they were."""
-    return tuple(_mappings("", "role", _shown_roles(expected), _shown_roles(found)))
-
-
-def _shown_roles(roles: Mapping[str, RoleProof]) -> dict[str, str]:
-    """The password's hash stays out of evidence that people read; that it differs is told."""
-    return {
-        name: "; ".join(
-            (
-                role.attributes,
-                f"member of {role.member_of}",
-                f"settings {role.settings}",
-                role.valid_until,
-                role.comment,
-            )
+    differences = _mappings("", "role", dict(expected), dict(found))
+    shown = {"not there": "not there", "missing": "missing"}
+    return tuple(
+        one.model_copy(
+            update={
+                "expected": shown.get(one.expected) or _shown_role(expected[one.name], expected.get(one.name)),
+                "found": shown.get(one.found) or _shown_role(found[one.name], expected.get(one.name)),
+            }
         )
-        + f"; password {role.password[:8] or 'none'}"
-        for name, role in roles.items()
-    }
+        for one in differences
+    )
+
+
+def _shown_role(role: RoleProof, expected: RoleProof | None) -> str:
+    """The password's hash stays out of evidence that people read; that it differs is told."""
+    same = expected is not None and role.password == expected.password
+    password = "none" if not role.password else "as expected" if same else "another"
+    parts = (
+        role.attributes,
+        f"member of {role.member_of}",
+        f"settings {role.settings}",
+        f"parameters {role.parameters}",
+        role.valid_until,
+        role.comment,
+        f"password {password}",
+    )
+    return _short("; ".join(parts))
 
 
 def _properties(expected: DatabaseProof, found: DatabaseProof) -> list[Difference]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import secrets
 
 import psycopg
@@ -12,6 +11,7 @@ from psycopg.rows import TupleRow
 from engine.errors import CouldNotVerify
 from engine.postgres.proof import DatabaseProperties
 from engine.postgres.server import Server, failed
+from engine.postgres.settings import setting_sql
 
 WORKING_PREFIX = "platform-ops at work "
 """Databases of this name are ours and unfinished; only the holder of the backup lock makes or drops them."""
@@ -38,6 +38,7 @@ def drop_working(server: Server) -> None:
             (WORKING_PREFIX,),
         ).fetchall()
         for (name,) in rows:
+            connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(sql.Identifier(name)))
             connection.execute(
                 sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
             )
@@ -61,6 +62,8 @@ def create_database(server: Server, name: str, properties: DatabaseProperties) -
         option = "ICU_LOCALE" if properties.provider == "i" else "BUILTIN_LOCALE"
         provider = sql.SQL(f"LOCALE_PROVIDER {_PROVIDERS[properties.provider]} {option} {{}}")
         parts.append(provider.format(sql.Literal(properties.locale)))
+    if properties.icu_rules:
+        parts.append(sql.SQL("ICU_RULES {}").format(sql.Literal(properties.icu_rules)))
     with server.connect() as connection:
         try:
             connection.execute(sql.SQL(" ").join(parts))
@@ -86,6 +89,9 @@ def apply_properties(server: Server, name: str, properties: DatabaseProperties) 
                     database, sql.Literal(properties.connection_limit)
                 )
             )
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} IS_TEMPLATE {}").format(database, sql.Literal(properties.template))
+            )
             if properties.comment:
                 comment = sql.SQL("COMMENT ON DATABASE {} IS {}").format(
                     database, sql.Literal(properties.comment)
@@ -103,14 +109,17 @@ def _apply_privileges(
 ) -> None:
     rows = connection.execute(
         "SELECT CASE WHEN a.grantee <> 0 THEN pg_catalog.pg_get_userbyid(a.grantee) END,"
-        " a.privilege_type, a.is_grantable FROM pg_catalog.aclexplode(%s::pg_catalog.aclitem[]) AS a",
-        (list(properties.acl),),
+        " a.privilege_type, a.is_grantable, pg_catalog.pg_get_userbyid(a.grantor)"
+        " FROM pg_catalog.aclexplode(%s::pg_catalog.aclitem[]) WITH ORDINALITY AS a(grantor, grantee, privilege_type, is_grantable, at)"
+        " ORDER BY a.grantor <> %s::pg_catalog.regrole, a.at",
+        (list(properties.acl), sql.Identifier(properties.owner).as_string(connection)),
     ).fetchall()
     connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
     connection.execute(
         sql.SQL("REVOKE ALL ON DATABASE {} FROM {}").format(database, sql.Identifier(properties.owner))
     )
-    for grantee, privilege, grantable in rows:
+    for grantee, privilege, grantable, grantor in rows:
+        connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(grantor)))
         connection.execute(
             sql.SQL("GRANT {} ON DATABASE {} TO {}{}").format(
                 sql.SQL(privilege),
@@ -119,27 +128,12 @@ def _apply_privileges(
                 sql.SQL(" WITH GRANT OPTION" if grantable else ""),
             )
         )
-
-
-_LIST_SETTINGS = (
-    "local_preload_libraries",
-    "search_path",
-    "session_preload_libraries",
-    "shared_preload_libraries",
-    "temp_tablespaces",
-    "unix_socket_directories",
-)
-"""Settings that are a list of quoted names (variable_is_guc_list_quote in pg_dump's source)."""
+    connection.execute("RESET ROLE")
 
 
 def _setting(database: sql.Identifier, role: str, assignment: str) -> sql.Composed:
     """`name=value`, for all roles or one, as ALTER DATABASE or ALTER ROLE IN DATABASE."""
-    name, _, value = assignment.partition("=")
     whose = sql.SQL("ALTER DATABASE {}").format(database)
     if role:
         whose = sql.SQL("ALTER ROLE {} IN DATABASE {}").format(sql.Identifier(role), database)
-    items = [value]
-    if name.lower() in _LIST_SETTINGS:
-        items = next(csv.reader([value], skipinitialspace=True), [])
-    shown = sql.SQL(", ").join(sql.Literal(item) for item in items or [""])
-    return sql.SQL("{} SET {} TO {}").format(whose, sql.Identifier(*name.split(".")), shown)
+    return setting_sql(whose, assignment)

@@ -10,16 +10,21 @@ import hashlib
 import re
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import TupleRow
 from pydantic import BaseModel, ConfigDict
 
 from engine.errors import TransientFailure
 from engine.postgres import commands
 from engine.postgres.server import Server
+from engine.postgres.settings import setting_sql
 from engine.postgres.tools import Tools
 
 _TOOL_SECONDS = 600
-_CREATE_ROLE = re.compile(r'^CREATE ROLE (?P<name>"(?:[^"]|"")+"|[^\s";]+);$')
+_ROLE_NAME = r'"(?:[^"]|"")+"|[^\s";]+'
+_CREATE_ROLE = re.compile(rf"CREATE ROLE (?P<name>{_ROLE_NAME});\n")
+# A comment, a psql command, a blank line, or a statement: a quoted name or text may hold all of them.
+_PIECE = re.compile(r"""(?:--|\\)[^\n]*\n|\n|(?:'[^']*'|"[^"]*"|[^'";])+;\n?""")
 _ROLES = """
 SELECT r.rolname, r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.rolcanlogin, r.rolreplication,
        r.rolbypassrls, r.rolconnlimit, COALESCE(a.rolpassword, ''), COALESCE(r.rolvaliduntil::text, ''),
@@ -32,15 +37,33 @@ SELECT r.rolname, r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.ro
           FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g ON g.oid = m.roleid
           CROSS JOIN LATERAL (SELECT pg_catalog.to_jsonb(m)->>'admin_option' || ' '
               || COALESCE(pg_catalog.to_jsonb(m)->>'inherit_option', '') || ' '
-              || COALESCE(pg_catalog.to_jsonb(m)->>'set_option', '')) AS opt(text)
+              || COALESCE(pg_catalog.to_jsonb(m)->>'set_option' || ' by '
+                 || pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(m.grantor)), '')) AS opt(text)
          WHERE m.member = r.oid)
   FROM pg_catalog.pg_roles r JOIN pg_catalog.pg_authid a ON a.oid = r.oid
  WHERE r.rolname !~ '^pg_' ORDER BY r.rolname COLLATE "C"
 """
+"""Before 16 (no set_option) who granted a membership may be a role that is gone: pg_dumpall leaves it out."""
+_FOR_ALL = """
+SELECT u.item FROM pg_catalog.pg_db_role_setting s CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS u(item)
+ WHERE s.setrole = 0 AND s.setdatabase = 0 ORDER BY u.item COLLATE "C"
+"""
+_PARAMETERS = """
+SELECT CASE WHEN x.grantee = 0 THEN 'public' ELSE pg_catalog.pg_get_userbyid(x.grantee) END,
+       pg_catalog.concat_ws(' ', x.privilege_type, 'on', p.parname, 'by', pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantor)),
+           CASE WHEN x.is_grantable THEN 'grantable' END)
+  FROM pg_catalog.pg_parameter_acl p CROSS JOIN LATERAL pg_catalog.aclexplode(p.paracl) AS x
+ WHERE x.grantee <> 10
+ ORDER BY 1, 2
+"""
+_PARAMETERS_SINCE = 150000
+EVERYBODY = "public"
+"""No role can have this name: under it stands what is set or granted for all roles."""
 
 
 class RoleProof(BaseModel):
-    """A role as it must come back. `password` is a SHA-256 of the stored verifier, '' for none."""
+    """A role as it must come back. `password` is a SHA-256 of the stored verifier, '' for none;
+    `parameters` are its privileges on settings of the server."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,14 +73,31 @@ class RoleProof(BaseModel):
     comment: str
     settings: tuple[str, ...]
     member_of: tuple[str, ...]
+    parameters: tuple[str, ...] = ()
 
 
 _ATTRIBUTES = ("superuser", "inherit", "createrole", "createdb", "login", "replication", "bypassrls")
 
 
 def read_roles(connection: psycopg.Connection[TupleRow]) -> dict[str, RoleProof]:
-    """Every role of the server but the built-in ones."""
-    return {row[0]: _role(row) for row in connection.execute(_ROLES.encode())}
+    """Every role of the server but the built-in ones, and what all roles have as the role `EVERYBODY`."""
+    roles = {row[0]: _role(row) for row in connection.execute(_ROLES.encode())}
+    settings = _for_all_roles(connection)
+    roles[EVERYBODY] = RoleProof(
+        attributes="", password="", valid_until="", comment="", settings=settings, member_of=()
+    )
+    held: dict[str, list[str]] = {}
+    if connection.info.server_version >= _PARAMETERS_SINCE:
+        for name, privilege in connection.execute(_PARAMETERS.encode()):
+            held.setdefault(name, []).append(privilege)
+    return {
+        name: role.model_copy(update={"parameters": tuple(held.get(name, ()))})
+        for name, role in roles.items()
+    }
+
+
+def _for_all_roles(connection: psycopg.Connection[TupleRow]) -> tuple[str, ...]:
+    return tuple(row[0] for row in connection.execute(_FOR_ALL.encode()))
 
 
 def _role(row: TupleRow) -> RoleProof:
@@ -84,21 +124,26 @@ def dump_globals(server: Server, tools: Tools, application: str) -> bytes:
     done = tools.host.run(argv, env=server.dump_variables(application), timeout=_TOOL_SECONDS)
     if done.code:
         raise TransientFailure(f"pg_dumpall of {server.address} failed: {done.stderr[-300:]}")
-    return rerunnable(done.stdout.decode()).encode()
+    return (rerunnable(done.stdout.decode()) + _settings_for_all(server, application)).encode()
+
+
+def _settings_for_all(server: Server, application: str) -> str:
+    """What ALTER ROLE ALL has set, which pg_dumpall leaves out."""
+    with server.connect(application=application) as connection:
+        whose = sql.SQL("ALTER ROLE ALL")
+        settings = [setting_sql(whose, assignment) for assignment in _for_all_roles(connection)]
+        return "".join(f"{setting.as_string(connection)};\n" for setting in settings)
 
 
 def rerunnable(text: str) -> str:
-    """Globals whose CREATE statements pass over what is there.
-
-    A role's name that holds a line break is left as it is.
-    """
-    return "".join(_line(line) for line in text.splitlines(keepends=True))
+    """Globals whose CREATE statements pass over what is there."""
+    return "".join(_absent_only(piece) for piece in _PIECE.findall(text))
 
 
-def _line(line: str) -> str:
-    found = _CREATE_ROLE.match(line)
+def _absent_only(piece: str) -> str:
+    found = _CREATE_ROLE.fullmatch(piece)
     if not found:
-        return line
+        return piece
     name = found["name"]
     absent = f"NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {_literal(_unquoted(name))})"
     # No \gexec: psql allows no backslash command between \restrict and \unrestrict.
@@ -112,23 +157,24 @@ def _literal(text: str) -> str:
 
 
 _OF_ROLE = re.compile(
-    r"^(?:DO  ?E?'BEGIN IF NOT EXISTS .*? THEN CREATE ROLE |ALTER ROLE |COMMENT ON ROLE )"
-    r'(?P<name>"(?:[^"]|"")+"|[^\s";]+)'
+    r"(?:DO  ?E?'BEGIN IF NOT EXISTS .*? THEN CREATE ROLE |ALTER ROLE |COMMENT ON ROLE )"
+    rf"(?P<name>{_ROLE_NAME})",
+    re.DOTALL,
 )
-_MEMBERSHIP = re.compile(r'^GRANT (?P<group>"(?:[^"]|"")+"|[^\s";]+) TO (?P<member>"(?:[^"]|"")+"|[^\s";]+)')
+_MEMBERSHIP = re.compile(rf"GRANT (?P<group>{_ROLE_NAME}) TO (?P<member>{_ROLE_NAME})")
 
 
 def only_roles(text: str, wanted: tuple[str, ...]) -> str:
     """Of re-runnable globals, what makes the wanted roles and their memberships; the rest is left as it is."""
-    return "".join(line for line in text.splitlines(keepends=True) if _concerns(line, frozenset(wanted)))
+    return "".join(piece for piece in _PIECE.findall(text) if _concerns(piece, frozenset(wanted)))
 
 
-def _concerns(line: str, wanted: frozenset[str]) -> bool:
-    if found := _OF_ROLE.match(line):
+def _concerns(piece: str, wanted: frozenset[str]) -> bool:
+    if found := _OF_ROLE.match(piece):
         return _unquoted(found["name"]) in wanted
-    if found := _MEMBERSHIP.match(line):
+    if found := _MEMBERSHIP.match(piece):
         return bool({_unquoted(found["group"]), _unquoted(found["member"])} & wanted)
-    return line.startswith("SET ")
+    return piece.startswith("SET ")
 
 
 def _unquoted(name: str) -> str:
