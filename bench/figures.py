@@ -60,10 +60,9 @@ def _asked(figure: Figure, value: float | None) -> str:
 
 def _verdict(figure: Figure) -> str:
     if figure.holds(figure.must) is False:
-        return "SHORT OF IT"
-    return {True: "aim reached", False: "ok", None: "ok" if figure.must is not None else ""}[
-        figure.holds(figure.aim)
-    ]
+        return "short of it"
+    words = {True: "aim reached", False: "aim missed" if figure.must is None else "ok", None: ""}
+    return words[figure.holds(figure.aim)] or ("ok" if figure.must is not None else "")
 
 
 def _rounded(value: float) -> float:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from prefect import flow, unmapped
+from prefect import flow
 
-from engine.postgres.backup import ordinals
 from engine.sets.copies import require_copies
 from tasks.artifacts import record_backup
 from tasks.backups import (
     backup_lock,
     copy_everywhere,
     delete_expired,
-    dump_database,
+    dump_databases,
     list_databases,
     plan_retention,
     publish_cluster,
-    readers,
     sweep_leftovers,
     tonight,
 )
+from tasks.monitoring import tell_monitor
 
 
-@flow(name="nightly-backup", timeout_seconds=6 * 3600)
+@flow(name="nightly-backup", on_completion=[tell_monitor], timeout_seconds=6 * 3600)
 def nightly_backup(server: str = "platform") -> None:
     """Back up a whole server: one cluster set, one set for each database, then further stores and retention.
 
@@ -35,18 +34,7 @@ def nightly_backup(server: str = "platform") -> None:
     with backup_lock(server):
         sweep_leftovers(server)
         found = list_databases(server)
-        wanted = [database for database in found if not database.skipped]
-        numbers = ordinals(found)
-        with readers(server) as runner:
-            dumps = runner.map(
-                dump_database,
-                {
-                    "database": wanted,
-                    "ordinal": [numbers[database.name] for database in wanted],
-                    "night": unmapped(night),
-                },
-            )
-            dumped = dumps.result()
+        dumped = dump_databases(found, night)
         cluster = publish_cluster(night, dumped, found)
         copies = copy_everywhere(server)
         plan = plan_retention(server)

@@ -7,9 +7,10 @@ from prefect import flow
 from engine.reports.drill import drill_report
 from tasks.artifacts import leave_record
 from tasks.checks import choose_set, drill_set, past_drills, require_passed
+from tasks.monitoring import tell_monitor
 
 
-@flow(name="restore-drill", timeout_seconds=6 * 3600)
+@flow(name="restore-drill", on_completion=[tell_monitor], timeout_seconds=6 * 3600)
 def restore_drill(
     server: str = "platform", store: str = "", database: str = "", which: str = "newest"
 ) -> None:

@@ -10,9 +10,10 @@ from pydantic import Field
 from engine.reports.verify import verify_report
 from tasks.artifacts import leave_record
 from tasks.checks import require_passed, verify_least_recent, verify_sentence
+from tasks.monitoring import tell_monitor
 
 
-@flow(name="verify-backups", timeout_seconds=6 * 3600)
+@flow(name="verify-backups", on_completion=[tell_monitor], timeout_seconds=6 * 3600)
 def verify_backups(store: str = "nightly", budget_gib: Annotated[float, Field(gt=0, le=100000)] = 50) -> None:
     """Read stored bytes again and compare them with the manifests, least recently verified first.
 

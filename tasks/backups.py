@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from prefect import task
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from engine.postgres import backup, lock, survey
-from engine.postgres.backup import ClusterBackup, DatabaseBackup
+from engine.postgres.backup import ClusterBackup, DatabaseBackup, ordinals
 from engine.postgres.survey import DatabaseFound
 from engine.sets.copies import CopyRun, failed_copy, require_copies, update_copy
 from engine.sets.lease import PATIENCE_SECONDS
@@ -46,11 +45,6 @@ def backup_lock(server: str) -> Iterator[None]:
         yield
 
 
-def readers(server: str) -> ThreadPoolTaskRunner[Any]:
-    """Runs as many tasks at once as the server's `jobs` allow."""
-    return ThreadPoolTaskRunner(max_workers=open_server(server).settings.jobs)
-
-
 @task(task_run_name="sweep what a killed run left of {server}", retries=1, retry_condition_fn=worth_retrying)
 def sweep_leftovers(server: str) -> int:
     """Remove files without a manifest; the lock's holder knows that nobody else is writing them."""
@@ -77,6 +71,19 @@ def dump_database(database: DatabaseFound, ordinal: int, night: NightTicket) -> 
     begun = night.begin()
     target = open_store(store_of(begun.server))
     return backup.backup_database(begun, database, ordinal, target, logged_progress())
+
+
+def dump_databases(found: Sequence[DatabaseFound], night: NightTicket) -> list[DatabaseBackup]:
+    """Dump every database that can be, as many at once as the server's `jobs` allow, the largest first."""
+    numbers = ordinals(found)
+    wanted = sorted((one for one in found if not one.skipped), key=lambda one: -one.size)
+    runner = ThreadPoolTaskRunner[DatabaseBackup](max_workers=open_server(night.server).settings.jobs)
+    with runner:
+        dumps = [
+            runner.submit(dump_database, {"database": one, "ordinal": numbers[one.name], "night": night})
+            for one in wanted
+        ]
+        return [dump.result() for dump in dumps]
 
 
 @task(

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from blocks import BackupStore, PostgresServer
+from engine.config.settings import ServerSettings, StoreSettings
 from engine.postgres.server import Server
 from engine.sets.target import Target, open_target
 
 
+def server_settings(name: str) -> ServerSettings:
+    """What the block of that PostgreSQL server says."""
+    return PostgresServer.named(name).settings()
+
+
+def store_settings(name: str) -> StoreSettings:
+    """What the block of that backup store says."""
+    return BackupStore.named(name).settings()
+
+
 def open_server(name: str) -> Server:
     """The PostgreSQL server of that name."""
-    return Server(name, PostgresServer.named(name).settings())
+    return Server(name, server_settings(name))
 
 
 def open_store(name: str) -> Target:
     """The backup store of that name."""
-    return open_target(name, BackupStore.named(name).settings())
+    return open_target(name, store_settings(name))
 
 
 def store_of(server: Server, store: str = "") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from engine.config.secrets import SecretReference
 from engine.hosts.where import checked_where
@@ -55,18 +55,25 @@ class StoreRetention(Frozen):
     cluster: Retention = Retention(days=30)
     database: Retention = Retention(days=7)
 
+    @field_validator("database", mode="before")
+    @classmethod
+    def _own_default(cls, value: object) -> object:
+        """A table that says nothing of `days` means the database sets' 7, not the cluster sets' 30."""
+        return {"days": 7, **value} if isinstance(value, dict) else value
+
 
 class StoreBase(Frozen):
     """What every kind of store has.
 
     `recipients` are age public keys; with one or more, everything that tells about the data is
     encrypted to all of them. `identity` is where the private key is; only drills and restores
-    need it. `digest_key` turns the manifest's digest into an HMAC.
+    need it. `monitors`: see `ServerSettings`. `digest_key` turns the manifest's digest into an HMAC.
     """
 
     recipients: tuple[str, ...] = ()
     identity: SecretReference | None = None
     digest_key: SecretReference | None = None
+    monitors: dict[Literal["verify-backups"], SecretReference] = {}
     retention: StoreRetention = StoreRetention()
 
 
@@ -115,7 +122,8 @@ class ServerSettings(Frozen):
     where a private key is (without one the SSH agent's keys are tried), `ssh_known_hosts` a file
     (empty: the usual ones), `docker_host` the engine's socket (empty: `DOCKER_HOST`). `exclude` names
     databases that are not backed up; each is named in every report. `copies` are stores that get
-    a second copy. `jobs` is how many databases are read at once.
+    a second copy. `monitors` are push addresses, by operation, that are called after each success:
+    a monitor outside Prefect (Uptime Kuma and the like) tells when the calls stop. `jobs` is how many databases are read at once.
     """
 
     host: str = "127.0.0.1"
@@ -137,6 +145,7 @@ class ServerSettings(Frozen):
     stall_minutes: float = Field(default=10, gt=0, le=1440)
     lock_wait_seconds: int = Field(default=60, ge=1, le=86400)
     snapshot_limit_minutes: float = Field(default=240, gt=0, le=10080)
+    monitors: dict[Literal["nightly-backup", "restore-drill"], SecretReference] = {}
 
 
 class Settings(Frozen):

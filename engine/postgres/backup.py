@@ -351,7 +351,7 @@ def _publish(
         collations={work.name: facts.collations},
         timings={work.name: Timing(started=started, seconds=seconds)},
         snapshot_seconds={work.name: held},
-        missing=facts.missing,
+        missing=(*facts.missing, *facts.alone),
     )
     return DatabaseBackup(
         database=work.name,
@@ -377,6 +377,7 @@ def publish_cluster(
     """Store the globals and, last, the manifest: from then on the cluster set exists."""
     key = night.cluster
     missing = (
+        *night.facts.missing,
         *(f"database {database.name}: {database.skipped}" for database in found if database.skipped),
         *chain.from_iterable(database.missing for database in dumped),
     )

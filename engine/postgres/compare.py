@@ -70,7 +70,8 @@ def compare_roles(
     return tuple(
         one.model_copy(
             update={
-                "expected": shown.get(one.expected) or _shown_role(expected[one.name], expected.get(one.name)),
+                "expected": shown.get(one.expected)
+                or _shown_role(expected[one.name], expected.get(one.name)),
                 "found": shown.get(one.found) or _shown_role(found[one.name], expected.get(one.name)),
             }
         )

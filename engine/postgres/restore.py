@@ -47,7 +47,7 @@ from engine.postgres.roles import only_roles
 from engine.postgres.server import Server, failed
 from engine.postgres.survey import survey_server
 from engine.progress import Progress, Throttled, silent
-from engine.sets.catalogue import Catalogue
+from engine.sets.catalogue import NEWEST, Catalogue
 from engine.sets.keys import SetKey
 from engine.sets.manifest import Body, FileEntry
 from engine.sets.reading import read_manifest, read_small, stored_pieces
@@ -90,20 +90,21 @@ def choose(
 ) -> tuple[RestoreChoice, ...]:
     """Which set each database comes from; no database named means all that the sets have.
 
-    `which` is a word of the catalogue (`newest`, `newest-proven`), an id or a key; a cluster set's
-    gives its databases.
+    `which` is a word of the catalogue (`newest-proven`), an id or a key; a cluster set's gives its
+    databases. `newest` is the newest that did not fail.
 
     Raises:
         ConfigurationError: no such set or database.
     """
-    if which.startswith("newest"):
+    if which in NEWEST:
+        word = "newest-usable" if which == "newest" else which
         scopes = [name for at, name in catalogue.scopes if at == server and name is not None]
         wanted = databases or [name for name in scopes if name not in ("postgres", "template1")]
         if not wanted:
             raise ConfigurationError(
                 f"{target.store.address} has no database sets of {server}; `list` shows what it has."
             )
-        return tuple(RestoreChoice(name, catalogue.find(which, server, name).key) for name in wanted)
+        return tuple(RestoreChoice(name, catalogue.find(word, server, name).key) for name in wanted)
     key = catalogue.find(which, server, databases[0] if len(databases) == 1 else None).key
     held = [
         file.database

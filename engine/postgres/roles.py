@@ -124,15 +124,36 @@ def dump_globals(server: Server, tools: Tools, application: str) -> bytes:
     done = tools.host.run(argv, env=server.dump_variables(application), timeout=_TOOL_SECONDS)
     if done.code:
         raise TransientFailure(f"pg_dumpall of {server.address} failed: {done.stderr[-300:]}")
-    return (rerunnable(done.stdout.decode()) + _settings_for_all(server, application)).encode()
-
-
-def _settings_for_all(server: Server, application: str) -> str:
-    """What ALTER ROLE ALL has set, which pg_dumpall leaves out."""
     with server.connect(application=application) as connection:
-        whose = sql.SQL("ALTER ROLE ALL")
-        settings = [setting_sql(whose, assignment) for assignment in _for_all_roles(connection)]
-        return "".join(f"{setting.as_string(connection)};\n" for setting in settings)
+        return (
+            rerunnable(done.stdout.decode()) + _settings_for_all(connection) + _configuration(connection)
+        ).encode()
+
+
+def _settings_for_all(connection: psycopg.Connection[TupleRow]) -> str:
+    """What ALTER ROLE ALL has set, which pg_dumpall leaves out."""
+    whose = sql.SQL("ALTER ROLE ALL")
+    settings = [setting_sql(whose, assignment) for assignment in _for_all_roles(connection)]
+    return "".join(f"{setting.as_string(connection)};\n" for setting in settings)
+
+
+_CONFIGURATION = r"""
+SELECT s.name || ' = ' || pg_catalog.quote_literal(s.setting)
+  FROM (SELECT DISTINCT ON (name) name, setting FROM pg_catalog.pg_file_settings ORDER BY name, seqno DESC) AS s
+UNION ALL
+SELECT 'pg_hba.conf: ' || line FROM pg_catalog.regexp_split_to_table(
+    pg_catalog.pg_read_file(pg_catalog.current_setting('hba_file')), '\n') AS line WHERE line !~ '^\s*(#|$)'
+UNION ALL
+SELECT 'pg_ident.conf: ' || line FROM pg_catalog.regexp_split_to_table(
+    pg_catalog.pg_read_file(pg_catalog.current_setting('ident_file')), '\n') AS line WHERE line !~ '^\s*(#|$)'
+"""
+
+
+def _configuration(connection: psycopg.Connection[TupleRow]) -> str:
+    """The server's configuration files as comments: for who makes the server anew, not for psql."""
+    lines = [row[0] for row in connection.execute(_CONFIGURATION.encode())]
+    shown = "".join(f"-- {' '.join(line.splitlines())}\n" for line in lines)
+    return f"\n-- The configuration of the server, which a restore does not set:\n{shown}"
 
 
 def rerunnable(text: str) -> str:

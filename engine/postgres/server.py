@@ -48,6 +48,8 @@ WITHOUT_CONVERSION = ("SQL_ASCII", "MULE_INTERNAL")
 _SINCE = {"idle_session_timeout": 140000, "transaction_timeout": 170000}
 """Timeouts that would end a session of ours, and the version each came with."""
 _TRANSIENT = (
+    "failed to resolve host",
+    "could not translate host name",
     "starting up",
     "shutting down",
     "in recovery mode",

@@ -10,6 +10,7 @@ from psycopg.rows import TupleRow
 
 from engine.errors import ConfigurationError
 from engine.postgres.database import WORKING_PREFIX
+from engine.postgres.left_out import left_out_of_archive, left_out_of_dump, left_out_of_server
 from engine.postgres.server import Server, failed
 
 _DATABASES = """
@@ -31,7 +32,10 @@ _ROLES = "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_' ORDER 
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What a manifest says of the server. `version` is text such as `16.4`, `major` a number."""
+    """What a manifest says of the server. `version` is text such as `16.4`, `major` a number.
+
+    `missing` is what a restore of the whole server does not bring back, in words.
+    """
 
     version: str
     major: int
@@ -39,6 +43,7 @@ class ServerFacts:
     superuser: str
     roles: tuple[str, ...]
     settings: dict[str, str]
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +92,13 @@ def _facts(server: Server, connection: psycopg.Connection[TupleRow]) -> ServerFa
         ).fetchall()
     )
     return ServerFacts(
-        version.split()[0], number // 10000, identity[0] if identity else "", bootstrap, roles, settings
+        version=version.split()[0],
+        major=number // 10000,
+        system_identifier=identity[0] if identity else "",
+        superuser=bootstrap,
+        roles=roles,
+        settings=settings,
+        missing=left_out_of_server(connection),
     )
 
 
@@ -108,6 +119,8 @@ def _found(server: Server, name: str, connects: bool, invalid: bool, size: int) 
         return DatabaseFound(name, size, "a restore that was not finished (the next one removes it)")
     if name in server.settings.exclude:
         return DatabaseFound(name, size, "excluded by the configuration")
+    if "\n" in name or "\r" in name:
+        return DatabaseFound(name, size, "its name holds a line break, which pg_dump refuses (rename it)")
     if not connects:
         return DatabaseFound(name, size, "it takes no connections (ALLOW_CONNECTIONS false)")
     return DatabaseFound(name, size)
@@ -134,61 +147,27 @@ def chosen(
     return tuple(by_name[name] for name in names)
 
 
-_LEFT_OUT = (
-    (
-        "invalid index {} (pg_dump leaves it out; REINDEX or drop it)",
-        "SELECT i.indexrelid::pg_catalog.regclass::text FROM pg_catalog.pg_index i"
-        " JOIN pg_catalog.pg_class c ON c.oid = i.indrelid AND c.relkind <> 'p'"
-        " JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid AND x.relkind = 'i'"
-        " WHERE NOT i.indisvalid AND c.relpersistence <> 't' ORDER BY 1",
-    ),
-    (
-        "rows of foreign table {} (they live on another server)",
-        "SELECT ftrelid::pg_catalog.regclass::text FROM pg_catalog.pg_foreign_table ORDER BY 1",
-    ),
-    (
-        "tablespace {} (the files go to the default tablespace unless it exists at the restore)",
-        "SELECT DISTINCT pg_catalog.quote_ident(s.spcname) FROM pg_catalog.pg_class c"
-        " JOIN pg_catalog.pg_tablespace s ON s.oid = c.reltablespace WHERE s.spcname <> 'pg_global' ORDER BY 1",
-    ),
-    (
-        "password of subscription {} (its connection string is dumped as it is; it comes back disabled)",
-        "SELECT pg_catalog.quote_ident(subname) FROM pg_catalog.pg_subscription"
-        " WHERE subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())",
-    ),
-    (
-        "settings of table {} held by an extension",
-        "SELECT d.objid::pg_catalog.regclass::text FROM pg_catalog.pg_depend d"
-        " JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'r'"
-        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype = 'e'"
-        " AND NOT EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE c.oid = ANY (e.extconfig)) AND c.reltuples > 0"
-        " ORDER BY 1",
-    ),
-)
-
-
 @dataclass(frozen=True, slots=True)
 class DatabaseFacts:
-    """What a manifest says of one database; `missing` is what its dump does not carry, in words."""
+    """What a manifest says of one database.
+
+    `missing` is what its dump does not carry, `alone` what more its own set lacks or asks for, in words.
+    """
 
     encoding: str
     extensions: dict[str, str]
     collations: dict[str, str]
     missing: tuple[str, ...]
+    alone: tuple[str, ...]
 
 
 def survey_database(connection: psycopg.Connection[TupleRow], database: str) -> DatabaseFacts:
     """Extensions, collation versions and what a dump of this database leaves out."""
-    missing = [
-        f"{database}: {text.format(row[0])}"
-        for text, query in _LEFT_OUT
-        for row in connection.execute(query.encode())
-    ]
     encoding = connection.execute("SELECT pg_catalog.current_setting('server_encoding')").fetchall()[0][0]
     return DatabaseFacts(
         encoding=encoding,
         extensions=dict(connection.execute(_EXTENSIONS).fetchall()),
         collations=dict(connection.execute(_COLLATIONS.encode()).fetchall()),
-        missing=tuple(missing),
+        missing=tuple(f"{database}: {line}" for line in left_out_of_dump(connection)),
+        alone=tuple(f"{database}: {line}" for line in left_out_of_archive(connection)),
     )

@@ -25,6 +25,7 @@ from engine.stores.base import Store
 
 NEWEST: dict[str, tuple[State, ...]] = {
     "newest": ("recorded", "verified", "proven", "failed"),
+    "newest-usable": ("recorded", "verified", "proven"),
     "newest-good": GOOD,
     "newest-proven": ("proven",),
 }

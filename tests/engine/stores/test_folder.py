@@ -205,14 +205,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", str(disk)],  # noqa: S607
+        ["mount", "-t", "tmpfs", "-o", "size=2m,mode=0700", "tmpfs", str(disk)],
         capture_output=True,
         text=True,
     )
     if mounted.returncode:
         pytest.skip(f"this machine does not let root mount: {mounted.stderr.strip()}")
     yield disk
-    subprocess.run(["umount", str(disk)], check=True)  # noqa: S607
+    subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(small_disk: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(small_disk: Path) -> Non
 def test_a_disk_that_became_read_only_is_one_sentence(small_disk: Path) -> None:
     store = FolderStore("nightly", small_disk)
     put(store, "a/x", b"good")
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)  # noqa: S607
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     for act in (lambda: put(store, KEY), lambda: put(store, "a/y"), lambda: store.delete(["a/x"])):
         with pytest.raises(ConfigurationError, match=r"is not allowed \(Read-only file system\)"):
             act()

@@ -1,0 +1,34 @@
+"""What is told outside Prefect when a run succeeds: a state hook, so that it never changes the run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import Flow, get_run_logger
+from prefect.client.schemas.objects import FlowRun, State
+
+from engine.config.secrets import SecretReference
+from engine.errors import PlatformOpsError
+from engine.monitor import push
+from tasks.opening import server_settings, store_settings
+
+
+def tell_monitor(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Push to the monitor that the server or store has for this operation, if any."""
+    del state
+    reference = _monitor(flow.name, flow_run.parameters)
+    if reference is None:
+        return
+    try:
+        push(reference, flow.name)
+    except PlatformOpsError as error:
+        get_run_logger().warning("%s", error)
+
+
+def _monitor(operation: str, parameters: dict[str, Any]) -> SecretReference | None:
+    monitors: dict[Any, SecretReference] = {}
+    if "server" in parameters:
+        monitors = dict(server_settings(parameters["server"]).monitors)
+    elif "store" in parameters:
+        monitors = dict(store_settings(parameters["store"]).monitors)
+    return monitors.get(operation)

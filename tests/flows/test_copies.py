@@ -1,0 +1,56 @@
+"""A second store in a real flow run: what it missed ends the run as Failed, and the next night makes it up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.sorting import FlowRunSort
+
+from blocks import BackupStore, PostgresServer
+from engine.config.settings import FolderStore as FolderSettings
+from engine.errors import PartialSuccess
+from engine.sets.catalogue import catalogue
+from engine.sets.keys import SetKey
+from engine.stores.folder import FolderStore
+from flows.nightly_backup import nightly_backup
+from tests.flows.conftest import Platform
+
+pytestmark = pytest.mark.xdist_group("flows")
+
+
+def sets(folder: Path) -> set[SetKey]:
+    return {one.key for one in catalogue(FolderStore("any", folder)).sets}
+
+
+def last_state() -> tuple[str, str]:
+    """Type and message of the newest flow run's state."""
+    with get_client(sync_client=True) as client:
+        [run] = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
+    assert run.state is not None
+    return run.state.type.value, run.state.message or ""
+
+
+def test_a_second_store_that_missed_a_night(platform: Platform, tmp_path: Path) -> None:
+    server = PostgresServer.named("platform").settings()
+    disk = tmp_path / "disk"
+    offsite = FolderSettings(path=str(disk / "offsite"), recipients=platform.target.recipients)
+    BackupStore.of(offsite).save("offsite", overwrite=True)
+    PostgresServer.of(server.model_copy(update={"copies": ("offsite",)})).save("platform", overwrite=True)
+    try:
+        with pytest.raises(PartialSuccess, match="the copy to offsite was not made"):
+            nightly_backup("platform")
+        kind, message = last_state()
+        assert kind == "FAILED"
+        assert "The first store, nightly, has everything" in message
+        first = sets(platform.store)
+        assert {key.database for key in first} == {None, "desk", "hub", "postgres", "template1"}
+
+        disk.mkdir()
+        nightly_backup("platform")
+        assert last_state()[0] == "COMPLETED"
+        assert len(sets(platform.store)) == 2 * len(first)
+        assert sets(disk / "offsite") == sets(platform.store)
+    finally:
+        PostgresServer.of(server).save("platform", overwrite=True)
