@@ -20,7 +20,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import get_current_settings
 from prefect.utilities.callables import parameter_schema
 
-from deployments.automations import ALERT_BLOCK, alert_block, apply_automation, wanted
+from deployments.automations import ALERT_BLOCK, alert_block, apply_automation, remove_unwanted, wanted
 from deployments.forms import Schema, with_dropdowns
 from deployments.nouns import apply_noun, nouns, only_inside_prefect, strangers
 from deployments.plan import Document, completed, noun_of, stale_slugs
@@ -143,8 +143,11 @@ def _deployed(client: SyncPrefectClient, name: str) -> DeploymentResponse:
 
 def _apply_automations(client: SyncPrefectClient, say: Say) -> None:
     block = alert_block(client)
-    for automation in wanted(block):
+    automations = list(wanted(block))
+    for automation in automations:
         say(apply_automation(client, automation))
+    for line in remove_unwanted(client, {automation.name for automation in automations}):
+        say(line)
     if block is None:
         say(f"? no notification block is called {ALERT_BLOCK}: failures are only seen in the UI")
 

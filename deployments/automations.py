@@ -15,6 +15,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 ALERT_BLOCK = "alerts"
 """The name of the notification block (Slack, Teams, e-mail, ...) an operator makes in the UI."""
 
+_PREFIX = "platform-ops: "
 _HEARTBEAT = "prefect.flow-run.heartbeat"
 _ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
 _ZOMBIE_AFTER = timedelta(seconds=100)  # three missed heartbeats of 30 s, the least Prefect allows
@@ -37,7 +38,7 @@ def wanted(alert_block: UUID | None) -> Iterator[AutomationCore]:
 def _zombies() -> AutomationCore:
     """A killed run tells nobody: when its heartbeats stop, call it crashed, which frees its slot."""
     return AutomationCore(
-        name="platform-ops: end zombie runs",
+        name=f"{_PREFIX}end zombie runs",
         description="A run whose heartbeats stopped was killed; it is marked crashed.",
         trigger=EventTrigger(
             after={_HEARTBEAT},
@@ -59,7 +60,7 @@ def _zombies() -> AutomationCore:
 
 def _bad_runs(alert_block: UUID) -> AutomationCore:
     return AutomationCore(
-        name="platform-ops: failed and crashed runs",
+        name=f"{_PREFIX}failed and crashed runs",
         description="Tells the block `alerts` about every run that failed or crashed.",
         trigger=EventTrigger(
             expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"},
@@ -76,7 +77,7 @@ def _silent(deployment: str, what: str, alert_block: UUID) -> AutomationCore:
     """The dead-man's switch: `after` the last success another one is expected within 26 hours."""
     success = {"prefect.flow-run.Completed"}
     return AutomationCore(
-        name=f"platform-ops: {what}",
+        name=f"{_PREFIX}{what}",
         description=f"No run of {deployment} succeeded for 26 hours after the last one that did.",
         trigger=EventTrigger(
             after=success,
@@ -126,7 +127,19 @@ def apply_automation(client: SyncPrefectClient, automation: AutomationCore) -> s
     return f"~ automation {automation.name}"
 
 
+def remove_unwanted(client: SyncPrefectClient, wanted_names: set[str]) -> list[str]:
+    """Delete automations of ours that are wanted no more (their notification block is gone)."""
+    found = [
+        a for a in client.read_automations() if a.name.startswith(_PREFIX) and a.name not in wanted_names
+    ]
+    for automation in found:
+        client.delete_automation(automation.id)
+    return [f"- automation {automation.name}" for automation in found]
+
+
 def _content(automation: AutomationCore) -> dict[str, Any]:
     content = automation.model_dump(mode="json", include=set(AutomationCore.model_fields))
     content["trigger"].pop("id", None)
+    for name in ("after", "expect", "for_each"):  # sets, in whatever order
+        content["trigger"][name] = sorted(content["trigger"][name])
     return content

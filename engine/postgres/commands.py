@@ -24,6 +24,7 @@ def dump_argv(
         "--format=custom",
         f"--compress={compress}",
         "--no-password",
+        "--no-tablespaces",  # or CREATE DATABASE would name one
         f"--snapshot={snapshot}",
         f"--lock-wait-timeout={lock_wait_seconds * 1000}",
         _dbname(database),

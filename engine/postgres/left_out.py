@@ -188,7 +188,8 @@ def _options_to_restore_with(connection: psycopg.Connection[TupleRow]) -> list[s
     )
     is_set = {name.lower() for name, _, _ in (row[0].partition("=") for row in rows)}
     if connection.execute(
-        "SELECT FROM pg_catalog.pg_attribute WHERE atttypid = 'pg_catalog.money'::pg_catalog.regtype LIMIT 1"
+        "SELECT 1 FROM pg_catalog.pg_attribute WHERE atttypid = 'pg_catalog.money'::pg_catalog.regtype"
+        " AND attrelid >= 16384 LIMIT 1"
     ).fetchone():
         is_set.add("lc_monetary")
     harmless = {"datestyle"}  # pg_dump writes ISO dates, which every style reads

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -109,6 +110,23 @@ def test_the_file_wins_over_an_edited_block(prefect_server: str) -> None:
         "~ postgres-server/prod: port 6000 -> 5432",
     ]
     assert PostgresServer.named("prod").settings() == settings().servers["prod"]
+
+
+def test_failures_are_told_to_the_block_called_alerts_once_there_is_one(prefect_server: str) -> None:
+    first = applied(settings())
+    assert "? no notification block is called alerts: failures are only seen in the UI" in first
+    CustomWebhookNotificationBlock(name="any", url="http://127.0.0.1:9/").save("alerts")
+    made = [line for line in applied(settings()) if line[0] == "+"]
+    assert made == [
+        "+ automation platform-ops: failed and crashed runs",
+        "+ automation platform-ops: nothing verified for 26 hours",
+        "+ automation platform-ops: nothing proven for 26 hours",
+    ]
+    assert {line[0] for line in applied(settings())} == {"="}
+    CustomWebhookNotificationBlock.delete("alerts")
+    assert len([line for line in applied(settings()) if line[0] == "-"]) == 3
+    with get_client(sync_client=True) as client:
+        assert [found.name for found in client.read_automations()] == ["platform-ops: end zombie runs"]
 
 
 def test_no_server_is_one_sentence_and_nothing_is_started() -> None:

@@ -132,14 +132,19 @@ def stored_files(target: Target, key: SetKey) -> dict[str, bytes]:
     """The stored bytes of a set's files, without the manifest."""
     found = {}
     for file in read_manifest(target, key).files:
-        with target.store.reader(key.prefix + file.name) as reader:
-            found[file.name] = reader.read(-1)
+        found[file.name] = read(target, key.prefix + file.name)
     return found
 
 
 def plain_files(target: Target, key: SetKey) -> dict[str, bytes]:
     """The unpacked files of an unencrypted set."""
     return {name: unpack_bytes(data, ()) for name, data in stored_files(target, key).items()}
+
+
+def read(target: Target, key: str) -> bytes:
+    """One stored object."""
+    with target.store.reader(key) as reader:
+        return b"".join(iter(lambda: reader.read(1 << 20), b""))
 
 
 def put(target: Target, key: str, data: bytes) -> None:
@@ -150,8 +155,7 @@ def put(target: Target, key: str, data: bytes) -> None:
 def copied(target: Target, key: SetKey, other: Target) -> None:
     """The same set in another store, as it is."""
     for stored in target.store.list(key.prefix):
-        with target.store.reader(stored.key) as reader:
-            put(other, stored.key, reader.read(-1))
+        put(other, stored.key, read(target, stored.key))
 
 
 def repacked(target: Target, key: SetKey, edits: Mapping[str, Edit]) -> SetKey:
@@ -163,8 +167,7 @@ def repacked(target: Target, key: SetKey, edits: Mapping[str, Edit]) -> SetKey:
     new = SetKey(key.server, key.database, new_set_id(key.created, secrets.token_hex(8)))
     files = []
     for file in body.files:
-        with target.store.reader(key.prefix + file.name) as reader:
-            data = reader.read(-1)
+        data = read(target, key.prefix + file.name)
         if file.name in edits:
             before = unpack_bytes(data, ())
             after = edits[file.name](before)
