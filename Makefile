@@ -18,10 +18,10 @@ demo: .venv/.run ## from nothing to a proven backup in the Prefect UI, on 127.0.
 	@$(PYTHON) -m demo.up
 
 stop: ## end what `make demo` started and keep its data
-	@if [ -d .demo ]; then $(MAKE) --no-print-directory .venv/.run && $(PYTHON) -m demo.stop; else echo "There is no demo here."; fi
+	@if [ -d .demo ]; then $(MAKE) --silent --no-print-directory .venv/.run && $(PYTHON) -m demo.stop; else echo "There is no demo here."; fi
 
 clean: ## end the demo and remove all it made
-	@if [ -d .demo ]; then $(MAKE) --no-print-directory .venv/.run && $(PYTHON) -m demo.clean; else echo "There is no demo here."; fi
+	@if [ -d .demo ]; then $(MAKE) --silent --no-print-directory .venv/.run && $(PYTHON) -m demo.clean; else echo "There is no demo here."; fi
 
 test: .venv/.dev ## install what the tests need and run all of them
 	@$(PYTHON) -m pytest -n 2 --dist loadgroup

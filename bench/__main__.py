@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from bench import command_line, figures, flow_run, night, restores, small_databases, stored_sets
 from bench.figures import Figure
@@ -14,9 +15,15 @@ from bench.place import DATA, SCALE, Place, running
 from bench.timing import MeasureError, tell
 from engine.errors import PlatformOpsError
 
-NAMES = ("help", "night", "restore", "memory", "flow", "databases", "sets")
+NAMES = ("help", "night", "memory", "restore", "flow", "databases", "sets")
 QUICK_SCALE = 0.2
 LARGE_SCALE = 42.0
+
+
+class PlaceOf(Protocol):
+    def __call__(self, scale: float, kind: str = "mixed") -> Place: ...
+
+
 RESULTS = Path(__file__).parent / "results.json"
 
 
@@ -36,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--scale", type=float, help=f"factor of the data (default {SCALE:g}: 1.2 GB of SQL)")
+    parser.add_argument("--scale", type=float, help=f"factor of the data (default {SCALE:g}: 1 GB of SQL)")
     parser.add_argument(
         "--only", nargs="+", choices=NAMES, metavar="FIGURE", default=NAMES, help=", ".join(NAMES)
     )
@@ -58,7 +65,7 @@ def _measured(options: argparse.Namespace) -> Iterator[Figure]:
         work: dict[str, Callable[[], list[Figure]]] = {
             "help": lambda: command_line.measure(laps),
             "night": lambda: night.measure(place_of(scale), laps),
-            "restore": lambda: restores.measure(place_of(scale), laps),
+            "restore": lambda: restores.measure(place_of(scale, "tables"), laps),
             "memory": lambda: _memory(place_of(scale), "0.05 GB" if options.quick else "1 GB"),
             "flow": lambda: flow_run.measure(place_of(QUICK_SCALE), laps),
             "databases": lambda: small_databases.measure(counts),
@@ -78,15 +85,16 @@ def _memory(place: Place, label: str) -> list[Figure]:
 
 
 @contextmanager
-def _places(keep: bool) -> Iterator[Callable[[float], Place]]:
+def _places(keep: bool) -> Iterator[PlaceOf]:
     """Gives the place of a scale, made and started when it is first asked for; one server runs at a time."""
     with ExitStack() as stack:
         current: list[Place] = []
 
-        def place_of(scale: float) -> Place:
-            if not current or current[0].scale != scale:
+        def place_of(scale: float, kind: str = "mixed") -> Place:
+            wanted = Place(scale, kind)
+            if current != [wanted]:
                 stack.close()
-                current[:] = [stack.enter_context(running(Place(scale), keep=keep))]
+                current[:] = [stack.enter_context(running(wanted, keep=keep))]
             return current[0]
 
         yield place_of

@@ -41,13 +41,14 @@ def measure(place: Place, laps: int) -> list[Figure]:
 @contextmanager
 def _prefect(place: Place) -> Iterator[dict[str, str]]:
     """A Prefect server with the blocks of the bench's configuration; the environment of its clients."""
-    from prefect.settings import PREFECT_API_URL
+    from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ANALYTICS_ENABLED, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
     from deployments.nouns import nouns
     from engine.config.file import load
 
-    with prefect_test_harness(server_startup_timeout=120):
+    quiet = {PREFECT_SERVER_ANALYTICS_ENABLED: False}
+    with temporary_settings(quiet), prefect_test_harness(server_startup_timeout=120):
         for name, noun in nouns(load(place.config)):
             noun.save(name, overwrite=True)
         yield place.environment | _SETTINGS | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}

@@ -26,11 +26,13 @@ from engine.postgres.instance import Instance
 from engine.postgres.place import server_folder
 
 MAJOR = 16
+SEVERAL, LARGE = "bench_several", "bench_large"
+"""A database of three large tables, and one of a single table as large as those together."""
 SERVER = "bench"
 HERE = Path(__file__).parent
 DATA = HERE / "data"
-SCALE = 5.0
-"""1.3 GB of databases, a little more than 1 GB as SQL."""
+SCALE = 6.0
+"""1.3 GB of databases, 1.05 GB as SQL."""
 
 # A small production server's: durable, with room for its working set.
 SETTINGS = {
@@ -57,19 +59,18 @@ identity = "file:{identity}"
 
 @dataclass(frozen=True)
 class Place:
-    """Everything of one scale. `large` is the database of one large table, `several` of some.
+    """One server of the bench with its store.
 
-    `name` is for a server without that data.
+    `kind` says what is in it: `mixed` (the platform's databases), `tables` (SEVERAL and LARGE, for
+    restores) or any other word for nothing.
     """
 
     scale: float
-    name: str = ""
-    several = "bench_several"
-    large = "bench_large"
+    kind: str = "mixed"
 
     @property
     def folder(self) -> Path:
-        return DATA / (self.name or f"scale-{self.scale:g}")
+        return DATA / f"{self.kind}-{self.scale:g}"
 
     @property
     def store(self) -> Path:
@@ -134,8 +135,10 @@ class Place:
 def prepare(place: Place) -> None:
     """Make, start and fill the server; what is there already is left as it is."""
     _start(place)
-    load(place.server.conninfo(), scale=place.scale, progress=_say)
-    load_tables(place)
+    if place.kind == "mixed":
+        load(place.server.conninfo(), scale=place.scale, progress=_say)
+    elif place.kind == "tables":
+        _load_tables(place)
     with place.connect() as connection:
         connection.execute("CHECKPOINT")
 
@@ -151,6 +154,8 @@ def _start(place: Place) -> None:
 @contextmanager
 def running(place: Place, *, keep: bool) -> Iterator[Place]:
     """The server runs with its data while the block does; afterwards it is gone unless `keep`."""
+    if not keep:
+        place.remove()
     try:
         prepare(place)
         yield place
@@ -158,18 +163,6 @@ def running(place: Place, *, keep: bool) -> Iterator[Place]:
         place.server.stop()
         if not keep:
             place.remove()
-
-
-@contextmanager
-def empty(name: str) -> Iterator[Place]:
-    """A server of its own without data; gone afterwards."""
-    place = Place(0, name)
-    place.remove()
-    try:
-        _start(place)
-        yield place
-    finally:
-        place.remove()
 
 
 def _write_config(place: Place) -> None:
@@ -188,8 +181,7 @@ def _write_config(place: Place) -> None:
     place.config.write_text(text, encoding="utf8")
 
 
-# About 40 MB of SQL for each table and 1 of scale: words, numbers, times and documents, with the
-# indexes such tables have.
+# Words, numbers, times and documents, with the indexes such tables have: 175 bytes a row as SQL, 330 with its indexes.
 _TABLE = """
 CREATE TABLE {name} (id bigint NOT NULL, account integer NOT NULL, at timestamptz NOT NULL, amount numeric(12, 2),
     title text NOT NULL, detail jsonb);
@@ -201,14 +193,13 @@ ALTER TABLE {name} ADD PRIMARY KEY (id);
 CREATE INDEX ON {name} (account, at);
 CREATE INDEX ON {name} (title);
 """
-_ROWS = 200_000
+_ROWS = 500_000
 
 
-def load_tables(place: Place) -> None:
-    """The databases of figure 4: three large tables, and one of the same size in all."""
+def _load_tables(place: Place) -> None:
     rows = int(_ROWS * place.scale)
-    _load_database(place, place.several, {"orders": rows // 3, "payments": rows // 3, "shipments": rows // 3})
-    _load_database(place, place.large, {"orders": rows})
+    _load_database(place, SEVERAL, dict.fromkeys(("orders", "payments", "shipments"), rows // 3))
+    _load_database(place, LARGE, {"orders": rows})
 
 
 def _load_database(place: Place, name: str, tables: dict[str, int]) -> None:
@@ -235,9 +226,10 @@ def _say(line: str) -> None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.place", description=__doc__)
     parser.add_argument("do", choices=("start", "stop", "remove"))
-    parser.add_argument("--scale", type=float, default=SCALE, help="factor of the data; 5 is 1.3 GB")
+    parser.add_argument("--scale", type=float, default=SCALE, help=f"factor of the data (default {SCALE:g})")
+    parser.add_argument("--kind", default="mixed", choices=("mixed", "tables"), help="which data")
     options = parser.parse_args(arguments)
-    place = Place(options.scale)
+    place = Place(options.scale, options.kind)
     if options.do == "start":
         prepare(place)
         for name in ("PATH", "PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PLATFORM_OPS_CONFIG"):

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from bench.figures import Figure
 from bench.memory import peak_of
-from bench.night import START, STOP
-from bench.place import Place
+from bench.place import LARGE, SEVERAL, Place
 from bench.timing import interleaved, run, shell, tell
 
+_START = 'eval "$(.venv/bin/python -m bench.place start --kind tables)"'
+_STOP = ".venv/bin/python -m bench.place stop --kind tables"
 _TEXT = Path("bench/data/restore.sql.gz")
+_LARGEST = "kohub"
 _BESIDE = "bench_restored_by_psql"
 
 
@@ -20,8 +22,8 @@ def measure(place: Place, laps: int) -> list[Figure]:
     """Figure 4, both kinds."""
     figures = []
     for database, words, must in (
-        (place.several, "several large tables", 0.75),
-        (place.large, "a single large table", None),
+        (SEVERAL, "several large tables", 0.75),
+        (LARGE, "a single large table", None),
     ):
         commands = _commands(database)
         run(["platformctl", "backup", "--database", database, "--no-prune"], place.environment)
@@ -35,16 +37,16 @@ def measure(place: Place, laps: int) -> list[Figure]:
         )
         figure = f"restore of a database of {words} ÷ gunzip | psql"
         ratio = found.ratio(f"restore of {words}", f"gunzip | psql of {words}")
-        timed = (START, *commands[:2], *(f"time {_as_one(each)}" for each in commands[2:]), STOP)
+        timed = (_START, *commands[:2], *(f"time {_as_one(each)}" for each in commands[2:]), _STOP)
         figures.append(Figure(figure, ratio, "", "<=", must, 0.6, timed))
     _TEXT.unlink()
     return figures
 
 
 def measure_memory(place: Place, label: str) -> list[Figure]:
-    """Figure 5 for a restore."""
-    run(["platformctl", "backup", "--database", place.several, "--no-prune"], place.environment)
-    peak = peak_of(["platformctl", "restore", "--database", place.several], place.environment)
+    """Figure 5 for a restore, of the largest of the platform's databases."""
+    run(["platformctl", "backup", "--database", _LARGEST, "--no-prune"], place.environment)
+    peak = peak_of(["platformctl", "restore", "--database", _LARGEST], place.environment)
     _clean(place)
     tell(f"memory of a restore at {label}: RSS {peak.rss / 1e6:.0f} MB, PSS {peak.pss / 1e6:.0f} MB")
     commands = (".venv/bin/python -m bench --only memory",)

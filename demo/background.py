@@ -58,7 +58,8 @@ def _recorded(layout: Layout, name: str, child: subprocess.Popen[bytes]) -> Proc
     deadline = time.monotonic() + _RECORD_SECONDS
     while child.poll() is None and time.monotonic() < deadline:
         identity = running(layout, name)
-        if identity is not None and identity.pid == child.pid and LAUNCHER not in arguments(child.pid):
+        line = arguments(child.pid)  # empty while it is dying
+        if identity is not None and identity.pid == child.pid and line and LAUNCHER not in line:
             return identity
         time.sleep(0.02)
     return None

@@ -31,7 +31,15 @@ _POLL_SECONDS = 1.0
 _RUN_SECONDS = 900.0
 _LAST_LOGS_SECONDS = 1.5  # logs reach the server in batches, the last one after the run's end
 _PAGE = 200
-_NOISE = ("Beginning flow run", "Downloading flow code", "Finished in state", "Worker '", "Flow run '")
+_NOISE = (
+    "Beginning flow run",
+    "Downloading flow code",
+    "Finished in state",
+    "Flow run '",
+    "Hook '",
+    "Running hook '",
+    "Worker '",
+)
 _GOING = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
 
 

@@ -55,14 +55,15 @@ def apply(settings: Settings, say: Say = click.echo) -> None:
     for place in only_inside_prefect(settings):
         say(f"! {place} is a prefect: reference; a shell on the worst day cannot read it")
     with connected() as client:
-        _apply_blocks(client, settings, say)
+        apply_blocks(client, settings, say)
         for name, description in POOLS.items():
             say(f"{'+' if ensure_pool(client, name, description) else '='} work pool {name}")
-        _apply_deployments(client, settings, say)
-        _apply_automations(client, say)
+        apply_deployments(client, settings, say)
+        apply_automations(client, say)
 
 
-def _apply_blocks(client: SyncPrefectClient, settings: Settings, say: Say) -> None:
+def apply_blocks(client: SyncPrefectClient, settings: Settings, say: Say) -> None:
+    """Write the blocks that differ from the file."""
     for name, noun in nouns(settings):
         for line in apply_noun(client, name, noun):
             say(line)
@@ -70,7 +71,8 @@ def _apply_blocks(client: SyncPrefectClient, settings: Settings, say: Say) -> No
         say(f"? {title} is not in the file; it is left as it is, and no form offers it")
 
 
-def _apply_deployments(client: SyncPrefectClient, settings: Settings, say: Say) -> None:
+def apply_deployments(client: SyncPrefectClient, settings: Settings, say: Say) -> None:
+    """Deploy all of prefect.yaml, completed for the servers and stores of the file."""
     document = yaml.safe_load(PREFECT_YAML.read_text(encoding="utf8"))
     entries = {entry["name"]: entry for entry in document["deployments"]}
     schemas = {name: _schema(entry["entrypoint"]) for name, entry in entries.items()}
@@ -141,7 +143,8 @@ def _deployed(client: SyncPrefectClient, name: str) -> DeploymentResponse:
     return deployment
 
 
-def _apply_automations(client: SyncPrefectClient, say: Say) -> None:
+def apply_automations(client: SyncPrefectClient, say: Say) -> None:
+    """Create, update or remove the automations."""
     block = alert_block(client)
     automations = list(wanted(block))
     for automation in automations:

@@ -28,7 +28,7 @@ def nouns(settings: Settings) -> Iterator[tuple[str, Noun]]:
 def apply_noun(client: SyncPrefectClient, name: str, noun: Noun) -> list[str]:
     """Write one block if it differs from the server's; the lines say what was done."""
     title = f"{noun.get_block_type_slug()}/{name}"
-    before = _stored(client, noun.get_block_type_slug(), name)
+    before = _stored(client, noun, name)
     type(noun).register_type_and_schema()
     if before is None:
         noun.save(name)
@@ -51,12 +51,14 @@ def strangers(client: SyncPrefectClient, settings: Settings) -> list[str]:
     return [title for title in found if title not in known]
 
 
-def _stored(client: SyncPrefectClient, slug: str, name: str) -> _Flat | None:
+def _stored(client: SyncPrefectClient, noun: Noun, name: str) -> _Flat | None:
+    """What the server has, without what the code does not know (any more)."""
     try:
-        document = client.read_block_document_by_name(name, slug)
+        document = client.read_block_document_by_name(name, noun.get_block_type_slug())
     except ObjectNotFound:
         return None
-    return dict(flat(document.data))
+    known = type(noun).model_fields
+    return dict(flat({key: value for key, value in document.data.items() if key in known}))
 
 
 def _values(noun: Noun) -> _Flat:
@@ -74,23 +76,25 @@ def flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def differences(before: _Flat, after: _Flat, secret: set[str]) -> list[str]:
-    """What changes from `before` to `after`, a line each; what `after` does not know is passed over.
+    """What changes from `before` to `after`, a line each.
 
     Fields in `secret` hold references, but somebody may have typed the secret itself into the form:
     their values are never shown.
     """
     lines = []
-    for key, new in sorted(after.items()):
-        old = before.get(key)
+    for key in sorted(before.keys() | after.keys()):
         if key not in before:
-            lines.append(f"{key} is a new setting")
-        elif old != new:
-            lines.append(f"{key} changes" if key in secret else f"{key} {old!r} -> {new!r}")
+            lines.append(f"{key} is new")
+        elif key not in after:
+            lines.append(f"{key} goes")
+        elif before[key] != after[key]:
+            hidden = key.partition(".")[0] in secret
+            lines.append(f"{key} changes" if hidden else f"{key} {before[key]!r} -> {after[key]!r}")
     return lines
 
 
 def secret_fields(model: BaseModel) -> set[str]:
-    """Names of the fields that hold a secret's reference."""
+    """Names of the fields that hold secrets' references: one, or several by name."""
     fields = type(model).model_fields.items()
     return {name for name, field in fields if SecretReference in get_args(field.annotation)}
 
@@ -102,6 +106,6 @@ def only_inside_prefect(settings: Settings) -> list[str]:
         f"{part}.{name}.{field}"
         for part, models in parts.items()
         for name, model in models.items()
-        for field in sorted(secret_fields(model))
-        if str(getattr(model, field) or "").startswith("prefect:")
+        for field, value in sorted(flat(model.model_dump(include=secret_fields(model))))
+        if str(value).startswith("prefect:")
     ]

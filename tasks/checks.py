@@ -38,10 +38,11 @@ def choose_set(server: str, store: str, database: str, which: str) -> str:
 @task(task_run_name="drill {set_key}")
 def drill_set(set_key: str, server: str, store: str = "") -> DrillReport:
     """Restore into a scratch server and compare. A bad backup is a verdict, not an error."""
-    target = open_store(store_of(open_server(server), store))
+    opened = open_server(server)
+    target = open_store(store_of(opened, store))
     key = parse_set(set_key)
     with drilling(target.store, key, str(flow_run.name)):
-        return drill.drill(target, key, logged_progress())
+        return drill.drill(target, key, logged_progress(), opened.settings.docker_host)
 
 
 @task(task_run_name="read the past drills of {server}")

@@ -37,9 +37,15 @@ def command(
     key = found.set.key
     trend = past_drills(found.target, found.catalogue.verdicts, key.server, str(key))
     with drilling(found.target.store, key, "platformctl drill"):
-        report = drill(found.target, key, invocation.progress)
+        report = drill(found.target, key, invocation.progress, _docker_host(invocation, key.server))
     result = report.model_dump(mode="json")
     return Outcome("drill", result, drill_report(report, trend), problem=_problem(report))
+
+
+def _docker_host(invocation: Invocation, server: str) -> str:
+    """The container engine of the set's server, when that is configured here."""
+    settings = invocation.settings.servers.get(server)
+    return settings.docker_host if settings else ""
 
 
 def _problem(report: DrillReport) -> Problem | None:

@@ -1,15 +1,14 @@
 """A container of Docker or Podman, through the engine's socket (Podman answers the same API).
 
 The programs run inside it, so they are the server's own image's. The database is reached by its
-address on the container's network; where that is not possible (another machine's engine, a server
-that listens to its own loopback or socket alone, or one that trusts only that), by a relay in it.
+address on the container's network or its socket; where that is not possible (another machine's
+engine, a server that listens to its own loopback alone, or one that trusts only that), by a relay in it.
 """
 
 from __future__ import annotations
 
-import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from docker.models.containers import Container as Found
 from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError, TransientFailure
 from engine.hosts import remote
 from engine.hosts.base import Done, Program, Route
+from engine.hosts.container_files import addresses, answers, is_here, socket_folder
 from engine.hosts.exec_channel import ExecStream
 from engine.hosts.forward import Duplex, Forward
 from engine.hosts.shell import NO_RELAY, relay_argv, sweep_argv
@@ -29,7 +29,6 @@ from engine.hosts.ssh import forwarded
 from engine.hosts.where import ContainerPlace
 
 _API_SECONDS = 60
-_REACH_SECONDS = 2.0
 _SWEEP_SECONDS = 60.0
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -68,10 +67,14 @@ class Container:
 
     def route(self, host: str, port: int, *, trusted: bool) -> Route:
         found = self._found()
-        if not trusted and host in _LOOPBACK and is_here(found.id or "", found.attrs["State"]["Pid"]):
-            for address, open_port in addresses(found.attrs, port):
-                if _answers(address, open_port):
-                    return Route({"host": host, "hostaddr": address, "port": str(open_port)})
+        pid = int(found.attrs["State"]["Pid"])
+        if is_here(found.id or "", pid):
+            if host.startswith("/") and (folder := socket_folder(pid, host, port)):
+                return Route({"host": str(folder), "port": str(port)})
+            if host in _LOOPBACK and not trusted:
+                for address, open_port in addresses(found.attrs, port):
+                    if answers(address, open_port):
+                        return Route({"host": host, "hostaddr": address, "port": str(open_port)})
         with self._lock:
             if (host, port) not in self._forwards:
                 self._forwards[host, port] = Forward(lambda: self._relay(host, port))
@@ -187,37 +190,9 @@ class _Relay:
     def _problem(self, code: int) -> PlatformOpsError:
         if code in (NO_RELAY, 126, 127):
             return ConfigurationError(
-                f"The {self._host} has no sh with perl, nc or bash to relay to {self._address}; let its server listen on "
+                f"The {self._host} has no sh with perl or nc to relay to {self._address}; let its server listen on "
                 'the container\'s network and configure a password, or publish its port and use where = "local".'
             )
         return TransientFailure(
             f"No server answers at {self._address} in {self._host}; check `host` and `port`."
         )
-
-
-def addresses(attributes: Mapping[str, Any], port: int) -> Iterator[tuple[str, int]]:
-    """Where a port of the container may be reached from its own machine: its networks, then what is published."""
-    settings = attributes["NetworkSettings"]
-    networks = (settings.get("Networks") or {}).values()
-    for address in [settings.get("IPAddress"), *(each.get("IPAddress") for each in networks)]:
-        if address:
-            yield address, port
-    for published in (settings.get("Ports") or {}).get(f"{port}/tcp") or ():
-        any_address = published["HostIp"] in ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
-        yield "127.0.0.1" if any_address else published["HostIp"], int(published["HostPort"])
-
-
-def is_here(container: str, pid: int) -> bool:
-    """Whether the container runs on this very machine: an address may mean another thing elsewhere."""
-    try:
-        return bool(container) and container in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf8")
-    except OSError:
-        return False
-
-
-def _answers(address: str, port: int) -> bool:
-    try:
-        socket.create_connection((address, port), _REACH_SECONDS).close()
-    except OSError:
-        return False
-    return True

@@ -3,6 +3,10 @@
 Each script is one line (some login shells take no more) of POSIX sh with the tools of busybox. The
 environment comes through stdin, line by line, so that a password is in no argv, and stdin then stays
 open for as long as we live: when it ends, the program is ended too.
+
+In a container PostgreSQL often is process 1 and so inherits every orphan. One that dies by a signal
+it takes for a crashed backend of its own, and ends all sessions. So nothing here may leave an orphan
+that can: a shell waits for all it has started, and SIGKILL is only for what has another parent.
 """
 
 from __future__ import annotations
@@ -12,37 +16,38 @@ from collections.abc import Mapping, Sequence
 from engine.errors import ConfigurationError
 
 _LIFELINE = (
-    'while IFS= read -r line && [ -n "$line" ]; do export "$line"; done; exec 3<&0; '
+    'while IFS= read -r line || exit 1; [ -n "$line" ]; do export "$line"; done; exec 3<&0; '
     '"$@" </dev/null 3<&- & child=$!; '
-    "(while read -r line <&3; do :; done; kill -TERM $child; sleep 2; kill -KILL $child) "
-    "</dev/null >/dev/null 2>&1 & watcher=$!; "
-    "wait $child; code=$?; kill $watcher 2>/dev/null; exit $code"
+    "(while read -r line <&3; do :; done; kill -TERM $child; kill -CONT $child; sleep 2; "
+    "kill -0 $$ && kill -KILL $child) </dev/null >/dev/null 2>&1 & watcher=$!; "
+    "wait $child; code=$?; kill $watcher 2>/dev/null; wait $watcher 2>/dev/null; exit $code"
 )
-# grep -l first: a process is looked into only when its environment has the first mark.
+# One line for each variable first: busybox's grep sees nothing behind a NUL.
 _SWEEP = (
-    'first=$1; for file in $(grep -lF -e "$first" /proc/[0-9]*/environ 2>/dev/null); do '
-    "folder=${file%/environ}; all=yes; "
-    'for mark in "$@"; do tr "\\0" "\\n" <"$file" 2>/dev/null | grep -qxF -e "$mark" || all=no; done; '
-    "for kind in net mnt; do "
-    '[ "$(readlink "$folder/ns/$kind")" = "$(readlink "/proc/self/ns/$kind")" ] || all=no; done; '
-    'if [ $all = yes ] && kill -KILL "${folder#/proc/}" 2>/dev/null; then echo "${folder#/proc/}"; fi; done; exit 0'
+    "exec 2>/dev/null; read -r first </proc/1/comm; "
+    "for folder in /proc/[0-9]*; do [ -r $folder/environ ] || continue; all=yes; "
+    'for mark in "$@"; do tr "\\0" "\\n" <$folder/environ | grep -xF -e "$mark" >/dev/null || { all=no; break; }; done; '
+    "[ $all = yes ] || continue; for kind in net mnt; do "
+    '[ "$(readlink $folder/ns/$kind)" = "$(readlink /proc/self/ns/$kind)" ] || all=no; done; '
+    "[ $all = yes ] || continue; pid=${folder#/proc/}; kill -TERM $pid && kill -CONT $pid && echo $pid; "
+    "for try in 1 2 3 4 5; do kill -0 $pid || break; sleep 1; done; "
+    'if [ "$first" != postgres ] || ! grep -x "PPid:.1" $folder/status >/dev/null; then kill -KILL $pid; fi; '
+    "done; exit 0"
 )
 _PERL_RELAY = (
-    "use IO::Socket::INET; use IO::Socket::UNIX; my ($h, $p) = @ARGV; "
-    'my $s = $h =~ m{^/} ? IO::Socket::UNIX->new(Peer => "$h/.s.PGSQL.$p") '
-    ": IO::Socket::INET->new(PeerAddr => $h, PeerPort => $p); $s or exit 9; "
-    "sub all { my ($to, $b) = @_; while (length $b) { my $n = syswrite $to, $b; defined $n or exit 0; "
-    'substr($b, 0, $n) = ""; } } '
-    "my $f = fork; if (!$f) { my $b; while (sysread STDIN, $b, 65536) { all($s, $b); } shutdown $s, 1; exit 0; } "
-    "my $b; while (sysread $s, $b, 65536) { all(*STDOUT, $b); } kill 9, $f;"
+    "use IO::Socket::INET; use IO::Socket::UNIX; my ($h, $p) = @ARGV; $SIG{PIPE} = q(IGNORE); "
+    "my $s = $h =~ m{^/} ? IO::Socket::UNIX->new(Peer => qq($h/.s.PGSQL.$p)) "
+    ": IO::Socket::INET->new(PeerAddr => $h, PeerPort => $p); $s or exit 9; my ($b, $r); my $open = 1; "
+    "sub all { my ($to) = @_; while (length $b) { my $n = syswrite $to, $b; defined $n or exit 0; "
+    "substr($b, 0, $n) = q(); } } "
+    "while (1) { $r = q(); vec($r, fileno($s), 1) = 1; vec($r, 0, 1) = 1 if $open; select($r, undef, undef, undef); "
+    "if (vec($r, fileno($s), 1)) { sysread($s, $b, 65536) or exit 0; all(*STDOUT); } "
+    "if ($open && vec($r, 0, 1)) { if (sysread(STDIN, $b, 65536)) { all($s); } else { $open = 0; shutdown $s, 1; } } }"
 )
-_BASH_RELAY = 'exec 3<>"/dev/tcp/$0/$1" || exit 9; { cat <&3; kill $$; } & cat >&3 2>/dev/null; kill $! 2>/dev/null; exit 0'
 _RELAY = (
-    'has() { command -v "$1" >/dev/null 2>&1; }; case $1 in /*) tcp=no;; *) tcp=yes;; esac; '
-    f'if has perl; then exec perl -e \'{_PERL_RELAY}\' "$1" "$2"; '
-    'elif [ $tcp = yes ] && has nc; then exec nc "$1" "$2"; '
-    f'elif [ $tcp = yes ] && has bash; then exec bash -c \'{_BASH_RELAY}\' "$1" "$2"; '
-    "else exit 8; fi"
+    'has() { command -v "$1" >/dev/null 2>&1; }; '
+    f'if has perl; then exec perl -e \'{_PERL_RELAY}\' "$1" "$2"; fi; '
+    'case $1 in /*) exit 8;; esac; if has nc; then exec nc "$1" "$2"; fi; exit 8'
 )
 NO_RELAY, NO_ANSWER = 8, 9
 """Exit codes of the relay: nothing there can relay; the database does not answer."""

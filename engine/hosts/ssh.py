@@ -7,6 +7,7 @@ program that outlives the connection (see `engine.hosts.shell`).
 from __future__ import annotations
 
 import contextlib
+import logging
 import shlex
 import socket
 import threading
@@ -25,6 +26,8 @@ from engine.hosts.shell import sweep_argv
 from engine.hosts.ssh_keys import RefuseUnknown, fingerprint, known_host_keys, private_key
 from engine.hosts.ssh_transport import UnixCapableTransport
 from engine.hosts.where import SshPlace
+
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # our errors tell what it would log
 
 _CONNECT_SECONDS = 15.0
 _CHANNEL_SECONDS = 30.0
@@ -120,8 +123,10 @@ class Ssh:
                 f"{self} does not let us forward to {host}:{port}; allow it in its sshd_config (AllowTcpForwarding, "
                 "AllowStreamLocalForwarding, PermitOpen) or choose another `where`."
             )
+        # OpenSSH gives the same answer for a socket that is not there and one that it may not forward.
+        also = " (and AllowStreamLocalForwarding in its sshd_config)" if host.startswith("/") else ""
         return TransientFailure(
-            f"{self} does not reach the database at {host}:{port}; check that it runs there, and `host` and `port`."
+            f"{self} does not reach the database at {host}:{port}; check that it runs there, `host` and `port`{also}."
         )
 
     def _transport(self) -> UnixCapableTransport:

@@ -25,7 +25,7 @@ from engine.postgres import archive, commands
 from engine.postgres.embedded import client_programs
 from engine.postgres.lock import WORKER
 from engine.postgres.proof import DatabaseProof, take_proof
-from engine.postgres.roles import RoleProof, dump_globals, read_roles
+from engine.postgres.roles import dump_globals, read_roles
 from engine.postgres.server import READING_SETTINGS, Server
 from engine.postgres.snapshot import Snapshot, open_snapshot
 from engine.postgres.survey import DatabaseFacts, DatabaseFound, ServerFacts, survey_database, survey_server
@@ -438,8 +438,3 @@ def _write_manifest(
     data = manifest.to_json(body, target.digest_key)
     with target.store.writer(key.manifest, expected_bytes=len(data)) as writer:
         writer.write(data)
-
-
-def roles_from_json(data: bytes) -> dict[str, RoleProof]:
-    """The roles' proof as `_store_globals` wrote it."""
-    return {name: RoleProof.model_validate(role) for name, role in json.loads(data).items()}

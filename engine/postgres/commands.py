@@ -86,6 +86,14 @@ def psql_argv(programs: Path, database: str) -> tuple[str, ...]:
     )
 
 
+def ends_in_argv(database: str) -> tuple[str, ...]:
+    """For psql: read stdin, then fail unless that ended in this database (the file is not another's)."""
+    name = "pg_catalog.current_database()"
+    bytes_of_name = f"pg_catalog.encode(pg_catalog.convert_to({name}::pg_catalog.text, 'SQL_ASCII'), 'hex')"
+    told = f"SELECT ('the file is of database ' || {name})::pg_catalog.int4"
+    return ("--file=-", f"--command={told} WHERE {bytes_of_name} <> '{database.encode().hex()}'")
+
+
 def restore_argv(programs: Path, database: str, archive: Path, jobs: int) -> tuple[str, ...]:
     """Restore an archive file into an existing database; the first error ends it."""
     return (

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from engine.config.settings import ServerSettings
 from engine.errors import CouldNotVerify, OperationFailed, PlatformOpsError, TransientFailure
 from engine.postgres import commands
-from engine.postgres.backup import roles_from_json
 from engine.postgres.compare import Difference, compare_databases, compare_roles
 from engine.postgres.embedded import client_programs
-from engine.postgres.instance import Instance
 from engine.postgres.proof import DatabaseProof
-from engine.postgres.replay import APPLICATION, play, reprinter, restored_proof
+from engine.postgres.replay import (
+    APPLICATION,
+    play,
+    read_proof,
+    read_role_proofs,
+    reprinter,
+    restored_proof,
+)
 from engine.postgres.roles import read_roles
 from engine.postgres.scratch import scratch_server
 from engine.postgres.server import Server
 from engine.progress import Progress, silent
 from engine.sets.keys import SetKey, VerdictKey
 from engine.sets.manifest import Body, FileEntry
-from engine.sets.reading import read_manifest, read_small
+from engine.sets.reading import read_manifest
 from engine.sets.target import Target
 from engine.sets.verdicts import record_verdict
 
@@ -109,16 +115,30 @@ class _Course:
         )
 
 
-def drill(
-    target: Target, key: SetKey, progress: Progress = silent, scratch_base: Path | None = None
-) -> DrillReport:
+class Scratch(Protocol):
+    """A throw-away server, reached by the Unix socket in a folder."""
+
+    @property
+    def socket(self) -> Path: ...
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def superuser(self) -> str: ...
+
+
+def drill(target: Target, key: SetKey, progress: Progress = silent, docker_host: str = "") -> DrillReport:
     """Restore a set into a scratch server and compare; the verdict is stored beside the set.
+
+    The scratch server is a container of the source's image where `docker_host` ('': the usual engine)
+    has it, else a server of the source's major that is installed here or came along.
 
     It does not raise for a bad backup: that is a verdict. `unverified` means nothing was shown.
     """
     course = _Course(key, datetime.now(UTC), time.monotonic())
     try:
-        report = _judged(course, target, progress, scratch_base)
+        report = _judged(course, target, progress, docker_host)
     except OperationFailed as error:
         result: Result = "unverified" if isinstance(error, TransientFailure) else "failed"
         report = course.report(result, str(error))
@@ -133,16 +153,14 @@ def drill(
     return report
 
 
-def _judged(course: _Course, target: Target, progress: Progress, scratch_base: Path | None) -> DrillReport:
+def _judged(course: _Course, target: Target, progress: Progress, docker_host: str) -> DrillReport:
     body = course.body = read_manifest(target, course.key)
     progress(f"drill of {course.key}: starting a scratch PostgreSQL {body.server_version}")
     proofs = _proofs(target, course.key, body)
-    major = int(body.server_version.split(".", 1)[0])
+    major = _major(course.key, body)
     encoding, locale = _encoding_and_locale(proofs)
-    with scratch_server(
-        major, superuser=body.superuser, base=scratch_base, encoding=encoding, locale=locale
-    ) as instance:
-        _restore_and_compare(course, target, body, proofs, instance, client_programs(major), progress)
+    with _scratch(body, major, encoding, locale, docker_host) as scratch:
+        _restore_and_compare(course, target, body, proofs, scratch, client_programs(major), progress)
     if course.differences:
         first = course.differences[0]
         return course.report(
@@ -151,6 +169,21 @@ def _judged(course: _Course, target: Target, progress: Progress, scratch_base: P
             f"{first.kind} {first.name} of {first.database or 'the server'}; use another set and look into this one.",
         )
     return course.report("passed", _passed(course, body))
+
+
+@contextmanager
+def _scratch(body: Body, major: int, encoding: str, locale: str, docker_host: str) -> Iterator[Scratch]:
+    if body.image:
+        from engine.postgres import scratch_container  # the library takes a while to load
+
+        if scratch_container.has_image(body.image, docker_host):
+            with scratch_container.scratch_container(
+                body.image, superuser=body.superuser, encoding=encoding, locale=locale, engine=docker_host
+            ) as container:
+                yield container
+            return
+    with scratch_server(major, superuser=body.superuser, encoding=encoding, locale=locale) as instance:
+        yield instance
 
 
 def _passed(course: _Course, body: Body) -> str:
@@ -176,10 +209,19 @@ def _proofs(target: Target, key: SetKey, body: Body) -> dict[str, DatabaseProof]
         raise OperationFailed(
             f"{key} has dumps without a proof or none at all; nothing can be compared, use another."
         )
-    return {
-        name: DatabaseProof.model_validate_json(read_small(target, key, file, body.encrypted))
-        for name, file in files.items()
-    }
+    proofs = {name: read_proof(target, key, file, body.encrypted) for name, file in files.items()}
+    if strange := [name for name, proof in proofs.items() if proof.database != name]:
+        raise OperationFailed(f"{key}: the proof of {strange[0]!r} is another database's; use another set.")
+    return proofs
+
+
+def _major(key: SetKey, body: Body) -> int:
+    major = body.server_version.split(".", 1)[0]
+    if not major.isdecimal():
+        raise OperationFailed(
+            f"{key} names no PostgreSQL version ({body.server_version[:40]!r}); use another."
+        )
+    return int(major)
 
 
 def _encoding_and_locale(proofs: dict[str, DatabaseProof]) -> tuple[str, str]:
@@ -193,12 +235,12 @@ def _restore_and_compare(
     target: Target,
     body: Body,
     proofs: dict[str, DatabaseProof],
-    instance: Instance,
+    scratch: Scratch,
     programs: Path,
     progress: Progress,
 ) -> None:
     settings = ServerSettings(
-        host=str(instance.socket), port=instance.port, user=instance.superuser, store="scratch"
+        host=str(scratch.socket), port=scratch.port, user=scratch.superuser, store="scratch"
     )
     server = Server("scratch", settings)
     _check_extensions(server, body)
@@ -206,6 +248,7 @@ def _restore_and_compare(
     dumps = sorted((file for file in body.files if file.kind in ("sql", "dump")), key=lambda file: -file.size)
     seconds = _in_parallel(lambda file: _restored(target, body, file, server, programs, progress), dumps)
     course.rto_seconds = time.monotonic() - course.began
+    course.differences += _unexpected_databases(server, proofs)
 
     def compared(restored: tuple[FileEntry, float]) -> tuple[DatabaseRow, tuple[Difference, ...]]:
         file, restore_seconds = restored
@@ -242,9 +285,11 @@ def _check_extensions(server: Server, body: Body) -> None:
 def _restore_globals(
     course: _Course, target: Target, body: Body, server: Server, programs: Path, progress: Progress
 ) -> None:
-    sql = next(file for file in body.files if file.kind == "globals")
-    proof = next(file for file in body.files if file.kind == "proof" and file.database is None)
-    expected = roles_from_json(read_small(target, course.key, proof, body.encrypted))
+    sql = next((file for file in body.files if file.kind == "globals"), None)
+    proof = next((file for file in body.files if file.kind == "proof" and file.database is None), None)
+    if sql is None or proof is None:
+        raise OperationFailed(f"{course.key} lacks its roles or their proof; use another set.")
+    expected = read_role_proofs(target, course.key, proof, body.encrypted)
     environment = server.tool_environment(APPLICATION)
     play(
         target,
@@ -267,13 +312,31 @@ def _restored(
     """Restore one database as the stock tools would; seconds it took."""
     began, name = time.monotonic(), file.database or ""
     environment = server.tool_environment(APPLICATION)
-    argv = commands.psql_argv(programs, "postgres")
+    argv = (*commands.psql_argv(programs, "postgres"), *commands.ends_in_argv(name))
     if file.kind == "dump":
         argv = commands.restore_stream_argv(programs, name, create=name not in ("postgres", "template1"))
         environment = server.fixed_environment(APPLICATION)
     progress(f"restore {name}", 0, file.size)
     play(target, body, file, argv, environment, progress, f"restore of {name}")
+    if name not in _databases(server):
+        raise OperationFailed(
+            f"{file.name} did not make database {name!r}: it is another's; use another set."
+        )
     return time.monotonic() - began
+
+
+def _databases(server: Server) -> set[str]:
+    with server.connect(application=APPLICATION) as connection:
+        return {row[0] for row in connection.execute("SELECT datname FROM pg_catalog.pg_database")}
+
+
+def _unexpected_databases(server: Server, proofs: dict[str, DatabaseProof]) -> tuple[Difference, ...]:
+    """Databases that a file made and no proof knows."""
+    unknown = sorted(_databases(server) - set(proofs) - {"postgres", "template0", "template1"})
+    return tuple(
+        Difference(database=name, kind="database", name=name, expected="not there", found="there")
+        for name in unknown
+    )
 
 
 def _compared(

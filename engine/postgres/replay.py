@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import psycopg
+from pydantic import TypeAdapter, ValidationError
 
-from engine.errors import OperationFailed
+from engine.errors import CouldNotVerify, OperationFailed
 from engine.postgres import archive, commands
 from engine.postgres.database import working_name
 from engine.postgres.proof import DatabaseProof, take_proof
+from engine.postgres.roles import RoleProof
 from engine.postgres.server import Server, failed
 from engine.progress import Progress, Throttled
 from engine.sets.keys import SetKey
 from engine.sets.manifest import Body, FileEntry
-from engine.sets.reading import damaged, stored_pieces, wrong_key
+from engine.sets.reading import damaged, read_small, stored_pieces, wrong_key
 from engine.sets.target import Target, needs_identities
 from engine.streams.pipeline import Meter, Pipeline, Process, pump
 from engine.streams.spool import spool_folder
 from engine.streams.unpack import DAMAGED, WRONG_KEY, unpack_argv
 
+_Parsed = TypeVar("_Parsed")
 APPLICATION = "platform-ops restore"
 STALL_SECONDS = 3600.0
 """A restore may build one index for long without reading a byte."""
@@ -47,7 +52,7 @@ def play(
     """
     key = SetKey(body.server, body.database, body.set_id)
     meter, tick = Meter(), Throttled(progress)
-    with Pipeline() as pipeline:
+    with _blaming_the_right_one(), Pipeline() as pipeline:
         unpacked = start_unpack(pipeline, target, key, file, body.encrypted)
         tool = pipeline.start(
             argv, name=what, env=environment, stdin=unpacked.stdout, stdout=subprocess.DEVNULL
@@ -56,6 +61,53 @@ def play(
         unpacked.stdout.close()
         pipeline.run(partial(pump, stored_pieces(target, key, file), (unpacked.stdin,), meter), "read")
         pipeline.join(meter, STALL_SECONDS, on_tick=lambda: tick(what, meter.bytes, file.size))
+
+
+_LACKING = re.compile(
+    r"invalid (?:LC_COLLATE|LC_CTYPE|locale|ICU|builtin)|could not create locale|not supported (?:in|by) this build"
+    r"|compression method \S+ not supported|could not access file|extension \S+ is not available"
+    r"|No space left on device"
+)
+"""What a server says when it, not the set, is at fault: a locale, a library, a build option or room is missing."""
+
+
+@contextmanager
+def _blaming_the_right_one() -> Iterator[None]:
+    try:
+        yield
+    except OperationFailed as error:
+        if _LACKING.search(str(error)):
+            raise CouldNotVerify(
+                f"The scratch server cannot hold this set: {error} Drill where a server like the source's can run."
+            ) from None
+        raise
+
+
+def read_proof(target: Target, key: SetKey, file: FileEntry, encrypted: bool) -> DatabaseProof:
+    """A database's proof.
+
+    Raises:
+        OperationFailed: the file is damaged or holds no proof.
+        CouldNotVerify: it cannot be decrypted here.
+    """
+    return _parsed(DatabaseProof.model_validate_json, target, key, file, encrypted)
+
+
+def read_role_proofs(target: Target, key: SetKey, file: FileEntry, encrypted: bool) -> dict[str, RoleProof]:
+    """The proof of the roles; raises as `read_proof` does."""
+    return _parsed(TypeAdapter(dict[str, RoleProof]).validate_json, target, key, file, encrypted)
+
+
+def _parsed(
+    parse: Callable[[bytes], _Parsed], target: Target, key: SetKey, file: FileEntry, encrypted: bool
+) -> _Parsed:
+    data = read_small(target, key, file, encrypted)
+    try:
+        return parse(data)
+    except ValidationError:
+        raise OperationFailed(
+            f"{key}: {file.name} holds no proof that this version reads; use another set."
+        ) from None
 
 
 def start_unpack(

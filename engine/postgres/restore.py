@@ -39,6 +39,7 @@ from engine.postgres.proof import DatabaseProof
 from engine.postgres.replay import (
     APPLICATION,
     STALL_SECONDS,
+    read_proof,
     reprinter,
     restored_proof,
     start_unpack,
@@ -198,7 +199,7 @@ def _prepared(
     progress(f"check the stored bytes of {choice.database}", 0, dump.size)
     for _ in stored_pieces(target, choice.key, dump):
         pass
-    expected = DatabaseProof.model_validate_json(read_small(target, choice.key, proof, body.encrypted))
+    expected = read_proof(target, choice.key, proof, body.encrypted)
     return _Work(target, server, choice, programs, progress, body, dump, expected, working_name())
 
 

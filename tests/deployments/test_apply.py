@@ -14,8 +14,8 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from blocks import PostgresServer
-from deployments.apply import PREFECT_YAML, apply, main
-from deployments.prefect_api import find_deployment
+from deployments.apply import PREFECT_YAML, apply, apply_automations, apply_blocks, main
+from deployments.prefect_api import connected, find_deployment
 from engine.config.settings import FolderStore, ServerSettings, Settings
 from engine.errors import ConfigurationError, TransientFailure
 
@@ -32,6 +32,20 @@ def settings(port: int = 5432) -> Settings:
 def applied(configured: Settings) -> list[str]:
     lines: list[str] = []
     apply(configured, say=lines.append)
+    return lines
+
+
+def blocks_applied(configured: Settings) -> list[str]:
+    lines: list[str] = []
+    with connected() as client:
+        apply_blocks(client, configured, lines.append)
+    return lines
+
+
+def automations_applied() -> list[str]:
+    lines: list[str] = []
+    with connected() as client:
+        apply_automations(client, lines.append)
     return lines
 
 
@@ -101,10 +115,10 @@ def test_applying_twice_changes_nothing_and_keeps_what_an_operator_did(prefect_s
 
 
 def test_the_file_wins_over_an_edited_block(prefect_server: str) -> None:
-    applied(settings())
+    blocks_applied(settings())
     typed = {"port": 6000, "password": "canary-typed-into-the-form"}
     PostgresServer.named("prod").model_copy(update=typed).save("prod", overwrite=True)
-    changes = [line for line in applied(settings()) if line[0] == "~"]
+    changes = [line for line in blocks_applied(settings()) if line[0] == "~"]
     assert changes == [
         "~ postgres-server/prod: password changes",
         "~ postgres-server/prod: port 6000 -> 5432",
@@ -113,18 +127,18 @@ def test_the_file_wins_over_an_edited_block(prefect_server: str) -> None:
 
 
 def test_failures_are_told_to_the_block_called_alerts_once_there_is_one(prefect_server: str) -> None:
-    first = applied(settings())
+    first = automations_applied()
     assert "? no notification block is called alerts: failures are only seen in the UI" in first
     CustomWebhookNotificationBlock(name="any", url="http://127.0.0.1:9/").save("alerts")
-    made = [line for line in applied(settings()) if line[0] == "+"]
+    made = [line for line in automations_applied() if line[0] == "+"]
     assert made == [
         "+ automation platform-ops: failed and crashed runs",
         "+ automation platform-ops: nothing verified for 26 hours",
         "+ automation platform-ops: nothing proven for 26 hours",
     ]
-    assert {line[0] for line in applied(settings())} == {"="}
+    assert {line[0] for line in automations_applied()} == {"="}
     CustomWebhookNotificationBlock.delete("alerts")
-    assert len([line for line in applied(settings()) if line[0] == "-"]) == 3
+    assert len([line for line in automations_applied() if line[0] == "-"]) == 3
     with get_client(sync_client=True) as client:
         assert [found.name for found in client.read_automations()] == ["platform-ops: end zombie runs"]
 

@@ -8,10 +8,11 @@ from engine.config.settings import FolderStore, S3Store, ServerSettings, Setting
 
 
 def test_a_change_is_shown_and_a_secret_field_is_only_named() -> None:
-    before = {"port": 5432, "password": "hunter2", "user": "postgres", "forgotten": "hunter3"}
+    before = {"port": 5432, "password": "hunter2", "user": "postgres", "monitors.restore-drill": "hunter3"}
     after = {"port": 5433, "password": "file:/run/pw", "user": "postgres", "jobs": 2}
-    lines = differences(before, after, {"password"})
-    assert lines == ["jobs is a new setting", "password changes", "port 5432 -> 5433"]
+    lines = differences(before, after, {"password", "monitors"})
+    assert lines == ["jobs is new", "monitors.restore-drill goes", "password changes", "port 5432 -> 5433"]
+    assert differences({"monitors.a": "x"}, {"monitors.a": "y"}, {"monitors"}) == ["monitors.a changes"]
 
 
 def test_nested_settings_are_compared_one_by_one() -> None:
@@ -21,16 +22,25 @@ def test_nested_settings_are_compared_one_by_one() -> None:
 
 
 def test_the_fields_that_hold_secrets_are_known() -> None:
-    assert secret_fields(PostgresServer(store="nightly")) == {"password"}
-    assert secret_fields(BackupStore()) == {"identity", "digest_key", "access_key", "secret_key"}
+    assert secret_fields(PostgresServer(store="nightly")) == {"password", "ssh_key", "monitors"}
+    assert secret_fields(BackupStore()) == {"identity", "digest_key", "access_key", "secret_key", "monitors"}
 
 
 def test_references_that_only_prefect_can_read_are_found() -> None:
     settings = Settings(
-        servers={"prod": ServerSettings(store="s3", password="prefect:pg"), "b": ServerSettings(store="s3")},
+        servers={
+            "prod": ServerSettings(
+                store="s3", password="prefect:pg", monitors={"restore-drill": "prefect:push"}
+            ),
+            "staging": ServerSettings(store="s3", password="env:PW"),
+        },
         stores={
             "s3": S3Store(bucket="k", secret_key="prefect:s3"),
-            "f": FolderStore(path="/x", identity="env:K"),
+            "folder": FolderStore(path="/x", identity="env:K"),
         },
     )
-    assert only_inside_prefect(settings) == ["servers.prod.password", "stores.s3.secret_key"]
+    assert only_inside_prefect(settings) == [
+        "servers.prod.monitors.restore-drill",
+        "servers.prod.password",
+        "stores.s3.secret_key",
+    ]

