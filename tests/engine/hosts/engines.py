@@ -35,6 +35,7 @@ default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 _START = """
 set -e
 initdb -D /data/d -U postgres -E UTF8 --locale=C.UTF-8 --no-sync --auth={auth} --pwfile=/tmp/pw >/dev/null
+echo 'host all all all {auth}' >>/data/d/pg_hba.conf
 exec postgres -D /data/d -c fsync=off -c unix_socket_directories=/var/run/postgresql -c listen_addresses='{listen}'
 """
 

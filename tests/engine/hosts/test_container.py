@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import psycopg
 import pytest
@@ -13,7 +15,7 @@ from engine.hosts.container import Container
 from engine.hosts.where import ContainerPlace
 from tests.engine.hosts.away import conninfo_of, eventually
 from tests.engine.hosts.conftest import Started
-from tests.engine.hosts.engines import DOCKER, Engine
+from tests.engine.hosts.engines import Engine
 from tests.engine.hosts.parts import lines_about
 
 SOCKET = "/var/run/postgresql"
@@ -21,8 +23,20 @@ MARKS = {"PGAPPNAME": "platform-ops dump", "PGHOST": SOCKET, "PGPORT": "5432"}
 SLEEP = ("psql", "--username=postgres", "--command=SELECT pg_sleep(300)")
 
 
-def host_of(engine: Engine, found: Found) -> Container:
-    return Container(ContainerPlace(str(found.name)), engine.url)
+HostOf = Callable[..., Container]
+
+
+@pytest.fixture
+def host_of() -> Iterator[HostOf]:
+    """The host that a container is; closed after the test."""
+    with ExitStack() as stack:
+
+        def opened(engine: Engine, found: Found, user: str = "") -> Container:
+            host = Container(ContainerPlace(str(found.name), user), engine.url)
+            stack.callback(host.close)
+            return host
+
+        yield opened
 
 
 def lines_in(found: Found, text: str) -> list[str]:
@@ -34,7 +48,7 @@ def lines_in(found: Found, text: str) -> list[str]:
 
 
 def test_a_program_gets_its_arguments_and_environment_and_nothing_else(
-    engine: Engine, postgres_in: Started
+    engine: Engine, postgres_in: Started, host_of: HostOf
 ) -> None:
     found = postgres_in(engine, password="x")
     host = host_of(engine, found)
@@ -50,7 +64,9 @@ def test_a_program_gets_its_arguments_and_environment_and_nothing_else(
     assert (host.crosses_network, str(host)) == (False, f"container {found.name}")
 
 
-def test_bytes_come_through_and_a_secret_is_seen_nowhere(engine: Engine, postgres_in: Started) -> None:
+def test_bytes_come_through_and_a_secret_is_seen_nowhere(
+    engine: Engine, postgres_in: Started, host_of: HostOf
+) -> None:
     found = postgres_in(engine, password="x")
     host = host_of(engine, found)
     program = host.stream(("head", "-c", "20000000", "/dev/zero"), env={"PGPASSWORD": "canary-4712"})
@@ -67,7 +83,9 @@ def test_bytes_come_through_and_a_secret_is_seen_nowhere(engine: Engine, postgre
     assert (size, program.wait(20)) == (20_000_000, 0)
 
 
-def test_what_is_killed_or_left_behind_ends_there(engine: Engine, postgres_in: Started) -> None:
+def test_what_is_killed_or_left_behind_ends_there(
+    engine: Engine, postgres_in: Started, host_of: HostOf
+) -> None:
     found = postgres_in(engine, password="x")
     host = host_of(engine, found)
     killed = host.stream(SLEEP, env=MARKS)
@@ -88,7 +106,7 @@ def test_what_is_killed_or_left_behind_ends_there(engine: Engine, postgres_in: S
 
 
 def test_an_orphan_that_the_server_has_inherited_is_ended_gently(
-    engine: Engine, postgres_in: Started
+    engine: Engine, postgres_in: Started, host_of: HostOf
 ) -> None:
     """PostgreSQL is process 1 there: a child of it that SIGKILL ends would end all of its sessions."""
     found = postgres_in(engine, password="x")
@@ -107,7 +125,9 @@ def test_an_orphan_that_the_server_has_inherited_is_ended_gently(
 
 
 @pytest.mark.parametrize("way", ["socket", "loopback"])
-def test_a_database_that_publishes_nothing(engine: Engine, postgres_in: Started, way: str) -> None:
+def test_a_database_that_publishes_nothing(
+    engine: Engine, postgres_in: Started, host_of: HostOf, way: str
+) -> None:
     listen, address = ("", SOCKET) if way == "socket" else ("127.0.0.1", "127.0.0.1")
     found = postgres_in(engine, password="x", listen=listen)
     host = host_of(engine, found)
@@ -122,11 +142,10 @@ def test_a_database_that_publishes_nothing(engine: Engine, postgres_in: Started,
             other.execute("SELECT pg_terminate_backend(%s)", (pid,))
         with pytest.raises(psycopg.OperationalError, match="terminating connection"):
             connection.execute("SELECT 1")
-    host.close()
 
 
 def test_a_database_on_the_container_network_is_reached_by_its_address(
-    docker_engine: Engine, postgres_in: Started
+    docker_engine: Engine, postgres_in: Started, host_of: HostOf
 ) -> None:
     found = postgres_in(
         docker_engine, password="secret-1", auth="scram-sha-256", listen="*", network="bridge"
@@ -138,10 +157,11 @@ def test_a_database_on_the_container_network_is_reached_by_its_address(
     assert route.parameters == {"host": "127.0.0.1", "hostaddr": address, "port": "5432"}
     with psycopg.connect(conninfo_of(route, password="secret-1")) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
-    host.close()
 
 
-def test_a_database_that_is_not_there_says_so(docker_engine: Engine, postgres_in: Started) -> None:
+def test_a_database_that_is_not_there_says_so(
+    docker_engine: Engine, postgres_in: Started, host_of: HostOf
+) -> None:
     host = host_of(docker_engine, postgres_in(docker_engine, password="x"))
     for address, error, sentence in (
         (
@@ -161,19 +181,20 @@ def test_a_database_that_is_not_there_says_so(docker_engine: Engine, postgres_in
             psycopg.connect(conninfo_of(route))
         problem = route.problem()
         assert (type(problem), str(problem)) == (error, sentence)
-    host.close()
 
 
-def test_no_such_container(engine: Engine, postgres_in: Started) -> None:
+def test_no_such_container(engine: Engine, postgres_in: Started, host_of: HostOf) -> None:
     found = postgres_in(engine, password="x")
+    host = host_of(engine, found)
+    host.place = ContainerPlace("no-such-one")
     with pytest.raises(ConfigurationError) as caught:
-        Container(ContainerPlace("no-such-one"), engine.url).run(("true",), env={}, timeout=10)
+        host.run(("true",), env={}, timeout=10)
     said = str(caught.value)
     assert said.startswith(f"There is no container 'no-such-one' at {engine.url}; running are: ")
     assert str(found.name) in said
 
 
-def test_a_container_that_is_stopped(docker_engine: Engine, postgres_in: Started) -> None:
+def test_a_container_that_is_stopped(docker_engine: Engine, postgres_in: Started, host_of: HostOf) -> None:
     found = postgres_in(docker_engine, password="x")
     found.stop(timeout=10)
     with pytest.raises(TransientFailure) as caught:
@@ -188,12 +209,11 @@ def test_no_engine_there() -> None:
         Container(ContainerPlace("db"), "unix:///nowhere/x.sock").run(("true",), env={}, timeout=10)
 
 
-def test_the_user_the_programs_run_as(docker_engine: Engine, postgres_in: Started) -> None:
+def test_the_user_the_programs_run_as(docker_engine: Engine, postgres_in: Started, host_of: HostOf) -> None:
     found = postgres_in(docker_engine, password="x")
     for user, number in (("", b"70\n"), ("root", b"0\n")):
-        host = Container(ContainerPlace(str(found.name), user), DOCKER)
+        host = host_of(docker_engine, found, user)
         assert host.run(("id", "-u"), env={}, timeout=30).stdout == number
-        host.close()
 
 
 def test_this_process_is_no_container() -> None:

@@ -210,7 +210,7 @@ DATABASE = {
         "TRIGGER public item touched": replaced("CREATE TRIGGER touched BEFORE INSERT ON public.item FOR EACH ROW EXECUTE FUNCTION public.touch();", ""),
         "POLICY public item mine": replaced("CREATE POLICY mine ON public.item USING ((name = CURRENT_USER));", ""),
         "ACL public TABLE item": replaced("GRANT SELECT ON TABLE public.item TO bob;", ""),
-        "DEFAULT ACL": replaced("ALTER DEFAULT PRIVILEGES FOR ROLE postgres GRANT SELECT ON TABLES", "GRANT SELECT ON public.item"),
+        "DEFAULT ACL": replaced("ALTER DEFAULT PRIVILEGES FOR ROLE postgres GRANT SELECT ON TABLES", "GRANT SELECT ON public.pairs"),
         "TABLE public plain owner bob": replaced("ALTER TABLE public.plain OWNER TO bob;", ""),
         "SEQUENCE public ticket": replaced("INCREMENT BY 5", "INCREMENT BY 6"),
         "large object 801": replaced("0123456789abcdef0123", "0123456789abcdee0123"),

@@ -101,7 +101,7 @@ WRONG_SCHEMA = {
     "a default privilege": ("ALTER DEFAULT PRIVILEGES REVOKE SELECT ON TABLES FROM bob", "DEFAULT ACL - DEFAULT PRIVILEGES FOR TABLES"),
     "a comment": ("COMMENT ON TABLE item IS 'other'", "COMMENT public TABLE item"),
     "a statistics object": ("DROP STATISTICS known", "STATISTICS public known"),
-    "a publication": ("DROP PUBLICATION news", "PUBLICATION - news"),
+    "a publication": ("DROP PUBLICATION news CASCADE", "PUBLICATION - news"),
     "a published table": ("ALTER PUBLICATION news DROP TABLE item", "PUBLICATION TABLE public news item"),
     "a publication's filter": ("ALTER PUBLICATION news SET TABLE item WHERE (id > 2)", "PUBLICATION TABLE public news item"),
     "a function's body": ("CREATE OR REPLACE FUNCTION twice(n int) RETURNS int LANGUAGE plpgsql AS $$\n-- doubles\n\nBEGIN\n  RETURN n * 3;\nEND $$", "FUNCTION public twice(integer)"),

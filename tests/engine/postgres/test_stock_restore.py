@@ -1,0 +1,123 @@
+"""What is stored restores with stock tools alone: gunzip, psql, pg_restore, and age where it is encrypted."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pyrage
+import pytest
+
+from engine.postgres.embedded import client_programs
+from engine.postgres.instance import Instance
+from engine.sets.reading import read_manifest
+from tests.conftest import MAJOR
+from tests.engine.postgres.backups import Backup, back_up, execute, server_of, store_in
+
+PROGRAMS = client_programs(MAJOR)
+_UNSETTLED = re.compile(r"\\(?:un)?restrict ")
+
+
+def shell(command: str, target: Instance, **environment: str) -> str:
+    """Run a line as an operator would, with nothing of ours in PATH; its output."""
+    path = f"{PROGRAMS}:{os.environ['PATH']}"
+    connection = {"PGHOST": str(target.socket), "PGPORT": str(target.port), "PGUSER": target.superuser}
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        env={"PATH": path, "LC_ALL": "C.UTF-8", **connection, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def folder_of(backup: Backup, key: object) -> str:
+    return shlex.quote(f"{backup.target.store.address}/{key}")
+
+
+def whole(server: Instance) -> Counter[str]:
+    """What pg_dumpall says of a server, as lines; columns of an inherited table may change their order."""
+    text = shell("pg_dumpall", server)
+    return Counter(
+        line.strip().rstrip(",") for line in text.splitlines() if line and not _UNSETTLED.match(line)
+    )
+
+
+def differing(before: Counter[str], after: Counter[str]) -> tuple[list[str], list[str]]:
+    return sorted((before - after).elements()), sorted((after - before).elements())
+
+
+def test_a_cluster_set_restores_into_an_empty_server(
+    demo_server: Instance, demo_backup: Backup, empty_server: Instance
+) -> None:
+    # One role is there already, another than the one everybody has.
+    execute(empty_server, "postgres", "CREATE ROLE kohub CREATEROLE", "CREATE ROLE stranger")
+    where = folder_of(demo_backup, demo_backup.cluster_key)
+    shell(f"gunzip -c {where}/*.sql.gz | psql -X -q -v ON_ERROR_STOP=1 -o /dev/null postgres", empty_server)
+    execute(empty_server, "postgres", "DROP ROLE stranger")
+    lost, gained = differing(whole(demo_server), whole(empty_server))
+    # Rows of a table hash-partitioned by an enum, and a stale view, are compared by the drill.
+    assert [line for line in lost if not _known(line)] == []
+    assert [line for line in gained if not _known(line)] == []
+
+
+def _known(line: str) -> bool:
+    """A line that changes in a correct restore: an expression that is parsed anew, an inherited column's row."""
+    return False
+
+
+_EXPRESSION = re.compile(r"::character varying|^COPY ")
+
+
+def test_a_database_set_restores_with_pg_restore(
+    demo_server: Instance, demo_backup: Backup, empty_server: Instance
+) -> None:
+    where = folder_of(demo_backup, demo_backup.key("kohub"))
+    shell(
+        f"gunzip -c {where}/000-globals.sql.gz | psql -X -q -v ON_ERROR_STOP=1 -o /dev/null postgres",
+        empty_server,
+    )
+    shell(
+        f"gunzip -c {where}/kohub.dump.gz | pg_restore --exit-on-error --create --dbname=postgres",
+        empty_server,
+    )
+    counts = "SELECT count(*), (SELECT count(*) FROM code.metric), (SELECT sum(stars) FROM code.repository) FROM pg_class"
+    assert execute(empty_server, "kohub", counts) == execute(demo_server, "kohub", counts)
+    lost, gained = differing(
+        *(Counter(shell("pg_dump kohub", each).splitlines()) for each in (demo_server, empty_server))
+    )
+    assert [line for line in (*lost, *gained) if not _known(line) and not _UNSETTLED.match(line)] == []
+
+
+@pytest.mark.skipif(shutil.which("age") is None, reason="this host has no age")
+def test_an_encrypted_cluster_set_restores_with_age(
+    postgres_server: Instance,
+    new_database: Callable[..., str],
+    empty_server: Instance,
+    tmp_path: Path,
+    store_folder: Path,
+) -> None:
+    identity, second = pyrage.x25519.Identity.generate(), pyrage.x25519.Identity.generate()
+    (tmp_path / "key").write_text(f"{second}\n")
+    execute(postgres_server, new_database("sealed"), "CREATE TABLE t AS SELECT 'canary' AS a")
+    target = store_in(store_folder, recipients=(str(identity.to_public()), str(second.to_public())))
+    made = back_up(server_of(postgres_server), target, ["template1", "sealed"])
+    shell(
+        f"cd {folder_of(made, made.cluster_key)} && for file in *.sql.gz.age; do age -d -i {tmp_path}/key $file | gunzip; done"
+        " | psql -X -q -v ON_ERROR_STOP=1 -o /dev/null postgres",
+        empty_server,
+    )
+    assert execute(empty_server, "sealed", "SELECT a FROM t") == [("canary",)]
+    for key in (made.cluster_key, made.key("sealed")):
+        for file in read_manifest(target, key).files:
+            path = Path(target.store.address) / str(key) / file.name
+            assert (path.stat().st_mode & 0o777, b"canary" in path.read_bytes()) == (0o600, False)
+            assert path.parent.stat().st_mode & 0o777 == 0o700
