@@ -36,6 +36,10 @@ from deployments.prefect_api import (
 from engine.config.file import load
 from engine.config.settings import Settings
 from engine.errors import OperationFailed, PlatformOpsError
+from engine.postgres.server import Server
+from engine.postgres.survey import list_databases
+from engine.sets.catalogue import catalogue
+from engine.sets.target import open_target
 
 PREFECT_YAML = Path(__file__).parent.parent / "prefect.yaml"
 POOLS = {
@@ -79,9 +83,25 @@ def apply_deployments(client: SyncPrefectClient, settings: Settings, say: Say) -
     before = {name: found for name in entries if (found := find_deployment(client, name)) is not None}
     existing = {name: as_existing(deployment) for name, deployment in before.items()}
     _deploy(completed(document, schemas, settings, existing))
+    databases = known_databases(settings, say)
     for name, entry in entries.items():
-        after = _finish(client, entry, schemas[name], settings)
+        after = _finish(client, entry, with_dropdowns(schemas[name], settings, databases), settings)
         say(_line(name, before.get(name), after))
+
+
+def known_databases(settings: Settings, say: Say) -> tuple[str, ...]:
+    """The names of the databases of every server that answers, and of those that have sets, for the forms."""
+    found: set[str] = set()
+    for name, server in settings.servers.items():
+        try:
+            found |= {database.name for database in list_databases(Server(name, server))}
+            target = open_target(server.store, settings.stores[server.store])
+            found |= {
+                database for _, database in catalogue(target.store, name).scopes if database is not None
+            }
+        except PlatformOpsError as error:
+            say(f"? the forms do not offer the databases of {name}: {error}")
+    return tuple(sorted(found))
 
 
 def _line(name: str, before: DeploymentResponse | None, after: DeploymentResponse) -> str:
@@ -130,7 +150,7 @@ def _finish(
     client: SyncPrefectClient, entry: Document, schema: Schema, settings: Settings
 ) -> DeploymentResponse:
     deployment = _deployed(client, entry["name"])
-    set_schema(client, deployment, with_dropdowns(schema, settings))
+    set_schema(client, deployment, schema)
     stale = stale_slugs(entry, noun_of(schema), settings, as_existing(deployment))
     delete_schedules(client, deployment, stale)
     return _deployed(client, entry["name"])

@@ -1,7 +1,8 @@
-"""Dropdowns: the servers and stores that exist, written into a deployment's parameter schema. Pure."""
+"""Dropdowns: the servers, stores and databases that exist, written into a deployment's parameter schema. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -31,8 +32,11 @@ def default_parameters(schema: Schema, settings: Settings) -> dict[str, str]:
     }
 
 
-def with_dropdowns(schema: Schema, settings: Settings) -> Schema:
-    """The schema with an enum on each noun parameter, so that the form offers what exists."""
+def with_dropdowns(schema: Schema, settings: Settings, databases: Sequence[str] = ()) -> Schema:
+    """The schema with an enum on each noun parameter, so that the form offers what exists.
+
+    Without known `databases` (no server answered) their names stay free text.
+    """
     result = deepcopy(schema)
     for parameter in NOUNS:
         field = result.get("properties", {}).get(parameter)
@@ -41,4 +45,13 @@ def with_dropdowns(schema: Schema, settings: Settings) -> Schema:
         empty_allowed = field.get("default") == ""
         field["enum"] = ([""] if empty_allowed else []) + names(settings, parameter)
         field["default"] = field["enum"][0]
+    if databases:
+        _offer_databases(result.get("properties", {}), list(databases))
     return result
+
+
+def _offer_databases(fields: dict[str, Schema], databases: list[str]) -> None:
+    if "database" in fields:
+        fields["database"]["enum"] = ["", *databases]
+    if "databases" in fields:
+        fields["databases"]["items"] = {"type": "string", "enum": databases}

@@ -14,7 +14,7 @@ from tasks.restores import check_confirmation, choose_sets, restore_database
 def restore_databases(
     server: str = "platform",
     store: str = "",
-    databases: list[str] | None = None,
+    databases: tuple[str, ...] = (),
     which: str = "newest",
     in_place: bool = False,
     confirm: str = "",
@@ -31,8 +31,8 @@ def restore_databases(
         in_place: Replace the live database instead of restoring beside it.
         confirm: With in place: the database's name once more.
     """
-    started, names = datetime.now(UTC), databases or []
-    check_confirmation(names, in_place, confirm)
-    choices = choose_sets(server, store, names, which)
+    started = datetime.now(UTC)
+    check_confirmation(databases, in_place, confirm)
+    choices = choose_sets(server, store, databases, which)
     restored = [restore_database(choice, server, store, in_place) for choice in choices]
     record_restore(server, restored, started)

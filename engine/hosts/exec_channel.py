@@ -78,6 +78,9 @@ class ExecStream:
             return int(state["ExitCode"])
         return LOST if time.monotonic() - self._ended_at > _SETTLE_SECONDS else None
 
+    def connected(self) -> bool:
+        return False  # a signal has an exit code here
+
     def final_code(self) -> int:
         """The exit code once its stdout has ended."""
         while (code := self.exit_code()) is None:

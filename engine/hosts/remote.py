@@ -36,6 +36,10 @@ class ExecChannel(Protocol):
         """None while it is not known; `LOST` when it never will be."""
         ...
 
+    def connected(self) -> bool:
+        """Whether the host is still there."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -89,7 +93,8 @@ class RemoteProgram:
     def _said(self) -> Iterator[bytes]:
         yield from self._channel.stderr_lines()
         if self.poll() == LOST:
-            yield f"the connection to {self._where} was lost".encode()
+            ended = "a signal ended it" if self._channel.connected() else "the connection was lost"
+            yield f"{ended} ({self._where})".encode()
 
     def poll(self) -> int | None:
         if self.returncode is None:

@@ -4,9 +4,10 @@ Each script is one line (some login shells take no more) of POSIX sh with the to
 environment comes through stdin, line by line, so that a password is in no argv, and stdin then stays
 open for as long as we live: when it ends, the program is ended too.
 
-In a container PostgreSQL often is process 1 and so inherits every orphan. One that dies by a signal
-it takes for a crashed backend of its own, and ends all sessions. So nothing here may leave an orphan
-that can: a shell waits for all it has started, and SIGKILL is only for what has another parent.
+In a container PostgreSQL often is process 1 and so inherits every orphan. One that ends by a signal
+it takes for a crashed backend of its own, and ends all sessions. So the program itself is what the
+engine started, never a child of ours; what watches over it ignores signals and ends with 0; and what
+process 1 has inherited is left alone.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from engine.errors import ConfigurationError
 
 _LIFELINE = (
     'while IFS= read -r line || exit 1; [ -n "$line" ]; do export "$line"; done; exec 3<&0; '
-    '"$@" </dev/null 3<&- & child=$!; '
-    "(while read -r line <&3; do :; done; kill -TERM $child; kill -CONT $child; sleep 2; "
-    "kill -0 $$ && kill -KILL $child) </dev/null >/dev/null 2>&1 & watcher=$!; "
-    "wait $child; code=$?; kill $watcher 2>/dev/null; wait $watcher 2>/dev/null; exit $code"
+    '(trap "" HUP INT QUIT PIPE TERM; '
+    'lives() { read -r pid name state parent rest </proc/self/stat; [ "$parent" = $$ ]; }; '
+    "while read -r line <&3; do :; done; lives && kill -TERM $$ && kill -CONT $$; "
+    "for try in 1 2 3; do lives || exit 0; sleep 1; done; lives && kill -KILL $$; exit 0) "
+    '</dev/null >/dev/null 2>&1 & exec "$@" </dev/null 3<&-'
 )
 # One line for each variable first: busybox's grep sees nothing behind a NUL.
 _SWEEP = (
@@ -29,10 +31,8 @@ _SWEEP = (
     'for mark in "$@"; do tr "\\0" "\\n" <$folder/environ | grep -xF -e "$mark" >/dev/null || { all=no; break; }; done; '
     "[ $all = yes ] || continue; for kind in net mnt; do "
     '[ "$(readlink $folder/ns/$kind)" = "$(readlink /proc/self/ns/$kind)" ] || all=no; done; '
-    "[ $all = yes ] || continue; pid=${folder#/proc/}; kill -TERM $pid && kill -CONT $pid && echo $pid; "
-    "for try in 1 2 3 4 5; do kill -0 $pid || break; sleep 1; done; "
-    'if [ "$first" != postgres ] || ! grep -x "PPid:.1" $folder/status >/dev/null; then kill -KILL $pid; fi; '
-    "done; exit 0"
+    '[ "$first" = postgres ] && grep -x "PPid:.1" $folder/status >/dev/null && all=no; '
+    "[ $all = yes ] && kill -KILL ${folder#/proc/} && echo ${folder#/proc/}; done; exit 0"
 )
 _PERL_RELAY = (
     "use IO::Socket::INET; use IO::Socket::UNIX; my ($h, $p) = @ARGV; $SIG{PIPE} = q(IGNORE); "

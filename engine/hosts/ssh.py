@@ -227,7 +227,10 @@ class _Channel:
         if not self._channel.exit_status_ready():
             return None
         code = self._channel.recv_exit_status()
-        return LOST if code < 0 else code
+        return LOST if code < 0 else code  # paramiko does not tell which signal ended it
+
+    def connected(self) -> bool:
+        return self._channel.get_transport().is_active()
 
     def close(self) -> None:
         with contextlib.suppress(OSError, EOFError):

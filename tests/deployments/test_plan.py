@@ -59,6 +59,14 @@ def test_a_form_offers_the_servers_and_stores_of_the_file() -> None:
     assert fields["which"] == {"type": "string", "default": "newest", "position": 2}
 
 
+def test_a_form_offers_the_databases_that_are_known() -> None:
+    schema = {"properties": {"database": {"type": "string", "default": ""}, "databases": {"type": "array"}}}
+    fields = with_dropdowns(schema, settings("prod"), ("hub", "운영"))["properties"]
+    assert fields["database"]["enum"] == ["", "hub", "운영"]
+    assert fields["databases"]["items"] == {"type": "string", "enum": ["hub", "운영"]}
+    assert "enum" not in with_dropdowns(schema, settings("prod"))["properties"]["database"]  # nobody answered
+
+
 def test_the_first_server_is_the_default() -> None:
     assert planned(None, "prod", "staging")["parameters"] == {"server": "prod"}
 

@@ -92,7 +92,7 @@ def test_verify_reads_every_set_and_says_which_is_damaged(platform: Platform, ni
 
 
 def test_restore_brings_a_database_back_beside_the_live_one(platform: Platform, night: Catalogue) -> None:
-    restore_databases("platform", databases=["desk"])
+    restore_databases("platform", databases=("desk",))
     with psycopg.connect(platform.instance.conninfo()) as connection:
         names = [
             row[0] for row in connection.execute("SELECT datname FROM pg_database WHERE datname ~ '^desk'")
@@ -102,8 +102,8 @@ def test_restore_brings_a_database_back_beside_the_live_one(platform: Platform, 
         assert connection.execute("SELECT count(*), max(body) FROM note").fetchone() == (500, "note 99")
 
 
-@pytest.mark.parametrize(("databases", "confirm"), [(["desk"], ""), (["desk", "hub"], "desk"), ([], "desk")])
-def test_in_place_needs_the_name_twice(platform: Platform, databases: list[str], confirm: str) -> None:
+@pytest.mark.parametrize(("databases", "confirm"), [(("desk",), ""), (("desk", "hub"), "desk"), ((), "desk")])
+def test_in_place_needs_the_name_twice(platform: Platform, databases: tuple[str, ...], confirm: str) -> None:
     with pytest.raises(ConfigurationError, match="confirm"):
         restore_databases("platform", databases=databases, in_place=True, confirm=confirm)
 
