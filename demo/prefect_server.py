@@ -19,6 +19,7 @@ from engine.postgres.place import free_port
 NAME = "prefect-server"
 _FIRST_PORT = 4200
 _START_SECONDS = 180.0
+_PORT_TRIES = 5
 _PATIENCE_SECONDS = 30.0  # a killed `make demo` may have left one that is still starting
 
 
@@ -66,14 +67,28 @@ def start(layout: Layout, progress: Progress) -> None:
         progress.say(f"Prefect runs already on {address(layout)}")
         return
     background.end(layout, NAME)
-    port = str(read(layout).prefect_port)
     with progress.doing("Prefect: starting the server"):
-        argv = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
-        background.start(layout, NAME, argv, environment(layout))
-        if not _answers(layout, _START_SECONDS):
-            last = background.log_tail(layout, NAME)
-            raise OperationFailed(f"The Prefect server did not start; its log ends with: {last}")
+        for _ in range(_PORT_TRIES):
+            port = str(read(layout).prefect_port)
+            argv = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
+            background.start(layout, NAME, argv, environment(layout))
+            if _answers(layout, _START_SECONDS):
+                break
+            background.end(layout, NAME)
+            if not _take_next_port(layout):
+                last = background.log_tail(layout, NAME)
+                raise OperationFailed(f"The Prefect server did not start; its log ends with: {last}")
     progress.say(f"Prefect runs on {address(layout)}")
+
+
+def _take_next_port(layout: Layout) -> bool:
+    """Another program was quicker to take the port: choose the next one; False when it is still free."""
+    port = read(layout).prefect_port
+    found = free_port(port)
+    with changing(layout) as state:
+        state.prefect_port = found
+    os.environ.update(environment(layout))
+    return found != port
 
 
 def start_workers(layout: Layout, progress: Progress) -> list[str]:
@@ -104,13 +119,17 @@ def trouble(layout: Layout) -> str | None:
 
 
 def _answers(layout: Layout, seconds: float) -> bool:
-    """Whether it answers within so many seconds; False at once when its process is gone."""
+    """Whether it answers within so many seconds; False at once when its process is gone.
+
+    It says which folder it keeps its data in: another Prefect on the same port is not taken for it.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and background.running(layout, NAME) is not None:
         try:
-            if httpx.get(f"{address(layout)}/api/health", timeout=2.0, trust_env=False).is_success:
+            answer = httpx.get(f"{address(layout)}/api/admin/settings", timeout=2.0, trust_env=False)
+            if answer.is_success and answer.json().get("home") == str(layout.prefect):
                 return True
-        except httpx.HTTPError:
+        except (httpx.HTTPError, ValueError):
             pass
         time.sleep(0.2)
     return False

@@ -7,6 +7,8 @@ engine, a server that listens to its own loopback alone, or one that trusts only
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +32,8 @@ from engine.hosts.where import ContainerPlace
 
 _API_SECONDS = 60
 _SWEEP_SECONDS = 60.0
+_UNIX = "unix://"
+_USUAL = "unix:///var/run/docker.sock"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -52,7 +56,7 @@ class Container:
 
     @property
     def crosses_network(self) -> bool:
-        return not self._address().startswith(("unix:", "http+unix:", "http+docker://localhost"))
+        return not self._address().startswith(_UNIX)
 
     @property
     def image(self) -> str | None:
@@ -142,6 +146,7 @@ class Container:
         with self._lock:
             if self._client is None:
                 try:
+                    _check_socket(self._address())
                     given: dict[str, Any] = {"base_url": self.engine} if self.engine else {}
                     make = docker.DockerClient if self.engine else docker.from_env
                     self._client = make(version="auto", timeout=_API_SECONDS, **given)
@@ -150,18 +155,27 @@ class Container:
             return self._client
 
     def _address(self) -> str:
-        return self.engine or (self._client.api.base_url if self._client else "the container engine")
+        return self.engine or os.environ.get("DOCKER_HOST") or _USUAL
 
     def _failed(self, error: Exception) -> PlatformOpsError:
-        reason = " ".join(str(getattr(error, "explanation", None) or error).split())[:300]
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        reason = " ".join(str(getattr(error, "explanation", None) or reason).split())[:300]
         if isinstance(error, APIError):
             return TransientFailure(
                 f"The engine of {self} answered: {reason}; look at the container and try again."
             )
         return TransientFailure(
-            f"Cannot reach the container engine at {self.engine or '$DOCKER_HOST or its usual socket'}: {reason}; "
+            f"Cannot reach the container engine at {self._address()}: {reason}; "
             "check that it runs, that this user may use it, and docker_host."
         )
+
+
+def _check_socket(address: str) -> None:
+    """The SDK leaves its socket open when it cannot connect, and words the reason badly."""
+    if address.startswith(_UNIX):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(_API_SECONDS)
+            probe.connect(address.removeprefix(_UNIX))
 
 
 class _Relay:

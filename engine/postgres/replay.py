@@ -65,7 +65,7 @@ def play(
 
 _LACKING = re.compile(
     r"invalid (?:LC_COLLATE|LC_CTYPE|locale|ICU|builtin)|could not create locale|not supported (?:in|by) this build"
-    r"|compression method \S+ not supported|could not access file|extension \S+ is not available"
+    r"|compression method \S+ not supported|could not access file"
     r"|No space left on device"
 )
 """What a server says when it, not the set, is at fault: a locale, a library, a build option or room is missing."""

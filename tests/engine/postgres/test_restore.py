@@ -1,0 +1,261 @@
+"""A restore into a live server: beside what is there or in its place, and never half."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from engine.errors import ConfigurationError, LockedByAnother, OperationFailed
+from engine.postgres.database import WORKING_PREFIX
+from engine.postgres.instance import Instance
+from engine.postgres.lock import backup_lock
+from engine.postgres.restore import RestoreChoice, RestoredDatabase, choose, restore_databases
+from engine.postgres.roles import read_roles
+from engine.postgres.scratch import scratch_server
+from engine.sets.catalogue import catalogue
+from engine.sets.keys import SetKey
+from tests.conftest import LIVE, MAJOR
+from tests.engine.postgres.backups import (
+    Backup,
+    back_up,
+    copied,
+    execute,
+    put,
+    read,
+    repacked,
+    replaced,
+    run_script,
+    server_of,
+    store_in,
+)
+
+SQL = Path(__file__).parent / "sql"
+OTHER = "그 \"둘째\" 'db' " + "x" * 40
+
+
+@pytest.fixture(scope="module")
+def source() -> Iterator[Instance]:
+    with scratch_server(MAJOR, settings=LIVE) as server:
+        execute(
+            server, "postgres",
+            "CREATE ROLE bob LOGIN PASSWORD 'secret'", "CREATE ROLE \"O'Hara\" IN ROLE bob", "CREATE ROLE \"a b\"\"c\"",
+            "ALTER ROLE bob SET work_mem = '5MB'", "GRANT bob TO \"a b\"\"c\" WITH ADMIN OPTION", "COMMENT ON ROLE bob IS 'me'",
+            "CREATE DATABASE small", f"CREATE DATABASE {quoted(OTHER)} OWNER bob IS_TEMPLATE true CONNECTION LIMIT 5",
+            "ALTER DATABASE small SET search_path = public, \"A b\"", "ALTER ROLE bob IN DATABASE small SET work_mem = '6MB'",
+            "GRANT CREATE ON DATABASE small TO bob WITH GRANT OPTION", "COMMENT ON DATABASE small IS 'it''s'",
+            "SET ROLE bob", "GRANT CREATE ON DATABASE small TO \"O'Hara\"", "RESET ROLE",
+        )  # fmt: skip
+        run_script(server, "small", (SQL / "small.sql").read_text(encoding="utf8"))
+        execute(server, OTHER, "CREATE TABLE t (a int)", "INSERT INTO t VALUES (1)")
+        yield server
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+@pytest.fixture(scope="module")
+def made(source: Instance, tmp_path_factory: pytest.TempPathFactory) -> Backup:
+    return back_up(server_of(source), store_in(tmp_path_factory.mktemp("restore")))
+
+
+@pytest.fixture
+def goal() -> Iterator[Instance]:
+    with scratch_server(MAJOR, settings=LIVE) as server:
+        yield server
+
+
+def databases(server: Instance) -> set[str]:
+    return {row[0] for row in execute(server, "postgres", "SELECT datname FROM pg_database")} - {
+        "template0",
+        "template1",
+        "postgres",
+    }
+
+
+def restored(
+    made: Backup, goal: Instance, key: SetKey, database: str = "small", *, in_place: bool = False
+) -> RestoredDatabase:
+    (one,) = restore_databases(
+        made.target, server_of(goal), (RestoreChoice(database, key),), in_place=in_place
+    )
+    return one
+
+
+def test_beside_from_either_kind_of_set(made: Backup, goal: Instance) -> None:
+    execute(goal, "postgres", "CREATE DATABASE small")
+    for key in (made.key("small"), made.cluster_key):
+        one = restored(made, goal, key)
+        assert one.name == f"small_restored_{key.created:%Y%m%d_%H%M%S}"
+        assert (one.previous, one.rows) == (None, 25)
+        assert execute(goal, one.name, "SELECT name FROM item ORDER BY id") == [
+            ("one",),
+            ("two",),
+            ("three",),
+        ]
+        assert execute(goal, "small", "SELECT count(*) FROM pg_class WHERE relname = 'item'") == [(0,)]
+        with pytest.raises(ConfigurationError, match=f"already has a database '{one.name}'"):
+            restored(made, goal, key)
+    assert len(databases(goal)) == 3
+
+
+def test_missing_roles_come_with_it_and_others_stay_as_they_are(
+    made: Backup, source: Instance, goal: Instance
+) -> None:
+    execute(goal, "postgres", "CREATE ROLE \"O'Hara\" CREATEDB PASSWORD 'own'", "CREATE ROLE stranger")
+    with psycopg.connect(goal.conninfo()) as connection:
+        before = read_roles(connection)
+    one = restored(made, goal, made.key("small"))
+    assert one.roles_created == ('a b"c', "bob")
+    with psycopg.connect(goal.conninfo()) as connection:
+        after = read_roles(connection)
+    with psycopg.connect(source.conninfo()) as connection:
+        origin = read_roles(connection)
+    assert (after["bob"], after['a b"c']) == (origin["bob"], origin['a b"c'])
+    assert after["stranger"] == before["stranger"]
+    # Its membership in a role that came with the set is the set's; all else is its own.
+    assert after["O'Hara"] == before["O'Hara"].model_copy(update={"member_of": origin["O'Hara"].member_of})
+    assert restored(made, goal, made.cluster_key).roles_created == ()
+
+
+def test_a_template_of_a_long_hostile_name(made: Backup, goal: Instance) -> None:
+    for key in (made.key(OTHER), made.cluster_key):
+        one = restored(made, goal, key, OTHER)
+        assert one.name.startswith("그 \"둘째\" 'db' xxx")
+        assert one.name.endswith(f"x_restored_{key.created:%Y%m%d_%H%M%S}")
+        assert len(one.name.encode()) == 63
+        facts = "SELECT pg_get_userbyid(datdba), datistemplate, datconnlimit FROM pg_database WHERE datname = current_database()"
+        assert execute(goal, one.name, facts) == [("bob", True, 5)]
+
+
+def test_in_place_under_clients_that_come_back_all_the_time(made: Backup, goal: Instance) -> None:
+    execute(goal, "postgres", "CREATE DATABASE small", "CREATE ROLE client LOGIN")
+    execute(goal, "small", "CREATE TABLE old (a int)")
+    stop, answers = threading.Event(), []
+
+    def come_back() -> None:
+        while not stop.is_set():
+            try:
+                with psycopg.connect(goal.conninfo("small", user="client"), autocommit=True) as connection:
+                    row = connection.execute("SELECT to_regclass('old') IS NOT NULL").fetchone()
+                    answers.append((time.monotonic(), row and row[0]))
+                    connection.execute("SELECT pg_sleep(0.05)")
+            except psycopg.OperationalError:
+                time.sleep(0.01)
+
+    clients = [threading.Thread(target=come_back) for _ in range(4)]
+    for client in clients:
+        client.start()
+    try:
+        one = restored(made, goal, made.key("small"), in_place=True)
+        done = time.monotonic()
+        deadline = done + 10
+        while not any(at > done for at, _ in answers) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    finally:
+        stop.set()
+        for client in clients:
+            client.join()
+    assert one.name == "small"
+    assert one.previous is not None
+    assert one.previous.startswith("small_before_")
+    answers.sort()
+    assert max(later - earlier for (earlier, _), (later, _) in zip(answers, answers[1:], strict=False)) < 3
+    seen = [old for _, old in answers]
+    assert seen == sorted(seen, reverse=True)  # first the old one, then the new one, never back
+    assert (seen[0], seen[-1]) == (True, False)
+    assert databases(goal) == {"small", one.previous}
+    assert execute(goal, one.previous, "SELECT count(*) FROM old") == [(0,)]
+
+
+def test_in_place_where_there_is_none(made: Backup, goal: Instance) -> None:
+    one = restored(made, goal, made.cluster_key, in_place=True)
+    assert (one.name, one.previous, databases(goal)) == ("small", None, {"small"})
+
+
+def test_what_came_back_wrong_never_gets_the_name(made: Backup, goal: Instance, store_folder: Path) -> None:
+    execute(goal, "postgres", "CREATE DATABASE small")
+    execute(goal, "small", "CREATE TABLE old (a int)")
+    wrong = repacked(made.target, made.key("small"), {"small.dump.gz": replaced("1\tone\t", "1\tonf\t")})
+    with pytest.raises(
+        OperationFailed,
+        match=r"did not come back as it was: 1 differences, first table public\.item; what is live was not touched",
+    ):
+        restored(made, goal, wrong, in_place=True)
+    target, key = store_in(store_folder), made.key("small")
+    copied(made.target, key, target)
+    put(target, f"{key.prefix}small.dump.gz", read(target, f"{key.prefix}small.dump.gz")[:-9])
+    with pytest.raises(OperationFailed, match=r"differs from its manifest at small\.dump\.gz"):
+        restore_databases(target, server_of(goal), (RestoreChoice("small", key),), in_place=True)
+    assert databases(goal) == {"small"}
+    assert execute(goal, "small", "SELECT count(*) FROM old") == [(0,)]
+
+
+def test_one_at_a_time(made: Backup, goal: Instance) -> None:
+    with backup_lock(server_of(goal)), pytest.raises(LockedByAnother, match="Another backup of platform"):
+        restored(made, goal, made.key("small"))
+
+
+RUN = """
+import sys
+from pathlib import Path
+from tests.engine.postgres.backups import server_of, store_in
+from engine.postgres.instance import Instance
+from engine.postgres.restore import choose, restore_databases
+from engine.sets.catalogue import catalogue
+goal = Instance(Path(sys.argv[1]), Path(sys.argv[2]))
+target = store_in(Path(sys.argv[3]))
+print("begun", flush=True)
+restore_databases(target, server_of(goal), choose(catalogue(target.store), target, "platform", ["slow"]), in_place=True)
+"""
+
+
+def test_a_killed_restore_leaves_nothing_half(source: Instance, goal: Instance, store_folder: Path) -> None:
+    execute(source, "postgres", "CREATE DATABASE slow")
+    # Its index takes some seconds: a function that waits is called for each row.
+    run_script(source, "slow", """
+        CREATE FUNCTION slowly(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN $1; END $$;
+        CREATE TABLE t (a int); CREATE INDEX late ON t (slowly(a)); INSERT INTO t SELECT i FROM generate_series(1, 60) AS i;
+    """)  # fmt: skip
+    target = store_in(store_folder)
+    back_up(server_of(source), target, ["slow"])
+    execute(goal, "postgres", "CREATE DATABASE slow")
+    execute(goal, "slow", "CREATE TABLE old (a int)")
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, goal.folder, goal.programs, store_folder], stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 30
+    filling = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname LIKE '"
+        + WORKING_PREFIX
+        + "%' AND query LIKE 'CREATE INDEX%'"
+    )
+    while execute(goal, "postgres", filling) == [(0,)] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    left = databases(goal)
+    assert len(left) == 2
+    assert any(name.startswith(WORKING_PREFIX) for name in left)
+    assert execute(goal, "slow", "SELECT count(*) FROM old") == [(0,)]
+    choices = choose(catalogue(target.store), target, "platform", ["slow"])
+    (one,) = restore_databases(target, server_of(goal), choices, in_place=True)
+    assert databases(goal) == {"slow", one.previous}
+    assert execute(goal, "slow", "SELECT count(*) FROM t") == [(60,)]
+
+
+def test_which_database_from_which_set(made: Backup) -> None:
+    known = catalogue(made.target.store)
+    newest = choose(known, made.target, "platform", [])
+    assert {choice.database for choice in newest} == {"small", OTHER}
+    of_cluster = choose(known, made.target, "platform", [], str(made.cluster_key))
+    assert of_cluster == tuple(RestoreChoice(name, made.cluster_key) for name in ("small", OTHER))
+    with pytest.raises(ConfigurationError, match="has no database 'nope'; it has: template1, postgres"):
+        choose(known, made.target, "platform", ["nope"], str(made.cluster_key))
