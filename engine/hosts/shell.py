@@ -18,7 +18,8 @@ from engine.errors import ConfigurationError
 
 _LIFELINE = (
     'while IFS= read -r line || exit 1; [ -n "$line" ]; do export "$line"; done; exec 3<&0; '
-    '(trap "" HUP INT QUIT PIPE TERM; '
+    # What the watcher starts (sleep) must not look like the program to the sweep.
+    '(trap "" HUP INT QUIT PIPE TERM; unset PGAPPNAME PGPASSWORD; '
     'lives() { read -r pid name state parent rest </proc/self/stat; [ "$parent" = $$ ]; }; '
     "while read -r line <&3; do :; done; lives && kill -TERM $$ && kill -CONT $$; "
     "for try in 1 2 3; do lives || exit 0; sleep 1; done; lives && kill -KILL $$; exit 0) "

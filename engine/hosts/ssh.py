@@ -93,7 +93,10 @@ class Ssh:
             channel = self._transport().open_session(window_size=_WINDOW, timeout=_CHANNEL_SECONDS)
             channel.exec_command(shlex.join(argv))
         except (paramiko.SSHException, OSError, EOFError) as error:
-            raise TransientFailure(f"{self} starts no program over SSH: {error}; try again.") from None
+            raise TransientFailure(
+                f"{self} starts no program over SSH: {error}; try again, and compare MaxSessions in its sshd_config "
+                "with `jobs`."
+            ) from None
         return _Channel(channel)
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ from engine.postgres.replay import (
     reprinter,
     restored_proof,
 )
-from engine.postgres.roles import read_roles
+from engine.postgres.roles import EVERYBODY, read_roles
 from engine.postgres.scratch import scratch_server
 from engine.postgres.server import Server
 from engine.progress import Progress, silent
@@ -302,7 +302,7 @@ def _restore_globals(
     )
     with server.connect(application=APPLICATION) as connection:
         found = read_roles(connection)
-    course.roles = len(found)
+    course.roles = sum(name != EVERYBODY for name in found)
     course.differences += compare_roles(expected, found)
 
 

@@ -156,6 +156,11 @@ def _restore(
     target: Target, server: Server, choice: RestoreChoice, in_place: bool, programs: Path, progress: Progress
 ) -> RestoredDatabase:
     began = time.monotonic()
+    if in_place and choice.database == server.settings.maintenance_database:
+        raise ConfigurationError(
+            f"{choice.database!r} cannot be replaced while {server.address} is reached through it; restore it beside, "
+            f"or set maintenance_database of [servers.{server.name}] to another."
+        )
     work = _prepared(target, server, choice, programs, progress)
     final = choice.database if in_place else _free_name(server, choice)
     roles = _create_missing_roles(work)

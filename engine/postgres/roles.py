@@ -177,11 +177,9 @@ def _literal(text: str) -> str:
     return " E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f"'{doubled}'"
 
 
-_OF_ROLE = re.compile(
-    r"(?:DO  ?E?'BEGIN IF NOT EXISTS .*? THEN CREATE ROLE |ALTER ROLE |COMMENT ON ROLE )"
-    rf"(?P<name>{_ROLE_NAME})",
-    re.DOTALL,
-)
+_DO = re.compile(r"DO (?P<escaped> E)?'(?P<body>.*)';\n", re.DOTALL)
+_CREATED = re.compile(rf"THEN CREATE ROLE (?P<name>{_ROLE_NAME}); END IF; END\Z")
+_OF_ROLE = re.compile(rf"(?:ALTER ROLE |COMMENT ON ROLE )(?P<name>{_ROLE_NAME})")
 _MEMBERSHIP = re.compile(rf"GRANT (?P<group>{_ROLE_NAME}) TO (?P<member>{_ROLE_NAME})")
 
 
@@ -191,6 +189,11 @@ def only_roles(text: str, wanted: tuple[str, ...]) -> str:
 
 
 def _concerns(piece: str, wanted: frozenset[str]) -> bool:
+    if found := _DO.fullmatch(piece):
+        body = found["body"].replace("''", "'")
+        body = body.replace("\\\\", "\\") if found["escaped"] else body
+        created = _CREATED.search(body)
+        return created is not None and _unquoted(created["name"]) in wanted
     if found := _OF_ROLE.match(piece):
         return _unquoted(found["name"]) in wanted
     if found := _MEMBERSHIP.match(piece):

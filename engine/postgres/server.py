@@ -135,6 +135,11 @@ class Server:
         where = f"database {database!r} of {self.address}" if database else self.address
         if any(sign in text.lower() for sign in _TRANSIENT):
             return TransientFailure(f"Cannot reach {where}: {reason}; check that it runs and try again.")
+        if "permission denied to set parameter" in text:
+            return ConfigurationError(
+                f"The role {self.settings.user!r} of {self.address} is no superuser: it cannot read every table, "
+                "role and password; give a superuser in user and password."
+            )
         return ConfigurationError(
             f"{where} refuses user {self.settings.user!r}: {reason}; correct [servers.{self.name}]."
         )

@@ -18,8 +18,8 @@ from engine.postgres.server import Server
 ROOT = Path(__file__).parents[3]
 ROWS = 500
 FILL = (
-    "CREATE TABLE word (id int PRIMARY KEY, said text NOT NULL)",
-    f"INSERT INTO word SELECT n, md5(n::text) FROM generate_series(1, {ROWS}) n",
+    "CREATE TABLE public.word (id int PRIMARY KEY, said text NOT NULL)",
+    f"INSERT INTO public.word SELECT n, md5(n::text) FROM generate_series(1, {ROWS}) n",
 )
 _RUN = """
 import sys

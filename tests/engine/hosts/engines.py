@@ -97,7 +97,7 @@ def postgres_container(
 ) -> Iterator[Container]:
     """A running PostgreSQL in a container of its own. `listen` '' means its socket alone."""
     me = ProcessIdentity.current()
-    script = f"echo '{password}' >/tmp/pw; " + _START.format(auth=auth, listen=listen)
+    script = 'echo "$FIRST" >/tmp/pw; unset FIRST; ' + _START.format(auth=auth, listen=listen)
     container = engine.client.containers.run(
         engine.image,
         ["sh", "-c", script],
@@ -105,6 +105,7 @@ def postgres_container(
         labels={LABEL: f"{me.pid}-{me.started}"},
         network_mode=network,
         tmpfs={"/data": "mode=1777"},
+        environment={"FIRST": password},
         detach=True,
         **more,
     )

@@ -204,7 +204,8 @@ def test_a_container_that_is_stopped(docker_engine: Engine, postgres_in: Started
 
 def test_no_engine_there() -> None:
     with pytest.raises(
-        TransientFailure, match=r"^Cannot reach the container engine at unix:///nowhere/x\.sock: "
+        TransientFailure,
+        match=r"^Cannot reach the container engine at unix:///nowhere/x\.sock: No such file or directory; ",
     ):
         Container(ContainerPlace("db"), "unix:///nowhere/x.sock").run(("true",), env={}, timeout=10)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+from itertools import count
 from pathlib import Path
 
 import psycopg
@@ -18,6 +19,7 @@ from tests.engine.hosts.away import conninfo_of, eventually
 from tests.engine.hosts.parts import lines_about
 from tests.engine.hosts.sshd import Sshd, make_key, running_sshd
 
+_numbers = count(1)
 MARKS = {"PGAPPNAME": "platform-ops dump", "PGHOST": "/nowhere", "PGPORT": "1"}
 
 
@@ -34,6 +36,12 @@ def ssh_to(sshd: Sshd, key: str = "", known_hosts: str = "") -> Ssh:
 @pytest.fixture
 def host(sshd: Sshd) -> Ssh:
     return ssh_to(sshd)
+
+
+@pytest.fixture
+def span() -> str:
+    """Seconds to sleep that no other process of this machine sleeps."""
+    return f"{os.getpid()}{next(_numbers):04}"
 
 
 @pytest.fixture(autouse=True)
@@ -56,9 +64,9 @@ def test_a_program_that_is_not_there(host: Ssh) -> None:
     assert host.run(("no-such-program",), env={}, timeout=30).code == 127
 
 
-def test_a_secret_in_the_environment_is_in_no_command_line(host: Ssh) -> None:
-    program = host.stream(("sleep", "4241"), env={"PGPASSWORD": "canary-4711"})
-    eventually(lambda: running("sleep 4241"), "it did not start")
+def test_a_secret_in_the_environment_is_in_no_command_line(host: Ssh, span: str) -> None:
+    program = host.stream(("sleep", span), env={"PGPASSWORD": "canary-4711"})
+    eventually(lambda: running(f"sleep {span}"), "it did not start")
     assert lines_about("canary-4711") == []
     program.kill()
 
@@ -73,23 +81,23 @@ def test_bytes_come_through_unchanged_and_in_bounded_memory(host: Ssh) -> None:
     assert (size, program.wait(10)) == (20_000_000, 0)
 
 
-def test_too_long_a_run_is_ended_there_too(host: Ssh) -> None:
+def test_too_long_a_run_is_ended_there_too(host: Ssh, span: str) -> None:
     with pytest.raises(TransientFailure, match=r"^sleep on .* took longer than 1 s and was ended; "):
-        host.run(("sleep", "4242"), env={}, timeout=1)
-    eventually(lambda: lines_about("sleep 4242") == [], "it runs on")
+        host.run(("sleep", span), env={}, timeout=1)
+    eventually(lambda: lines_about(f"sleep {span}") == [], "it runs on")
 
 
-def test_one_that_is_stopped_is_ended_with_the_channel(host: Ssh) -> None:
-    program = host.stream(("sh", "-c", "kill -STOP $$; exec sleep 4243"), env={})
-    eventually(lambda: running("sh -c kill -STOP $$"), "it did not start")
+def test_one_that_is_stopped_is_ended_with_the_channel(host: Ssh, span: str) -> None:
+    program = host.stream(("sh", "-c", f"kill -STOP $$; exec sleep {span}"), env={})
+    eventually(lambda: running(f"sh -c kill -STOP $$; exec sleep {span}"), "it did not start")
     program.kill()
     assert program.wait() == -9
-    eventually(lambda: lines_about("sleep 4243") == [], "it runs on")
+    eventually(lambda: lines_about(f"sleep {span}") == [], "it runs on")
 
 
-def test_a_leftover_is_ended_by_all_of_its_marks(host: Ssh) -> None:
-    program = host.stream(("sleep", "4244"), env=MARKS)
-    eventually(lambda: running("sleep 4244"), "it did not start")
+def test_a_leftover_is_ended_by_all_of_its_marks(host: Ssh, span: str) -> None:
+    program = host.stream(("sleep", span), env=MARKS)
+    eventually(lambda: running(f"sleep {span}"), "it did not start")
     assert host.end_leftovers(MARKS | {"PGPORT": "11"}) == 0
     assert host.end_leftovers(MARKS) == 1
     assert program.stderr is not None
@@ -224,13 +232,13 @@ def test_a_host_that_is_down(sshd: Sshd) -> None:
     )
 
 
-def test_a_connection_that_breaks_is_told_and_made_again(sshd: Sshd, host: Ssh) -> None:
-    program = host.stream(("sleep", "4245"), env={})
+def test_a_connection_that_breaks_is_told_and_made_again(sshd: Sshd, host: Ssh, span: str) -> None:
+    program = host.stream(("sleep", span), env={})
     assert program.stdout is not None and program.stderr is not None
-    eventually(lambda: running("sleep 4245"), "it did not start")
+    eventually(lambda: running(f"sleep {span}"), "it did not start")
     transport = host._transport()
     transport.sock.close()
     assert program.stdout.read(10) == b""
     assert (program.wait(10), [*program.stderr]) == (255, [f"the connection was lost ({host})".encode()])
-    eventually(lambda: lines_about("sleep 4245") == [], "it runs on")
+    eventually(lambda: lines_about(f"sleep {span}") == [], "it runs on")
     assert host.run(("echo", "again"), env={}, timeout=30).stdout == b"again\n"

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import psycopg
@@ -94,7 +95,7 @@ def test_beside_from_either_kind_of_set(made: Backup, goal: Instance) -> None:
     for key in (made.key("small"), made.cluster_key):
         one = restored(made, goal, key)
         assert one.name == f"small_restored_{key.created:%Y%m%d_%H%M%S}"
-        assert (one.previous, one.rows) == (None, 25)
+        assert (one.previous, one.rows) == (None, 18)
         assert execute(goal, one.name, "SELECT name FROM item ORDER BY id") == [
             ("one",),
             ("two",),
@@ -103,7 +104,8 @@ def test_beside_from_either_kind_of_set(made: Backup, goal: Instance) -> None:
         assert execute(goal, "small", "SELECT count(*) FROM pg_class WHERE relname = 'item'") == [(0,)]
         with pytest.raises(ConfigurationError, match=f"already has a database '{one.name}'"):
             restored(made, goal, key)
-    assert len(databases(goal)) == 3
+        assert databases(goal) == {"small", one.name}
+        execute(goal, "postgres", f"DROP DATABASE {quoted(one.name)}")  # both sets are of the same second
 
 
 def test_missing_roles_come_with_it_and_others_stay_as_they_are(
@@ -122,7 +124,7 @@ def test_missing_roles_come_with_it_and_others_stay_as_they_are(
     assert after["stranger"] == before["stranger"]
     # Its membership in a role that came with the set is the set's; all else is its own.
     assert after["O'Hara"] == before["O'Hara"].model_copy(update={"member_of": origin["O'Hara"].member_of})
-    assert restored(made, goal, made.cluster_key).roles_created == ()
+    assert restored(made, goal, made.cluster_key, in_place=True).roles_created == ()
 
 
 def test_a_template_of_a_long_hostile_name(made: Backup, goal: Instance) -> None:
@@ -133,6 +135,12 @@ def test_a_template_of_a_long_hostile_name(made: Backup, goal: Instance) -> None
         assert len(one.name.encode()) == 63
         facts = "SELECT pg_get_userbyid(datdba), datistemplate, datconnlimit FROM pg_database WHERE datname = current_database()"
         assert execute(goal, one.name, facts) == [("bob", True, 5)]
+        execute(
+            goal,
+            "postgres",
+            f"ALTER DATABASE {quoted(one.name)} IS_TEMPLATE false",
+            f"DROP DATABASE {quoted(one.name)}",
+        )
 
 
 def test_in_place_under_clients_that_come_back_all_the_time(made: Backup, goal: Instance) -> None:
@@ -145,7 +153,7 @@ def test_in_place_under_clients_that_come_back_all_the_time(made: Backup, goal: 
             try:
                 with psycopg.connect(goal.conninfo("small", user="client"), autocommit=True) as connection:
                     row = connection.execute("SELECT to_regclass('old') IS NOT NULL").fetchone()
-                    answers.append((time.monotonic(), row and row[0]))
+                    answers.append((time.monotonic(), bool(row and row[0])))
                     connection.execute("SELECT pg_sleep(0.05)")
             except psycopg.OperationalError:
                 time.sleep(0.01)
@@ -167,7 +175,7 @@ def test_in_place_under_clients_that_come_back_all_the_time(made: Backup, goal: 
     assert one.previous is not None
     assert one.previous.startswith("small_before_")
     answers.sort()
-    assert max(later - earlier for (earlier, _), (later, _) in zip(answers, answers[1:], strict=False)) < 3
+    assert max(later - earlier for (earlier, _), (later, _) in pairwise(answers)) < 3
     seen = [old for _, old in answers]
     assert seen == sorted(seen, reverse=True)  # first the old one, then the new one, never back
     assert (seen[0], seen[-1]) == (True, False)
@@ -249,6 +257,13 @@ def test_a_killed_restore_leaves_nothing_half(source: Instance, goal: Instance, 
     (one,) = restore_databases(target, server_of(goal), choices, in_place=True)
     assert databases(goal) == {"slow", one.previous}
     assert execute(goal, "slow", "SELECT count(*) FROM t") == [(60,)]
+
+
+def test_the_maintenance_database_is_not_replaced_under_our_feet(made: Backup, goal: Instance) -> None:
+    with pytest.raises(ConfigurationError, match="'postgres' cannot be replaced while"):
+        restored(made, goal, made.cluster_key, "postgres", in_place=True)
+    one = restored(made, goal, made.cluster_key, "postgres")
+    assert databases(goal) == {one.name}
 
 
 def test_which_database_from_which_set(made: Backup) -> None:

@@ -1,0 +1,108 @@
+"""The globals as SQL that can be run twice, of all roles or of some."""
+
+from __future__ import annotations
+
+import pytest
+from psycopg import sql
+
+from engine.postgres.roles import only_roles, rerunnable
+from engine.postgres.settings import setting_sql
+
+GLOBALS = """\
+--
+-- PostgreSQL database cluster dump
+--
+
+\\restrict abc
+
+SET default_transaction_read_only = off;
+
+CREATE ROLE app;
+ALTER ROLE app WITH NOSUPERUSER PASSWORD 'x''y;';
+COMMENT ON ROLE app IS 'one
+CREATE ROLE nobody;
+GRANT app TO nobody;
+';
+CREATE ROLE "O'Hara ""x"";";
+ALTER ROLE "O'Hara ""x"";" WITH LOGIN;
+CREATE ROLE "back\\slash";
+CREATE ROLE "two
+CREATE ROLE lines;";
+GRANT app TO "O'Hara ""x"";" WITH ADMIN OPTION GRANTED BY postgres;
+GRANT pg_monitor TO app;
+--
+-- User Config "it's"
+--
+
+ALTER ROLE app SET application_name TO 'a;
+CREATE ROLE nobody;';
+
+\\unrestrict abc
+"""
+RERUNNABLE = {
+    "CREATE ROLE app;\n": (
+        "DO 'BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = ''app'')"
+        " THEN CREATE ROLE app; END IF; END';\n"
+    ),
+    'CREATE ROLE "O\'Hara ""x"";";\n': (
+        "DO 'BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = ''O''''Hara \"x\";'')"
+        ' THEN CREATE ROLE "O\'\'Hara ""x"";"; END IF; END\';\n'
+    ),
+    'CREATE ROLE "back\\slash";\n': (
+        "DO  E'BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname =  E''back\\\\\\\\slash'')"
+        ' THEN CREATE ROLE "back\\\\slash"; END IF; END\';\n'
+    ),
+    'CREATE ROLE "two\nCREATE ROLE lines;";\n': (
+        "DO 'BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = ''two\nCREATE ROLE lines;'')"
+        ' THEN CREATE ROLE "two\nCREATE ROLE lines;"; END IF; END\';\n'
+    ),
+}
+
+
+def test_only_what_creates_a_role_is_changed() -> None:
+    expected = GLOBALS
+    for before, after in RERUNNABLE.items():
+        if before == "CREATE ROLE app;\n":
+            expected = expected.replace(f"\n{before}ALTER", f"\n{after}ALTER")
+        else:
+            expected = expected.replace(before, after)
+    assert rerunnable(GLOBALS) == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kept"),
+    [
+        ((), []),
+        (("nobody", "lines"), []),
+        (("back\\slash",), ["DO  E'BEGIN"]),
+        (("two\nCREATE ROLE lines;",), ["DO 'BEGIN"]),
+        (("O'Hara \"x\";",), ["DO 'BEGIN", 'ALTER ROLE "O', "GRANT app TO"]),
+        (("app",), ["DO 'BEGIN", "ALTER ROLE app WITH", "COMMENT ON", "GRANT app TO", "GRANT pg_monitor TO app", "ALTER ROLE app SET"]),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_the_wanted_roles_and_their_memberships(wanted: tuple[str, ...], kept: list[str]) -> None:
+    text = only_roles(rerunnable(GLOBALS), wanted)
+    first, rest = text.split("\n", 1)
+    assert first == "SET default_transaction_read_only = off;"
+    for start in kept:
+        assert rest.count(f"{start}") >= 1
+        rest = rest.replace(start, "", 1)
+    assert not any(
+        rest.startswith(word) or f"\n{word}" in rest for word in ("DO ", "COMMENT ON ROLE", "ALTER ROLE")
+    )
+
+
+@pytest.mark.parametrize(
+    ("assignment", "expected"),
+    [
+        ("work_mem=5MB", "ALTER ROLE ALL SET \"work_mem\" TO '5MB'"),
+        ("my.app=a=b 'c'", "ALTER ROLE ALL SET \"my\".\"app\" TO 'a=b ''c'''"),
+        ("search_path=", "ALTER ROLE ALL SET \"search_path\" TO ''"),
+        ('search_path=""', "ALTER ROLE ALL SET \"search_path\" TO ''"),
+        ('search_path="$user", public, "a, ""b"""', "ALTER ROLE ALL SET \"search_path\" TO '$user', 'public', 'a, \"b\"'"),
+        ("log_line_prefix=a, b", "ALTER ROLE ALL SET \"log_line_prefix\" TO 'a, b'"),
+    ],
+)  # fmt: skip
+def test_a_stored_setting_as_sql(assignment: str, expected: str) -> None:
+    assert setting_sql(sql.SQL("ALTER ROLE ALL"), assignment).as_string(None) == expected
