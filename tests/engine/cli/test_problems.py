@@ -140,7 +140,7 @@ def test_a_damaged_file_fails_verify_and_drill(copied: Site) -> None:
     assert (
         copied.run("show", "newest", "--database", DATABASE, "--json").document["result"]["state"] == "failed"
     )
-    restored = copied.run("restore", "--database", DATABASE, "--json")
+    restored = copied.run("restore", "--database", DATABASE, "--set", dump.parent.name, "--json")
     assert (restored.code, restored.document["result"]["restored"]) == (1, [])
 
 

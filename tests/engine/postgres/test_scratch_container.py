@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -23,7 +25,7 @@ from engine.postgres.scratch_container import scratch_container
 with scratch_container(sys.argv[1], superuser="boss", encoding="UTF8", locale="C.UTF-8", engine=sys.argv[2]):
     os.kill(os.getpid(), signal.SIGKILL)
 """
-SCRATCH: dict[str, str | list[str] | bool] = {"label": "platform-ops.scratch"}
+LABEL = "platform-ops.scratch"
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +33,12 @@ def engine() -> Iterator[Engine]:
     found = opened("docker", DOCKER)
     yield found
     found.client.close()
+
+
+def own(engine: Engine, pid: int) -> list[Any]:
+    """The scratch containers of a process; tests beside this one have theirs."""
+    found = engine.client.containers.list(all=True, filters={"label": LABEL})
+    return [each for each in found if each.labels[LABEL].startswith(f"{pid}-")]
 
 
 def test_it_is_the_images_server_without_any_network(engine: Engine) -> None:
@@ -42,19 +50,19 @@ def test_it_is_the_images_server_without_any_network(engine: Engine) -> None:
                 "SELECT current_user, current_setting('listen_addresses'), current_setting('fsync'),"
                 " current_setting('max_logical_replication_workers')"
             ).fetchone()
-        [container] = engine.client.containers.list(filters=SCRATCH)
+        [container] = own(engine, os.getpid())
         assert row == ("boss", "", "off", "0")
         assert list(container.attrs["NetworkSettings"]["Networks"]) == ["none"]
-    assert engine.client.containers.list(all=True, filters=SCRATCH) == []
+    assert own(engine, os.getpid()) == []
     assert not server.socket.exists()
 
 
 def test_one_whose_owner_was_killed_is_swept(engine: Engine) -> None:
-    killed = subprocess.run([sys.executable, "-c", KILLED, engine.image, engine.url], check=False)
-    assert killed.returncode == -9
-    assert len(engine.client.containers.list(filters=SCRATCH)) == 1
+    killed = subprocess.Popen([sys.executable, "-c", KILLED, engine.image, engine.url])
+    assert killed.wait(120) == -9
+    assert len(own(engine, killed.pid)) == 1
     assert sweep_containers(engine.client) == 1
-    assert engine.client.containers.list(all=True, filters=SCRATCH) == []
+    assert own(engine, killed.pid) == []
 
 
 def test_a_locale_the_image_lacks_is_said(engine: Engine) -> None:
@@ -65,7 +73,7 @@ def test_a_locale_the_image_lacks_is_said(engine: Engine) -> None:
         ),
     ):
         pass
-    assert engine.client.containers.list(all=True, filters=SCRATCH) == []
+    assert own(engine, os.getpid()) == []
 
 
 def test_where_no_engine_or_image_is_there_is_none(engine: Engine) -> None:
