@@ -148,9 +148,18 @@ def drill(target: Target, key: SetKey, progress: Progress = silent, docker_host:
     record_verdict(
         target.store,
         VerdictKey(key.server, key.set_id, at, "drill", report.result),
-        report.model_dump(mode="json"),
+        _storable(report, course).model_dump(mode="json"),
     )
     return report
+
+
+def _storable(report: DrillReport, course: _Course) -> DrillReport:
+    """The report as its verdict file holds it: of an encrypted set, what differs is named, not quoted."""
+    if course.body is None or not course.body.encrypted:
+        return report
+    said = {"expected": "(in the encrypted set)", "found": "(see the run's own report)"}
+    named = tuple(difference.model_copy(update=said) for difference in report.differences)
+    return report.model_copy(update={"differences": named})
 
 
 def _judged(course: _Course, target: Target, progress: Progress, docker_host: str) -> DrillReport:

@@ -81,6 +81,10 @@ _OF_DATABASE = (
                        WHERE pg_catalog.lower(m[1]) = pg_catalog.lower(t.relname)))) ORDER BY 1""",
     ),
     (
+        "that the schema {} was dropped (it comes back, empty: drop it again)",
+        "SELECT 'public' WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'public')",
+    ),
+    (
         "a session's role: the database sets {} (grants of other roles do not restore: ALTER DATABASE ... RESET role)",
         "SELECT u.item FROM pg_catalog.pg_db_role_setting s CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS u(item)"
         " WHERE s.setrole = 0 AND pg_catalog.starts_with(u.item, 'role=') AND s.setdatabase ="
@@ -119,7 +123,7 @@ _OF_SERVER = (
         """SELECT f.name FROM (SELECT DISTINCT ON (name) name, setting FROM pg_catalog.pg_file_settings
              ORDER BY name, seqno DESC) AS f
             WHERE pg_catalog.lower(f.name) NOT IN ('datestyle', 'timezone', 'log_timezone', 'default_text_search_config',
-                'dynamic_shared_memory_type') AND f.name !~ '^lc_'
+                'dynamic_shared_memory_type', 'autovacuum_worker_slots') AND f.name !~ '^lc_'
               AND (f.name, f.setting) NOT IN (('max_connections', '100'), ('shared_buffers', '128MB'),
                 ('max_wal_size', '1GB'), ('min_wal_size', '80MB'))
            UNION ALL SELECT 'pg_hba.conf' WHERE EXISTS (SELECT FROM pg_catalog.pg_hba_file_rules h

@@ -23,87 +23,18 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 from pydantic import BaseModel, ConfigDict
 
+from engine.postgres.proof_queries import (
+    COLUMNS,
+    DATABASE,
+    DOMAINS,
+    LARGE_OBJECTS,
+    SEQUENCES,
+    TABLES,
+    UNPOPULATED,
+)
 from engine.postgres.server import WITHOUT_CONVERSION
 
 _MODULUS = 1 << 64
-_BLOCK = 1 << 20
-
-_TABLES = """
-SELECT c.oid, n.nspname, c.relname, root.nspname, root.relname, x.condition
-  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-  LEFT JOIN LATERAL (SELECT rn.nspname, r.relname FROM pg_catalog.pg_partition_ancestors(c.oid) AS a
-          JOIN pg_catalog.pg_class r ON r.oid = a.relid AND NOT r.relispartition
-          JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace
-         WHERE EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors(c.oid) AS h
-               JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = h.relid AND p.partstrat = 'h')) AS root ON true
-  LEFT JOIN LATERAL (SELECT true AS member, k.condition FROM pg_catalog.pg_depend d
-          JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
-          LEFT JOIN LATERAL (SELECT e.extcondition[at] AS condition
-               FROM pg_catalog.generate_subscripts(e.extconfig, 1) AS at WHERE e.extconfig[at] = c.oid) AS k ON true
-         WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e') AS x ON true
- WHERE c.relkind = 'r' AND c.relpersistence <> 't'
-   AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
-   AND (x.member IS NULL OR x.condition IS NOT NULL)
- ORDER BY c.relpages DESC, 2, 3
-"""
-"""An extension's own table only where the extension says which of its rows are the user's: those are dumped."""
-_COLUMNS = """
-WITH RECURSIVE base(attrelid, attname, typ) AS (
-    SELECT a.attrelid, a.attname, a.atttypid FROM pg_catalog.pg_attribute a
-     WHERE a.attrelid = ANY (%s) AND a.attnum > 0 AND NOT a.attisdropped
-    UNION ALL
-    SELECT b.attrelid, b.attname, t.typbasetype FROM base b
-      JOIN pg_catalog.pg_type t ON t.oid = b.typ AND t.typtype = 'd')
-SELECT b.attrelid, b.attname, t.typname,
-       t.oid < 10000 AND t.typtype = 'b' AND t.typcategory NOT IN ('A', 'G') AND t.typsend <> 0 AND t.typname !~ '^reg'
-  FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.typ
- WHERE t.typtype <> 'd'
- ORDER BY b.attrelid, b.attname COLLATE "C"
-"""
-_DOMAINS = """
-SELECT a.attrelid, a.attname FROM pg_catalog.pg_attribute a
-  JOIN pg_catalog.pg_type t ON t.oid = a.atttypid AND t.typtype = 'd'
- WHERE a.attrelid = ANY (%s) AND a.attnum > 0 AND NOT a.attisdropped
-"""
-_SEQUENCES = """
-SELECT n.nspname, c.relname
-  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_'
-   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
- ORDER BY 1, 2
-"""
-_LARGE_OBJECTS = f"""
-SELECT m.oid::pg_catalog.int8, pg_catalog.pg_get_userbyid(m.lomowner),
-       (SELECT pg_catalog.string_agg(x.item, ' ' ORDER BY x.item COLLATE "C")
-          FROM pg_catalog.unnest(COALESCE(m.lomacl, pg_catalog.acldefault('L', m.lomowner))::text[]) AS x(item)),
-       COALESCE(pg_catalog.obj_description(m.oid, 'pg_largeobject'), ''), COALESCE(s.size, 0),
-       COALESCE((SELECT pg_catalog.sum(pg_catalog.hash_record_extended(ROW(pg_catalog.record_send(
-            ROW(o, pg_catalog.lo_get(m.oid, o, {_BLOCK})))), 0))
-          FROM pg_catalog.generate_series(0::int8, s.size - 1, {_BLOCK}) AS o), 0)
-  FROM pg_catalog.pg_largeobject_metadata m
-  LEFT JOIN LATERAL (SELECT l.pageno::int8 * 2048 + pg_catalog.length(l.data) AS size
-       FROM pg_catalog.pg_largeobject l WHERE l.loid = m.oid ORDER BY l.pageno DESC LIMIT 1) s ON true
- ORDER BY 1
-"""  # noqa: S608 - only a constant goes in
-_DATABASE = """
-SELECT pg_catalog.pg_get_userbyid(d.datdba), pg_catalog.pg_encoding_to_char(d.encoding), d.datcollate, d.datctype,
-       COALESCE(pg_catalog.to_jsonb(d)->>'datlocprovider', 'c'),
-       COALESCE(pg_catalog.to_jsonb(d)->>'datlocale', pg_catalog.to_jsonb(d)->>'daticulocale', ''),
-       COALESCE(pg_catalog.to_jsonb(d)->>'daticurules', ''),
-       d.datconnlimit, d.datistemplate, COALESCE(pg_catalog.shobj_description(d.oid, 'pg_database'), ''),
-       (SELECT COALESCE(pg_catalog.array_agg(x.item ORDER BY x.item COLLATE "C"), '{}')
-          FROM pg_catalog.unnest(COALESCE(d.datacl, pg_catalog.acldefault('d', d.datdba))::text[]) AS x(item)),
-       (SELECT COALESCE(pg_catalog.array_agg(ARRAY[COALESCE(r.rolname::text, ''), u.item] ORDER BY r.rolname COLLATE "C", u.item COLLATE "C"), '{}')
-          FROM pg_catalog.pg_db_role_setting s LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole
-          CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS u(item) WHERE s.setdatabase = d.oid)
-  FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()
-"""
-_UNPOPULATED = """
-SELECT n.nspname, c.relname
-  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind = 'm' AND NOT c.relispopulated ORDER BY 1, 2
-"""
 
 
 class _Frozen(BaseModel):
@@ -204,13 +135,13 @@ class _Reader:
         return self._connection.execute(query.encode(), parameters or None).fetchall()
 
     def tables(self, encoding: str) -> dict[str, TableProof]:
-        found = self.rows(_TABLES)
+        found = self.rows(TABLES)
         oids = [row[0] for row in found]
         columns: dict[int, list[TupleRow]] = {oid: [] for oid in oids}
-        for row in self.rows(_COLUMNS, oids):
+        for row in self.rows(COLUMNS, oids):
             columns[row[0]].append(row)
         domains: dict[int, set[str]] = {oid: set() for oid in oids}
-        for oid, name in self.rows(_DOMAINS, oids):
+        for oid, name in self.rows(DOMAINS, oids):
             domains[oid].add(name)
         with self._bytes_as_they_are(encoding):
             return {
@@ -244,7 +175,7 @@ class _Reader:
 
     def sequences(self) -> dict[str, tuple[int, bool]]:
         values = {}
-        for schema, name in self.rows(_SEQUENCES):
+        for schema, name in self.rows(SEQUENCES):
             query = sql.SQL("SELECT last_value, is_called FROM {}").format(sql.Identifier(schema, name))
             row = self._connection.execute(query).fetchone()
             assert row is not None  # noqa: S101 - a sequence has one row
@@ -256,11 +187,11 @@ class _Reader:
             oid: LargeObjectProof(
                 owner=owner, acl=acl, comment=comment, size=size, hash=int(total) % _MODULUS
             )
-            for oid, owner, acl, comment, size, total in self.rows(_LARGE_OBJECTS)
+            for oid, owner, acl, comment, size, total in self.rows(LARGE_OBJECTS)
         }
 
     def properties(self) -> DatabaseProperties:
-        values = dict(zip(DatabaseProperties.model_fields, self.rows(_DATABASE)[0], strict=True))
+        values = dict(zip(DatabaseProperties.model_fields, self.rows(DATABASE)[0], strict=True))
         return DatabaseProperties.model_validate(values)
 
 
@@ -283,6 +214,6 @@ def take_proof(
         tables=reader.tables(properties.encoding),
         sequences=reader.sequences() if sequences is None else sequences,
         large_objects=reader.large_objects(),
-        unpopulated=tuple(plain_name(*row) for row in reader.rows(_UNPOPULATED)),
+        unpopulated=tuple(plain_name(*row) for row in reader.rows(UNPOPULATED)),
         schema_sql=schema_sql,
     )

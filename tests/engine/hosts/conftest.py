@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,7 +17,7 @@ from docker.models.containers import Container
 from engine.hosts.local import temporary_base
 from engine.hosts.opening import close_hosts
 from tests.engine.hosts.engines import DOCKER, Engine, opened, podman_service, postgres_container
-from tests.engine.hosts.parts import missing
+from tests.engine.hosts.parts import missing, program
 from tests.engine.hosts.sshd import Sshd, running_sshd
 
 CRASHED = ("terminated by signal", "reinitializing")
@@ -55,7 +56,15 @@ def podman_engine() -> Iterator[Engine]:
             yield engine
             engine.client.close()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _unmount(folder)
+        shutil.rmtree(folder)
+
+
+def _unmount(folder: Path) -> None:
+    """Podman keeps its storage mounted onto itself."""
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text(encoding="utf8").splitlines()]
+    for mount in sorted((each for each in mounts if Path(each).is_relative_to(folder)), reverse=True):
+        subprocess.run([program("umount"), mount], check=True)
 
 
 @pytest.fixture(params=["docker", "podman"])

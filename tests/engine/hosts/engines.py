@@ -29,6 +29,8 @@ _PODMAN = """
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+# How long an exec can be inspected after its end, with a process waiting for it; else 300 seconds.
+exit_command_delay = 15
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 """

@@ -57,6 +57,14 @@ NAMED = {
            CREATE TABLE address (zone text CONSTRAINT zone_known CHECK (known(zone))); INSERT INTO address VALUES ('a')""",
         "that rows pass the checks zone_known of public.address, whose function reads a table (the dump may not restore: use a trigger)",
     ),
+    "no schema public": (
+        "DROP SCHEMA public",
+        "that the schema public was dropped (it comes back, empty: drop it again)",
+    ),
+    "role of sessions": (
+        "DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || current_database() || ' SET role = pg_monitor'; END $$",
+        "a session's role: the database sets role=pg_monitor (grants of other roles do not restore: ALTER DATABASE ... RESET role)",
+    ),
     "rows of an extension's own table": (
         "CREATE EXTENSION vector; CREATE TABLE inside (a int); ALTER EXTENSION vector ADD TABLE inside; INSERT INTO inside VALUES (1)",
         "the rows of the extensions' own tables public.inside (pg_dump leaves them to CREATE EXTENSION)",
