@@ -10,10 +10,10 @@ from demo.prefect_server import address
 from engine.config.file import load
 from engine.errors import OperationFailed
 from engine.postgres.drill import DrillReport
-from engine.progress import readable_bytes, readable_seconds
+from engine.progress import counted, readable_bytes, readable_seconds
 from engine.reports.drill import drill_report
 from engine.reports.report import Report, Table
-from engine.reports.wording import counted, of_what
+from engine.reports.wording import of_what
 from engine.sets.catalogue import Catalogue, StoredSet, catalogue
 from engine.sets.verdicts import newest, read_verdict
 from engine.stores.base import Store

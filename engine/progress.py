@@ -30,6 +30,11 @@ class Throttled:
             self._progress(what, done, total)
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 table`, `1,204 tables`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def readable_bytes(count: float) -> str:
     """Bytes for people: `312 B`, `4.1 MB` (powers of ten)."""
     for unit in ("B", "kB", "MB", "GB", "TB"):

@@ -30,7 +30,7 @@ from engine.postgres.replay import (
 from engine.postgres.roles import EVERYBODY, read_roles
 from engine.postgres.scratch import scratch_server
 from engine.postgres.server import Server
-from engine.progress import Progress, silent
+from engine.progress import Progress, counted, silent
 from engine.sets.keys import SetKey, VerdictKey
 from engine.sets.manifest import Body, FileEntry
 from engine.sets.reading import read_manifest
@@ -174,7 +174,7 @@ def _judged(course: _Course, target: Target, progress: Progress, docker_host: st
         first = course.differences[0]
         return course.report(
             "failed",
-            f"{course.key} does not restore to what was backed up: {len(course.differences)} differences, first "
+            f"{course.key} does not restore to what was backed up: {counted(len(course.differences), 'difference')}, first "
             f"{first.kind} {first.name} of {first.database or 'the server'}; use another set and look into this one.",
         )
     return course.report("passed", _passed(course, body))
@@ -198,7 +198,8 @@ def _scratch(body: Body, major: int, encoding: str, locale: str, docker_host: st
 def _passed(course: _Course, body: Body) -> str:
     rows = sum(row.rows for row in course.rows)
     tables = sum(row.tables for row in course.rows)
-    said = f"{len(course.rows)} databases, {tables} tables and {rows} rows came back equal"
+    databases = counted(len(course.rows), "database")
+    said = f"{databases}, {counted(tables, 'table')} and {counted(rows, 'row')} came back equal"
     if body.missing:
         return (
             f"{said}; not in the set: {'; '.join(body.missing[:5])}{' ...' if len(body.missing) > 5 else ''}"

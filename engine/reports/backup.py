@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from engine.progress import readable_bytes, readable_seconds
+from engine.progress import counted, readable_bytes, readable_seconds
 from engine.reports.prune import deleted_table, freed
 from engine.reports.report import Report, Table
-from engine.reports.wording import counted
 
 if TYPE_CHECKING:
     from engine.postgres.backup import ClusterBackup, DatabaseBackup

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import PlatformOpsError
-from engine.progress import readable_bytes, readable_seconds
+from engine.progress import counted, readable_bytes, readable_seconds
 from engine.reports.report import Report, Table
-from engine.reports.wording import counted, readable_time
+from engine.reports.wording import readable_time
 
 if TYPE_CHECKING:
     from engine.postgres.drill import DrillReport

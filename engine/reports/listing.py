@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from engine.progress import readable_bytes, readable_seconds
+from engine.progress import counted, readable_bytes, readable_seconds
 from engine.reports.report import Report, Row, Table
-from engine.reports.wording import counted, of_what, readable_time
+from engine.reports.wording import of_what, readable_time
 
 if TYPE_CHECKING:
     from engine.sets.catalogue import IncompleteSet

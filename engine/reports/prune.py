@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from engine.progress import readable_bytes
+from engine.progress import counted, readable_bytes
 from engine.reports.report import Report, Table
-from engine.reports.wording import counted, of_what, readable_time
+from engine.reports.wording import of_what, readable_time
 
 if TYPE_CHECKING:
     from engine.sets.prune import PrunePlan, PruneReport

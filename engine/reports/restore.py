@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from engine.progress import readable_seconds
+from engine.progress import counted, readable_seconds
 from engine.reports.report import Report, Table
-from engine.reports.wording import counted, readable_time
+from engine.reports.wording import readable_time
 
 if TYPE_CHECKING:
     from engine.postgres.restore import RestoreChoice, RestoredDatabase

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.progress import readable_bytes, readable_seconds
+from engine.progress import counted, readable_bytes, readable_seconds
 from engine.reports.report import Report, Table
-from engine.reports.wording import counted, of_what
+from engine.reports.wording import of_what
 
 if TYPE_CHECKING:
     from engine.sets.verify import VerifyReport, VerifyRun

@@ -20,11 +20,6 @@ def of_what(database: str | None) -> str:
     return "(cluster)" if database is None else database
 
 
-def counted(count: int, noun: str) -> str:
-    """`1 table`, `1,204 tables`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def one_line(text: str) -> str:
     """`text` without line breaks and without characters that steer a terminal or hide themselves."""
     if text.isascii() and text.isprintable():

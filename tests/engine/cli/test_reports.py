@@ -11,10 +11,11 @@ from engine.config.file import load
 from engine.postgres.backup import DatabaseBackup
 from engine.postgres.compare import Difference
 from engine.postgres.drill import DatabaseRow, DrillReport
+from engine.progress import counted
 from engine.reports.backup import BackupOutcome, backup_report
 from engine.reports.drill import drill_report
 from engine.reports.report import Report, Table
-from engine.reports.wording import counted, escaped, one_line, readable_time, width
+from engine.reports.wording import escaped, one_line, readable_time, width
 
 _EXAMPLE = Path(__file__).parents[3] / "docs" / "platform-ops.example.toml"
 
