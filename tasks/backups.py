@@ -12,7 +12,8 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from engine.postgres import backup, lock, survey
-from engine.postgres.backup import ClusterBackup, DatabaseBackup, ordinals
+from engine.postgres.backup import ClusterBackup, DatabaseBackup
+from engine.postgres.night import Night, begin, ordinals
 from engine.postgres.survey import DatabaseFound
 from engine.sets.copies import CopyRun, failed_copy, require_copies, update_copy
 from engine.sets.lease import PATIENCE_SECONDS
@@ -29,8 +30,8 @@ class NightTicket:
     started: datetime
     token: str
 
-    def begin(self) -> backup.Night:
-        return backup.begin(open_server(self.server), self.token, self.started)
+    def begin(self) -> Night:
+        return begin(open_server(self.server), self.token, self.started)
 
 
 def tonight(server: str) -> NightTicket:

@@ -19,13 +19,11 @@ from engine.errors import PartialSuccess, PlatformOpsError
 from engine.postgres.backup import (
     ClusterBackup,
     DatabaseBackup,
-    Night,
     backup_database,
-    begin,
-    ordinals,
     publish_cluster,
 )
 from engine.postgres.lock import backup_lock
+from engine.postgres.night import Night, begin, ordinals
 from engine.postgres.server import Server
 from engine.postgres.survey import DatabaseFound, chosen, list_databases
 from engine.reports.backup import BackupOutcome, backup_report

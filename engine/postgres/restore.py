@@ -24,7 +24,6 @@ from pydantic import BaseModel, ConfigDict
 
 from engine.errors import ConfigurationError, OperationFailed
 from engine.postgres import commands
-from engine.postgres.backup import body_marker
 from engine.postgres.compare import compare_databases
 from engine.postgres.database import (
     apply_properties,
@@ -33,6 +32,7 @@ from engine.postgres.database import (
     fitting_name,
     working_name,
 )
+from engine.postgres.dumping import body_marker
 from engine.postgres.embedded import client_programs
 from engine.postgres.lock import backup_lock
 from engine.postgres.proof import DatabaseProof

@@ -16,10 +16,10 @@ import psycopg
 import pytest
 
 from engine.errors import ConfigurationError, OperationFailed, TransientFailure
-from engine.postgres.backup import begin
 from engine.postgres.drill import drill
 from engine.postgres.instance import Instance
 from engine.postgres.lock import WORKER, backup_lock
+from engine.postgres.night import begin
 from engine.postgres.server import Server
 from engine.postgres.wheel import folders
 from engine.sets.reading import read_manifest

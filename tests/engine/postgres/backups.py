@@ -20,8 +20,6 @@ from engine.postgres.backup import (
     ClusterBackup,
     DatabaseBackup,
     backup_database,
-    begin,
-    ordinals,
     publish_cluster,
 )
 from engine.postgres.commands import psql_argv
@@ -29,6 +27,7 @@ from engine.postgres.drill import DrillReport, drill
 from engine.postgres.embedded import client_programs
 from engine.postgres.instance import Instance
 from engine.postgres.lock import backup_lock
+from engine.postgres.night import begin, ordinals
 from engine.postgres.server import Server
 from engine.postgres.survey import chosen, list_databases
 from engine.sets import manifest

@@ -19,10 +19,11 @@ import pytest
 
 from engine.errors import ConfigurationError, LockedByAnother, PlatformOpsError, TransientFailure
 from engine.hosts.processes import ProcessIdentity, arguments, running_pids
-from engine.postgres.backup import backup_database, begin
+from engine.postgres.backup import backup_database
 from engine.postgres.drill import drill
 from engine.postgres.instance import Instance
 from engine.postgres.lock import WORKER, backup_lock
+from engine.postgres.night import begin
 from engine.postgres.survey import DatabaseFound, chosen, list_databases
 from engine.sets.catalogue import catalogue
 from engine.sets.prune import sweep_incomplete
