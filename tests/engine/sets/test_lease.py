@@ -429,8 +429,8 @@ def test_a_bucket_with_object_lock_keeps_no_lease(
     place = new_place(start_server("moto"), monkeypatch, ObjectLockEnabledForBucket=True)
     store = open_store("nightly", place.settings(lock_mode="GOVERNANCE", lock_days=30))
     for _ in range(3):
-        with lease(store, "platform", "prune", seconds=0.5) as held:
-            time.sleep(0.5)
+        with lease(store, "platform", "prune", seconds=3.0) as held:
+            time.sleep(3.0)
             held.check()
     versions = place.client.list_object_versions(Bucket=place.bucket)
     assert len(versions["Versions"]) == 2
