@@ -330,9 +330,9 @@ def test_a_lost_answer_to_taking_it_does_not_lock_the_next_try_out(faulty: Fault
 
 
 def test_lost_answers_to_renewals_lose_nothing(faulty: Faulty) -> None:
-    with lease(faulty, "platform", "prune", seconds=0.6) as held:
+    with lease(faulty, "platform", "prune", seconds=1.5) as held:
         faulty.lose_answers = 2
-        time.sleep(1.5)
+        time.sleep(3.0)
         held.check()
         assert rows(faulty)[-1] >= 4
         faulty.lose_answers = 0
