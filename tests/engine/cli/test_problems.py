@@ -196,7 +196,8 @@ def test_a_signal_ends_a_backup_with_all_it_started(
     with psycopg.connect(postgres_server.conninfo(DATABASE)) as blocker:
         blocker.execute("LOCK TABLE orders")  # pg_dump waits for it
         running = subprocess.Popen(
-            [*COMMAND, "backup", "--json"],
+            # One database only: another that had ended before the signal would rightly have its set.
+            [*COMMAND, "backup", "--database", DATABASE, "--json"],
             cwd=empty_site.folder,
             env=environment(),
             stdout=subprocess.PIPE,
