@@ -33,10 +33,11 @@ def peak_of(argv: list[str], environment: Mapping[str, str]) -> Peak:
     )
     rss = pss = 0
     while process.poll() is None:
-        now = sum(_rss(each) for each in _family(process))
+        family = _family(process)
+        now = sum(_rss(each) for each in family)
         if now > rss:
             rss = now
-            pss = max(pss, sum(_pss(each) for each in _family(process)))
+            pss = max(pss, sum(_pss(each) for each in family))
         time.sleep(_SAMPLE_SECONDS)
     if process.returncode:
         raise MeasureError(f"{' '.join(argv)} ended with {process.returncode}")
@@ -44,10 +45,19 @@ def peak_of(argv: list[str], environment: Mapping[str, str]) -> Peak:
 
 
 def _family(process: psutil.Process) -> list[psutil.Process]:
+    """The process and all below it, but no twins: until a child becomes its program, it *is* its parent's memory."""
     try:
-        return [process, *process.children(recursive=True)]
+        return [process, *(each for each in process.children(recursive=True) if not _is_twin(each))]
     except psutil.NoSuchProcess:
         return []
+
+
+def _is_twin(process: psutil.Process) -> bool:
+    try:
+        parent = process.parent()
+        return parent is None or process.cmdline() == parent.cmdline()
+    except psutil.Error:
+        return True
 
 
 def _rss(process: psutil.Process) -> int:
