@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -64,7 +65,9 @@ def empty_site(postgres_server: Instance, databases: str, tmp_path: Path) -> Sit
 def password_server() -> Iterator[Instance]:
     """A server that listens on 127.0.0.1 and asks for `PASSWORD`."""
     folder = Path(tempfile.mkdtemp(prefix="po-test-", dir=temporary_base()))
-    server = Instance(folder / "pg", server_programs(MAJOR), port=free_port(25432), listen="127.0.0.1")
+    server = Instance(
+        folder / "pg", server_programs(MAJOR), port=free_port(25_000 + os.getpid() % 5000), listen="127.0.0.1"
+    )
     folder.chmod(0o711)
     try:
         server.create(password=PASSWORD, sync=False)
