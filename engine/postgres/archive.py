@@ -19,6 +19,7 @@ from typing import IO
 from engine.errors import OperationFailed
 from engine.postgres import commands
 from engine.postgres.proof import plain_name
+from engine.postgres.toc import DataPlan, data_plan
 from engine.streams.pipeline import Patient, Process, pieces_of, tool_environment, write_all
 
 _HEAD_PIECE = 1 << 16
@@ -111,6 +112,10 @@ class Head:
             _sequence(found): (int(found["value"]), found["called"] == "true")
             for found in _SETVAL.finditer(text)
         }
+
+    def data_plan(self) -> DataPlan | None:
+        """Which data follows; None when that cannot be told for certain."""
+        return data_plan(self.path.read_bytes())
 
     def _text(self, entries: Iterable[bytes], *, create: bool) -> bytes:
         with tempfile.NamedTemporaryFile(dir=self.path.parent, suffix=".list") as listing:

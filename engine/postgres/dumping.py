@@ -1,25 +1,24 @@
 """Read one database once: out of its snapshot come the dump, the plain SQL and the proof.
 
-pg_dump writes an uncompressed custom archive. It is packed as the database set's file and, through
-`pg_restore --file=-`, as the cluster set's plain SQL; beside it the proof is taken in the same
-snapshot. A file gets its name only when every program before it has ended well.
+pg_dump writes an uncompressed custom archive. It becomes the database set's file and, through
+`pg_restore --file=-`, the cluster set's plain SQL (see `branches`); beside it the proof is taken in
+the same snapshot. A file gets its name only when every program before it has ended well.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+import tempfile
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from pathlib import Path
-from typing import IO
 
 from engine.errors import TransientFailure
 from engine.postgres import archive, commands
+from engine.postgres.branches import packed_once, packed_twice
+from engine.postgres.composing import Composed, Doubt
 from engine.postgres.lock import WORKER
 from engine.postgres.night import Night
-from engine.postgres.proof import DatabaseProof, take_proof
+from engine.postgres.proof import DatabaseProof, plain_name, take_proof
 from engine.postgres.server import READING_SETTINGS
 from engine.postgres.snapshot import Snapshot
 from engine.postgres.survey import DatabaseFound
@@ -27,8 +26,7 @@ from engine.progress import Progress, Throttled
 from engine.sets.keys import SetKey, encoded
 from engine.sets.manifest import FileEntry
 from engine.sets.target import Target
-from engine.streams.pack import pack_argv
-from engine.streams.pipeline import Meter, Pipeline, Process, pieces_of, pump
+from engine.streams.pipeline import Meter, Pipeline, Process
 
 GLOBALS = "000-globals"
 
@@ -107,85 +105,78 @@ def dump(work: Work, snapshot: Snapshot, folder: Path, encoding: str) -> None:
     Raises:
         PlatformOpsError: what went wrong first; nothing half-written has a name.
     """
+    try:
+        _dump(work, snapshot, folder, encoding, once=True)
+    except Doubt:
+        work.progress(f"dump {work.name} again: its rows cannot be packed once for both sets")
+        work.meter = Meter()
+        _dump(work, snapshot, folder, encoding, once=False)
+
+
+def _dump(work: Work, snapshot: Snapshot, folder: Path, encoding: str, *, once: bool) -> None:
     night, settings = work.night, work.night.server.settings
     tick = Throttled(work.progress)
-    with Pipeline() as pipeline:
-        host = night.tools.host
-        argv = commands.dump_argv(
-            night.tools.folder,
-            work.name,
-            snapshot.id,
-            settings.lock_wait_seconds,
-            compress=1 if host.crosses_network else 0,
-        )
-        program = host.stream(argv, env=night.server.dump_variables(WORKER, encoding))
-        dump = pipeline.add(program, name=f"pg_dump of {work.name!r}{host.note}")
-        head = archive.head_of(dump, folder, night.programs, settings.stall_minutes * 60)
+    composed = None
+    with Pipeline() as pipeline, tempfile.TemporaryDirectory(dir=folder) as own:
+        dump = _pg_dump(work, pipeline, snapshot, encoding)
+        head = archive.head_of(dump, Path(own), night.programs, settings.stall_minutes * 60)
         pipeline.run(partial(_prove, work, snapshot, head), "proof")
+        preamble = _preamble(work, head)
+        plan = head.data_plan() if once else None
         with head.path.open("rb") as kept:
-            _branches(work, pipeline, dump, head, kept)
+            if plan is None:
+                packed_twice(work, pipeline, dump, kept, preamble)
+            else:
+                composed = packed_once(work, pipeline, dump, kept, preamble, plan)
             pipeline.join(
                 work.meter,
                 settings.stall_minutes * 60,
                 on_tick=lambda: _watch(work, snapshot, tick),
             )
+    if composed is not None and plan is not None:
+        _check(work, composed, plan.length_bytes)
 
 
-def _branches(work: Work, pipeline: Pipeline, dump: Process, head: archive.Head, kept: IO[bytes]) -> None:
-    """Send the archive two ways: packed as it is, and as plain SQL."""
-    recipients = work.target.recipients
-    text_pack = pipeline.start(pack_argv(recipients), name="packing the SQL")
-    _write_preamble(work, head, text_pack.stdin)
-    text = pipeline.start(
-        commands.archive_text_argv(work.night.programs),
-        name="pg_restore to SQL",
-        stdout=text_pack.stdin.fileno(),
+def _pg_dump(work: Work, pipeline: Pipeline, snapshot: Snapshot, encoding: str) -> Process:
+    night = work.night
+    host = night.tools.host
+    argv = commands.dump_argv(
+        night.tools.folder,
+        work.name,
+        snapshot.id,
+        night.server.settings.lock_wait_seconds,
+        compress=1 if host.crosses_network else 0,
     )
-    text_pack.stdin.close()
-    dump_pack = pipeline.start(pack_argv(recipients), name="packing the dump")
-    pieces = chain(pieces_of(kept), pieces_of(dump.stdout))
-    pipeline.run(partial(pump, pieces, (dump_pack.stdin, text.stdin), work.meter), "read")
-    pipeline.run(partial(_store_dump, work, dump_pack, (dump,)), "store the dump")
-    pipeline.run(partial(_store_text, work, text_pack, (dump, text)), "store the SQL")
+    program = host.stream(argv, env=night.server.dump_variables(WORKER, encoding))
+    return pipeline.add(program, name=f"pg_dump of {work.name!r}{host.note}")
 
 
-def _write_preamble(work: Work, head: archive.Head, sink: IO[bytes]) -> None:
+def _check(work: Work, composed: Composed, length_bytes: int) -> None:
+    """That what was composed is what was read, told from two sides: the archive's size and the proof's rows.
+
+    Raises:
+        Doubt: it is not.
+    """
+    # Pieces of another length are all that may differ: each has its length before it.
+    if (work.meter.bytes - composed.archive_bytes) % length_bytes:
+        raise Doubt(f"The archive of {work.name!r} is not as long as it was read.")
+    assert work.proof is not None  # noqa: S101 - join saw it end
+    for (schema, name), rows in composed.rows.items():
+        table = work.proof.tables.get(plain_name(_text(schema), _text(name)))
+        if table is not None and table.rows != rows:
+            raise Doubt(f"The archive of {work.name!r} has not all rows of {_text(name)!r}.")
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf8", "backslashreplace")
+
+
+def _preamble(work: Work, head: archive.Head) -> bytes:
+    """What stands before the contents in the SQL: it makes the database and connects to it."""
     existing = work.name in ("postgres", "template1")
-    if existing:
-        sink.write(f"\\connect {work.name}\n".encode())
-    sink.write(head.preamble(create=not existing, settings=SESSION_SETTINGS))
-    sink.write(body_marker(work.night.cluster.set_id))
-
-
-def _store_dump(work: Work, packed: Process, upstream: Sequence[Process]) -> None:
-    key = work.key.prefix + work.dump_name
-    work.dump = _store(work, key, packed, upstream, kind="dump")
-
-
-def _store_text(work: Work, packed: Process, upstream: Sequence[Process]) -> None:
-    key = work.night.cluster.prefix + work.text_name
-    work.text = _store(work, key, packed, upstream, kind="sql")
-
-
-def _store(work: Work, key: str, packed: Process, upstream: Sequence[Process], kind: str) -> FileEntry:
-    digest, size = hashlib.sha256(), 0
-    with work.target.store.writer(key, expected_bytes=work.database.size) as writer:
-        for piece in pieces_of(packed.stdout):
-            digest.update(piece)
-            writer.write(piece)
-            size += len(piece)
-        for process in (*upstream, packed):
-            if process.popen.wait():
-                raise BrokenPipeError  # leaves nothing; join tells what that process said
-    return FileEntry.model_validate(
-        {
-            "name": key.rpartition("/")[2],
-            "size": size,
-            "sha256": digest.hexdigest(),
-            "kind": kind,
-            "database": work.name,
-        }
-    )
+    connect = f"\\connect {work.name}\n".encode() if existing else b""
+    made = head.preamble(create=not existing, settings=SESSION_SETTINGS)
+    return connect + made + body_marker(work.night.cluster.set_id)
 
 
 def _prove(work: Work, snapshot: Snapshot, head: archive.Head) -> None:

@@ -7,6 +7,7 @@ process is killed and waited for; the error that is raised is the cause, not a b
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import threading
 import time
@@ -19,10 +20,11 @@ from typing import IO, Any
 from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
 from engine.hosts.base import Program
 from engine.hosts.machine import tool_environment as tool_environment
-from engine.streams.pack import CHUNK
+from engine.streams.pack import CHUNK, widen
 
 _STDERR_LINES = 40
 _GRACE_SECONDS = 2.0
+_GATHER_SECONDS = 0.001
 _QUIET = ("DETAIL:", "CONTEXT:", "HINT:", "pg_dump: detail:", "pg_dump: hint:", "LINE ")
 """Lines of a tool's stderr that may repeat rows of the data; they are not shown."""
 
@@ -146,6 +148,10 @@ class Pipeline:
 
     def add(self, program: Program, *, name: str) -> Process:
         """Take over a program that a host has started."""
+        for end in (program.stdin, program.stdout):
+            if end is not None:
+                with contextlib.suppress(AttributeError, ValueError):  # another host's: no file of this one
+                    widen(end.fileno())
         process = Process(name, program)
         self._processes.append(process)
         return process
@@ -200,19 +206,21 @@ class Pipeline:
         )
 
     def _raise_first(self) -> None:
-        telling = [error for error in self._errors if not isinstance(error, (BrokenPipeError, ValueError))]
-        if telling:
-            raise telling[0]
-        if self._errors:  # a reader went away: give it a moment to say why
+        if self._errors:  # perhaps only a reader that went away: give the cause a moment to be told
             deadline = time.monotonic() + _GRACE_SECONDS
-            while time.monotonic() < deadline and not self._broken():
+            while time.monotonic() < deadline and not self._telling() and not self._broken():
                 self._poll()
                 time.sleep(0.01)
         self._poll()
+        if telling := self._telling():
+            raise telling[0]
         if broken := self._broken():
             raise broken[0].failure()
         if self._errors:
             raise OperationFailed("A stage of the stream closed too early.") from self._errors[0]
+
+    def _telling(self) -> list[BaseException]:
+        return [error for error in self._errors if not isinstance(error, (BrokenPipeError, ValueError))]
 
     def _poll(self) -> None:
         for process in self._processes:
@@ -266,6 +274,25 @@ def pump(pieces: Iterable[bytes], sinks: Sequence[IO[bytes]], meter: Meter | Non
                 sink.close()
 
 
+def pass_on(source: IO[bytes], sink: IO[bytes], meter: Meter) -> None:
+    """All of `source` to `sink`, without copying where both are pipes of this machine."""
+    try:
+        while count := os.splice(source.fileno(), sink.fileno(), CHUNK):
+            meter.add(count)
+            if count < CHUNK // 8:
+                time.sleep(_GATHER_SECONDS)
+        return
+    except BrokenPipeError:
+        if source.read(1):
+            raise
+        return  # its reader had all of it and left before this end did
+    except (OSError, AttributeError, ValueError):
+        pass  # no two pipes: nothing was taken from `source`
+    for piece in pieces_of(source):
+        write_all(sink, piece)
+        meter.add(len(piece))
+
+
 def write_all(sink: IO[bytes], data: bytes) -> None:
     """Write all of `data` to an unbuffered pipe (one write may take only part of it)."""
     view = memoryview(data)
@@ -274,6 +301,12 @@ def write_all(sink: IO[bytes], data: bytes) -> None:
 
 
 def pieces_of(source: Any, size: int = CHUNK) -> Iterable[bytes]:
-    """The rest of `source` in pieces of at most `size` bytes."""
+    """The rest of `source` in pieces of at most `size` bytes.
+
+    pg_dump writes 4 KiB at a time and a small piece costs as much work as a large one: after a small
+    one its writer is given a moment to gather more.
+    """
     while piece := source.read(size):
         yield piece
+        if len(piece) < size // 8:
+            time.sleep(_GATHER_SECONDS)

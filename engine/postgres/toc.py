@@ -1,0 +1,136 @@
+"""The binary table of contents of a custom archive, as far as it says where the data is.
+
+Written from pg_backup_archiver.c (WriteHead, WriteToc): `pg_restore --list` does not tell the COPY
+statements. Only the versions named here are read; of any other nothing is said.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+DATA_MARK = b"-- Data for Name: "
+"""With this pg_restore starts each part of the data in its SQL, and nothing else."""
+
+_VERSIONS = ((1, 12), (1, 16))  # PostgreSQL 9.x to 18
+_MAGIC = b"PGDMP"
+_CUSTOM = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DataEntry:
+    """One part of an archive's data: a table's rows, or large objects (`copy` is empty then).
+
+    `copy` is what the SQL has between the part's heading and its rows: a comment perhaps, and the COPY statement.
+    """
+
+    dump_id: int
+    copy: bytes
+    schema: bytes
+    name: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlan:
+    """What of an archive is before its data (`head`), and which data follows, in order."""
+
+    head: bytes
+    entries: tuple[DataEntry, ...]
+    integer_bytes: int
+
+    def block(self, entry: DataEntry) -> bytes:
+        """What starts an entry's data."""
+        return bytes((1 if entry.copy else 3,)) + self.integer(entry.dump_id)
+
+    @property
+    def length_bytes(self) -> int:
+        return 1 + self.integer_bytes
+
+    def integer(self, value: int) -> bytes:
+        """A number as the archive writes it; a piece of data starts with its length, 0 ends an entry."""
+        return b"\0" + value.to_bytes(self.integer_bytes, "little")
+
+
+class _UnknownError(Exception):
+    """This archive is not one of those that are understood here."""
+
+
+def data_plan(archive: bytes) -> DataPlan | None:
+    """The plan of an uncompressed archive that starts with these bytes; None when it cannot be told for certain."""
+    reader = _Reader(archive)
+    try:
+        version = reader.head()
+        entries = [reader.entry(version) for _ in range(reader.integer())]
+    except (_UnknownError, EOFError):
+        return None
+    head = archive[: reader.position]
+    if DATA_MARK in head:
+        return None  # a function's body, a comment: it could pass for data in the SQL
+    return DataPlan(head, tuple(entry for entry in entries if entry is not None), reader.integer_bytes)
+
+
+class _Reader:
+    def __init__(self, archive: bytes) -> None:
+        self._source = io.BytesIO(archive)
+        self.integer_bytes = 4
+        self._offset_bytes = 8
+
+    @property
+    def position(self) -> int:
+        return self._source.tell()
+
+    def take(self, count: int) -> bytes:
+        found = self._source.read(count)
+        if len(found) != count:
+            raise EOFError
+        return found
+
+    def integer(self) -> int:
+        sign, *rest = self.take(1 + self.integer_bytes)
+        value = int.from_bytes(bytes(rest), "little")
+        return -value if sign else value
+
+    def text(self) -> bytes | None:
+        length = self.integer()
+        return None if length < 0 else self.take(length)
+
+    def head(self) -> tuple[int, int]:
+        """The format's version."""
+        if self.take(5) != _MAGIC:
+            raise _UnknownError
+        major, minor, _, self.integer_bytes, self._offset_bytes, kind = self.take(6)
+        version = (major, minor)
+        if not _VERSIONS[0] <= version <= _VERSIONS[1] or kind != _CUSTOM:
+            raise _UnknownError
+        compression = self.take(1)[0] if version >= (1, 15) else self.integer()
+        if compression:
+            raise _UnknownError
+        for _ in range(7):  # the time it was made
+            self.integer()
+        for _ in range(3):  # its database and two versions
+            self.text()
+        return version
+
+    def entry(self, version: tuple[int, int]) -> DataEntry | None:
+        """The next entry, None when it has no data of its own."""
+        dump_id, has_data = self.integer(), self.integer()
+        _, _, name, kind = (self.text() for _ in range(4))  # after two oids
+        self.integer()  # the section
+        comment, _, copy, schema = (self.text() or b"" for _ in range(4))  # the second: what drops it
+        self.text()  # the tablespace
+        if version >= (1, 14):
+            self.text()  # the access method
+        if version >= (1, 16):
+            self.integer()  # the kind of relation
+        self.text()  # the owner
+        self.text()  # whether it has oids
+        while self.text() is not None:  # what it depends on
+            pass
+        self.take(1 + self._offset_bytes)
+        if not has_data:
+            return None
+        is_rows = copy.startswith(b"COPY ") and copy.endswith(b" FROM stdin;\n")
+        if (kind == b"TABLE DATA" and is_rows) or (kind == b"BLOBS" and not copy + comment):
+            before = comment + b"\n\n" if comment else b""
+            return DataEntry(dump_id, before + copy, schema, name or b"")
+        raise _UnknownError

@@ -1,0 +1,179 @@
+"""One archive, two stored files: the rows packed once where that is certain, twice where it is not."""
+
+from __future__ import annotations
+
+import shlex
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from pyrage import x25519
+
+from engine.errors import OperationFailed, TransientFailure
+from engine.hosts.processes import arguments
+from engine.postgres.backup import DatabaseBackup, backup_database
+from engine.postgres.drill import drill
+from engine.postgres.instance import Instance
+from engine.postgres.night import begin
+from engine.postgres.survey import DatabaseFound
+from engine.sets.target import Target
+from engine.streams.unpack import unpack_bytes
+from tests.engine.postgres.backups import Backup, execute, run_script, server_of, store_in
+from tests.engine.postgres.test_backup import BULKY, SlowStore, files_in
+
+SMALL, LARGE = 1, 2**30
+"""Sizes of a database as the server tells them: what is encrypted in processes of its own and what is not."""
+IDENTITY = x25519.Identity.generate()
+RECIPIENTS = (str(IDENTITY.to_public()),)
+
+
+@pytest.fixture
+def bulky(postgres_server: Instance, fresh_database: str) -> str:
+    run_script(postgres_server, fresh_database, BULKY)
+    return fresh_database
+
+
+def one(
+    server: Instance,
+    target: Target,
+    database: str,
+    *,
+    size: int = SMALL,
+    programs: Path | None = None,
+    told: list[str] | None = None,
+) -> DatabaseBackup:
+    """Back up one database. `programs`: where pg_restore is taken from; `told`: gets what is said meanwhile."""
+    night = begin(server_of(server), f"token {size}")
+    night = night if programs is None else replace(night, programs=programs)
+    heard = told if told is not None else []
+    return backup_database(
+        night, DatabaseFound(database, size), 1, target, lambda what, done=0, total=0: heard.append(what)
+    )
+
+
+def members(data: bytes) -> list[bytes]:
+    """The gzip files of which a gzip file is made, those above 64 KiB (by the header that ours have)."""
+    head = data[:10]
+    return [piece for piece in data.split(head) if len(piece) > 1 << 16]
+
+
+def stored(target: Target, ending: str) -> bytes:
+    (path,) = (Path(path) for path in files_in(target) if path.endswith(ending) and "000-globals" not in path)
+    return path.read_bytes()
+
+
+def test_rows_are_packed_once(postgres_server: Instance, bulky: str, store_folder: Path) -> None:
+    target = store_in(store_folder)
+    one(postgres_server, target, bulky)
+    dump, text = members(stored(target, ".dump.gz")), members(stored(target, ".sql.gz"))
+    assert len(dump) > 5
+    assert dump == text
+
+
+def test_without_certainty_they_are_packed_twice(
+    postgres_server: Instance, bulky: str, store_folder: Path
+) -> None:
+    execute(postgres_server, bulky, "COMMENT ON TABLE bulky IS '-- Data for Name: bulky'")
+    target = store_in(store_folder)
+    made = one(postgres_server, target, bulky)
+    assert members(stored(target, ".dump.gz")) != members(stored(target, ".sql.gz"))
+    assert drill(target, Backup(target, None, {bulky: made}).key(bulky)).result == "passed"
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_encrypted_both_are_whole(
+    postgres_server: Instance, bulky: str, store_folder: Path, tmp_path: Path, size: int
+) -> None:
+    identity = tmp_path / "identity"
+    identity.write_text(f"{IDENTITY}\n")
+    identity.chmod(0o600)
+    target = store_in(store_folder, recipients=RECIPIENTS, identity_reference=f"file:{identity}")
+    made = one(postgres_server, target, bulky, size=size)
+    text = unpack_bytes(stored(target, ".sql.gz.age"), (str(IDENTITY),))
+    assert text.count(b"\n19999\t") == 1
+    assert drill(target, Backup(target, None, {bulky: made}).key(bulky)).result == "passed"
+
+
+CHANGES = {
+    "another form of the statement": "s/^COPY public/COPY  public/",
+    "a row that is lost": "/^777\\t/d",
+    "a byte that is lost": "s/^778\\t\\(.*\\).$/778\\t\\1/",
+}
+
+
+def altered(folder: Path, programs: Path, script: str) -> Path:
+    """The real programs, but of the archive on stdin pg_restore gives a changed SQL."""
+    folder.mkdir()
+    wrapper = folder / "pg_restore"
+    wrapper.write_text(
+        f"#!/bin/bash\nset -o pipefail\n"
+        f'if [ "$*" = "--file=- --no-tablespaces" ]; then {programs}/pg_restore "$@" | LC_ALL=C sed {shlex.quote(script)}\n'
+        f'else exec {programs}/pg_restore "$@"; fi\n'
+    )
+    wrapper.chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_doubt_takes_the_dump_again(
+    postgres_server: Instance, bulky: str, store_folder: Path, tmp_path: Path, change: str
+) -> None:
+    target, told = store_in(store_folder), list[str]()
+    programs = altered(tmp_path / "altered", begin(server_of(postgres_server), "t").programs, CHANGES[change])
+    made = one(postgres_server, target, bulky, programs=programs, told=told)
+    assert f"dump {bulky} again: its rows cannot be packed once for both sets" in told
+    assert drill(target, Backup(target, None, {bulky: made}).key(bulky)).result == "passed"
+
+
+def when_running(words: str, act: Callable[[psutil.Process], object]) -> threading.Thread:
+    """Does something to the first process below this one whose command line has `words`, in its middle."""
+
+    def wait() -> None:
+        deadline = time.monotonic() + 30
+        while not (found := [each for each in started_here() if words in " ".join(arguments(each.pid))]):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(0.3)
+        act(found[0])
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def started_here() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--format=custom --compress=0", "pg_dump of '.*' was ended by signal 9"),
+        ("--file=- --no-tablespaces", "pg_restore to SQL was ended by signal 9"),
+        ("engine.streams.pack --seal", "encrypting the (SQL|dump) was ended by signal 9"),
+    ],
+)
+def test_whoever_is_killed_nothing_has_a_name(
+    postgres_server: Instance, bulky: str, store_folder: Path, words: str, told: str
+) -> None:
+    target = Target(SlowStore("nightly", store_folder), recipients=RECIPIENTS)
+    thread = when_running(words, lambda process: process.kill())
+    with pytest.raises(TransientFailure, match=told):
+        one(postgres_server, target, bulky, size=LARGE)
+    thread.join()
+    assert files_in(target) == []
+    assert [arguments(each.pid) for each in started_here() if "pack" in arguments(each.pid)] == []
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_a_full_disk_leaves_nothing(
+    postgres_server: Instance, bulky: str, small_disk: Path, size: int
+) -> None:
+    target = store_in(small_disk / "store", recipients=RECIPIENTS)
+    with pytest.raises(OperationFailed, match=r"The disk of store 'nightly' at .* is full"):
+        one(postgres_server, target, bulky, size=size)
+    assert files_in(target) == []
