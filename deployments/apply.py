@@ -63,7 +63,7 @@ def apply(settings: Settings, say: Say = click.echo) -> None:
         for name, description in POOLS.items():
             say(f"{'+' if ensure_pool(client, name, description) else '='} work pool {name}")
         apply_deployments(client, settings, say)
-        apply_automations(client, say)
+        apply_automations(client, settings, say)
 
 
 def apply_blocks(client: SyncPrefectClient, settings: Settings, say: Say) -> None:
@@ -163,16 +163,19 @@ def _deployed(client: SyncPrefectClient, name: str) -> DeploymentResponse:
     return deployment
 
 
-def apply_automations(client: SyncPrefectClient, say: Say) -> None:
+def apply_automations(client: SyncPrefectClient, settings: Settings, say: Say) -> None:
     """Create, update or remove the automations."""
     block = alert_block(client)
-    automations = list(wanted(block))
+    automations = list(wanted(block, settings.servers))
     for automation in automations:
         say(apply_automation(client, automation))
     for line in remove_unwanted(client, {automation.name for automation in automations}):
         say(line)
     if block is None:
-        say(f"? no notification block is called {ALERT_BLOCK}: failures are only seen in the UI")
+        say(
+            f"? nobody is told of failures: make a notification block called {ALERT_BLOCK} in the UI "
+            "(Blocks, +, Slack, Teams, mail, ...) and apply again"
+        )
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

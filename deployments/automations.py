@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+
+from tasks.watching import Shown, event_of, resource_of
 
 ALERT_BLOCK = "alerts"
 """The name of the notification block (Slack, Teams, e-mail, ...) an operator makes in the UI."""
@@ -22,17 +24,19 @@ _ZOMBIE_AFTER = timedelta(seconds=100)  # three missed heartbeats of 30 s, the l
 _DEAD_MAN = timedelta(hours=26)  # a day, and two hours for a slow night
 _BODY = (
     "{{ flow.name }} / {{ flow_run.name }} is {{ flow_run.state.name }}.\n"
-    "{{ flow_run.state.message }}\n{{ flow_run|ui_url }}"
+    "{{ (flow_run.state.message or '') | replace('Flow run encountered an exception: ', '') }}\n"
+    "{{ (flow_run | ui_url) or '' }}"  # a server that was not told its own address knows none
 )
 
 
-def wanted(alert_block: UUID | None) -> Iterator[AutomationCore]:
+def wanted(alert_block: UUID | None, servers: Iterable[str]) -> Iterator[AutomationCore]:
     """Every automation of this installation. Without a notification block there is nobody to tell."""
     yield _zombies()
     if alert_block is not None:
         yield _bad_runs(alert_block)
-        yield _silent("verify-backups", "nothing verified for 26 hours", alert_block)
-        yield _silent("restore-drill", "nothing proven for 26 hours", alert_block)
+        for server in servers:
+            yield silence(server, "verified", alert_block)
+            yield silence(server, "proven", alert_block)
 
 
 def _zombies() -> AutomationCore:
@@ -73,26 +77,32 @@ def _bad_runs(alert_block: UUID) -> AutomationCore:
     )
 
 
-def _silent(deployment: str, what: str, alert_block: UUID) -> AutomationCore:
-    """The dead-man's switch: `after` the last success another one is expected within 26 hours."""
-    success = {"prefect.flow-run.Completed"}
+def silence(server: str, shown: Shown, alert_block: UUID, within: timedelta = _DEAD_MAN) -> AutomationCore:
+    """The dead-man's switch: fires `within` after the last such event of a server, or after its own creation.
+
+    `after` makes each event begin a new period. Without `for_each`, Prefect begins one by itself where there is
+    none: "never" fires too, and silence that goes on fires again after two more periods.
+    """
+    what = f"nothing {shown} of {server} for 26 hours"
     return AutomationCore(
         name=f"{_PREFIX}{what}",
-        description=f"No run of {deployment} succeeded for 26 hours after the last one that did.",
+        description=f"No run has {shown} a set of {server} for 26 hours, or ever.",
         trigger=EventTrigger(
-            after=success,
-            expect=success,
-            match={"prefect.resource.id": "prefect.flow-run.*"},
-            match_related={
-                "prefect.resource.role": "deployment",
-                "prefect.resource.name": deployment,
-            },
-            for_each={"related:deployment:prefect.resource.id"},
+            after={event_of(shown)},
+            expect={event_of(shown)},
+            match={"prefect.resource.id": resource_of(server)},
             posture=Posture.Proactive,
             threshold=1,
-            within=_DEAD_MAN,
+            within=within,
         ),
-        actions=[_notify(alert_block, f"Backups: {what}", f"{what}: look at {deployment} in Prefect.")],
+        actions=[
+            _notify(
+                alert_block,
+                f"Backups: {what}",
+                f"No run has {shown} a set of {server} for 26 hours. Is a worker running, is the schedule on? "
+                f"Run check-backups for {server}: it says what the stores hold.",
+            )
+        ],
     )
 
 

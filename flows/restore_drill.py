@@ -8,6 +8,7 @@ from engine.reports.drill import drill_report
 from tasks.artifacts import leave_record
 from tasks.checks import choose_set, drill_set, past_drills, require_passed
 from tasks.monitoring import tell_monitor
+from tasks.watching import announce
 
 
 @flow(name="restore-drill", on_completion=[tell_monitor], timeout_seconds=6 * 3600)
@@ -29,4 +30,6 @@ def restore_drill(
     trend = past_drills(chosen, server, store)
     report = drill_set(chosen, server, store)
     leave_record(drill_report(report, trend), "restore-drill")
+    if report.result == "passed":
+        announce("proven", [server])
     require_passed(report.result, report.sentence)

@@ -11,6 +11,7 @@ from engine.reports.verify import verify_report
 from tasks.artifacts import leave_record
 from tasks.checks import require_passed, verify_least_recent, verify_sentence
 from tasks.monitoring import tell_monitor
+from tasks.watching import announce
 
 
 @flow(name="verify-backups", on_completion=[tell_monitor], timeout_seconds=6 * 3600)
@@ -23,4 +24,5 @@ def verify_backups(store: str = "nightly", budget_gib: Annotated[float, Field(gt
     """
     run = verify_least_recent(store, budget_gib)
     leave_record(verify_report(run), "verify-backups")
+    announce("verified", [one.key.server for one in run.reports if one.result == "passed"])
     require_passed(run.result, verify_sentence(run))

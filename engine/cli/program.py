@@ -25,6 +25,7 @@ COMMANDS = {
     "show": "Show one set: what it holds, what it lacks, what was found about it.",
     "verify": "Read stored sets again and compare them with their manifests.",
     "drill": "Restore a set into a scratch server and compare: only this proves it.",
+    "check": "Say whether each server was recorded, verified and proven of late.",
     "restore": "Restore databases into a live server, beside or in place of what is there.",
     "prune": "Show what retention lets go; delete it with --delete.",
     "keygen": "Make a key pair to encrypt backups with.",

@@ -145,7 +145,7 @@ class ServerSettings(Frozen):
     stall_minutes: float = Field(default=10, gt=0, le=1440)
     lock_wait_seconds: int = Field(default=60, ge=1, le=86400)
     snapshot_limit_minutes: float = Field(default=240, gt=0, le=10080)
-    monitors: dict[Literal["nightly-backup", "restore-drill"], SecretReference] = {}
+    monitors: dict[Literal["nightly-backup", "restore-drill", "check-backups"], SecretReference] = {}
 
 
 class Settings(Frozen):

@@ -19,7 +19,14 @@ from deployments.prefect_api import connected, find_deployment
 from engine.config.settings import FolderStore, ServerSettings, Settings
 from engine.errors import ConfigurationError, TransientFailure
 
-FLOWS = ["nightly-backup", "restore-drill", "verify-backups", "restore-databases", "prune-backups"]
+FLOWS = [
+    "nightly-backup",
+    "restore-drill",
+    "verify-backups",
+    "check-backups",
+    "restore-databases",
+    "prune-backups",
+]
 
 
 def settings(port: int = 5432) -> Settings:
@@ -45,7 +52,7 @@ def blocks_applied(configured: Settings) -> list[str]:
 def automations_applied() -> list[str]:
     lines: list[str] = []
     with connected() as client:
-        apply_automations(client, lines.append)
+        apply_automations(client, settings(), lines.append)
     return lines
 
 
@@ -54,7 +61,7 @@ def deployments() -> list[dict[str, Any]]:
     return entries
 
 
-def test_prefect_yaml_has_the_five_operations_with_dotted_entrypoints() -> None:
+def test_prefect_yaml_has_the_six_operations_with_dotted_entrypoints() -> None:
     assert [entry["name"] for entry in deployments()] == FLOWS
     for entry in deployments():
         module = entry["name"].replace("-", "_")
@@ -76,6 +83,7 @@ def test_prefect_yaml_runs_on_seoul_time_and_knows_no_machines_path() -> None:
         "nightly-backup": ("0 2 * * *", "Asia/Seoul"),
         "restore-drill": ("0 4 * * *", "Asia/Seoul"),
         "verify-backups": ("0 5 * * *", "Asia/Seoul"),
+        "check-backups": ("0 9 * * *", "Asia/Seoul"),
     }
     text = re.sub(r"(?m)#.*$", "", PREFECT_YAML.read_text(encoding="utf8"))
     assert text.count("/") == text.count("Asia/Seoul")
@@ -128,13 +136,16 @@ def test_the_file_wins_over_an_edited_block(prefect_server: str) -> None:
 
 def test_failures_are_told_to_the_block_called_alerts_once_there_is_one(prefect_server: str) -> None:
     first = automations_applied()
-    assert "? no notification block is called alerts: failures are only seen in the UI" in first
+    assert [line for line in first if line[0] == "?"] == [
+        "? nobody is told of failures: make a notification block called alerts in the UI "
+        "(Blocks, +, Slack, Teams, mail, ...) and apply again"
+    ]
     CustomWebhookNotificationBlock(name="any", url="http://127.0.0.1:9/").save("alerts")
     made = [line for line in automations_applied() if line[0] == "+"]
     assert made == [
         "+ automation platform-ops: failed and crashed runs",
-        "+ automation platform-ops: nothing verified for 26 hours",
-        "+ automation platform-ops: nothing proven for 26 hours",
+        "+ automation platform-ops: nothing verified of prod for 26 hours",
+        "+ automation platform-ops: nothing proven of prod for 26 hours",
     ]
     assert {line[0] for line in automations_applied()} == {"="}
     CustomWebhookNotificationBlock.delete("alerts")

@@ -1,4 +1,4 @@
-"""The five operations as real flow runs against a Prefect server and a PostgreSQL that asks for a password."""
+"""The operations as real flow runs against a Prefect server and a PostgreSQL that asks for a password."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from prefect.client.schemas.objects import Artifact, FlowRun
 from engine.errors import ConfigurationError, LockedByAnother, OperationFailed
 from engine.postgres.lock import backup_lock
 from engine.sets.catalogue import Catalogue, catalogue
+from flows.check_backups import check_backups
 from flows.nightly_backup import nightly_backup
 from flows.prune_backups import prune_backups
 from flows.restore_databases import restore_databases
@@ -67,6 +68,19 @@ def test_a_drill_proves_the_newest_set(platform: Platform, night: Catalogue) -> 
     assert stored(platform).newest("platform", None, "newest-proven") is not None
     [record, *_] = artifacts("restore-drill")
     assert "passed" in str(record.data)
+
+
+def test_a_check_is_red_until_the_server_is_verified_and_green_then(
+    platform: Platform, night: Catalogue
+) -> None:
+    with pytest.raises(
+        OperationFailed, match="platform in nightly was never verified, where 26 h are allowed"
+    ):
+        check_backups("platform")
+    verify_backups("nightly")
+    check_backups("platform")
+    said = [str(record.data) for record in artifacts("check-backups")]
+    assert sorted("OVERDUE" in text for text in said) == [False, True]
 
 
 def test_a_drill_of_a_damaged_set_fails_with_its_evidence(platform: Platform, night: Catalogue) -> None:

@@ -1,0 +1,27 @@
+"""Say aloud when a server was not recorded, verified or proven of late."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from prefect import flow
+from pydantic import Field
+
+from tasks.artifacts import leave_record
+from tasks.monitoring import tell_monitor
+from tasks.watching import look_at, require_fresh
+
+
+@flow(name="check-backups", on_completion=[tell_monitor], timeout_seconds=1800)
+def check_backups(server: str = "platform", max_hours: Annotated[float, Field(gt=0, le=8760)] = 26) -> None:
+    """Ask the stores themselves when the server was last recorded, verified and proven; fail when one is overdue.
+
+    It needs no other run to have told anything: it notices also what never started. Only names are read.
+
+    Args:
+        server: The server whose backups are asked for, in its store and its further copies.
+        max_hours: How long ago each may be: a day, and two hours for a slow night.
+    """
+    check = look_at(server, max_hours)
+    leave_record(check.report, "check-backups")
+    require_fresh(check)

@@ -1,0 +1,116 @@
+"""Alarms that really ring: Prefect's own automations and a webhook on 127.0.0.1."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.client.orchestration import get_client
+
+from blocks import BackupStore
+from deployments.automations import alert_block, silence, wanted
+from engine.config.settings import FolderStore
+from engine.errors import OperationFailed
+from engine.sets.target import open_target
+from flows.verify_backups import verify_backups
+from tasks.watching import announce
+from tests.engine.sets.made import a_key, store_set
+from tests.webhook import Webhook, webhook
+
+pytestmark = pytest.mark.xdist_group("flows")
+
+WITHIN = timedelta(seconds=20)
+PATIENCE_SECONDS = 120.0
+
+
+@pytest.fixture
+def alerts(prefect_server: str) -> Iterator[Webhook]:
+    """A notification block called `alerts` that leads to a webhook; automations are gone afterwards."""
+    with webhook() as heard:
+        block = CustomWebhookNotificationBlock(
+            name="alerts",
+            url=heard.address,
+            method="POST",
+            json_data={"text": "{{subject}} :: {{body}}"},
+        )
+        block.save("alerts", overwrite=True)
+        yield heard
+        with get_client(sync_client=True) as client:
+            for automation in client.read_automations():
+                client.delete_automation(automation.id)
+        CustomWebhookNotificationBlock.delete("alerts")
+
+
+def told() -> UUID:
+    with get_client(sync_client=True) as client:
+        block = alert_block(client)
+    assert block is not None
+    return block
+
+
+def wait_for(what: Callable[[], object], tick: Callable[[], None] = lambda: None) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not what():
+        assert time.monotonic() < deadline
+        tick()
+        time.sleep(0.5)
+
+
+def a_store(folder: Path, server: str) -> str:
+    """A store called as the server, with one small set of it."""
+    settings = FolderStore(path=str(folder / server))
+    store_set(open_target(server, settings).store, a_key("2026-02-07", server=server))
+    BackupStore.of(settings).save(server, overwrite=True)
+    return server
+
+
+def test_silence_rings_and_a_verdict_keeps_it_quiet(alerts: Webhook, tmp_path: Path) -> None:
+    block = told()
+    with get_client(sync_client=True) as client:
+        for server in ("never", "once", "often"):
+            client.create_automation(silence(server, "verified", block, WITHIN))
+    # What another run did, or another server's, or a drill's, is no verdict of these.
+    verify_backups(a_store(tmp_path, "other"))
+    announce("proven", ["never"])
+    verify_backups(a_store(tmp_path, "often"))
+    verify_backups(a_store(tmp_path, "once"))
+    since = time.monotonic()
+
+    def heard(server: str) -> list[str]:
+        return alerts.bodies(f"nothing verified of {server} for 26 hours")
+
+    wait_for(lambda: heard("never") and heard("once"), tick=lambda: announce("verified", ["often"]))
+    assert heard("often") == []
+    [first, *_] = [call for call in alerts.calls if "of once for" in call.body]
+    assert first.at - since > WITHIN.total_seconds() - 1
+    assert "Is a worker running, is the schedule on?" in first.body
+
+
+def test_a_failed_run_is_told_once_with_its_sentence(alerts: Webhook, tmp_path: Path) -> None:
+    with get_client(sync_client=True) as client:
+        for automation in wanted(told(), []):
+            client.create_automation(automation)
+    store = a_store(tmp_path, "damaged")
+    [file] = (tmp_path / "damaged").rglob("app.dump.gz")
+    file.write_bytes(b"canary" * 400)
+    with pytest.raises(OperationFailed, match=r"app\.dump\.gz"):
+        verify_backups(store)
+    wait_for(lambda: alerts.calls)
+    verify_backups(a_store(tmp_path, "good"))
+    time.sleep(3)
+    [call] = alerts.calls
+    text = json.loads(call.body)["text"]
+    assert re.fullmatch(
+        r"verify-backups: Failed :: verify-backups / [a-z]+-[a-z]+ is Failed\.\n"
+        r"OperationFailed: damaged/cluster/20260207T000000Z-abcd1234 in .+ differs from its manifest: "
+        r"app\.dump\.gz has 2400 bytes where the manifest says 2000; restore another set, "
+        r"`list` shows which are good\.\n?(http://\S+)?",
+        text,
+    )
