@@ -9,7 +9,7 @@ from demo.layout import PROJECT, SERVER, STORE, Layout
 from demo.prefect_server import address
 from engine.config.file import load
 from engine.errors import OperationFailed
-from engine.postgres.drill import DrillReport
+from engine.postgres.course import DrillReport
 from engine.progress import counted, readable_bytes, readable_seconds
 from engine.reports.drill import drill_report
 from engine.reports.report import Report, Table
@@ -60,8 +60,8 @@ def _drill(store: Store, stored: Catalogue) -> Report:
             f"{stored.address} holds no verdict after the drill; look at the run in the UI."
         )
     document = read_verdict(store, key)
-    report = DrillReport.model_validate({name: document.get(name) for name in DrillReport.model_fields})
-    if key.result != "passed" or report.result != "passed":
+    report = DrillReport.of_verdict(document)
+    if key.result != report.verdict or report.result != "passed":
         raise OperationFailed(f"The drill of {key.set_id} is {key.result}: {report.sentence}; see {key}.")
     return drill_report(report)
 

@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
+from tasks.running import SAMPLED
 from tasks.watching import Shown, event_of, resource_of
 
 ALERT_BLOCK = "alerts"
@@ -19,7 +20,11 @@ ALERT_BLOCK = "alerts"
 
 _PREFIX = "platform-ops: "
 _HEARTBEAT = "prefect.flow-run.heartbeat"
-_ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
+_ENDS = {
+    f"prefect.flow-run.{state}"
+    for state in ("Completed", SAMPLED, "Failed", "TimedOut", "Cancelled", "Crashed")
+}
+"""Events are named after a state's name, not its type."""
 _ZOMBIE_AFTER = timedelta(seconds=100)  # three missed heartbeats of 30 s, the least Prefect allows
 _DEAD_MAN = timedelta(hours=26)  # a day, and two hours for a slow night
 _BODY = (

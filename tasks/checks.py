@@ -7,18 +7,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 from prefect import task
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
+from prefect.states import Completed
 
 from engine.errors import CouldNotVerify, OperationFailed
 from engine.postgres import drill
-from engine.postgres.drill import DrillReport
+from engine.postgres.course import DrillReport
 from engine.reports import drill as drill_reports
 from engine.sets.catalogue import catalogue
 from engine.sets.keys import parse_set
 from engine.sets.lease import drilling
 from engine.sets.verify import VerifyRun, verify_stored
 from tasks.opening import open_server, open_store, store_of
-from tasks.running import logged_progress, worth_retrying
+from tasks.running import SAMPLED, logged_progress, worth_retrying
 
 _GIB = 1 << 30
 
@@ -50,6 +52,18 @@ def past_drills(set_key: str, server: str, store: str = "") -> tuple[Mapping[str
     """What the last drills of the same kind of set found, newest first."""
     target = open_store(store_of(open_server(server), store))
     return drill_reports.past_drills(target, catalogue(target.store, server).verdicts, server, set_key)
+
+
+def require_equal(report: DrillReport) -> State[None]:
+    """The state a drill's run ends in: Completed, called `Sampled` when only a sample was compared.
+
+    Raises:
+        OperationFailed, CouldNotVerify: as `require_passed`.
+    """
+    if report.result == "sampled":
+        return Completed(name=SAMPLED, message=report.sentence)
+    require_passed(report.result, report.sentence)
+    return Completed(message=report.sentence)
 
 
 def require_passed(result: str, sentence: str) -> None:

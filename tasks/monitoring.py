@@ -11,11 +11,13 @@ from engine.config.secrets import SecretReference
 from engine.errors import PlatformOpsError
 from engine.monitor import push
 from tasks.opening import server_settings, store_settings
+from tasks.running import SAMPLED
 
 
 def tell_monitor(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Push to the monitor that the server or store has for this operation, if any."""
-    del state
+    """Push to the monitor that the server or store has for this operation, if any; a sample is no success."""
+    if state.name == SAMPLED:
+        return
     reference = _monitor(flow.name, flow_run.parameters)
     if reference is None:
         return

@@ -12,6 +12,9 @@ from prefect.client.schemas.objects import State, TaskRun
 from engine.errors import PlatformOpsError
 from engine.progress import Progress, readable_bytes
 
+SAMPLED = "Sampled"
+"""The name of a completed run that proved nothing, since it compared a sample only."""
+
 
 def worth_retrying(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Prefect retries the whole step when the engine says the failure is of the moment.

@@ -8,7 +8,8 @@ from engine.cli.invocation import Invocation, operation, server_option, store_op
 from engine.cli.outcome import Outcome, Problem
 from engine.cli.selection import find_set
 from engine.errors import CouldNotVerify, OperationFailed
-from engine.postgres.drill import DrillReport, drill
+from engine.postgres.course import DrillReport
+from engine.postgres.drill import drill
 from engine.reports.drill import drill_report, past_drills
 from engine.sets.lease import drilling
 
@@ -18,7 +19,8 @@ from engine.sets.lease import drilling
 
     Touches nothing that is live; the scratch server listens to nobody and is removed. Needs the
     private key when the set is encrypted. Ends with 1 when the set is bad, with 3 when nothing
-    could be shown. SET: as in `platformctl show`.
+    could be shown; a set whose proof is a sample (proof_sample_percent) is called sampled, ends with
+    0 when nothing differs, and is not proven. SET: as in `platformctl show`.
 
     \b
     Example:
@@ -49,7 +51,7 @@ def _docker_host(invocation: Invocation, server: str) -> str:
 
 
 def _problem(report: DrillReport) -> Problem | None:
-    if report.result == "passed":
+    if report.result in ("passed", "sampled"):
         return None
     kind = OperationFailed if report.result == "failed" else CouldNotVerify
     return Problem(kind.exit_code, kind.__name__, report.sentence)

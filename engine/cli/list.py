@@ -16,13 +16,15 @@ from engine.sets.catalogue import Catalogue, catalogue
 from engine.sets.prune import plan_of
 from engine.sets.retention import Decision
 from engine.sets.target import Target
+from engine.sets.verdicts import remarks
 
 
 @click.command(
     help="""List the stored sets, newest first.
 
     recorded: stored with its proof. verified: its bytes were read again and are equal. proven: a
-    drill restored it and found it equal. failed: do not rely on it. Nothing but names is read.
+    drill restored it and found it equal (incomplete: and the set says itself what it lacks).
+    sampled: a drill compared only some rows. failed: do not rely on it. Nothing but names is read.
 
     \b
     Example:
@@ -53,6 +55,7 @@ def _listing(target: Target, server: str | None, database: str | None, now: date
         address=target.store.address,
         decisions=sorted(decisions, key=lambda one: (one.set.created, one.set.key.set_id), reverse=True),
         incomplete=[one for one in stored.incomplete if database is None or one.key.database == database],
+        remarks=remarks(stored.verdicts),
     )
 
 
@@ -72,12 +75,12 @@ def _document(listing: Listing, now: datetime) -> dict[str, Any]:
     return {
         "store": listing.store,
         "address": listing.address,
-        "sets": [_set(one, now) for one in listing.decisions],
+        "sets": [_set(one, listing.remark(one.set), now) for one in listing.decisions],
         "incomplete": [str(one.key) for one in listing.incomplete],
     }
 
 
-def _set(decision: Decision, now: datetime) -> dict[str, Any]:
+def _set(decision: Decision, remark: str, now: datetime) -> dict[str, Any]:
     one = decision.set
     return {
         "key": str(one.key),
@@ -87,6 +90,7 @@ def _set(decision: Decision, now: datetime) -> dict[str, Any]:
         "created": one.created.isoformat(),
         "age_seconds": round((now - one.created).total_seconds()),
         "state": one.state,
+        "remark": remark or None,
         "bytes": one.size,
         "files": one.files,
         "keep": decision.keep,

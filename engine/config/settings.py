@@ -123,7 +123,9 @@ class ServerSettings(Frozen):
     (empty: the usual ones), `docker_host` the engine's socket (empty: `DOCKER_HOST`). `exclude` names
     databases that are not backed up; each is named in every report. `copies` are stores that get
     a second copy. `monitors` are push addresses, by operation, that are called after each success:
-    a monitor outside Prefect (Uptime Kuma and the like) tells when the calls stop. `jobs` is how many databases are read at once.
+    a monitor outside Prefect (Uptime Kuma and the like) tells when the calls stop. `jobs` is how many
+    databases are read at once. `proof_sample_percent` below 100 hashes only so many rows in a hundred (by
+    primary key): a drill of such a set is `sampled`, never `passed`.
     """
 
     host: str = "127.0.0.1"
@@ -145,6 +147,7 @@ class ServerSettings(Frozen):
     stall_minutes: float = Field(default=10, gt=0, le=1440)
     lock_wait_seconds: int = Field(default=60, ge=1, le=86400)
     snapshot_limit_minutes: float = Field(default=240, gt=0, le=10080)
+    proof_sample_percent: int = Field(default=100, ge=1, le=100)
     monitors: dict[Literal["nightly-backup", "restore-drill", "check-backups"], SecretReference] = {}
 
 

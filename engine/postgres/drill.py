@@ -3,116 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
-
-from pydantic import BaseModel, ConfigDict
+from typing import Protocol
 
 from engine.config.settings import ServerSettings
-from engine.errors import CouldNotVerify, OperationFailed, PlatformOpsError, TransientFailure
-from engine.postgres import commands
-from engine.postgres.compare import Difference, compare_databases, compare_roles
+from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
+from engine.postgres.course import Course, DrillReport
 from engine.postgres.embedded import client_programs
 from engine.postgres.proof import DatabaseProof
-from engine.postgres.replay import (
-    APPLICATION,
-    play,
-    read_proof,
-    read_role_proofs,
-    reprinter,
-    restored_proof,
-)
-from engine.postgres.roles import EVERYBODY, read_roles
+from engine.postgres.replay import read_proof
 from engine.postgres.scratch import scratch_server
 from engine.postgres.server import Server
+from engine.postgres.trial import Trial
 from engine.progress import Progress, counted, silent
 from engine.sets.keys import SetKey, VerdictKey
-from engine.sets.manifest import Body, FileEntry
+from engine.sets.manifest import Body
 from engine.sets.reading import read_manifest
 from engine.sets.target import Target
 from engine.sets.verdicts import record_verdict
-
-Result = Literal["passed", "failed", "unverified"]
-_Given = TypeVar("_Given")
-_Made = TypeVar("_Made")
-_EVIDENCE = 200
-_JOBS = 2
-
-
-class DatabaseRow(BaseModel):
-    """What the drill saw of one database: counts as found after the restore, seconds of its restore."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    database: str
-    tables: int
-    rows: int
-    sequences: int
-    large_objects: int
-    differences: int
-    restore_seconds: float
-    compare_seconds: float
-
-
-class DrillReport(BaseModel):
-    """The verdict with its evidence.
-
-    `rto_seconds`: from an empty machine's first step to the last database restored.
-    `rpo_seconds`: the age of the set when the drill began: what would be lost today.
-    `missing`: what the set says it does not carry.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    set_key: str
-    result: Result
-    sentence: str
-    started: datetime
-    seconds: float
-    rto_seconds: float | None
-    rpo_seconds: float
-    stored_bytes: int
-    server_version: str
-    databases: tuple[DatabaseRow, ...]
-    roles: int
-    differences: tuple[Difference, ...]
-    missing: tuple[str, ...]
-
-
-@dataclass
-class _Course:
-    """What a drill has found so far: it is reported even when the drill ends early."""
-
-    key: SetKey
-    started: datetime
-    began: float
-    body: Body | None = None
-    rows: tuple[DatabaseRow, ...] = ()
-    differences: tuple[Difference, ...] = ()
-    roles: int = 0
-    rto_seconds: float | None = None
-
-    def report(self, result: Result, sentence: str) -> DrillReport:
-        return DrillReport(
-            set_key=str(self.key),
-            result=result,
-            sentence=sentence,
-            started=self.started,
-            seconds=time.monotonic() - self.began,
-            rto_seconds=self.rto_seconds,
-            rpo_seconds=(self.started - self.key.created).total_seconds(),
-            stored_bytes=self.body.size if self.body else 0,
-            server_version=self.body.server_version if self.body else "",
-            databases=self.rows,
-            roles=self.roles,
-            differences=self.differences[:_EVIDENCE],
-            missing=self.body.missing if self.body else (),
-        )
 
 
 class Scratch(Protocol):
@@ -136,24 +47,40 @@ def drill(target: Target, key: SetKey, progress: Progress = silent, docker_host:
 
     It does not raise for a bad backup: that is a verdict. `unverified` means nothing was shown.
     """
-    course = _Course(key, datetime.now(UTC), time.monotonic())
+    course = Course(key, datetime.now(UTC), time.monotonic())
     try:
         report = _judged(course, target, progress, docker_host)
     except OperationFailed as error:
-        result: Result = "unverified" if isinstance(error, TransientFailure) else "failed"
-        report = course.report(result, str(error))
+        report = _blamed(course, target, error)
     except PlatformOpsError as error:
         report = course.report("unverified", str(error))
     at = datetime.now(UTC)
     record_verdict(
         target.store,
-        VerdictKey(key.server, key.set_id, at, "drill", report.result),
+        VerdictKey(key.server, key.set_id, at, "drill", report.verdict),
         _storable(report, course).model_dump(mode="json"),
     )
     return report
 
 
-def _storable(report: DrillReport, course: _Course) -> DrillReport:
+def _blamed(course: Course, target: Target, error: OperationFailed) -> DrillReport:
+    """What a failure says of the set: nothing when it is of the moment, or when the set itself is gone."""
+    if isinstance(error, TransientFailure):
+        return course.report("unverified", str(error))
+    try:
+        there = course.key.manifest in target.store.keys(course.key.prefix)
+    except PlatformOpsError as other:
+        return course.report("unverified", str(other))
+    if not there:
+        return course.report(
+            "unverified",
+            f"{course.key} is not, or no longer, in {target.store.address}: it has no manifest, as a set that was "
+            "pruned or was never finished; `list` shows those that are stored.",
+        )
+    return course.report("failed", str(error))
+
+
+def _storable(report: DrillReport, course: Course) -> DrillReport:
     """The report as its verdict file holds it: of an encrypted set, what differs is named, not quoted."""
     if course.body is None or not course.body.encrypted:
         return report
@@ -162,22 +89,22 @@ def _storable(report: DrillReport, course: _Course) -> DrillReport:
     return report.model_copy(update={"differences": named})
 
 
-def _judged(course: _Course, target: Target, progress: Progress, docker_host: str) -> DrillReport:
+def _judged(course: Course, target: Target, progress: Progress, docker_host: str) -> DrillReport:
     body = course.body = read_manifest(target, course.key)
     progress(f"drill of {course.key}: starting a scratch PostgreSQL {body.server_version}")
     proofs = _proofs(target, course.key, body)
+    course.sample_percent = min([body.sample_percent, *(proof.sample_percent for proof in proofs.values())])
     major = _major(course.key, body)
     encoding, locale = _encoding_and_locale(proofs)
     with _scratch(body, major, encoding, locale, docker_host) as scratch:
-        _restore_and_compare(course, target, body, proofs, scratch, client_programs(major), progress)
-    if course.differences:
-        first = course.differences[0]
-        return course.report(
-            "failed",
-            f"{course.key} does not restore to what was backed up: {counted(len(course.differences), 'difference')}, first "
-            f"{first.kind} {first.name} of {first.database or 'the server'}; use another set and look into this one.",
+        settings = ServerSettings(
+            host=str(scratch.socket), port=scratch.port, user=scratch.superuser, store="scratch"
         )
-    return course.report("passed", _passed(course, body))
+        server = Server("scratch", settings)
+        Trial(target, body, proofs, server, client_programs(major), progress).run(course)
+    if course.differences:
+        return course.report("failed", _failed(course))
+    return course.report("sampled" if course.sample_percent < 100 else "passed", _equal(course, body))
 
 
 @contextmanager
@@ -195,15 +122,27 @@ def _scratch(body: Body, major: int, encoding: str, locale: str, docker_host: st
         yield instance
 
 
-def _passed(course: _Course, body: Body) -> str:
+def _failed(course: Course) -> str:
+    first = course.differences[0]
+    return (
+        f"{course.key} does not restore to what was backed up: {counted(len(course.differences), 'difference')}, "
+        f"first {first.kind} {first.name} of {first.database or 'the server'}; use another set and look into this one."
+    )
+
+
+def _equal(course: Course, body: Body) -> str:
     rows = sum(row.rows for row in course.rows)
     tables = sum(row.tables for row in course.rows)
-    databases = counted(len(course.rows), "database")
-    said = f"{databases}, {counted(tables, 'table')} and {counted(rows, 'row')} came back equal"
-    if body.missing:
-        return (
-            f"{said}; not in the set: {'; '.join(body.missing[:5])}{' ...' if len(body.missing) > 5 else ''}"
+    said = f"{counted(len(course.rows), 'database')}, {counted(tables, 'table')} and {counted(rows, 'row')} came back"
+    if course.sample_percent == 100:
+        said += " equal"
+    else:
+        said += (
+            f"; all rows were counted, but only {course.sample_percent} % of them (by their primary keys) were compared, "
+            "and are equal: a sample does not prove the set"
         )
+    if body.missing:
+        said += f"; not in the set: {'; '.join(body.missing[:5])}{' ...' if len(body.missing) > 5 else ''}"
     return said
 
 
@@ -238,132 +177,3 @@ def _encoding_and_locale(proofs: dict[str, DatabaseProof]) -> tuple[str, str]:
     """For the scratch server's own databases: as the source's."""
     own = proofs.get("template1") or proofs.get("postgres")
     return (own.properties.encoding, own.properties.collate) if own else ("UTF8", "C.UTF-8")
-
-
-def _restore_and_compare(
-    course: _Course,
-    target: Target,
-    body: Body,
-    proofs: dict[str, DatabaseProof],
-    scratch: Scratch,
-    programs: Path,
-    progress: Progress,
-) -> None:
-    settings = ServerSettings(
-        host=str(scratch.socket), port=scratch.port, user=scratch.superuser, store="scratch"
-    )
-    server = Server("scratch", settings)
-    _check_extensions(server, body)
-    _restore_globals(course, target, body, server, programs, progress)
-    dumps = sorted((file for file in body.files if file.kind in ("sql", "dump")), key=lambda file: -file.size)
-    seconds = _in_parallel(lambda file: _restored(target, body, file, server, programs, progress), dumps)
-    course.rto_seconds = time.monotonic() - course.began
-    course.differences += _unexpected_databases(server, proofs)
-
-    def compared(restored: tuple[FileEntry, float]) -> tuple[DatabaseRow, tuple[Difference, ...]]:
-        file, restore_seconds = restored
-        return _compared(proofs[file.database or ""], restore_seconds, server, programs, progress)
-
-    results = _in_parallel(compared, list(zip(dumps, seconds, strict=True)))
-    course.rows = tuple(sorted((row for row, _ in results), key=lambda row: row.database))
-    course.differences += tuple(difference for _, found in results for difference in found)
-
-
-def _in_parallel(work: Callable[[_Given], _Made], items: Sequence[_Given]) -> list[_Made]:
-    with ThreadPoolExecutor(_JOBS) as pool:
-        futures = [pool.submit(work, item) for item in items]
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def _check_extensions(server: Server, body: Body) -> None:
-    with server.connect(application=APPLICATION) as connection:
-        available = {
-            row[0] for row in connection.execute("SELECT name FROM pg_catalog.pg_available_extensions")
-        }
-    wanted = {name for extensions in body.extensions.values() for name in extensions}
-    if lacking := sorted(wanted - available):
-        raise CouldNotVerify(
-            f"The scratch server lacks the extension{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}; "
-            "install the packages of the source's server on the host that drills."
-        )
-
-
-def _restore_globals(
-    course: _Course, target: Target, body: Body, server: Server, programs: Path, progress: Progress
-) -> None:
-    sql = next((file for file in body.files if file.kind == "globals"), None)
-    proof = next((file for file in body.files if file.kind == "proof" and file.database is None), None)
-    if sql is None or proof is None:
-        raise OperationFailed(f"{course.key} lacks its roles or their proof; use another set.")
-    expected = read_role_proofs(target, course.key, proof, body.encrypted)
-    environment = server.tool_environment(APPLICATION)
-    play(
-        target,
-        body,
-        sql,
-        commands.psql_argv(programs, "postgres"),
-        environment,
-        progress,
-        "psql of the roles",
-    )
-    with server.connect(application=APPLICATION) as connection:
-        found = read_roles(connection)
-    course.roles = sum(name != EVERYBODY for name in found)
-    course.differences += compare_roles(expected, found)
-
-
-def _restored(
-    target: Target, body: Body, file: FileEntry, server: Server, programs: Path, progress: Progress
-) -> float:
-    """Restore one database as the stock tools would; seconds it took."""
-    began, name = time.monotonic(), file.database or ""
-    environment = server.tool_environment(APPLICATION)
-    argv = (*commands.psql_argv(programs, "postgres"), *commands.ends_in_argv(name))
-    if file.kind == "dump":
-        argv = commands.restore_stream_argv(programs, name, create=name not in ("postgres", "template1"))
-        environment = server.fixed_environment(APPLICATION)
-    progress(f"restore {name}", 0, file.size)
-    play(target, body, file, argv, environment, progress, f"restore of {name}")
-    if name not in _databases(server):
-        raise OperationFailed(
-            f"{file.name} did not make database {name!r}: it is another's; use another set."
-        )
-    return time.monotonic() - began
-
-
-def _databases(server: Server) -> set[str]:
-    with server.connect(application=APPLICATION) as connection:
-        return {row[0] for row in connection.execute("SELECT datname FROM pg_catalog.pg_database")}
-
-
-def _unexpected_databases(server: Server, proofs: dict[str, DatabaseProof]) -> tuple[Difference, ...]:
-    """Databases that a file made and no proof knows."""
-    unknown = sorted(_databases(server) - set(proofs) - {"postgres", "template0", "template1"})
-    return tuple(
-        Difference(database=name, kind="database", name=name, expected="not there", found="there")
-        for name in unknown
-    )
-
-
-def _compared(
-    expected: DatabaseProof, restore_seconds: float, server: Server, programs: Path, progress: Progress
-) -> tuple[DatabaseRow, tuple[Difference, ...]]:
-    name, began = expected.database, time.monotonic()
-    progress(f"compare {name}")
-    found = restored_proof(server, name, programs)
-    differences = compare_databases(expected, found, reprinter(server, programs))
-    row = DatabaseRow(
-        database=name,
-        tables=len(found.tables),
-        rows=found.rows,
-        sequences=len(found.sequences),
-        large_objects=len(found.large_objects),
-        differences=len(differences),
-        restore_seconds=restore_seconds,
-        compare_seconds=time.monotonic() - began,
-    )
-    return row, differences

@@ -180,7 +180,10 @@ def _preamble(work: Work, head: archive.Head) -> bytes:
 
 
 def _prove(work: Work, snapshot: Snapshot, head: archive.Head) -> None:
-    work.proof = take_proof(snapshot.connection, work.name, head.schema(), head.sequences())
+    percent = work.night.server.settings.proof_sample_percent
+    work.proof = take_proof(
+        snapshot.connection, work.name, head.schema(), head.sequences(), sample_percent=percent
+    )
 
 
 def _watch(work: Work, snapshot: Snapshot, tick: Throttled) -> None:

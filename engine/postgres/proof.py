@@ -1,37 +1,36 @@
 """The proof of a database: what it holds, small enough to compare after a restore.
 
 For each table the number of rows and an order-free hash of them, for each large object a hash, for
-each sequence its value, and the schema as text. The hash of a row is 64 bits over the binary form
-of its columns by name: `record_send` keeps what equality hides (1.0 and 1.00, -0.0, trailing
-blanks), and hashing the whole form in one call is not linear in the columns, so values that
-changed places between rows are found. The table's hash is the sum of its rows' hashes modulo 2^64,
-which duplicates do not cancel. Types whose binary form may change in a correct restore go as
-text, under fixed session settings: enums, reg*, composites and types of extensions carry oids, an
-array may or may not have a bitmap of NULLs, a float may be a NaN of either sign. Oids below 10000
-are fixed in PostgreSQL's source (transam.h, FirstGenbkiObjectId).
+each sequence its value, and the schema as text. The table's hash is the sum of its rows' hashes
+(`row_hash.py`) modulo 2^64, which duplicates do not cancel.
+
+A sampled proof counts every row and hashes those whose primary key falls into the sample; a table
+without a primary key is hashed whole. What is outside the sample may change unseen.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from engine.postgres.proof_queries import (
     COLUMNS,
     DATABASE,
     DOMAINS,
+    KEYS,
     LARGE_OBJECTS,
     SEQUENCES,
     TABLES,
     UNPOPULATED,
 )
+from engine.postgres.row_hash import Table, table_query
 from engine.postgres.server import WITHOUT_CONVERSION
 
 _MODULUS = 1 << 64
@@ -77,7 +76,10 @@ class DatabaseProperties(_Frozen):
 
 
 class DatabaseProof(_Frozen):
-    """The proof of one database. `schema_sql` is the SQL of everything but data."""
+    """The proof of one database. `schema_sql` is the SQL of everything but data.
+
+    `sample_percent`: how many in a hundred rows of a table with a primary key are in its hash; 100 is all.
+    """
 
     database: str
     properties: DatabaseProperties
@@ -86,6 +88,7 @@ class DatabaseProof(_Frozen):
     large_objects: dict[int, LargeObjectProof]
     unpopulated: tuple[str, ...]
     schema_sql: str
+    sample_percent: int = Field(default=100, ge=1, le=100)
 
     @property
     def rows(self) -> int:
@@ -103,28 +106,6 @@ def plain_name(schema: str, name: str) -> str:
     )
 
 
-def columns_expression(columns: Iterable[tuple[Any, ...]], domains: frozenset[str]) -> sql.Composable:
-    """The SQL of one row's hash. `columns` are rows of the catalogue query, sorted by name."""
-    binary: list[sql.Composable] = []
-    text: list[sql.Composable] = []
-    for _, name, type_name, has_stable_binary_form in columns:
-        column: sql.Composable = sql.SQL("_r.{}").format(sql.Identifier(name))
-        if not has_stable_binary_form:
-            text.append(column)
-            continue
-        if name in domains:
-            column = sql.SQL("{}::pg_catalog.{}").format(column, sql.Identifier(type_name))
-        if type_name in ("float4", "float8"):  # inf - inf is a NaN with a sign, which no text keeps
-            nan = sql.SQL("'NaN'::pg_catalog.{}").format(sql.Identifier(type_name))
-            column = sql.SQL("CASE WHEN {} = {} THEN {} ELSE {} END").format(column, nan, nan, column)
-        binary.append(column)
-    if text:
-        binary.append(sql.SQL("ROW({})::pg_catalog.text").format(sql.SQL(", ").join(text)))
-    return sql.SQL("pg_catalog.hash_record_extended(ROW(pg_catalog.record_send(ROW({}))), 0)").format(
-        sql.SQL(", ").join(binary)
-    )
-
-
 class _Reader:
     """Takes the parts of a proof through one session."""
 
@@ -134,25 +115,30 @@ class _Reader:
     def rows(self, query: str, *parameters: Any) -> list[TupleRow]:
         return self._connection.execute(query.encode(), parameters or None).fetchall()
 
-    def tables(self, encoding: str) -> dict[str, TableProof]:
-        found = self.rows(TABLES)
-        oids = [row[0] for row in found]
+    def tables(self, encoding: str, percent: int) -> dict[str, TableProof]:
+        found = [Table(*row) for row in self.rows(TABLES)]
+        oids = [table.oid for table in found]
         columns: dict[int, list[TupleRow]] = {oid: [] for oid in oids}
         for row in self.rows(COLUMNS, oids):
             columns[row[0]].append(row)
         domains: dict[int, set[str]] = {oid: set() for oid in oids}
         for oid, name in self.rows(DOMAINS, oids):
             domains[oid].add(name)
+        keys = self._keys(found) if percent < 100 else {}
+        proofs = {}
         with self._bytes_as_they_are(encoding):
-            return {
-                plain_name(schema, name): self._table(
-                    sql.Identifier(schema, name),
-                    columns_expression(columns[oid], frozenset(domains[oid])),
-                    condition or "",
-                    None if root is None else plain_name(root_schema, root),
-                )
-                for oid, schema, name, root_schema, root, condition in found
-            }
+            for table in found:
+                own = frozenset(domains[table.oid])
+                query = table_query(table, columns[table.oid], own, keys.get(table.oid), percent)
+                proofs[plain_name(table.schema, table.name)] = self._table(query, table)
+        return proofs
+
+    def _keys(self, tables: Sequence[Table]) -> dict[int, frozenset[str]]:
+        """The columns by which each table is sampled: a tree's rows may move between its leaves, so its
+        leaves are sampled alike, by the root's key."""
+        by_whose = {table.oid: table.root or table.oid for table in tables}
+        keys: dict[int, list[str]] = dict(self.rows(KEYS, list(by_whose.values())))
+        return {oid: frozenset(keys[whose]) for oid, whose in by_whose.items() if whose in keys}
 
     @contextmanager
     def _bytes_as_they_are(self, encoding: str) -> Iterator[None]:
@@ -163,14 +149,10 @@ class _Reader:
         if encoding in WITHOUT_CONVERSION:
             self._connection.execute("SET client_encoding = 'UTF8'")
 
-    def _table(
-        self, table: sql.Identifier, row_hash: sql.Composable, condition: str, tree: str | None
-    ) -> TableProof:
-        query = sql.SQL(
-            "SELECT pg_catalog.count(*), COALESCE(pg_catalog.sum({}), 0) FROM ONLY {} AS _r"
-        ).format(row_hash, table)
-        row = self._connection.execute(query.as_bytes(None) + b" " + condition.encode()).fetchone()
+    def _table(self, query: sql.Composable, table: Table) -> TableProof:
+        row = self._connection.execute(query.as_bytes(None) + b" " + table.condition.encode()).fetchone()
         assert row is not None  # noqa: S101 - an aggregate returns one row
+        tree = plain_name(table.root_schema, table.root_name) if table.root else None
         return TableProof(rows=row[0], hash=int(row[1]) % _MODULUS, tree=tree)
 
     def sequences(self) -> dict[str, tuple[int, bool]]:
@@ -200,20 +182,24 @@ def take_proof(
     database: str,
     schema_sql: str,
     sequences: dict[str, tuple[int, bool]] | None = None,
+    *,
+    sample_percent: int = 100,
 ) -> DatabaseProof:
     """The proof of what `connection` sees: in the dump's snapshot, or after a restore.
 
     `sequences` are the values in the dump: sequences are not part of a snapshot, so the dump may
     hold a later value than the proof's session would see. None reads them from the database.
+    `sample_percent` is that of the proof it will be compared with; every row is counted all the same.
     """
     reader = _Reader(connection)
     properties = reader.properties()
     return DatabaseProof(
         database=database,
         properties=properties,
-        tables=reader.tables(properties.encoding),
+        tables=reader.tables(properties.encoding, sample_percent),
         sequences=reader.sequences() if sequences is None else sequences,
         large_objects=reader.large_objects(),
         unpopulated=tuple(plain_name(*row) for row in reader.rows(UNPOPULATED)),
         schema_sql=schema_sql,
+        sample_percent=sample_percent,
     )

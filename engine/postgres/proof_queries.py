@@ -5,9 +5,9 @@ from __future__ import annotations
 BLOCK = 1 << 20
 
 TABLES = """
-SELECT c.oid, n.nspname, c.relname, root.nspname, root.relname, x.condition
+SELECT c.oid, n.nspname, c.relname, root.oid, root.nspname, root.relname, COALESCE(x.condition, '')
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-  LEFT JOIN LATERAL (SELECT rn.nspname, r.relname FROM pg_catalog.pg_partition_ancestors(c.oid) AS a
+  LEFT JOIN LATERAL (SELECT r.oid, rn.nspname, r.relname FROM pg_catalog.pg_partition_ancestors(c.oid) AS a
           JOIN pg_catalog.pg_class r ON r.oid = a.relid AND NOT r.relispartition
           JOIN pg_catalog.pg_namespace rn ON rn.oid = r.relnamespace
          WHERE EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors(c.oid) AS h
@@ -41,6 +41,14 @@ SELECT a.attrelid, a.attname FROM pg_catalog.pg_attribute a
   JOIN pg_catalog.pg_type t ON t.oid = a.atttypid AND t.typtype = 'd'
  WHERE a.attrelid = ANY (%s) AND a.attnum > 0 AND NOT a.attisdropped
 """
+KEYS = """
+SELECT i.indrelid, pg_catalog.array_agg(a.attname::text) FROM pg_catalog.pg_index i
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid
+   AND a.attnum = ANY ((i.indkey::pg_catalog.int2[])[0:i.indnkeyatts - 1])
+ WHERE i.indrelid = ANY (%s) AND i.indisprimary AND i.indisvalid
+ GROUP BY 1
+"""
+"""The columns of the primary keys."""
 SEQUENCES = """
 SELECT n.nspname, c.relname
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

@@ -81,6 +81,7 @@ def write_manifest(
         timings=timings,
         snapshot_seconds=snapshot_seconds,
         missing=tuple(missing),
+        sample_percent=night.server.settings.proof_sample_percent,
     )
     data = manifest.to_json(body, target.digest_key)
     with target.store.writer(key.manifest, expected_bytes=len(data)) as writer:

@@ -145,12 +145,12 @@ def _identity_pipe(identities: tuple[str, ...]) -> Iterator[int | None]:
         os.close(reading)
 
 
-def restored_proof(server: Server, database: str, programs: Path) -> DatabaseProof:
-    """The proof of a restored database, its schema dumped again."""
+def restored_proof(server: Server, database: str, programs: Path, sample_percent: int = 100) -> DatabaseProof:
+    """The proof of a restored database, its schema dumped again; sampled as the one it is compared with."""
     with server.connect(database, application=APPLICATION) as connection:
         try:
             schema = _schema(server, database, connection.execute(_ENCODING).fetchall()[0][0], programs)
-            return take_proof(connection, database, schema)
+            return take_proof(connection, database, schema, sample_percent=sample_percent)
         except psycopg.Error as error:
             raise failed(f"Reading the restored database {database!r} failed", error) from None
 

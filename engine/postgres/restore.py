@@ -337,7 +337,7 @@ def _proven(work: _Work) -> DatabaseProof:
         OperationFailed: it is not what was backed up.
     """
     work.progress(f"compare {work.choice.database}")
-    found = restored_proof(work.server, work.working, work.programs)
+    found = restored_proof(work.server, work.working, work.programs, work.proof.sample_percent)
     differences = compare_databases(work.proof, found, reprinter(work.server, work.programs))
     if differences:
         first = differences[0]

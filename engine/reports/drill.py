@@ -12,12 +12,17 @@ from engine.reports.report import Report, Table
 from engine.reports.wording import readable_time
 
 if TYPE_CHECKING:
-    from engine.postgres.drill import DrillReport
+    from engine.postgres.course import DrillReport
     from engine.sets.keys import VerdictKey
     from engine.sets.target import Target
 
 _SHOWN = 100
-_TITLES = {"passed": "passed", "failed": "FAILED", "unverified": "could not verify"}
+_TITLES = {
+    "passed": "passed",
+    "sampled": "only a sample was compared",
+    "failed": "FAILED",
+    "unverified": "could not verify",
+}
 
 
 def past_drills(
@@ -67,7 +72,7 @@ def _ended(sentence: str) -> str:
 def _facts(report: DrillReport) -> tuple[tuple[str, str], ...]:
     rto = "not reached" if report.rto_seconds is None else readable_seconds(report.rto_seconds)
     return (
-        ("verdict", report.result),
+        ("verdict", _verdict(report)),
         ("RTO (from nothing to the last database restored)", rto),
         ("RPO (age of the set: what would be lost today)", readable_seconds(report.rpo_seconds)),
         ("stored size", readable_bytes(report.stored_bytes)),
@@ -76,6 +81,12 @@ def _facts(report: DrillReport) -> tuple[tuple[str, str], ...]:
         ("begun", readable_time(report.started)),
         ("took", readable_seconds(report.seconds)),
     )
+
+
+def _verdict(report: DrillReport) -> str:
+    if report.sample_percent < 100:
+        return f"{report.result} (of the rows, {report.sample_percent} % were compared)"
+    return "passed, but the set does not hold everything" if report.verdict == "incomplete" else report.result
 
 
 def _databases(report: DrillReport) -> Table:
@@ -134,7 +145,7 @@ def _past(document: Mapping[str, Any]) -> tuple[str, ...]:
     rows = [row.get("rows") for row in document.get("databases") or () if isinstance(row, Mapping)]
     return (
         _time(document.get("started")),
-        str(document.get("result", "")),
+        {"incomplete": "passed (incomplete)"}.get(result := str(document.get("result", "")), result),
         _seconds(document.get("rto_seconds")),
         _seconds(document.get("rpo_seconds")),
         f"{sum(count for count in rows if isinstance(count, int)):,}",
@@ -156,7 +167,13 @@ def _next_steps(report: DrillReport) -> tuple[str, ...]:
     if report.result == "passed":
         compared = counted(len(report.databases), "database")
         said = f"The set is proven: {compared} restored and compared with the proof taken at the backup."
-        return (said, *(("What is listed as not in the set was not compared.",) if report.missing else ()))
+        lacks = "Proven is what is in the set; what is listed as not in it has to come from somewhere else."
+        return (said, lacks) if report.missing else (said,)
+    if report.result == "sampled":
+        return (
+            "The set restores, but it is not proven: rows outside the sample may have changed. With "
+            "proof_sample_percent = 100 the next backup's proof covers every row.",
+        )
     if report.result == "failed":
         return (
             "Do not rely on this set. Take a new backup, and drill it; the set before may still be good.",

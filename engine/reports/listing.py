@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from engine.reports.report import Report, Row, Table
 from engine.reports.wording import of_what, readable_time
 
 if TYPE_CHECKING:
-    from engine.sets.catalogue import IncompleteSet
+    from engine.sets.catalogue import IncompleteSet, StoredSet
     from engine.sets.keys import VerdictKey
     from engine.sets.manifest import Body
     from engine.sets.retention import Decision
@@ -24,12 +24,17 @@ _SHOWN = 1000
 
 @dataclass(frozen=True)
 class Listing:
-    """What one store holds, newest first, with why each set is kept or may go."""
+    """What one store holds, newest first, with why each set is kept or may go; `remarks`: see `verdicts.remarks`."""
 
     store: str
     address: str
     decisions: Sequence[Decision]
     incomplete: Sequence[IncompleteSet]
+    remarks: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    def remark(self, one: StoredSet) -> str:
+        """What its state alone does not say: `incomplete`, `sampled` or ''."""
+        return self.remarks.get((one.key.server, one.key.set_id), "")
 
 
 def list_report(listings: Sequence[Listing], now: datetime) -> Report:
@@ -43,14 +48,17 @@ def list_report(listings: Sequence[Listing], now: datetime) -> Report:
         title="Stored sets",
         sentence=f"{counted(len(sets), 'set')}, {readable_bytes(size)}{': ' if states else ''}{states}.",
         tables=tuple(table for listing in listings for table in _by_server(listing, now)),
-        next_steps=tuple(_incomplete(listing) for listing in listings if listing.incomplete),
+        next_steps=(
+            *_explained({listing.remark(one.set) for listing in listings for one in listing.decisions}),
+            *(_unfinished(listing) for listing in listings if listing.incomplete),
+        ),
     )
 
 
 def _by_server(listing: Listing, now: datetime) -> Iterator[Table]:
     rows: dict[str, list[Row]] = {}
     for decision in listing.decisions:
-        rows.setdefault(decision.set.key.server, []).append(_row(decision, now))
+        rows.setdefault(decision.set.key.server, []).append(_row(decision, listing.remark(decision.set), now))
     for server, own in rows.items():
         yield Table(
             f"{server} in {listing.store} ({listing.address})",
@@ -60,20 +68,27 @@ def _by_server(listing: Listing, now: datetime) -> Iterator[Table]:
         )
 
 
-def _row(decision: Decision, now: datetime) -> Row:
+def _row(decision: Decision, remark: str, now: datetime) -> Row:
     one, why = decision.set, "; ".join(decision.reasons)
     return (
         readable_time(one.created),
         readable_seconds(max(0.0, (now - one.created).total_seconds())),
         of_what(one.key.database),
-        one.state,
+        f"{one.state}, {remark}" if remark else one.state,
         "" if one.size is None else readable_bytes(one.size),
         one.key.set_id,
         why if decision.keep else f"may go: {why}",
     )
 
 
-def _incomplete(listing: Listing) -> str:
+def _explained(remarks: set[str]) -> Iterator[str]:
+    if "incomplete" in remarks:
+        yield "incomplete: the drill passed, and something of the server is not in the set; `show <set>` names it."
+    if "sampled" in remarks:
+        yield "sampled: a drill restored the set and compared a sample of its rows; that does not prove it."
+
+
+def _unfinished(listing: Listing) -> str:
     return (
         f"{counted(len(listing.incomplete), 'set')} in {listing.store} without a manifest: being written, or left "
         "by a killed backup; the next backup of that server removes what is left."
@@ -88,7 +103,7 @@ def show_report(body: Body, state: State, verdicts: Sequence[VerdictKey], addres
         title=f"Set {body.key}",
         sentence=(
             f"{what[0].upper()}{what[1:]} as it was on {readable_time(body.created)}, "
-            f"{readable_bytes(body.size)} in {address}; it is {state}."
+            f"{readable_bytes(body.size)} in {address}; it is {state}{_but(body, state)}."
         ),
         facts=_facts(body, len(dumped)),
         tables=(
@@ -102,6 +117,14 @@ def show_report(body: Body, state: State, verdicts: Sequence[VerdictKey], addres
     )
 
 
+def _but(body: Body, state: State) -> str:
+    if body.sample_percent < 100:
+        return f"; its proof covers {body.sample_percent} % of the rows, so that no drill can prove it"
+    if body.missing and state == "proven":
+        return f", but not everything is in it ({counted(len(body.missing), 'thing')} below)"
+    return ""
+
+
 def _facts(body: Body, databases: int) -> tuple[tuple[str, str], ...]:
     encrypted = f"to {', '.join(body.recipients)}" if body.encrypted else "no"
     return (
@@ -111,6 +134,12 @@ def _facts(body: Body, databases: int) -> tuple[tuple[str, str], ...]:
         ("PostgreSQL", f"{body.server_version} (dumped with {body.client_version})"),
         ("system identifier", body.system_identifier),
         ("image", body.image or "-"),
+        (
+            "proof",
+            "every row"
+            if body.sample_percent == 100
+            else f"{body.sample_percent} % of the rows, all counted",
+        ),
         ("roles", ", ".join(body.roles[:50])),
         ("written by", f"platform-ops {body.product_version}"),
     )
@@ -155,9 +184,13 @@ def _verdicts(verdicts: Sequence[VerdictKey]) -> Table:
 
 def _next_steps(body: Body, state: State) -> tuple[str, ...]:
     drill = f"platformctl drill {body.key}"
+    if body.sample_percent < 100 and state != "failed":
+        return (f"{drill} restores it and compares the sample; it cannot become proven.",)
     return {
         "recorded": (f"Not proven yet: {drill} restores it into a scratch server and compares.",),
         "verified": (f"Its bytes were read again and are equal; {drill} would prove that it restores.",),
-        "proven": (),
+        "proven": ("What is listed as not in the set has to come from somewhere else.",)
+        if body.missing
+        else (),
         "failed": ("Do not rely on this set: the verdicts above tell when it failed.",),
     }[state]

@@ -9,6 +9,7 @@ from typing import Literal
 
 from engine.sets.catalogue import Catalogue
 from engine.sets.keys import VerdictKind
+from engine.sets.verdicts import PASSED
 
 Word = Literal["recorded", "verified", "proven"]
 
@@ -56,7 +57,7 @@ def _times(stored: Catalogue, server: str, word: Word) -> Iterable[datetime]:
     return (
         verdict.at
         for verdict in stored.verdicts
-        if verdict.server == server and verdict.kind == _KINDS[word] and verdict.result == "passed"
+        if verdict.server == server and verdict.kind == _KINDS[word] and verdict.result in PASSED
     )
 
 

@@ -29,7 +29,7 @@ _SET = re.compile(_STAMP + r"-([a-z0-9]{4,32})")
 _FILE = re.compile(r"[A-Za-z0-9%_~+@=,-][A-Za-z0-9%._~+@=,-]*")
 _VERDICT = re.compile(
     rf"([^/]*)/verdicts/({_STAMP}-[a-z0-9]{{4,32}})/{_STAMP}"
-    r"-(verify|drill)-(passed|failed|unverified|sampled|incomplete)\.json"
+    r"-(verify|drill)-(passed|failed|unverified|(?<=-drill-)(?:sampled|incomplete))\.json"
 )
 
 

@@ -54,7 +54,7 @@ class Timing(_Frozen):
 
 
 class Body(_Frozen):
-    """What the digest covers."""
+    """What the digest covers. `sample_percent` is that of the proofs: less than 100 cannot become proven."""
 
     server: str
     database: str | None
@@ -76,6 +76,7 @@ class Body(_Frozen):
     timings: dict[str, Timing] = {}
     snapshot_seconds: dict[str, float] = {}
     missing: tuple[str, ...] = ()
+    sample_percent: int = Field(default=100, ge=1, le=100)
 
     @field_validator("files")
     @classmethod

@@ -2,8 +2,10 @@
 
 **The state of a set**, from the keys of its verdicts alone:
 
-1. Only `passed` and `failed` decide. `unverified` (nothing could be shown), `sampled` (only some rows
-   were compared) and `incomplete` (something of the server is missing) neither make nor unmake a state.
+1. `passed`, `incomplete` and `failed` decide. `incomplete` is a drill's pass of a set that says itself what
+   it does not hold: it proves what is there, and whoever calls the set proven says that too (`remarks`).
+   `unverified` (nothing could be shown) and `sampled` (nothing differs, but only some rows were compared)
+   neither make nor unmake a state.
 2. Of each kind (verify, drill) the newest deciding verdict counts; in the same second `failed` wins.
 3. *failed* when one of the two failed. A kind is healed only by a newer pass of the same kind: bytes that
    differ stay suspect whatever a drill says, and a set that does not restore is not saved by equal bytes.
@@ -19,7 +21,7 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 from engine.errors import CouldNotVerify, OperationFailed
-from engine.sets.keys import VerdictKey, VerdictKind
+from engine.sets.keys import VerdictKey, VerdictKind, VerdictResult
 from engine.stores.base import Store
 
 State = Literal["recorded", "verified", "proven", "failed"]
@@ -27,6 +29,8 @@ GOOD: tuple[State, ...] = ("verified", "proven")
 
 SCHEMA = 1
 KEPT_DAYS = 90
+PASSED: tuple[VerdictResult, ...] = ("passed", "incomplete")
+_DECIDING = (*PASSED, "failed")
 _LARGEST = 16 * 2**20
 _TRIES = 60
 
@@ -39,6 +43,21 @@ def state_of(verdicts: Iterable[VerdictKey]) -> State:
     if "drill" in deciding:
         return "proven"
     return "verified" if "verify" in deciding else "recorded"
+
+
+def remarks(verdicts: Iterable[VerdictKey]) -> dict[tuple[str, str], str]:
+    """What a state alone does not say of the sets that drills passed, by server and id.
+
+    `incomplete`: something is not in the set. `sampled`: its newest drill compared a sample of the rows.
+    """
+    last: dict[tuple[str, str], VerdictKey] = {}
+    for verdict in verdicts:
+        place = (verdict.server, verdict.set_id)
+        if verdict.kind == "drill" and verdict.result != "unverified":
+            known = last.get(place)
+            if known is None or _order(verdict) > _order(known):
+                last[place] = verdict
+    return {place: one.result for place, one in last.items() if one.result in ("incomplete", "sampled")}
 
 
 def newest(verdicts: Iterable[VerdictKey], kind: VerdictKind) -> VerdictKey | None:
@@ -108,7 +127,7 @@ def read_verdict(store: Store, key: VerdictKey) -> dict[str, Any]:
 def _deciding(verdicts: Iterable[VerdictKey]) -> dict[VerdictKind, VerdictKey]:
     found: dict[VerdictKind, VerdictKey] = {}
     for verdict in verdicts:
-        if verdict.result not in ("passed", "failed"):
+        if verdict.result not in _DECIDING:
             continue
         known = found.get(verdict.kind)
         if known is None or _order(verdict) > _order(known):

@@ -17,6 +17,7 @@ from engine.postgres.instance import Instance
 from engine.postgres.place import free_port
 from engine.sets.target import Target, open_target
 from tests.conftest import MAJOR
+from tests.webhook import Webhook, webhook
 
 CANARY = "canary-5f3a-never-seen-anywhere"
 
@@ -87,3 +88,9 @@ def platform(source: Instance, prefect_server: str, tmp_path_factory: pytest.Tem
             "INSERT INTO note (body) SELECT 'note ' || i FROM generate_series(1, 500) AS i",
         )
     return made
+
+
+@pytest.fixture
+def monitor() -> Iterator[Webhook]:
+    with webhook() as made:
+        yield made

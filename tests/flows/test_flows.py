@@ -10,8 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import Artifact, FlowRun
+from prefect.client.schemas.objects import Artifact, FlowRun, StateType
 
+from blocks import PostgresServer
 from engine.errors import ConfigurationError, LockedByAnother, OperationFailed
 from engine.postgres.lock import backup_lock
 from engine.sets.catalogue import Catalogue, catalogue
@@ -23,6 +24,7 @@ from flows.restore_drill import restore_drill
 from flows.verify_backups import verify_backups
 from tasks.opening import open_server
 from tests.flows.conftest import CANARY, Platform
+from tests.webhook import Webhook
 
 pytestmark = pytest.mark.xdist_group("flows")
 
@@ -91,6 +93,31 @@ def test_a_drill_of_a_damaged_set_fails_with_its_evidence(platform: Platform, ni
     with pytest.raises(OperationFailed, match="hub"):
         restore_drill("platform", database="hub")
     assert [one.state for one in stored(platform).sets if one.key == victim.key] == ["failed"]
+
+
+def test_a_drill_of_a_sample_ends_as_sampled_and_tells_no_monitor(
+    platform: Platform, night: Catalogue, tmp_path: Path, monitor: Webhook
+) -> None:
+    (tmp_path / "monitor").write_text(f"{monitor.address}api/push/token")
+    usual = PostgresServer.named("platform").settings()
+    sampling = {"proof_sample_percent": 10, "monitors": {"restore-drill": f"file:{tmp_path / 'monitor'}"}}
+    PostgresServer.of(usual.model_copy(update=sampling)).save("platform", overwrite=True)
+    try:
+        nightly_backup("platform")
+        state = restore_drill("platform", database="hub", return_state=True)
+        assert (state.type, state.name) == (StateType.COMPLETED, "Sampled")
+        assert monitor.calls == []
+        PostgresServer.of(usual.model_copy(update={"monitors": sampling["monitors"]})).save(
+            "platform", overwrite=True
+        )
+        nightly_backup("platform")
+        assert restore_drill("platform", database="hub", return_state=True).name == "Completed"
+        assert [call.path for call in monitor.calls] == ["/api/push/token"]
+    finally:
+        PostgresServer.of(usual).save("platform", overwrite=True)
+    states = [one.state for one in stored(platform).scopes["platform", "hub"]]
+    assert states[:2] == ["proven", "recorded"]
+    assert any("only a sample was compared" in str(one.data) for one in artifacts("restore-drill"))
 
 
 def test_verify_reads_every_set_and_says_which_is_damaged(platform: Platform, night: Catalogue) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,15 +10,9 @@ from blocks import BackupStore
 from engine.config.settings import FolderStore
 from engine.errors import PlatformOpsError
 from flows.verify_backups import verify_backups
-from tests.webhook import Webhook, webhook
+from tests.webhook import Webhook
 
 pytestmark = pytest.mark.xdist_group("flows")
-
-
-@pytest.fixture
-def monitor() -> Iterator[Webhook]:
-    with webhook() as made:
-        yield made
 
 
 def saved_store(folder: Path, address: str) -> str:

@@ -7,6 +7,7 @@ import pty
 import shutil
 import stat
 import subprocess
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -101,6 +102,48 @@ def test_verify_then_drill_make_a_set_proven(copied: Site) -> None:
     text = copied.run("show", "newest", "--database", DATABASE).stdout
     assert "drill   passed" in text
     assert "verify  passed" in text
+
+
+def test_a_proven_set_that_lacks_something_is_never_listed_without_that(
+    empty_site: Site, postgres_server: Instance, new_database: Callable[..., str]
+) -> None:
+    closed = new_database()
+    with psycopg.connect(postgres_server.conninfo(), autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {closed} ALLOW_CONNECTIONS false".encode())
+    assert empty_site.run("backup").code == 0
+    drilled = empty_site.run("drill", "--json").document["result"]
+    assert drilled["result"] == "passed"
+    assert any(closed in what for what in drilled["missing"])
+    text = empty_site.run("list").stdout
+    assert " proven, incomplete " in text
+    assert "- incomplete: the drill passed, and something of the server is not in the set" in text
+    sets = empty_site.run("list", "--json").document["result"]["stores"][0]["sets"]
+    assert [(one["database"], one["remark"]) for one in sets if one["state"] == "proven"] == [
+        (None, "incomplete")
+    ]
+    shown = empty_site.run("show", "newest-proven").stdout
+    assert "it is proven, but not everything is in it (" in shown
+    assert "Not in the set" in shown
+
+
+def test_a_sampled_set_is_called_that_everywhere(
+    postgres_server: Instance, databases: str, tmp_path: Path
+) -> None:
+    site = new_site(tmp_path, postgres_server, "proof_sample_percent = 20")
+    assert site.run("backup", "--database", DATABASE).code == 0
+    drilled = site.run("drill", "--database", DATABASE)
+    assert drilled.code == 0
+    assert drilled.stdout.startswith("Restore drill of ")
+    assert ": only a sample was compared\n" in drilled.stdout
+    assert "20 % of them (by their primary keys) were compared" in drilled.stdout
+    text = site.run("list").stdout
+    assert " recorded, sampled " in text
+    assert "proven," not in text
+    assert (
+        "its proof covers 20 % of the rows, so that no drill can prove it"
+        in site.run("show", "newest", "--database", DATABASE).stdout
+    )
+    assert site.run("show", "newest-proven", "--database", DATABASE).code == 1
 
 
 def test_verify_without_a_set_keeps_to_its_budget(copied: Site) -> None:

@@ -10,7 +10,7 @@ import pytest
 from engine.config.file import load
 from engine.postgres.backup import DatabaseBackup
 from engine.postgres.compare import Difference
-from engine.postgres.drill import DatabaseRow, DrillReport
+from engine.postgres.course import DatabaseRow, DrillReport
 from engine.progress import counted
 from engine.reports.backup import BackupOutcome, backup_report
 from engine.reports.drill import drill_report
@@ -120,7 +120,7 @@ def _drill(**changed: object) -> DrillReport:
 
 def test_a_drill_s_report_has_verdict_rto_rpo_and_trend() -> None:
     past = {
-        "result": "failed",
+        "result": "incomplete",
         "started": "2026-02-06T18:00:00Z",
         "rto_seconds": 9.0,
         "databases": [{"rows": 7}],
@@ -129,7 +129,7 @@ def test_a_drill_s_report_has_verdict_rto_rpo_and_trend() -> None:
     assert "| a \\| b | equal | 2 | 1,204 | 1 | 0 | 0 | 1.0 s | 0.5 s |" in markdown
     assert "| RTO (from nothing to the last database restored) | 4.5 s |" in markdown
     assert "| RPO (age of the set: what would be lost today) | 1 h 00 min |" in markdown
-    assert " | failed | 9.0 s | - | 7 |" in markdown
+    assert " | passed (incomplete) | 9.0 s | - | 7 |" in markdown
 
 
 def test_a_failed_drill_shows_its_evidence() -> None:

@@ -23,7 +23,8 @@ from engine.postgres.backup import (
     publish_cluster,
 )
 from engine.postgres.commands import psql_argv
-from engine.postgres.drill import DrillReport, drill
+from engine.postgres.course import DrillReport
+from engine.postgres.drill import drill
 from engine.postgres.embedded import client_programs
 from engine.postgres.instance import Instance
 from engine.postgres.lock import backup_lock

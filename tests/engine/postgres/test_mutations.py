@@ -10,7 +10,8 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from engine.postgres.drill import DrillReport, drill
+from engine.postgres.course import DrillReport
+from engine.postgres.drill import drill
 from engine.postgres.instance import Instance
 from engine.postgres.scratch import scratch_server
 from engine.sets import manifest
@@ -124,11 +125,11 @@ def test_damaged_bytes_of_a_cluster_set(made: Backup, store_folder: Path, ending
     assert name in report.sentence or (name == "manifest.json" and str(key) in report.sentence)
 
 
-@pytest.mark.parametrize("ending", [GLOBALS, "-small.sql.gz", "-small.proof.json.gz", "manifest.json"])
+@pytest.mark.parametrize("ending", [GLOBALS, "-small.sql.gz", "-small.proof.json.gz"])
 def test_a_missing_file(made: Backup, store_folder: Path, ending: str) -> None:
     target, key = store_in(store_folder), made.cluster_key
     copied(made.target, key, target)
-    name = ending if ending == "manifest.json" else the_file(target, key, ending)
+    name = the_file(target, key, ending)
     target.store.delete([key.prefix + name])
     report = drill(target, key)
     assert (report.result, name in report.sentence) == ("failed", True), report.sentence
@@ -312,6 +313,23 @@ def test_a_manifest_of_a_version_that_is_none(made: Backup) -> None:
 
 
 # What shows nothing, neither good nor bad ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("gone", ["before", "meanwhile"])
+def test_a_set_that_is_gone_is_not_called_bad(made: Backup, store_folder: Path, gone: str) -> None:
+    """Pruned by retention, or by hand: a set without manifest is no set."""
+    target, key = store_in(store_folder), made.key("small")
+    copied(made.target, key, target)
+
+    def remove(what: str = "", done: int = 0, total: int = 0) -> None:
+        if what.startswith("drill of"):
+            target.store.delete([key.manifest])
+            target.store.delete([*target.store.keys(key.prefix)])
+
+    if gone == "before":
+        remove("drill of")
+    report = drill(target, key, remove)
+    assert (report.result, "no longer, in" in report.sentence) == ("unverified", True), report.sentence
 
 
 def test_without_the_right_key_nothing_is_shown(source: Instance, store_folder: Path, tmp_path: Path) -> None:

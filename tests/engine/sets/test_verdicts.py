@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.errors import CouldNotVerify, OperationFailed
 from engine.sets.keys import VerdictKey
-from engine.sets.verdicts import State, expired, newest, read_verdict, record_verdict, state_of
+from engine.sets.verdicts import State, expired, newest, read_verdict, record_verdict, remarks, state_of
 from engine.stores.folder import FolderStore
 from tests.engine.sets.made import MemoryStore, a_key, a_verdict, when
 
@@ -47,10 +47,14 @@ def verdicts(*words: str) -> list[VerdictKey]:
         (["drill-passed", "drill-failed"], "failed"),
         # what showed nothing changes nothing
         (["drill-sampled"], "recorded"),
-        (["drill-incomplete"], "recorded"),
+        (["drill-passed", "drill-sampled"], "proven"),
+        (["drill-failed", "drill-sampled"], "failed"),
         (["drill-unverified", "verify-unverified"], "recorded"),
         (["drill-passed", "drill-unverified"], "proven"),
-        (["drill-passed", "drill-sampled", "drill-incomplete"], "proven"),
+        # what passed, of a set that says itself what it lacks, is proven; the listing says the rest
+        (["drill-incomplete"], "proven"),
+        (["drill-failed", "drill-incomplete"], "proven"),
+        (["drill-incomplete", "drill-failed"], "failed"),
         (["drill-failed", "drill-unverified"], "failed"),
         (["verify-failed", "verify-unverified"], "failed"),
         (["verify-passed", "drill-sampled"], "verified"),
@@ -60,6 +64,20 @@ def test_the_state_of_a_set(words: list[str], state: State) -> None:
     found = verdicts(*words)
     assert state_of(found) == state
     assert state_of(reversed(found)) == state
+
+
+@pytest.mark.parametrize(
+    ("words", "remark"),
+    [
+        (["drill-passed"], None),
+        (["drill-sampled"], "sampled"),
+        (["verify-passed", "drill-incomplete", "drill-unverified"], "incomplete"),
+        (["drill-incomplete", "drill-failed"], None),
+        (["drill-failed", "drill-sampled"], "sampled"),
+    ],
+)
+def test_what_a_state_does_not_say_is_remarked(words: list[str], remark: str | None) -> None:
+    assert remarks(verdicts(*words)).get((KEY.server, KEY.set_id)) == remark
 
 
 def test_failed_wins_within_a_second() -> None:
