@@ -31,8 +31,8 @@ FLOWS = [
 
 def settings(port: int = 5432) -> Settings:
     return Settings(
-        servers={"prod": ServerSettings(port=port, password="file:/run/canary-reference", store="nightly")},
-        stores={"nightly": FolderStore(path="/srv/backups")},
+        servers={"prod": ServerSettings(port=port, password="file:/run/canary-reference", store="vault")},
+        stores={"vault": FolderStore(path="/srv/backups")},
     )
 
 
@@ -91,7 +91,7 @@ def test_prefect_yaml_runs_on_seoul_time_and_knows_no_machines_path() -> None:
 
 def test_applying_twice_changes_nothing_and_keeps_what_an_operator_did(prefect_server: str) -> None:
     first = applied(settings())
-    assert {"+ backup-store/nightly", "+ postgres-server/prod", "+ work pool backup"} <= set(first)
+    assert {"+ backup-store/vault", "+ postgres-server/prod", "+ work pool backup"} <= set(first)
     assert {f"+ deployment {name}" for name in FLOWS} <= set(first)
     assert {line[0] for line in applied(settings())} == {"=", "?"}
 
