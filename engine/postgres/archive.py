@@ -31,8 +31,9 @@ _HEADER = re.compile(
     r"^--\n-- (?:Data for )?Name: (?P<name>.*); Type: (?P<type>[A-Z ]+); Schema: (?P<schema>.*); Owner: (?P<owner>.*)\n--\n",
     re.MULTILINE,
 )
+_ROWS = b"TABLE DATA "
 _DATA = (
-    b"TABLE DATA ",
+    _ROWS,
     b"BLOBS ",
     b"BLOB DATA ",
     b"MATERIALIZED VIEW DATA ",
@@ -116,6 +117,21 @@ class Head:
     def data_plan(self) -> DataPlan | None:
         """Which data follows; None when that cannot be told for certain."""
         return data_plan(self.path.read_bytes())
+
+    def lines_of_rows(self) -> tuple[bytes, ...]:
+        """The lines of the table of contents that stand for tables' rows."""
+        return tuple(line for line in self.contents if _is_data(line) and _kind(line).startswith(_ROWS))
+
+    def lines_of_other_data(self) -> tuple[bytes, ...]:
+        """Those of the section of data that stand for anything else: sequences' values, large objects."""
+        passed_over = (_ROWS, b"MATERIALIZED VIEW DATA ")
+        return tuple(
+            line for line in self.contents if _is_data(line) and not _kind(line).startswith(passed_over)
+        )
+
+    @property
+    def has_large_objects(self) -> bool:
+        return any(_is_data(line) and _kind(line).startswith(b"BLOB") for line in self.contents)
 
     def _text(self, entries: Iterable[bytes], *, create: bool) -> bytes:
         with tempfile.NamedTemporaryFile(dir=self.path.parent, suffix=".list") as listing:

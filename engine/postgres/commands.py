@@ -94,16 +94,27 @@ def ends_in_argv(database: str) -> tuple[str, ...]:
     return ("--file=-", f"--command={told} WHERE {bytes_of_name} <> '{database.encode().hex()}'")
 
 
-def restore_argv(programs: Path, database: str, archive: Path, jobs: int) -> tuple[str, ...]:
-    """Restore an archive file into an existing database; the first error ends it."""
+def restore_argv(
+    programs: Path,
+    database: str,
+    section: str,
+    *,
+    archive: Path | None = None,
+    use_list: Path | None = None,
+    jobs: int = 1,
+) -> tuple[str, ...]:
+    """Restore one section of an archive (stdin when no path is given), all of it or only the listed entries,
+    into an existing database; the first error ends it."""
     return (
         str(programs / "pg_restore"),
         "--exit-on-error",
         "--no-password",
         "--no-tablespaces",
-        f"--jobs={jobs}",
+        f"--section={section}",
+        *((f"--use-list={use_list}",) if use_list else ()),
+        *((f"--jobs={jobs}",) if jobs > 1 else ()),
         _dbname(database),
-        str(archive),
+        *((str(archive),) if archive else ()),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import psycopg
 from pydantic import TypeAdapter, ValidationError
@@ -116,15 +116,15 @@ def start_unpack(
     key: SetKey,
     file: FileEntry,
     encrypted: bool,
-    stdout: int = subprocess.PIPE,
+    stdin: int | IO[bytes] = subprocess.PIPE,
 ) -> Process:
-    """The process that decrypts and gunzips, to `stdout`; the private key reaches it through a pipe."""
+    """The process that decrypts and gunzips; the private key reaches it through a pipe."""
     identities = needs_identities(target, encrypted)
     with _identity_pipe(identities) as descriptor:
         process = pipeline.start(
             unpack_argv(descriptor),
             name=f"unpacking {file.name}",
-            stdout=stdout,
+            stdin=stdin,
             pass_fds=() if descriptor is None else (descriptor,),
         )
     process.explains = {DAMAGED: damaged(target, key, file.name), WRONG_KEY: wrong_key(target, key)}

@@ -1,0 +1,84 @@
+"""What it takes to put a stored database's contents into the working one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from engine.errors import OperationFailed
+from engine.postgres.replay import APPLICATION, STALL_SECONDS, start_unpack
+from engine.postgres.restore_source import Source
+from engine.postgres.server import Server
+from engine.progress import Progress, Throttled
+from engine.streams.pack import widen
+from engine.streams.pipeline import Meter, Pipeline, Process
+
+JOBS = max(2, min(4, os.cpu_count() or 2))
+"""Sessions that load rows or build indexes at the same time."""
+
+_MEMORY = """
+SELECT GREATEST(pg_catalog.pg_size_bytes(pg_catalog.current_setting('maintenance_work_mem')),
+    pg_catalog.pg_size_bytes(pg_catalog.current_setting('shared_buffers')) / %s) / 1024
+"""
+"""In kB, for each session: together no more than the server's own cache, unless it is set to more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """One database to fill: where it comes from, and the working database it goes to."""
+
+    source: Source
+    server: Server
+    working: str
+    programs: Path
+    progress: Progress
+
+    @property
+    def what(self) -> str:
+        return f"restore {self.source.choice.database}"
+
+    def unpacked(self, pipeline: Pipeline, stored: IO[bytes]) -> Process:
+        """The program that unpacks the spooled bytes."""
+        source = self.source
+        process = start_unpack(
+            pipeline, source.target, source.choice.key, source.file, source.body.encrypted, stdin=stored
+        )
+        widen(process.stdout.fileno())
+        return process
+
+    def environment(self) -> dict[str, str]:
+        """For the programs that write: nothing is durable before the database has its name, indexes want memory."""
+        environment = self.server.fixed_environment(APPLICATION)
+        with self.server.connect(application=APPLICATION) as connection:
+            (memory,) = connection.execute(_MEMORY, (JOBS,)).fetchall()[0]
+        options = f"{environment['PGOPTIONS']} -c synchronous_commit=off -c maintenance_work_mem={memory}kB"
+        return environment | {"PGOPTIONS": options}
+
+    def writer(
+        self,
+        pipeline: Pipeline,
+        argv: Sequence[str],
+        environment: dict[str, str],
+        stdin: int | IO[bytes] = subprocess.DEVNULL,
+    ) -> Process:
+        """A client program that writes into the working database."""
+        tool = pipeline.start(
+            argv,
+            name=Path(argv[0]).name,
+            env=environment,
+            stdin=stdin,
+            stdout=subprocess.DEVNULL,
+        )
+        tool.failed_as = OperationFailed
+        return tool
+
+    def join(self, pipeline: Pipeline, meter: Meter, stored: IO[bytes]) -> None:
+        """Wait for the pipeline; how far it is follows from how much of `stored` was read."""
+        tick, total = Throttled(self.progress), self.source.file.size
+        pipeline.join(
+            meter, STALL_SECONDS, lambda: tick(self.what, os.lseek(stored.fileno(), 0, os.SEEK_CUR), total)
+        )

@@ -1,0 +1,91 @@
+"""What a restore reads: the set's small files, and a checked copy of the large one's stored bytes.
+
+Nothing of a set is executed before all its stored bytes were found to be those of the manifest. The
+copy, still compressed and encrypted, is what is restored, so that nobody can change it in between,
+and a store across a network is read once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import OperationFailed
+from engine.postgres.proof import DatabaseProof
+from engine.postgres.replay import read_proof
+from engine.postgres.restore_choice import RestoreChoice
+from engine.progress import Progress, Throttled
+from engine.sets.manifest import Body, FileEntry
+from engine.sets.reading import read_manifest, read_small, stored_pieces
+from engine.sets.target import Target
+
+
+@dataclass(frozen=True)
+class Source:
+    """One database of a set, checked. `spool` is a private folder of this run; `stored` the copy in it."""
+
+    target: Target
+    choice: RestoreChoice
+    body: Body
+    file: FileEntry
+    proof: DatabaseProof
+    spool: Path
+
+    @property
+    def stored(self) -> Path:
+        return self.spool / "stored"
+
+    def globals_sql(self) -> str:
+        """The SQL of the set's roles.
+
+        Raises:
+            PlatformOpsError: it is damaged, or cannot be decrypted here.
+        """
+        file = next(file for file in self.body.files if file.kind == "globals")
+        return read_small(self.target, self.choice.key, file, self.body.encrypted).decode()
+
+
+def read_source(target: Target, choice: RestoreChoice, spool: Path, progress: Progress) -> Source:
+    """Read and check everything a restore of one database needs; the server is not touched.
+
+    Raises:
+        OperationFailed: the set is damaged or lacks what it takes, or there is no room for the copy.
+        CouldNotVerify: it cannot be decrypted here.
+    """
+    body = read_manifest(target, choice.key)
+    files = {
+        (file.kind in ("sql", "dump"), file.kind == "proof"): file
+        for file in body.files
+        if file.database == choice.database
+    }
+    dump, proof = files.get((True, False)), files.get((False, True))
+    if dump is None or proof is None:
+        raise OperationFailed(
+            f"{choice.key} has no dump with a proof of {choice.database!r}; use another set."
+        )
+    expected = read_proof(target, choice.key, proof, body.encrypted)
+    source = Source(target, choice, body, dump, expected, spool)
+    _copy(source, progress)
+    return source
+
+
+def _copy(source: Source, progress: Progress) -> None:
+    what, size = f"check the stored bytes of {source.choice.database}", source.file.size
+    progress(what, 0, size)
+    tick, copied = Throttled(progress), 0
+    with source.stored.open("xb") as copy:
+        source.stored.chmod(0o600)
+        for piece in stored_pieces(source.target, source.choice.key, source.file):
+            try:
+                copy.write(piece)
+            except OSError as error:
+                raise _no_room(source, error) from None
+            copied += len(piece)
+            tick(what, copied, size)
+
+
+def _no_room(source: Source, error: OSError) -> OperationFailed:
+    return OperationFailed(
+        f"The {source.file.size:,} bytes of {source.file.name} cannot be kept in {source.spool.parent} during the "
+        f"restore: {error.strerror}; make room there, or set TMPDIR to a folder that has it."
+    )
