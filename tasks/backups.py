@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from prefect import task
 from prefect.runtime import flow_run
@@ -31,7 +32,13 @@ class NightTicket:
     token: str
 
     def begin(self) -> Night:
-        return begin(open_server(self.server), self.token, self.started)
+        """Server and tools are looked at once in a run: its steps share what was found."""
+        return _begun(self)
+
+
+@lru_cache(maxsize=1)
+def _begun(ticket: NightTicket) -> Night:
+    return begin(open_server(ticket.server), ticket.token, ticket.started)
 
 
 def tonight(server: str) -> NightTicket:

@@ -15,6 +15,7 @@ from engine.postgres.dumping import Work, dump
 from engine.postgres.lock import WORKER
 from engine.postgres.night import Night
 from engine.postgres.publishing import store_bytes, store_globals, write_manifest
+from engine.postgres.roles import Roles, read_roles
 from engine.postgres.snapshot import open_snapshot
 from engine.postgres.survey import DatabaseFacts, DatabaseFound, survey_database
 from engine.progress import Progress, silent
@@ -70,9 +71,10 @@ def backup_database(
     try:
         with open_snapshot(night.server, database.name, WORKER) as snapshot, spool_folder() as folder:
             facts = survey_database(snapshot.connection, database.name)
+            roles = read_roles(snapshot.connection)
             dump(work, snapshot, folder, facts.encoding)
             held = snapshot.held_seconds
-        return _publish(work, facts, started, time.monotonic() - began, held)
+        return _publish(work, facts, roles, started, time.monotonic() - began, held)
     except BaseException:
         with suppress(PlatformOpsError):  # the store may be what failed; the lock's next holder sweeps
             target.store.delete(work.keys)
@@ -80,7 +82,7 @@ def backup_database(
 
 
 def _publish(
-    work: Work, facts: DatabaseFacts, started: datetime, seconds: float, held: float
+    work: Work, facts: DatabaseFacts, roles: Roles, started: datetime, seconds: float, held: float
 ) -> DatabaseBackup:
     assert work.proof is not None and work.dump is not None and work.text is not None  # noqa: S101 - join saw them end
     proof = work.proof.model_dump_json().encode()
@@ -89,7 +91,7 @@ def _publish(
     cluster_proof = store_bytes(
         work.target, work.night.cluster.prefix + work.cluster_proof_name, proof, "proof", work.name
     )
-    files = (*store_globals(work.night, work.target, prefix), work.dump, own_proof)
+    files = (*store_globals(work.night, work.target, prefix, roles), work.dump, own_proof)
     write_manifest(
         work.night,
         work.target,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from engine.postgres.embedded import client_programs
+from engine.postgres.roles import Globals
 from engine.postgres.server import Server
 from engine.postgres.survey import DatabaseFound, ServerFacts, survey_server
 from engine.postgres.tools import Tools, tools_for
@@ -28,6 +29,7 @@ class Night:
     facts: ServerFacts
     programs: Path
     tools: Tools
+    globals: Globals = field(default_factory=Globals, compare=False, repr=False)
 
     @property
     def cluster(self) -> SetKey:

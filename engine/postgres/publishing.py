@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from engine.postgres.dumping import GLOBALS, SESSION_SETTINGS
 from engine.postgres.lock import WORKER
 from engine.postgres.night import Night
-from engine.postgres.roles import dump_globals, read_roles
+from engine.postgres.roles import Roles
 from engine.sets import manifest
 from engine.sets.keys import SetKey
 from engine.sets.manifest import FileEntry, Timing
@@ -34,15 +34,15 @@ def store_bytes(target: Target, key: str, data: bytes, kind: str, database: str 
     )
 
 
-def store_globals(night: Night, target: Target, prefix: str) -> tuple[FileEntry, FileEntry]:
-    """Store the roles as SQL, and the proof of them."""
+def store_globals(
+    night: Night, target: Target, prefix: str, seen: Roles | None = None
+) -> tuple[FileEntry, FileEntry]:
+    """Store the roles as SQL, and the proof of them. `seen` are the roles in the snapshot that was dumped."""
     suffix = ".gz.age" if target.recipients else ".gz"
-    with night.server.connect(application=WORKER) as connection:
-        roles = read_roles(connection)
-    text = SESSION_SETTINGS + dump_globals(night.server, night.tools, WORKER)
+    roles, text = night.globals.read(night.server, night.tools, WORKER, seen)
     proof = json.dumps({name: role.model_dump() for name, role in roles.items()}, ensure_ascii=False)
     return (
-        store_bytes(target, f"{prefix}{GLOBALS}.sql{suffix}", text, "globals", None),
+        store_bytes(target, f"{prefix}{GLOBALS}.sql{suffix}", SESSION_SETTINGS + text, "globals", None),
         store_bytes(target, f"{prefix}{GLOBALS}.proof.json{suffix}", proof.encode(), "proof", None),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from threading import Lock
 
 import psycopg
 from psycopg import sql
@@ -76,10 +77,13 @@ class RoleProof(BaseModel):
     parameters: tuple[str, ...] = ()
 
 
+Roles = dict[str, RoleProof]
+"""Roles by name."""
+
 _ATTRIBUTES = ("superuser", "inherit", "createrole", "createdb", "login", "replication", "bypassrls")
 
 
-def read_roles(connection: psycopg.Connection[TupleRow]) -> dict[str, RoleProof]:
+def read_roles(connection: psycopg.Connection[TupleRow]) -> Roles:
     """Every role of the server but the built-in ones, and what all roles have as the role `EVERYBODY`."""
     roles = {row[0]: _role(row) for row in connection.execute(_ROLES.encode())}
     settings = _for_all_roles(connection)
@@ -128,6 +132,28 @@ def dump_globals(server: Server, tools: Tools, application: str) -> bytes:
         return (
             rerunnable(done.stdout.decode()) + _settings_for_all(connection) + _configuration(connection)
         ).encode()
+
+
+class Globals:
+    """The globals of one night, read again only when the roles are other ones. For several threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._roles: Roles | None = None
+        self._text = b""
+
+    def read(self, server: Server, tools: Tools, application: str, seen: Roles | None) -> tuple[Roles, bytes]:
+        """The roles and what makes them. `seen` are those of the moment that is backed up; None: of now.
+
+        Raises:
+            TransientFailure: the tool failed.
+        """
+        with self._lock:
+            if self._roles is None or self._roles != seen:
+                with server.connect(application=application) as connection:
+                    self._roles = read_roles(connection)
+                self._text = dump_globals(server, tools, application)
+            return self._roles, self._text
 
 
 def _settings_for_all(connection: psycopg.Connection[TupleRow]) -> str:

@@ -25,6 +25,8 @@ from engine.streams.pack import CHUNK, widen
 _STDERR_LINES = 40
 _GRACE_SECONDS = 2.0
 _GATHER_SECONDS = 0.001
+_TICK_SECONDS, _LAST_SECONDS = 0.1, 0.002
+"""How often `join` looks at the clock, and at processes whose work is done and that are about to end."""
 _QUIET = ("DETAIL:", "CONTEXT:", "HINT:", "pg_dump: detail:", "pg_dump: hint:", "LINE ")
 """Lines of a tool's stderr that may repeat rows of the data; they are not shown."""
 
@@ -107,7 +109,8 @@ class Pipeline:
         self._processes: list[Process] = []
         self._threads: list[threading.Thread] = []
         self._errors: list[BaseException] = []
-        self._failed = threading.Event()
+        self._done: list[str] = []
+        self._ended = threading.Event()
 
     def __enter__(self) -> Pipeline:
         return self
@@ -164,7 +167,8 @@ class Pipeline:
                 work()
             except BaseException as error:  # noqa: BLE001 - raised again by join
                 self._errors.append(error)
-                self._failed.set()
+            self._done.append(name)
+            self._ended.set()
 
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         self._threads.append(thread)
@@ -181,9 +185,9 @@ class Pipeline:
         Raises:
             PlatformOpsError: what went wrong first.
         """
-        while self._busy():
-            if self._failed.wait(0.02 if meter is None or meter.idle_seconds < 0.2 else 0.2):
-                break
+        while self._busy() and not self._errors:
+            self._ended.wait(_TICK_SECONDS if self._working() else _LAST_SECONDS)
+            self._ended.clear()
             if meter is not None and stall_seconds and meter.idle_seconds > stall_seconds:
                 self._stalled(stall_seconds)
             if on_tick is not None:
@@ -191,10 +195,13 @@ class Pipeline:
         self._raise_first()
 
     def _busy(self) -> bool:
-        if any(thread.is_alive() for thread in self._threads):
+        if self._working():
             return True
         running = [process for process in self._processes if process.popen.poll() is None]
         return bool(running) and not self._broken()
+
+    def _working(self) -> bool:
+        return len(self._done) < len(self._threads)
 
     def _broken(self) -> list[Process]:
         return [process for process in self._processes if process.popen.returncode not in (0, None)]

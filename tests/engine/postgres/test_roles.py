@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 from psycopg import sql
 
-from engine.postgres.roles import only_roles, rerunnable
+from engine.postgres.instance import Instance
+from engine.postgres.lock import WORKER
+from engine.postgres.night import begin
+from engine.postgres.roles import only_roles, read_roles, rerunnable
 from engine.postgres.settings import setting_sql
+from tests.engine.postgres.backups import execute, server_of
 
 GLOBALS = """\
 --
@@ -106,3 +110,18 @@ def test_the_wanted_roles_and_their_memberships(wanted: tuple[str, ...], kept: l
 )  # fmt: skip
 def test_a_stored_setting_as_sql(assignment: str, expected: str) -> None:
     assert setting_sql(sql.SQL("ALTER ROLE ALL"), assignment).as_string(None) == expected
+
+
+def test_globals_are_read_once_a_night_and_again_when_the_roles_are_others(
+    empty_server: Instance,
+) -> None:
+    night = begin(server_of(empty_server), "token")
+    execute(empty_server, "postgres", "CREATE ROLE of_the_evening")
+    with night.server.connect() as connection:
+        evening = read_roles(connection)
+        first, text = night.globals.read(night.server, night.tools, WORKER, evening)
+        execute(empty_server, "postgres", "CREATE ROLE of_the_night")
+        assert night.globals.read(night.server, night.tools, WORKER, evening)[1] is text
+        late, late_text = night.globals.read(night.server, night.tools, WORKER, read_roles(connection))
+    assert (first, b"of_the_evening" in text, b"of_the_night" in text) == (evening, True, False)
+    assert ("of_the_night" in late, b"of_the_night" in late_text) == (True, True)
