@@ -135,7 +135,15 @@ def copy_everywhere(server: str) -> list[CopyRun]:
 def plan_retention(server: str, store: str = "", allow_clock_jump: bool = False) -> PrunePlan:
     """What would go and why each other set stays."""
     target = open_store(store_of(open_server(server), store))
-    return plan_prune(target.store, server, target.retention, datetime.now(UTC), allow_clock_jump, sizes=True)
+    return plan_prune(
+        target.store,
+        server,
+        target.retention,
+        datetime.now(UTC),
+        allow_clock_jump,
+        sizes=True,
+        digest_key=target.digest_key,
+    )
 
 
 @task(
@@ -146,5 +154,12 @@ def plan_retention(server: str, store: str = "", allow_clock_jump: bool = False)
 )
 def delete_expired(plan: PrunePlan, server: str, store: str = "") -> PruneReport:
     """Delete what the plan lets go, unless the store has changed so that it is wanted again."""
-    opened = open_store(store_of(open_server(server), store)).store
-    return prune(opened, plan, str(flow_run.name), logged_progress(), wait_seconds=PATIENCE_SECONDS)
+    target = open_store(store_of(open_server(server), store))
+    return prune(
+        target.store,
+        plan,
+        str(flow_run.name),
+        logged_progress(),
+        wait_seconds=PATIENCE_SECONDS,
+        digest_key=target.digest_key,
+    )

@@ -34,7 +34,9 @@ def check_confirmation(databases: Sequence[str], in_place: bool, confirm: str) -
 )
 def choose_sets(server: str, store: str, databases: Sequence[str], which: str) -> tuple[RestoreChoice, ...]:
     target = open_store(store_of(open_server(server), store))
-    return restore.choose(catalogue(target.store, server), target, server, databases, which)
+    return restore.choose(
+        catalogue(target.store, server, digest_key=target.digest_key), target, server, databases, which
+    )
 
 
 @task(task_run_name="restore {choice.database}")

@@ -154,12 +154,12 @@ class _Run:
     def prune(self) -> None:
         """Let go what retention no longer wants; what goes wrong here spoils nothing that was stored."""
         self.invocation.progress("apply retention")
-        store, now = self.target.store, datetime.now(UTC)
+        store, key, tell = self.target.store, self.target.digest_key, self.invocation.progress
         try:
-            self.plan = plan_prune(store, self.server.name, self.target.retention, now, sizes=True)
-            self.pruned = prune(
-                store, self.plan, _LABEL, self.invocation.progress, wait_seconds=PATIENCE_SECONDS
+            self.plan = plan_prune(
+                store, self.server.name, self.target.retention, datetime.now(UTC), sizes=True, digest_key=key
             )
+            self.pruned = prune(store, self.plan, _LABEL, tell, wait_seconds=PATIENCE_SECONDS, digest_key=key)
         except PlatformOpsError as error:
             self.prune_failure = str(error)
 

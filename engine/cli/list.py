@@ -46,7 +46,7 @@ def command(invocation: Invocation, store: str | None, server: str | None, datab
 
 
 def _listing(target: Target, server: str | None, database: str | None, now: datetime) -> Listing:
-    stored = catalogue(target.store, server, sizes=True)
+    stored = catalogue(target.store, server, sizes=True, digest_key=target.digest_key)
     decisions = [
         one for one in _judged(stored, target, now) if database is None or one.set.key.database == database
     ]
@@ -56,6 +56,7 @@ def _listing(target: Target, server: str | None, database: str | None, now: date
         decisions=sorted(decisions, key=lambda one: (one.set.created, one.set.key.set_id), reverse=True),
         incomplete=[one for one in stored.incomplete if database is None or one.key.database == database],
         remarks=remarks(stored.verdicts),
+        unsealed=stored.unsealed,
     )
 
 

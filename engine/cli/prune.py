@@ -39,9 +39,13 @@ def command(
     judged: list[tuple[PrunePlan, PruneReport | None]] = []
     for target, name in _places(invocation, store, server):
         invocation.progress(f"judge the sets of {name} in {target.store.name}")
-        now = datetime.now(UTC)
-        plan = plan_prune(target.store, name, target.retention, now, even_so, sizes=True)
-        done = prune(target.store, plan, "platformctl prune", invocation.progress) if delete else None
+        now, key = datetime.now(UTC), target.digest_key
+        plan = plan_prune(target.store, name, target.retention, now, even_so, sizes=True, digest_key=key)
+        done = (
+            prune(target.store, plan, "platformctl prune", invocation.progress, digest_key=key)
+            if delete
+            else None
+        )
         judged.append((plan, done))
     if invocation.as_json:
         places = [_document(plan, done) for plan, done in judged]

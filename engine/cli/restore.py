@@ -60,7 +60,7 @@ def command(
     source = invocation.server(key.server if key else server)
     destination = invocation.server(to or source.name)
     target = invocation.target(store or source.settings.store)
-    stored = catalogue(target.store, source.name)
+    stored = catalogue(target.store, source.name, digest_key=target.digest_key)
     choices = choose(stored, target, source.name, databases, chosen)
     plan = plan_report(destination.address, choices, in_place)
     result: dict[str, Any] = {

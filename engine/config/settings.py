@@ -67,7 +67,8 @@ class StoreBase(Frozen):
 
     `recipients` are age public keys; with one or more, everything that tells about the data is
     encrypted to all of them. `identity` is where the private key is; only drills and restores
-    need it. `monitors`: see `ServerSettings`. `digest_key` turns the manifest's digest into an HMAC.
+    need it. `monitors`: see `ServerSettings`. `digest_key` turns the manifest's digest into an HMAC
+    and puts a tag of it into the names of verdicts: those without count no more.
     """
 
     recipients: tuple[str, ...] = ()

@@ -59,6 +59,7 @@ def drill(target: Target, key: SetKey, progress: Progress = silent, docker_host:
         target.store,
         VerdictKey(key.server, key.set_id, at, "drill", report.verdict),
         _storable(report, course).model_dump(mode="json"),
+        target.digest_key,
     )
     return report
 

@@ -31,6 +31,7 @@ class Listing:
     decisions: Sequence[Decision]
     incomplete: Sequence[IncompleteSet]
     remarks: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    unsealed: int = 0
 
     def remark(self, one: StoredSet) -> str:
         """What its state alone does not say: `incomplete`, `sampled` or ''."""
@@ -51,6 +52,7 @@ def list_report(listings: Sequence[Listing], now: datetime) -> Report:
         next_steps=(
             *_explained({listing.remark(one.set) for listing in listings for one in listing.decisions}),
             *(_unfinished(listing) for listing in listings if listing.incomplete),
+            *(_unsealed(listing) for listing in listings if listing.unsealed),
         ),
     )
 
@@ -86,6 +88,13 @@ def _explained(remarks: set[str]) -> Iterator[str]:
         yield "incomplete: the drill passed, and something of the server is not in the set; `show <set>` names it."
     if "sampled" in remarks:
         yield "sampled: a drill restored the set and compared a sample of its rows; that does not prove it."
+
+
+def _unsealed(listing: Listing) -> str:
+    return (
+        f"{counted(listing.unsealed, 'verdict')} in {listing.store} without the tag of its digest_key: written before "
+        "the key, or by somebody without it; they do not count, verify and drill again."
+    )
 
 
 def _unfinished(listing: Listing) -> str:

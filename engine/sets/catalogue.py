@@ -20,7 +20,7 @@ from engine.sets.keys import (
     parse_verdict_key,
     server_prefix,
 )
-from engine.sets.verdicts import GOOD, State, state_of
+from engine.sets.verdicts import GOOD, State, authentic, state_of
 from engine.stores.base import Store
 
 NEWEST: dict[str, tuple[State, ...]] = {
@@ -56,12 +56,16 @@ class IncompleteSet:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Everything of one server or of all, in the order of its keys."""
+    """Everything of one server or of all, in the order of its keys.
+
+    `unsealed` is how many verdicts more there are, which do not count: see `verdicts.authentic`.
+    """
 
     address: str
     sets: tuple[StoredSet, ...]
     incomplete: tuple[IncompleteSet, ...]
     verdicts: tuple[VerdictKey, ...]
+    unsealed: int = 0
 
     @cached_property
     def scopes(self) -> dict[tuple[str, str | None], tuple[StoredSet, ...]]:
@@ -135,11 +139,12 @@ def catalogue(
     *,
     sizes: bool = False,
     seen: Callable[[Folder], None] | None = None,
+    digest_key: str | None = None,
 ) -> Catalogue:
     """All that is stored of a server (or of all of them), by one listing of keys.
 
     `sizes` asks for the sets' sizes too: free in S3, more than twice the time in a folder. `seen` is
-    shown each set's folder on the way, complete or not.
+    shown each set's folder on the way, complete or not. With a `digest_key` only verdicts sealed with it count.
 
     Raises:
         PlatformOpsError: the store cannot be listed.
@@ -156,7 +161,10 @@ def catalogue(
             incomplete.append(IncompleteSet(key, key.created, size, files))
         if seen:
             seen(folder)
-    return Catalogue(store.address, tuple(_judged(sets, verdicts)), tuple(incomplete), tuple(verdicts))
+    count = authentic(verdicts, digest_key)
+    return Catalogue(
+        store.address, tuple(_judged(sets, count)), tuple(incomplete), count, len(verdicts) - len(count)
+    )
 
 
 def _names(store: Store, prefix: str) -> Iterator[tuple[str, int | None]]:
@@ -193,7 +201,7 @@ def _folders(listing: Iterable[tuple[str, int | None]], verdicts: list[VerdictKe
         yield current
 
 
-def _judged(sets: list[StoredSet], verdicts: list[VerdictKey]) -> Iterator[StoredSet]:
+def _judged(sets: list[StoredSet], verdicts: Iterable[VerdictKey]) -> Iterator[StoredSet]:
     """The sets with their states."""
     of_set: dict[tuple[str, str], list[VerdictKey]] = {}
     for verdict in verdicts:

@@ -138,8 +138,9 @@ def copy_missing(
     Raises:
         PlatformOpsError: one of the stores cannot be listed, or the destination not be cleared.
     """
-    theirs = catalogue(destination.store, server)
-    due = missing(catalogue(source.store, server), theirs, destination, now, days)
+    theirs = catalogue(destination.store, server, digest_key=destination.digest_key)
+    mine = catalogue(source.store, server, digest_key=source.digest_key)
+    due = missing(mine, theirs, destination, now, days)
     destination.store.sweep(server_prefix(server))
     if theirs.incomplete:
         halves = [key.set_id for key in due]
@@ -205,9 +206,9 @@ def _prune(
     progress: Progress,
     patience_seconds: float,
 ) -> None:
-    store = destination.store
+    store, key = destination.store, destination.digest_key
     try:
-        run.plan = plan_prune(store, server, destination.retention, now, sizes=True)
-        run.pruned = prune(store, run.plan, label, progress, wait_seconds=patience_seconds)
+        run.plan = plan_prune(store, server, destination.retention, now, sizes=True, digest_key=key)
+        run.pruned = prune(store, run.plan, label, progress, wait_seconds=patience_seconds, digest_key=key)
     except PlatformOpsError as error:
         run.prune_failure = str(error)

@@ -1,14 +1,15 @@
 """The keys of a store: the one place that knows how sets, files and verdicts are named.
 
 `<server>/cluster/<set>/<file>`, `<server>/db/<percent-encoded database>/<set>/<file>` and
-`<server>/verdicts/<set>/<time>-<kind>-<result>.json`, where `<set>` is `yyyymmddThhmmssZ-<id>`.
+`<server>/verdicts/<set>/<time>-<kind>-<result>[-<tag>].json`, where `<set>` is `yyyymmddThhmmssZ-<id>`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal
@@ -29,7 +30,7 @@ _SET = re.compile(_STAMP + r"-([a-z0-9]{4,32})")
 _FILE = re.compile(r"[A-Za-z0-9%_~+@=,-][A-Za-z0-9%._~+@=,-]*")
 _VERDICT = re.compile(
     rf"([^/]*)/verdicts/({_STAMP}-[a-z0-9]{{4,32}})/{_STAMP}"
-    r"-(verify|drill)-(passed|failed|unverified|(?<=-drill-)(?:sampled|incomplete))\.json"
+    r"-(verify|drill)-(passed|failed|unverified|(?<=-drill-)(?:sampled|incomplete))(?:-([0-9a-f]{16}))?\.json"
 )
 
 
@@ -88,17 +89,32 @@ class SetKey:
 
 @dataclass(frozen=True, slots=True)
 class VerdictKey:
-    """An immutable file that says what a verification or a drill found."""
+    """An immutable file that says what a verification or a drill found.
+
+    `tag` is made of all the rest with the store's digest key ('' where there is none): see `sealed`.
+    """
 
     server: str
     set_id: str
     at: datetime
     kind: VerdictKind
     result: VerdictResult
+    tag: str = ""
 
     def __str__(self) -> str:
+        return f"{self._said}-{self.tag}.json" if self.tag else f"{self._said}.json"
+
+    @property
+    def _said(self) -> str:
         at = self.at.astimezone(UTC).strftime(_TIME)
-        return f"{server_prefix(self.server)}verdicts/{self.set_id}/{at}-{self.kind}-{self.result}.json"
+        return f"{server_prefix(self.server)}verdicts/{self.set_id}/{at}-{self.kind}-{self.result}"
+
+    def sealed(self, digest_key: str | None) -> VerdictKey:
+        """The same verdict with the tag that only who has the key can make; without one when there is no key."""
+        if digest_key is None:
+            return replace(self, tag="")
+        tag = hmac.digest(digest_key.encode(), f"verdict {self._said}".encode(), "sha256").hex()
+        return replace(self, tag=tag[:16])
 
 
 def server_prefix(server: str) -> str:
@@ -177,7 +193,7 @@ def parse_verdict_key(key: str) -> VerdictKey | None:
     if match is None or not _is_server(match[1]) or _moment(match[3]) is None:
         return None
     at = _moment(match[4])
-    return VerdictKey(match[1], match[2], at, match[5], match[6]) if at else None  # type: ignore[arg-type]
+    return VerdictKey(match[1], match[2], at, match[5], match[6], match[7] or "") if at else None  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=4096)  # sets come in key order, so one scope's follow each other

@@ -83,13 +83,16 @@ def plan_prune(
     allow_clock_jump: bool = False,
     *,
     sizes: bool = False,
+    digest_key: str | None = None,
 ) -> PrunePlan:
-    """Judge every set of a server; deletes nothing. `sizes`: see `catalogue`.
+    """Judge every set of a server; deletes nothing. `sizes`, `digest_key`: see `catalogue`.
 
     Raises:
         PlatformOpsError: the store cannot be listed.
     """
-    return plan_of(catalogue(store, server, sizes=sizes), server, retention, now, allow_clock_jump)
+    return plan_of(
+        catalogue(store, server, sizes=sizes, digest_key=digest_key), server, retention, now, allow_clock_jump
+    )
 
 
 def prune(
@@ -99,6 +102,7 @@ def prune(
     progress: Callable[[str], None] | None = None,
     *,
     wait_seconds: float = 0.0,
+    digest_key: str | None = None,
 ) -> PruneReport:
     """Do what a plan says, under the store's lease; the set of a drill that runs is spared.
 
@@ -111,7 +115,9 @@ def prune(
     """
     with lease(store, plan.server, "prune", label, wait_seconds=wait_seconds) as held:
         drilled = leased_sets(store, plan.server)
-        return apply_prune(store, plan, progress, spare=drilled, before_each=held.check)
+        return apply_prune(
+            store, plan, progress, spare=drilled, before_each=held.check, digest_key=digest_key
+        )
 
 
 def apply_prune(
@@ -121,6 +127,7 @@ def apply_prune(
     *,
     spare: Collection[SetKey] = (),
     before_each: Callable[[], None] = lambda: None,
+    digest_key: str | None = None,
 ) -> PruneReport:
     """Do what a plan says, as far as it still holds; sets in `spare` stay.
 
@@ -137,7 +144,7 @@ def apply_prune(
         if folder.key in planned:
             files[folder.key] = tuple(map(sys.intern, folder.names))  # the same few in each set
 
-    stored = catalogue(store, plan.server, sizes=True, seen=remember)
+    stored = catalogue(store, plan.server, sizes=True, seen=remember, digest_key=digest_key)
     retention = StoreRetention.model_validate(plan.policy)
     fresh = plan_of(stored, plan.server, retention, plan.now, plan.allow_clock_jump)
     going = [one for one in fresh.pruned if one.key in planned and one.key not in spare]

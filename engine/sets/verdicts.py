@@ -14,8 +14,10 @@
 
 from __future__ import annotations
 
+import hmac
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any, Literal
@@ -82,8 +84,20 @@ def expired(verdicts: Collection[VerdictKey], living: Iterable[str], now: dateti
     return tuple(verdict for verdict in old if verdict not in needed)
 
 
-def record_verdict(store: Store, key: VerdictKey, document: dict[str, Any]) -> VerdictKey:
-    """Write a verdict, once and for all; returns the key it got.
+def authentic(verdicts: Sequence[VerdictKey], digest_key: str | None) -> tuple[VerdictKey, ...]:
+    """The verdicts that count: all where there is no digest key, else those it has sealed.
+
+    What is left out was written before the key, or by somebody without it: it neither proves nor spoils a set.
+    """
+    if digest_key is None:
+        return tuple(verdicts)
+    return tuple(one for one in verdicts if hmac.compare_digest(one.tag, one.sealed(digest_key).tag))
+
+
+def record_verdict(
+    store: Store, key: VerdictKey, document: dict[str, Any], digest_key: str | None = None
+) -> VerdictKey:
+    """Write a verdict, once and for all; returns the key it got, sealed with the store's digest key.
 
     `document` is what was found, as plain data (evidence, times). Schema, kind, result, time and the
     product's version are added. A verdict of the same second is never replaced: the time moves on.
@@ -93,7 +107,7 @@ def record_verdict(store: Store, key: VerdictKey, document: dict[str, Any]) -> V
     """
     for second in range(_TRIES):
         at = key.at.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=second)
-        moved = VerdictKey(key.server, key.set_id, at, key.kind, key.result)
+        moved = replace(key, at=at).sealed(digest_key)
         data = _to_json(moved, document)
         if store.create(str(moved), data) or _read(store, moved) == data:
             return moved

@@ -91,7 +91,7 @@ def verify_and_record(
     Raises:
         PlatformOpsError: see `verify_set`, or the verdict cannot be written.
     """
-    return _recorded(store, verify_set(store, key, digest_key, progress), now)
+    return _recorded(store, verify_set(store, key, digest_key, progress), now, digest_key)
 
 
 def verify_stored(
@@ -110,13 +110,13 @@ def verify_stored(
     Raises:
         PlatformOpsError: the store cannot be listed or written.
     """
-    due = verification_order(catalogue(store, server, sizes=True))
+    due = verification_order(catalogue(store, server, sizes=True, digest_key=digest_key))
     chosen = _within(due, byte_budget)
     reports: list[VerifyReport] = []
     for one in chosen:
         report = _verified(store, one.key, digest_key, progress)
         if report:  # None: pruned since it was listed
-            reports.append(_recorded(store, report, now))
+            reports.append(_recorded(store, report, now, digest_key))
     results = {report.result for report in reports}
     worst: Result = "failed" if "failed" in results else "unverified" if "unverified" in results else "passed"
     return VerifyRun(worst, tuple(reports), sum(report.read for report in reports), len(due) - len(chosen))
@@ -153,9 +153,9 @@ def _verified(
     return report
 
 
-def _recorded(store: Store, report: VerifyReport, now: datetime) -> VerifyReport:
+def _recorded(store: Store, report: VerifyReport, now: datetime, digest_key: str | None) -> VerifyReport:
     key = VerdictKey(report.key.server, report.key.set_id, now, "verify", report.result)
-    return replace(report, verdict=str(record_verdict(store, key, _evidence(report))))
+    return replace(report, verdict=str(record_verdict(store, key, _evidence(report), digest_key)))
 
 
 def _within(due: Iterable[StoredSet], byte_budget: int) -> list[StoredSet]:

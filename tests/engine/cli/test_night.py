@@ -146,6 +146,27 @@ def test_a_sampled_set_is_called_that_everywhere(
     assert site.run("show", "newest-proven", "--database", DATABASE).code == 1
 
 
+def test_with_a_digest_key_a_forged_verdict_does_not_count(
+    postgres_server: Instance, databases: str, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text("a long secret\n")
+    site = new_site(tmp_path, postgres_server, "", f'digest_key = "file:{tmp_path}/key"')
+    stored = site.run("backup", "--database", DATABASE, "--json").document["result"]
+    key = stored["databases"][0]["set_key"]
+    verdicts = site.store / "platform" / "verdicts" / key.rpartition("/")[2]
+    verdicts.mkdir(parents=True)
+    (verdicts / "20260207T170000Z-drill-passed.json").write_text("{}")
+    (verdicts / "20260207T170000Z-drill-passed-0123456789abcdef.json").write_text("{}")
+    assert site.run("show", "newest-proven", "--database", DATABASE).code == 1
+    text = site.run("list").stdout
+    assert " recorded " in text
+    assert "- 2 verdicts in nightly without the tag of its digest_key" in text
+    assert site.run("prune", "--json").document["result"]["places"][0]["stay"][0]["state"] == "recorded"
+    assert site.run("drill", "--database", DATABASE).code == 0
+    shown = site.run("show", "newest-proven", "--database", DATABASE, "--json").document["result"]
+    assert (shown["state"], len(shown["verdicts"])) == ("proven", 1)
+
+
 def test_verify_without_a_set_keeps_to_its_budget(copied: Site) -> None:
     one = copied.run("verify", "--budget-gib", "0", "--json").document["result"]
     rest = copied.run("verify", "--json").document["result"]

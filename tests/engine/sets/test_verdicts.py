@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,8 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import CouldNotVerify, OperationFailed
-from engine.sets.keys import VerdictKey
-from engine.sets.verdicts import State, expired, newest, read_verdict, record_verdict, remarks, state_of
+from engine.sets.keys import VerdictKey, parse_verdict_key
+from engine.sets.verdicts import (
+    State,
+    authentic,
+    expired,
+    newest,
+    read_verdict,
+    record_verdict,
+    remarks,
+    state_of,
+)
 from engine.stores.folder import FolderStore
 from tests.engine.sets.made import MemoryStore, a_key, a_verdict, when
 
@@ -167,3 +177,32 @@ def test_damaged_and_newer_verdicts_say_so() -> None:
     store.objects[str(key)] = b'{"schema": 2}'
     with pytest.raises(CouldNotVerify, match="has schema 2; this version reads 1"):
         read_verdict(store, key)
+
+
+# With a digest key ---------------------------------------------------------------------------------
+
+
+def test_a_verdict_counts_only_with_the_tag_of_the_key(tmp_path: Path) -> None:
+    store = FolderStore("nightly", tmp_path)
+    plain = a_verdict(KEY, "2026-02-02", "drill", "passed")
+    ours = record_verdict(store, a_verdict(KEY, "2026-02-03", "verify", "passed"), {}, "secret")
+    assert parse_verdict_key(str(ours)) == ours
+    assert read_verdict(store, ours)["result"] == "passed"
+    assert str(ours).endswith(f"-verify-passed-{ours.tag}.json")
+    all_of_them = (plain, ours, *forged(ours))
+    assert authentic(all_of_them, "secret") == (ours,)
+    assert authentic(all_of_them, "another") == ()
+    assert authentic(all_of_them, None) == all_of_them
+
+
+def forged(ours: VerdictKey) -> list[VerdictKey]:
+    """What somebody without the key can make of a sealed verdict: every part but the tag is another."""
+    return [
+        replace(ours, tag=""),
+        replace(ours, tag="0" * 16),
+        replace(ours, result="failed"),
+        replace(ours, kind="drill"),
+        replace(ours, at=ours.at + timedelta(seconds=1)),
+        replace(ours, server="other"),
+        replace(ours, set_id=a_key("2026-02-04").set_id),
+    ]
