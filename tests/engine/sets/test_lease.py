@@ -342,8 +342,11 @@ def test_lost_answers_to_renewals_lose_nothing(faulty: Faulty) -> None:
 def test_a_lost_answer_to_giving_it_back_loses_nothing(faulty: Faulty) -> None:
     with lease(faulty, "platform", "prune"):
         faulty.lose_answers = 1
+    assert faulty.lose_answers == 0
+    standing = Row(faulty, "platform", "prune").standing()
+    assert (standing.number, standing.holder) == (2, None)
     with lease(faulty, "platform", "prune"):
-        pass
+        assert Row(faulty, "platform", "prune").standing().number == 3
 
 
 def test_a_holder_that_cannot_renew_in_time_stops(faulty: Faulty) -> None:
