@@ -89,7 +89,7 @@ def _due() -> FlowRunFilter:
 
 
 def _going_run(client: SyncPrefectClient, name: str) -> FlowRun | None:
-    """The run that a new one would be cancelled for: it runs, or a worker is about to take it."""
+    """The run that a new one would wait for: it runs, or a worker is about to take it."""
     named = DeploymentFilter(name=DeploymentFilterName(any_=[name]))
     for wanted in (_going(), _due()):
         for found in client.read_flow_runs(flow_run_filter=wanted, deployment_filter=named):

@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-from tasks.running import SAMPLED
+from tasks.running import SAMPLED, SKIPPED
 from tasks.watching import Shown, event_of, resource_of
 
 ALERT_BLOCK = "alerts"
@@ -22,7 +22,7 @@ _PREFIX = "platform-ops: "
 _HEARTBEAT = "prefect.flow-run.heartbeat"
 _ENDS = {
     f"prefect.flow-run.{state}"
-    for state in ("Completed", SAMPLED, "Failed", "TimedOut", "Cancelled", "Crashed")
+    for state in ("Completed", SAMPLED, "Failed", "TimedOut", "Cancelled", SKIPPED, "Crashed")
 }
 """Events are named after a state's name, not its type."""
 _ZOMBIE_AFTER = timedelta(seconds=100)  # three missed heartbeats of 30 s, the least Prefect allows

@@ -9,11 +9,14 @@ from pydantic import Field
 
 from tasks.artifacts import leave_record
 from tasks.monitoring import tell_monitor
+from tasks.scheduling import Skipped, skipped_if_missed
 from tasks.watching import look_at, require_fresh
 
 
 @flow(name="check-backups", on_completion=[tell_monitor], timeout_seconds=1800)
-def check_backups(server: str = "platform", max_hours: Annotated[float, Field(gt=0, le=8760)] = 26) -> None:
+def check_backups(
+    server: str = "platform", max_hours: Annotated[float, Field(gt=0, le=8760)] = 26
+) -> Skipped | None:
     """Ask the stores themselves when the server was last recorded, verified and proven; fail when one is overdue.
 
     It needs no other run to have told anything: it notices also what never started. Only names are read.
@@ -22,6 +25,9 @@ def check_backups(server: str = "platform", max_hours: Annotated[float, Field(gt
         server: The server whose backups are asked for, in its store and its further copies.
         max_hours: How long ago each may be: a day, and two hours for a slow night.
     """
+    if skipped := skipped_if_missed():
+        return skipped
     check = look_at(server, max_hours)
     leave_record(check.report, "check-backups")
     require_fresh(check)
+    return None

@@ -18,10 +18,11 @@ from tasks.backups import (
     tonight,
 )
 from tasks.monitoring import tell_monitor
+from tasks.scheduling import Skipped, skipped_if_missed
 
 
 @flow(name="nightly-backup", on_completion=[tell_monitor], timeout_seconds=6 * 3600)
-def nightly_backup(server: str = "platform") -> None:
+def nightly_backup(server: str = "platform") -> Skipped | None:
     """Back up a whole server: one cluster set, one set for each database, then further stores and retention.
 
     Nothing is locked for writers. If a backup of this server runs already, this one ends at once. A further
@@ -30,6 +31,8 @@ def nightly_backup(server: str = "platform") -> None:
     Args:
         server: The PostgreSQL server to back up.
     """
+    if skipped := skipped_if_missed():
+        return skipped
     night = tonight(server)
     with backup_lock(server):
         sweep_leftovers(server)
@@ -41,3 +44,4 @@ def nightly_backup(server: str = "platform") -> None:
         pruned = delete_expired(plan, server)
     record_backup(night, found, dumped, cluster, plan, pruned, copies)
     require_copies(copies)
+    return None

@@ -15,6 +15,9 @@ from engine.progress import Progress, readable_bytes
 SAMPLED = "Sampled"
 """The name of a completed run that proved nothing, since it compared a sample only."""
 
+SKIPPED = "Skipped"
+"""The name of a cancelled run that left the work to a newer one."""
+
 
 def worth_retrying(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Prefect retries the whole step when the engine says the failure is of the moment.

@@ -24,7 +24,7 @@ DOCUMENT = {
         {
             "name": "nightly-backup",
             "entrypoint": "flows.nightly_backup.nightly_backup",
-            "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
+            "concurrency_limit": {"limit": 1, "collision_strategy": "ENQUEUE"},
             "schedules": [{"slug": "nightly", **CRON}],
         }
     ]
@@ -78,8 +78,8 @@ def test_each_server_has_its_own_schedule_and_room_to_run() -> None:
         {"slug": "nightly-staging", **CRON, "parameters": {"server": "staging"}},
     ]
     # With a limit of 1 the second server's night would be cancelled.
-    assert entry["concurrency_limit"] == {"limit": 2, "collision_strategy": "CANCEL_NEW"}
-    assert planned()["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+    assert entry["concurrency_limit"] == {"limit": 2, "collision_strategy": "ENQUEUE"}
+    assert planned()["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
 
 
 def test_the_file_itself_is_left_as_it_was() -> None:

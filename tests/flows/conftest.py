@@ -17,6 +17,7 @@ from engine.postgres.instance import Instance
 from engine.postgres.place import free_port
 from engine.sets.target import Target, open_target
 from tests.conftest import MAJOR
+from tests.flows.scene import Scene, set_up
 from tests.webhook import Webhook, webhook
 
 CANARY = "canary-5f3a-never-seen-anywhere"
@@ -93,4 +94,11 @@ def platform(source: Instance, prefect_server: str, tmp_path_factory: pytest.Tem
 @pytest.fixture
 def monitor() -> Iterator[Webhook]:
     with webhook() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """A whole installation with real workers, shared by the modules that need one."""
+    with set_up(tmp_path_factory.mktemp("scene")) as made:
         yield made

@@ -1,0 +1,147 @@
+"""What the tests with real workers play on: an installation, a PostgreSQL with a password, stores, secrets."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+import psycopg
+import pyrage
+
+from engine.config.settings import FolderStore, S3Store, ServerSettings, Settings
+from engine.hosts.local import temporary_base
+from engine.postgres.embedded import server_programs
+from engine.postgres.instance import Instance
+from engine.postgres.place import free_port
+from engine.sets.catalogue import Catalogue, catalogue
+from engine.sets.target import open_target
+from tests.conftest import MAJOR
+from tests.engine.stores.servers import moto
+from tests.flows.installation import Installation, installed
+
+
+@dataclass(frozen=True)
+class Scene:
+    """`secrets` are the canaries by name, each in the file of that name, and nowhere else."""
+
+    installation: Installation
+    instance: Instance
+    folder: Path
+    settings: Settings
+    secrets: dict[str, str]
+
+    @property
+    def temporary(self) -> Path:
+        """Where scratch servers and spools are made."""
+        return self.folder / "tmp"
+
+    def sql(self, database: str, *statements: str) -> list[tuple[object, ...]]:
+        """Run statements; the rows of the last one."""
+        with psycopg.connect(self.instance.conninfo(database), autocommit=True) as connection:
+            cursor = connection.cursor()
+            for statement in statements:
+                cursor.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def stored(self, store: str, server: str) -> Catalogue:
+        return catalogue(open_target(store, self.settings.stores[store]).store, server)
+
+
+@contextmanager
+def set_up(private: Path) -> Iterator[Scene]:
+    """All of it. The servers `platform`, `sealed` (a keyed digest, a copy in a bucket) and `wrong` (a wrong
+    password) are one PostgreSQL; the store `misread` is that of `sealed` with wrong keys."""
+    folder = Path(tempfile.mkdtemp(prefix="po-scene-", dir=temporary_base()))
+    folder.chmod(0o711)  # the account of PostgreSQL's servers goes through it
+    (folder / "tmp").mkdir(mode=0o711)
+    secrets = {name: f"canary-{name}-9d41" for name in ("password", "wrong", "access", "store", "digest")}
+    keys = {name: pyrage.x25519.Identity.generate() for name in ("identity", "other")}
+    secrets |= {name: str(key) for name, key in keys.items()} | {"guess": "canary-guess-9d41"}
+    for name, text in secrets.items():
+        (private / name).write_text(text)
+    try:
+        with moto(folder) as bucket, _source(folder / "pg", secrets["password"]) as instance:
+            _fill(instance)
+            settings = _settings(
+                folder, private, instance.port, bucket.url, str(keys["identity"].to_public())
+            )
+            with installed(folder / "ops", settings, TMPDIR=str(folder / "tmp")) as installation:
+                yield Scene(installation, instance, folder, settings, secrets)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _source(folder: Path, password: str) -> Iterator[Instance]:
+    settings = {"fsync": "off"}
+    server = Instance(
+        folder, server_programs(MAJOR), port=free_port(54_500), listen="127.0.0.1", settings=settings
+    )
+    server.create(password=password, sync=False)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.remove()
+
+
+def _fill(instance: Instance) -> None:
+    """`large` takes long enough to dump that a process can be stopped at it; `small` does not."""
+    with psycopg.connect(instance.conninfo(), autocommit=True) as admin:
+        admin.execute("CREATE DATABASE large")
+        admin.execute("CREATE DATABASE small")
+    for database, rows in (("large", 60_000), ("small", 100)):
+        with psycopg.connect(instance.conninfo(database), autocommit=True) as connection:
+            connection.execute(
+                "CREATE TABLE note AS SELECT i AS id, (SELECT string_agg(md5(i::text || j), '') "
+                f"FROM generate_series(1, 20) AS j) AS body FROM generate_series(1, {rows}) AS i"
+            )
+
+
+def _settings(folder: Path, private: Path, port: int, bucket_url: str, recipient: str) -> Settings:
+    def secret(name: str) -> str:
+        return f"file:{private / name}"
+
+    boto3.client(
+        "s3",
+        endpoint_url=bucket_url,
+        region_name="us-east-1",
+        aws_access_key_id="a",
+        aws_secret_access_key="b",
+    ).create_bucket(Bucket="offsite")
+    server = ServerSettings(
+        port=port, password=secret("password"), store="nightly", stall_minutes=0.1, jobs=2
+    )
+    sealed = FolderStore(
+        path=str(folder / "sealed"),
+        recipients=(recipient,),
+        identity=secret("identity"),
+        digest_key=secret("digest"),
+    )
+    return Settings(
+        servers={
+            "platform": server,
+            "sealed": server.model_copy(update={"store": "sealed", "copies": ("offsite",)}),
+            "wrong": server.model_copy(update={"password": secret("wrong")}),
+        },
+        stores={
+            "nightly": FolderStore(path=str(folder / "nightly")),
+            "sealed": sealed,
+            "misread": sealed.model_copy(update={"identity": secret("other")}),
+            "forged": sealed.model_copy(update={"digest_key": secret("guess")}),
+            "offsite": S3Store(
+                bucket="offsite",
+                endpoint_url=bucket_url,
+                access_key=secret("access"),
+                secret_key=secret("store"),
+                recipients=(recipient,),
+                identity=secret("identity"),
+                digest_key=secret("digest"),
+            ),
+        },
+    )

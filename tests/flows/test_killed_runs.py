@@ -1,0 +1,132 @@
+"""kill -9 of flow runs that real workers execute, at the worst moments; then the next run."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from prefect.client.schemas.objects import StateType
+
+from engine.hosts.processes import ProcessIdentity
+from engine.sets.keys import SetKey, new_set_id
+from engine.stores.folder import FolderStore
+from tests.engine.sets.made import store_set
+from tests.flows.installation import wait_for
+from tests.flows.scene import Scene
+
+pytestmark = pytest.mark.xdist_group("flows")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def workers(scene: Scene) -> Iterator[None]:
+    for pool in ("backup", "restore"):
+        scene.installation.start_worker(pool)
+    yield
+    for pool in ("backup", "restore"):
+        scene.installation.kill(pool)
+
+
+def kill(scene: Scene, run: UUID, program: ProcessIdentity) -> None:
+    """kill -9 of the run's own process while `program`, which it started, is in the middle of its work."""
+    program.send(signal.SIGSTOP)
+    scene.installation.process(run).send(signal.SIGKILL)
+    program.send(signal.SIGCONT)
+
+
+def crashed(scene: Scene, run: UUID) -> str:
+    """The message of the crashed run's state."""
+    state = scene.installation.ended(run).state
+    assert state is not None
+    assert state.type is StateType.CRASHED
+    return state.message or ""
+
+
+def nothing_is_left(scene: Scene, run: UUID) -> None:
+    """No process, session, scratch server, spool or part file of the run."""
+    wait_for(lambda: not scene.installation.left(run), 20)
+    assert [path.name for path in scene.temporary.iterdir() if path.name.startswith("platform-ops-")] == []
+    assert list((scene.folder / "nightly").rglob(".part-*")) == []
+    assert (
+        scene.sql(
+            "postgres",
+            "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'platform-ops%'",
+        )
+        == []
+    )
+
+
+def slots(scene: Scene, deployment: str) -> int | None:
+    with scene.installation.client() as client:
+        found = client.read_deployment_by_name(f"{deployment}/{deployment}").global_concurrency_limit
+    assert found is not None
+    return found.active_slots
+
+
+def test_killed_while_dumping(scene: Scene) -> None:
+    run = scene.installation.run("nightly-backup", server="platform")
+    kill(scene, run, scene.installation.child(run, "pg_dump", wrote=1))
+    assert "SIGKILL" in crashed(scene, run)
+    assert slots(scene, "nightly-backup") == 0
+    assert {one.key.database for one in scene.stored("nightly", "platform").sets} <= {"small"}
+
+    scene.installation.completed(scene.installation.run("nightly-backup", server="platform"))
+    nothing_is_left(scene, run)
+    stored = scene.stored("nightly", "platform")
+    assert stored.incomplete == ()
+    assert stored.newest("platform", None) is not None
+    assert stored.newest("platform", "large") is not None
+
+
+def test_killed_while_restoring(scene: Scene) -> None:
+    run = scene.installation.run("restore-databases", server="platform", databases=["large"])
+    kill(scene, run, scene.installation.child(run, "pg_restore", wrote=1))
+    assert "SIGKILL" in crashed(scene, run)
+    names = "SELECT datname FROM pg_database WHERE datname ~ 'large|platform'"
+    assert [name for (name,) in scene.sql("postgres", names) if "restored" in str(name)] == []
+
+    scene.installation.completed(
+        scene.installation.run("restore-databases", server="platform", databases=["large"])
+    )
+    nothing_is_left(scene, run)
+    found = sorted(str(name) for (name,) in scene.sql("postgres", names))
+    assert len(found) == 2, found
+    assert found[0] == "large"
+    assert found[1].startswith("large_restored_")
+    sums = [scene.sql(name, "SELECT count(*), sum(hashtext(body)) FROM note") for name in found]
+    assert sums[0] == sums[1]
+    scene.sql("postgres", f'DROP DATABASE "{found[1]}"')
+
+
+def old_sets(folder: Path, count: int) -> None:
+    store = FolderStore("nightly", folder)
+    then = datetime.now(UTC) - timedelta(days=400)
+    for minute in range(count):
+        at = then + timedelta(minutes=minute)
+        store_set(store, SetKey("platform", "gone", new_set_id(at)), {"gone.dump.gz": b"x"})
+
+
+def test_killed_while_pruning(scene: Scene) -> None:
+    folder = scene.folder / "nightly" / "platform" / "db" / "gone"
+    old_sets(scene.folder / "nightly", 600)
+    manifests = len(list(folder.glob("*/manifest.json")))
+    run = scene.installation.run("prune-backups", server="platform", delete=True, allow_clock_jump=True)
+    flow = scene.installation.process(run)
+    wait_for(lambda: len(list(folder.glob("*/manifest.json"))) < manifests)
+    flow.send(signal.SIGKILL)
+    assert "SIGKILL" in crashed(scene, run)
+    left = len(list(folder.glob("*/manifest.json")))
+    assert 0 < left < manifests
+    whole = [path for path in folder.iterdir() if (path / "manifest.json").exists()]
+    assert {len(list(path.iterdir())) for path in whole} == {2}  # what is visible is whole
+
+    scene.installation.completed(
+        scene.installation.run("prune-backups", server="platform", delete=True, allow_clock_jump=True)
+    )
+    nothing_is_left(scene, run)
+    stored = scene.stored("nightly", "platform")
+    assert len([one for one in stored.sets if one.key.database == "gone"]) == 3
+    assert slots(scene, "prune-backups") == 0
