@@ -7,9 +7,9 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
-from engine.reports.verify import verify_report
+from engine.reports.verify import verify_report, verify_sentence
 from tasks.artifacts import leave_record
-from tasks.checks import require_passed, verify_least_recent, verify_sentence
+from tasks.checks import require_passed, verify_least_recent
 from tasks.monitoring import tell_monitor
 from tasks.scheduling import Skipped, skipped_if_missed
 from tasks.watching import announce

@@ -85,11 +85,6 @@ def require_passed(result: str, sentence: str) -> None:
         raise CouldNotVerify(sentence)
 
 
-def verify_sentence(run: VerifyRun) -> str:
-    """The sentences of the sets that did not pass."""
-    return " ".join(report.sentence for report in run.reports if report.result != "passed")
-
-
 @task(task_run_name="verify up to {budget_gib} GiB of {store}", retries=1, retry_condition_fn=worth_retrying)
 def verify_least_recent(store: str, budget_gib: float) -> VerifyRun:
     target = open_store(store)

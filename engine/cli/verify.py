@@ -14,8 +14,8 @@ from engine.cli.outcome import Outcome, Problem
 from engine.cli.selection import find_set
 from engine.errors import CouldNotVerify, OperationFailed
 from engine.progress import Throttled
-from engine.reports.verify import verify_report
-from engine.sets.verify import Result, VerifyReport, VerifyRun, verify_and_record, verify_stored
+from engine.reports.verify import verify_report, verify_sentence
+from engine.sets.verify import VerifyReport, VerifyRun, verify_and_record, verify_stored, worst
 
 _GIB = 2**30
 
@@ -54,7 +54,7 @@ def command(
 ) -> Outcome:
     if chosen:
         reports = tuple(_named(invocation, chosen, server, database, store))
-        run = VerifyRun(_worst(reports), reports, sum(one.read for one in reports), 0)
+        run = VerifyRun(worst(reports), reports, sum(one.read for one in reports), 0)
     else:
         run = _least_recent(invocation, server, store, int(budget_gib * _GIB))
     return Outcome("verify", _result(run), verify_report(run), problem=_problem(run))
@@ -94,20 +94,14 @@ def _least_recent(
             )
         )
     reports = tuple(report for run in runs for report in run.reports)
-    return VerifyRun(_worst(reports), reports, sum(run.read for run in runs), sum(run.left for run in runs))
-
-
-def _worst(reports: Sequence[VerifyReport]) -> Result:
-    results = {report.result for report in reports}
-    return "failed" if "failed" in results else "unverified" if "unverified" in results else "passed"
+    return VerifyRun(worst(reports), reports, sum(run.read for run in runs), sum(run.left for run in runs))
 
 
 def _problem(run: VerifyRun) -> Problem | None:
     if run.result == "passed":
         return None
     kind = OperationFailed if run.result == "failed" else CouldNotVerify
-    first = next(report for report in run.reports if report.result == run.result)
-    return Problem(kind.exit_code, kind.__name__, first.sentence)
+    return Problem(kind.exit_code, kind.__name__, verify_sentence(run))
 
 
 def _result(run: VerifyRun) -> dict[str, Any]:

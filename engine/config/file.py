@@ -45,7 +45,9 @@ def load(given: Path | None = None) -> Settings:
     try:
         document = tomllib.loads(path.read_text(encoding="utf8"))
     except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from None
+        raise ConfigurationError(
+            f"The configuration {path} cannot be read: {error.strerror}; give a readable one with --config or ${VARIABLE}."
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}.") from None
     try:

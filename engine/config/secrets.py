@@ -3,11 +3,16 @@
 `env:NAME` reads an environment variable, `file:PATH` a file (a final newline is dropped),
 `prefect:BLOCK` a Prefect Secret block. The last is only known inside Prefect, which plugs its
 resolver in with `register_resolver`; a shell on the worst day cannot read it.
+
+An empty secret is refused: it is a file that was never filled, and would count as a password of no
+letters or as a digest key that everybody knows. So is a NUL byte, at which a C library would stop.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +22,9 @@ from pydantic import AfterValidator
 from engine.errors import ConfigurationError
 
 Resolver = Callable[[str], str]
+
+_log = logging.getLogger(__name__)
+_told: set[str] = set()
 
 
 def _checked(reference: str) -> str:
@@ -42,13 +50,27 @@ def _from_environment(name: str) -> str:
 
 def _from_file(path: str) -> str:
     try:
-        return Path(path).expanduser().read_text(encoding="utf8").rstrip("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        place = Path(path).expanduser()
+        text = place.read_text(encoding="utf8").rstrip("\n")
+        _tell_when_open(place)
+        return text
+    except (OSError, UnicodeDecodeError, RuntimeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else _NOT_READ.get(type(error), "no such path")
         raise ConfigurationError(
             f"The secret file:{path} cannot be read on this host: {reason}; "
             "put the file there (mode 0600) or run where it is."
         ) from None
+
+
+_NOT_READ: dict[type[Exception], str] = {UnicodeDecodeError: "it is not text"}
+
+
+def _tell_when_open(place: Path) -> None:
+    """Say once that others may read it; not refused, since containers mount their secrets so."""
+    mode = place.stat().st_mode
+    if stat.S_ISREG(mode) and mode & stat.S_IROTH and str(place) not in _told:
+        _told.add(str(place))
+        _log.warning("Every user of this host may read the secret file:%s; chmod 600 it.", place)
 
 
 def _unknown_here(name: str) -> str:
@@ -74,7 +96,13 @@ def resolve(reference: str) -> str:
     """The secret itself.
 
     Raises:
-        ConfigurationError: it is not there, or not readable on this host.
+        ConfigurationError: it is not there, empty, or not readable on this host.
     """
     scheme, _, rest = reference.partition(":")
-    return _resolvers[scheme](rest)
+    secret = _resolvers[scheme](rest)
+    if not secret or "\0" in secret:
+        wrong = "holds a NUL byte" if secret else "is empty"
+        raise ConfigurationError(
+            f"The secret {reference} {wrong}; put the secret there, or leave the setting out."
+        )
+    return secret

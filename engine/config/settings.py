@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
@@ -19,6 +20,16 @@ def _name(value: str) -> str:
         raise ValueError(
             "use 1 to 63 lower-case letters, digits and inner hyphens (it becomes a folder and a block name)"
         )
+    return value
+
+
+def _path(value: str) -> str:
+    try:
+        expanded = Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError(f"there is no user whose home {value.split('/')[0]} would be") from None
+    if "\0" in str(expanded):
+        raise ValueError("a path holds no NUL byte")
     return value
 
 
@@ -82,7 +93,7 @@ class FolderStore(StoreBase):
     """A local folder (or a mounted one)."""
 
     kind: Literal["folder"] = "folder"
-    path: str
+    path: Annotated[str, Field(min_length=1), AfterValidator(_path)]
 
 
 class S3Store(StoreBase):

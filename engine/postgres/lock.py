@@ -1,7 +1,7 @@
 """Never two backups of one server at once: a lock the server itself holds.
 
 An advisory lock of a session kept open: it holds across hosts, and it is gone with its holder,
-however that dies. It lives in the maintenance database; a transaction pooler would break it.
+however that dies. It lives in the maintenance database. A pooler would break it and is refused.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
+from psycopg.rows import TupleRow
 
 from engine.errors import LockedByAnother, TransientFailure
-from engine.postgres.server import Server
+from engine.postgres.server import Server, pooler
 
 _CLASS, _BACKUP = 0x706C6F70, 1  # "plop": platform-ops
 HOLDER = "platform-ops lock"
@@ -35,11 +36,13 @@ def backup_lock(server: Server, label: str = "") -> Iterator[None]:
     """Hold the server's backup lock; end what a dead holder left running on the server.
 
     Raises:
+        ConfigurationError: a connection pooler answers, behind which no lock holds.
         LockedByAnother: another backup of this server runs.
         TransientFailure: the lock's session was lost while the block ran.
     """
     connection = server.connect(application=f"{HOLDER} {label}".strip()[:63])
     try:
+        _no_pooler(server, connection)
         row = connection.execute(
             "SELECT pg_catalog.pg_try_advisory_lock(%s, %s)", (_CLASS, _BACKUP)
         ).fetchone()
@@ -51,6 +54,13 @@ def backup_lock(server: Server, label: str = "") -> Iterator[None]:
         _still_held(server, connection)
     finally:
         connection.close()
+
+
+def _no_pooler(server: Server, connection: psycopg.Connection[TupleRow]) -> None:
+    """A pooler cannot pass on the process id of a session that it has not given us yet."""
+    row = connection.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
+    if row is None or row[0] != connection.info.backend_pid:
+        raise pooler(server.address)
 
 
 def _told(server: Server, connection: psycopg.Connection[tuple[object, ...]]) -> str:

@@ -51,6 +51,7 @@ _TRANSIENT = (
     "failed to resolve host",
     "could not translate host name",
     "starting up",
+    "not yet accepting connections",
     "shutting down",
     "in recovery mode",
     "too many clients",
@@ -64,6 +65,10 @@ _TRANSIENT = (
     "network is unreachable",
     "no route to host",
 )
+_ADVICE = ("Is the server running", "Either provide the file", "- Multiple connection attempts", "- host:")
+_NO_POSTGRES = ("invalid response to ssl negotiation", "expected authentication request from server")
+_POOLER = ("unsupported startup parameter",)
+_TLS = ("certificate", "ssl error", "does not support ssl", "ssl connection has been closed")
 
 
 @dataclass(frozen=True)
@@ -131,17 +136,28 @@ class Server:
         return connection
 
     def _refused(self, database: str | None, text: str) -> PlatformOpsError:
-        reason = " ".join(text.split()).removeprefix("connection failed: ")[:300]
+        reason, low = _reason(text), text.lower()
         where = f"database {database!r} of {self.address}" if database else self.address
-        if any(sign in text.lower() for sign in _TRANSIENT):
+        correct = f"[servers.{self.name}]"
+        if any(sign in low for sign in _TRANSIENT):
             return TransientFailure(f"Cannot reach {where}: {reason}; check that it runs and try again.")
+        if any(sign in low for sign in _NO_POSTGRES):
+            return ConfigurationError(
+                f"What answers at {where} is no PostgreSQL server; correct host and port in {correct}."
+            )
+        if any(sign in low for sign in _POOLER):
+            return pooler(where)
+        if any(sign in low for sign in _TLS):
+            return ConfigurationError(
+                f"No TLS connection to {where}: {reason}; correct sslmode and sslrootcert in {correct}, or its certificate."
+            )
         if "permission denied to set parameter" in text:
             return ConfigurationError(
                 f"The role {self.settings.user!r} of {self.address} is no superuser: it cannot read every table, "
                 "role and password; give a superuser in user and password."
             )
         return ConfigurationError(
-            f"{where} refuses user {self.settings.user!r}: {reason}; correct [servers.{self.name}]."
+            f"{where} refuses user {self.settings.user!r}: {reason}; correct {correct}."
         )
 
     def tool_environment(self, application: str) -> dict[str, str]:
@@ -176,6 +192,20 @@ class Server:
     def fixed_environment(self, application: str, encoding: str = "UTF8") -> dict[str, str]:
         """For a client program that shall run under `FIXED_SETTINGS`; text that no encoding knows goes as it is."""
         return self.tool_environment(application) | _fixed_variables(encoding)
+
+
+def pooler(where: str) -> ConfigurationError:
+    """A pooler hands out sessions of its own: no lock, snapshot or setting of ours would hold."""
+    return ConfigurationError(
+        f"What answers at {where} is a connection pooler; give the host and port of the PostgreSQL server itself."
+    )
+
+
+def _reason(text: str) -> str:
+    """What libpq says, without its advice (which is not about our settings) and without what it says twice."""
+    lines = (line.strip().removeprefix("connection failed: ") for line in text.splitlines())
+    told = [line for line in lines if line and not line.startswith(_ADVICE)]
+    return " ".join(dict.fromkeys(told)).rstrip(".")[:300]
 
 
 def _fixed_variables(encoding: str) -> dict[str, str]:

@@ -35,12 +35,12 @@ def tools_for(server: Server, major: int) -> Tools:
     """The programs to dump a server of this major with; they are run once, to tell their version.
 
     Raises:
-        ConfigurationError: the host has none, or only older ones.
+        ConfigurationError: the host has none, only older ones, or ones without the TLS that is asked for.
         TransientFailure: the host cannot be reached.
     """
     if server.settings.where == "local":
         folder = client_programs(major, server.settings.tools)
-        return Tools(server.host, folder, version_of(folder / "pg_dump") or (major, 0))
+        return _fit_for_tls(server, Tools(server.host, folder, version_of(folder / "pg_dump") or (major, 0)))
     found = _probed(server)
     fitting = [tools for tools in found if tools.version[0] >= major]
     if not fitting:
@@ -48,7 +48,23 @@ def tools_for(server: Server, major: int) -> Tools:
             f"The server is PostgreSQL {major} and {_listed(found)}{server.host.note}; install the client programs "
             f"of {major} there, or set `tools` to the folder{server.host.note} that has them."
         )
-    return min(fitting, key=lambda tools: (tools.version[0], -tools.version[1]))
+    return _fit_for_tls(server, min(fitting, key=lambda tools: (tools.version[0], -tools.version[1])))
+
+
+def _fit_for_tls(server: Server, tools: Tools) -> Tools:
+    """Refuse programs without TLS where the setting asks for it: they would fail at the first database."""
+    if server.settings.sslmode not in ("require", "verify-ca", "verify-full"):
+        return tools
+    environment = {"PGHOST": "/nowhere", "PGSSLMODE": "require"}
+    asked = tools.host.run(
+        (str(tools.folder / "pg_dump"), "--dbname=postgres"), env=environment, timeout=_PROBE_SECONDS
+    )
+    if "not compiled in" not in asked.stderr:
+        return tools
+    raise ConfigurationError(
+        f"[servers.{server.name}] has sslmode {server.settings.sslmode!r} and the programs in {tools.folder} were built "
+        "without TLS; install PostgreSQL's own client programs there, or set `tools` to a folder that has them."
+    )
 
 
 def _probed(server: Server) -> list[Tools]:

@@ -19,15 +19,16 @@ def verify_report(run: VerifyRun) -> Report:
     """What a verification of one or several sets showed."""
     return Report(
         title=f"Verification: {_TITLES[run.result]}",
-        sentence=_sentence(run),
+        sentence=verify_sentence(run),
         tables=(_sets(run), _findings(run)),
         next_steps=_next_steps(run),
     )
 
 
-def _sentence(run: VerifyRun) -> str:
+def verify_sentence(run: VerifyRun) -> str:
+    """The outcome in words; of several sets that did not pass, the worst and newest one's."""
     if not run.reports:
-        return "There are no sets to verify."
+        return "Nothing was verified: there is no set here; look at whether this is the right store, or make a backup."
     bad = [one for one in run.reports if one.result == "failed"] or [
         one for one in run.reports if one.result == "unverified"
     ]
@@ -35,8 +36,11 @@ def _sentence(run: VerifyRun) -> str:
         many = len(run.reports) > 1
         sets = f"{counted(len(run.reports), 'set')} {'are' if many else 'is'} equal to {'their manifests' if many else 'its manifest'}"
         return f"{sets}; {readable_bytes(run.read)} read again."
-    more = f" ({counted(len(bad) - 1, 'more set')} like it.)" if len(bad) > 1 else ""
-    return f"{bad[0].sentence}{more}"
+    first, *others = bad
+    if not others:
+        return first.sentence
+    named = ", ".join(str(one.key) for one in others[:5]) + (", ..." if len(others) > 5 else "")
+    return f"{first.sentence} ({counted(len(others), 'more set')} like it: {named}.)"
 
 
 def _sets(run: VerifyRun) -> Table:

@@ -34,9 +34,10 @@ class Target:
                 'give identity = "file:/path/of/the/private/key" on the host that restores.'
             )
         found = parse_identities(resolve(self.identity_reference))
-        if not found:
+        if not found or not all(map(_is_identity, found)):
             raise ConfigurationError(
-                f"{self.identity_reference} holds no age private key (AGE-SECRET-KEY-1...)."
+                f"{self.identity_reference} is no file of age private keys (AGE-SECRET-KEY-1..., one in a line); "
+                f"correct identity in [stores.{self.store.name}]."
             )
         return found
 
@@ -66,10 +67,22 @@ def _check_recipients(name: str, recipients: tuple[str, ...]) -> None:
         try:
             pyrage.x25519.Recipient.from_str(text)
         except (pyrage.RecipientError, ValueError):
+            # A private key that was put here by mistake is not repeated.
+            shown = repr(text[:80]) if text.startswith("age1") else "an entry"
             raise ConfigurationError(
-                f"[stores.{name}] recipients has {text[:80]!r}, which is no age public key (age1...); "
+                f"[stores.{name}] recipients has {shown}, which is no age public key (age1...); "
                 "`platformctl keygen` makes a pair."
             ) from None
+
+
+def _is_identity(text: str) -> bool:
+    import pyrage
+
+    try:
+        pyrage.x25519.Identity.from_str(text)
+    except (pyrage.IdentityError, ValueError):
+        return False
+    return True
 
 
 def needs_identities(target: Target, encrypted: bool) -> tuple[str, ...]:

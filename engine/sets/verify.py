@@ -117,9 +117,17 @@ def verify_stored(
         report = _verified(store, one.key, digest_key, progress)
         if report:  # None: pruned since it was listed
             reports.append(_recorded(store, report, now, digest_key))
+    return VerifyRun(
+        worst(reports), tuple(reports), sum(report.read for report in reports), len(due) - len(chosen)
+    )
+
+
+def worst(reports: Iterable[VerifyReport]) -> Result:
+    """The result of several sets together. None at all shows nothing: a lost disk may look like an empty store."""
     results = {report.result for report in reports}
-    worst: Result = "failed" if "failed" in results else "unverified" if "unverified" in results else "passed"
-    return VerifyRun(worst, tuple(reports), sum(report.read for report in reports), len(due) - len(chosen))
+    if "failed" in results:
+        return "failed"
+    return "passed" if results == {"passed"} else "unverified"
 
 
 def verification_order(stored: Catalogue) -> list[StoredSet]:

@@ -35,8 +35,11 @@ def failure(error: OSError, name: str, root: Path, doing: str) -> PlatformOpsErr
             "give the user who runs this read and write access to that folder."
         )
     if error.errno == errno.ENOENT and not root.is_dir():
+        how = f"create {root.parent} (mode 0700)" if not root.parent.is_dir() else "choose another path"
+        return ConfigurationError(f"The folder of {where} is not there; mount its disk or {how}.")
+    if error.errno == errno.ENOTDIR and not root.is_dir():
         return ConfigurationError(
-            f"The folder of {where} is not there; mount its disk or create {root.parent} (mode 0700)."
+            f"There is no folder for {where}: a file is in its way; correct its path or move the file."
         )
     if error.errno in _LINK:
         return OperationFailed(

@@ -43,12 +43,14 @@ def opened_folder(root: Path, segments: Sequence[str]) -> Iterator[int]:
 
 
 def folder_is_there(root: Path, segments: Sequence[str]) -> bool:
-    """Whether there is something to walk. Raises OSError when not even the root's parent is there."""
+    """Whether there is something to walk. Raises OSError when not even the root's parent is there, or it is a file."""
     try:
         with opened_folder(root, segments):
             return True
     except NotADirectoryError:
-        return False
+        if root.is_dir():
+            return False
+        raise
     except FileNotFoundError:
         if root.parent.is_dir():
             return False

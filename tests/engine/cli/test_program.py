@@ -105,7 +105,10 @@ def test_no_configuration_is_exit_2_and_says_where_it_was_looked_for(tmp_path: P
 def test_config_may_stand_before_or_after_the_command(before: bool, tmp_path: Path) -> None:
     option = ["--config", "elsewhere.toml"]
     answer = Site(tmp_path).run(*option, "list") if before else Site(tmp_path).run("list", *option)
-    assert answer.stderr == "platformctl: elsewhere.toml cannot be read: No such file or directory.\n"
+    assert answer.stderr == (
+        "platformctl: The configuration elsewhere.toml cannot be read: No such file or directory; "
+        "give a readable one with --config or $PLATFORM_OPS_CONFIG.\n"
+    )
 
 
 def test_a_typo_in_the_configuration_is_exit_2_and_names_the_place(empty_site: Site) -> None:

@@ -14,7 +14,14 @@ from engine.errors import ConfigurationError, OperationFailed, TransientFailure
 from engine.sets.catalogue import catalogue
 from engine.sets.keys import MANIFEST, SetKey, parse_verdict_key
 from engine.sets.verdicts import read_verdict
-from engine.sets.verify import VerifyReport, verification_order, verify_and_record, verify_set, verify_stored
+from engine.sets.verify import (
+    VerifyReport,
+    VerifyRun,
+    verification_order,
+    verify_and_record,
+    verify_set,
+    verify_stored,
+)
 from engine.stores.base import StoredObject
 from engine.stores.folder import FolderStore
 from tests.engine.sets.made import NOW, MemoryStore, a_key, judge, store_set, write
@@ -242,7 +249,7 @@ def test_a_round_is_as_bad_as_its_worst_set() -> None:
     del store.objects[keys[1].prefix + "app.dump.gz"]
     assert verify_stored(store, NOW.replace(hour=19), 10**9, "platform").result == "failed"
     assert verify_stored(store, NOW.replace(hour=20), 10**9).result == "failed"
-    assert verify_stored(store, NOW, 10**9, "empty").reports == ()
+    assert verify_stored(store, NOW, 10**9, "empty") == VerifyRun("unverified", (), 0, 0)
 
 
 def test_a_set_pruned_meanwhile_is_left_out() -> None:
