@@ -84,7 +84,7 @@ def load(server: Server, database: str, handover: Handover) -> None:
     """
     try:
         with server.connect(database, application=APPLICATION) as connection:
-            connection.execute("SET synchronous_commit = off")
+            # Commits are flushed: what is not durable yet, VACUUM could not mark as visible to all.
             _Session(connection, handover).load()
     except psycopg.Error as error:
         handover.leave()
