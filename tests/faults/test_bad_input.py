@@ -1,0 +1,349 @@
+"""What operators get wrong: one clear sentence, the right exit code, no traceback, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyrage import x25519
+
+from engine.postgres.embedded import client_programs
+from engine.postgres.instance import Instance
+from engine.postgres.scratch import scratch_server
+from engine.sets import manifest
+from tests.conftest import MAJOR
+from tests.engine.cli.site import Answer
+from tests.engine.postgres.backups import execute
+from tests.engine.stores.conftest import StartServer
+from tests.faults.answering import answering, lenient_pooler, strict_pooler, tls_server, web_server
+from tests.faults.conftest import DATABASE
+from tests.faults.site import FaultSite, fault_site, sentences
+
+CANARY = "canary-7c0ffee"
+RECIPIENT = str(x25519.Identity.generate().to_public())
+
+
+@dataclass(frozen=True)
+class Case:
+    """Settings that are wrong, what is asked for, and the answer. `{folder}` is the site's own."""
+
+    name: str
+    code: int
+    said: str
+    server: Mapping[str, Any] = field(default_factory=dict)
+    store: Mapping[str, Any] = field(default_factory=dict)
+    asked: tuple[str, ...] = ("backup", "--database", DATABASE)
+
+
+def _password(file: str) -> dict[str, str]:
+    return {"password": f"file:{{folder}}/{file}"}
+
+
+SERVER = [
+    Case("unreachable host", 1, r"Cannot reach platform \(127\.0\.0\.1:1\): .*Connection refused", {"host": "127.0.0.1", "port": 1}),
+    Case("no such host", 1, r"Cannot reach .*failed to resolve host 'no-such-host\.invalid'", {"host": "no-such-host.invalid"}),
+    Case("no such socket", 1, r"Cannot reach .*No such file or directory; check that it runs", {"host": "/nowhere"}),
+    Case("unknown role", 2, r"refuses user 'nobody-knows': .*role \"nobody-knows\" does not exist; correct \[servers\.platform\]", {"user": "nobody-knows"}),
+    Case("a role that is no superuser", 2, r"role 'weak' of platform .* is no superuser: .*give a superuser", {"user": "weak"}),
+    Case("unknown maintenance database", 2, r"database \"nope\" does not exist; correct", {"maintenance_database": "nope"}),
+    Case("unknown database", 2, r"has no database 'nope'; it has: app, postgres, template1", asked=("backup", "--database", "nope")),
+    Case("TLS asked of programs without it", 2, r"sslmode 'verify-full' and the programs in .* were built without TLS; install", {"sslmode": "verify-full"}),
+    Case("no programs in the folder", 2, r"tools folder /nowhere lacks a working pg_dump", {"tools": "/nowhere"}),
+    Case("no container engine", 1, r"/nowhere\.sock", {"where": "container:db", "docker_host": "unix:///nowhere.sock"}),
+    Case("an SSH host that is down", 1, r"127\.0\.0\.1:1\b", {"where": "ssh:somebody@127.0.0.1:1"}),
+    Case("no such SSH place", 2, r"servers\.platform\.where: ", {"where": "ssh:-oProxyCommand=x@h"}),
+]  # fmt: skip
+SECRETS = [
+    Case("no such secret file", 2, r"file:/.*/none cannot be read on this host: No such file", _password("none")),
+    Case("a secret that is a folder", 2, r"cannot be read on this host: Is a directory", {"password": "file:/"}),
+    Case("an empty secret", 2, r"The secret file:/.*/empty is empty; put the secret there", _password("empty")),
+    Case("a secret with a NUL", 2, r"The secret file:/.*/nul holds a NUL byte", _password("nul")),
+    Case("a secret that is no text", 2, r"it is not text", _password("bytes")),
+    Case("a secret variable that is not set", 2, r"env:NOT_SET_HERE is not set on this host; export", {"password": "env:NOT_SET_HERE"}),
+    Case("a secret instead of a reference", 2, r"servers\.platform\.password: a secret is given by reference", {"password": CANARY}),
+    Case("a secret of Prefect in a shell", 2, r"can only be read inside a Prefect run", {"password": "prefect:block"}),
+    Case("an empty digest key", 2, r"empty is empty", store={"digest_key": "file:{folder}/empty"}),
+]  # fmt: skip
+CONFIGURATION = [
+    Case("a typing mistake", 2, r"servers\.platform\.prot: there is no such setting; correct its name", {"prot": 5432}),
+    Case("an unknown store", 2, r"names the store 'nigthly'; there are: nightly", {"store": "nigthly"}),
+    Case("a port that is none", 2, r"servers\.platform\.port: .*less than or equal to 65535", {"port": 70000}),
+    Case("an unknown server", 2, r"no server 'platfrom' in the configuration; there are: platform", asked=("backup", "--server", "platfrom")),
+    Case("a hostile server name", 2, r"is not a server's name", asked=("list", "--store", "nightly", "--server", "../x")),
+    Case("no such configuration", 2, r"none\.toml cannot be read: No such file.*--config", asked=("list", "--config", "none.toml")),
+    Case("an unknown recipient", 2, r"recipients has 'age1nobody', which is no age public key", store={"recipients": ["age1nobody"]}),
+    Case("a private key among the recipients", 2, r"recipients has an entry, which is no age public key", store={"recipients": [f"AGE-SECRET-KEY-1{CANARY}"]}),
+]  # fmt: skip
+STORES = [
+    Case("an empty path", 2, r"stores\.nightly\.path: ", store={"path": ""}),
+    Case("nobody's home", 2, r"no user whose home ~nobody-knows", store={"path": "~nobody-knows/x"}),
+    Case("a relative path to nowhere", 2, r"at /.*/rel/store is not there; mount its disk or create", store={"path": "rel/store"}),
+    Case("a folder that is not mounted", 2, r"at /nowhere/deep/store is not there; mount its disk", store={"path": "/nowhere/deep/store"}),
+    Case("a file where the folder should be", 2, r"a file is in its way; correct its path", store={"path": "{folder}/empty"}),
+    Case("a file above the folder", 2, r"a file is in its way; correct its path", store={"path": "{folder}/empty/store"}),
+    Case("list of a file", 2, r"a file is in its way", store={"path": "{folder}/empty"}, asked=("list",)),
+    Case("nothing to verify", 3, r"Nothing was verified: there is no set here", asked=("verify",), store={"path": "{folder}/new"}),
+    Case("no set to drill", 1, r"There is no set of the cluster of platform in", asked=("drill",), store={"path": "{folder}/new"}),
+    Case("no set to restore", 2, r"has no database sets of platform", asked=("restore", "--all"), store={"path": "{folder}/new"}),
+    Case("an unknown set", 2, r"`list` shows those that are stored", asked=("show", "20200101T000000Z-abcd1234")),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stored(fault_server: Instance, tmp_path_factory: pytest.TempPathFactory) -> FaultSite:
+    """A site with one backup that nothing in this module may spoil."""
+    site = fault_site(tmp_path_factory.mktemp("bad-input"), fault_server)
+    for name, data in (("empty", b""), ("nul", b"a\0b\n"), ("bytes", b"\xff\xfe")):
+        (site.folder / name).write_bytes(data)
+        (site.folder / name).chmod(0o600)
+    answer = site.run("backup", "--database", DATABASE)
+    assert answer.code == 0, answer.stderr
+    return site
+
+
+def _filled(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    return {
+        key: value.replace("{folder}", str(folder)) if isinstance(value, str) else value
+        for key, value in settings.items()
+    }
+
+
+def _refused(site: FaultSite, case: Case) -> Answer:
+    """Run it: one sentence, the exit code, no traceback, no secret, and the store as it was."""
+    before = _contents(site.store)
+    site.write(_filled(case.server, site.folder), _filled(case.store, site.folder))
+    answer = site.run(*case.asked)
+    print(f"{case.name}: exit {answer.code}: {answer.problem}")  # noqa: T201 - what people read
+    assert answer.code == case.code, answer.stderr
+    [sentence] = sentences(answer)
+    assert re.search(case.said, sentence), sentence
+    assert sentence == answer.problem
+    assert sentence.endswith((".", "?"))
+    assert "unexpected error" not in sentence
+    assert "Traceback" not in answer.stderr
+    assert CANARY not in answer.stdout + answer.stderr
+    assert _contents(site.store) == before
+    return answer
+
+
+def _contents(store: Path) -> dict[str, bytes]:
+    """Every file of a set."""
+    files = (
+        path for path in store.rglob("*") if path.is_file() and not {"leases", "verdicts"} & {*path.parts}
+    )
+    return {str(path.relative_to(store)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("case", SERVER + SECRETS + CONFIGURATION + STORES, ids=lambda case: case.name)
+def test_one_sentence(case: Case, stored: FaultSite, fault_server: Instance) -> None:
+    if case.server.get("user") == "weak":
+        _weak_role(fault_server)
+    _refused(stored, case)
+
+
+def _weak_role(server: Instance) -> None:
+    execute(server, "postgres", "DROP ROLE IF EXISTS weak", "CREATE ROLE weak LOGIN")
+
+
+TALKS = {
+    "a web server": (web_server, r"What answers at platform \(127\.0\.0\.1:\d+\) is no PostgreSQL server; correct host and port"),
+    "a pooler": (strict_pooler, r"is a connection pooler; give the host and port of the PostgreSQL server itself"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sslmode", ["prefer", "disable"])
+@pytest.mark.parametrize("name", TALKS)
+def test_what_answers_is_not_the_server(name: str, sslmode: str, stored: FaultSite) -> None:
+    talk, said = TALKS[name]
+    with answering(talk) as port:
+        server = {"host": "127.0.0.1", "port": port, "sslmode": sslmode}
+        _refused(stored, Case(name, 2, said, server))
+
+
+def test_a_pooler_that_hides_itself(stored: FaultSite, fault_server: Instance) -> None:
+    path = f"{fault_server.socket}/.s.PGSQL.{fault_server.port}"
+    with answering(lenient_pooler(path)) as port:
+        server = {"host": "127.0.0.1", "port": port, "sslmode": "disable"}
+        _refused(stored, Case("a lenient pooler", 2, r"is a connection pooler; give the host", server))
+
+
+@pytest.mark.parametrize(
+    ("days", "own_root", "said"),
+    [
+        (
+            -1,
+            True,
+            r"No TLS connection to platform .*certificate verify failed; correct sslmode and sslrootcert",
+        ),
+        (30, False, r"No TLS connection to platform .*root certificate file .* does not exist; correct"),
+    ],
+    ids=["expired", "no root certificate"],
+)
+def test_a_certificate_that_is_not_accepted(
+    days: int, own_root: bool, said: str, stored: FaultSite, tmp_path: Path
+) -> None:
+    with answering(tls_server(tmp_path, timedelta(days=days))) as port:
+        root = str(tmp_path / "server.pem") if own_root else "/nowhere.pem"
+        server = {"host": "127.0.0.1", "port": port, "sslmode": "verify-full", "sslrootcert": root}
+        _refused(stored, Case("certificate", 2, said, server))
+
+
+def test_a_server_too_new_for_the_programs(stored: FaultSite) -> None:
+    with scratch_server(18) as newer:
+        server = {"host": str(newer.socket), "port": newer.port, "tools": str(client_programs(MAJOR))}
+        said = rf"has PostgreSQL {MAJOR}\.\d+, which is too old for a server of major 18; install its newest client"
+        _refused(stored, Case("too new", 2, said, server, asked=("backup",)))
+
+
+def test_a_wrong_password(stored: FaultSite, password_server: Instance) -> None:
+    secret = stored.folder / "wrong"
+    secret.write_text(f"{CANARY}\n")
+    secret.chmod(0o600)
+    server = {"host": "127.0.0.1", "port": password_server.port, "password": f"file:{secret}"}
+    said = r"refuses user 'postgres': .*password authentication failed for user \"postgres\"; correct"
+    _refused(stored, Case("wrong password", 2, said, server))
+
+
+def test_a_secret_that_others_may_read_is_said(stored: FaultSite) -> None:
+    secret = stored.folder / "open"
+    secret.write_text("anything\n")
+    secret.chmod(0o644)
+    stored.write({"password": f"file:{secret}"}, {})
+    answer = stored.run("backup", "--database", DATABASE)
+    assert answer.code == 0, answer.stderr
+    warning = f"Every user of this host may read the secret file:{secret}; chmod 600 it."
+    assert answer.stderr.splitlines().count(warning) == 1
+    secret.chmod(0o600)
+    assert warning not in stored.run("list").stderr
+
+
+@pytest.fixture(scope="module")
+def encrypted(fault_server: Instance, tmp_path_factory: pytest.TempPathFactory) -> FaultSite:
+    """A site with one encrypted backup."""
+    site = fault_site(tmp_path_factory.mktemp("encrypted"), fault_server)
+    files = {
+        "stranger": f"{x25519.Identity.generate()}\n",
+        "public": f"{RECIPIENT}\n",
+        "prose": f"{CANARY}\n",
+    }
+    for name, text in files.items():
+        (site.folder / name).write_text(text)
+        (site.folder / name).chmod(0o600)
+    site.write({}, {"recipients": [RECIPIENT]})
+    assert site.run("backup", "--database", DATABASE).code == 0
+    return site
+
+
+@pytest.mark.parametrize(
+    ("identity", "said"),
+    [
+        (None, r"is encrypted and \[stores\.nightly\] has no identity; give identity = "),
+        ("stranger", r"The private key of \[stores\.nightly\] does not open platform/db/app/"),
+        ("public", r"is no file of age private keys"),
+        ("prose", r"is no file of age private keys"),
+        ("none", r"none cannot be read on this host"),
+    ],
+)
+def test_a_wrong_key(identity: str | None, said: str, encrypted: FaultSite) -> None:
+    reference = identity and f"file:{encrypted.folder / identity}"
+    encrypted.write({}, {"recipients": [RECIPIENT], "identity": reference})
+    before = _contents(encrypted.store)
+    for command in ("drill", "restore") if identity == "stranger" else ("drill",):
+        answer = encrypted.run(command, "--database", DATABASE)
+        [sentence] = sentences(answer)
+        assert answer.code == 3, sentence
+        assert re.search(said, sentence), sentence
+        assert CANARY not in answer.stderr + answer.stdout
+    assert _contents(encrypted.store) == before
+
+
+Forge = Callable[[dict[str, Any]], None]
+
+
+def _outside(body: dict[str, Any]) -> None:
+    body["files"][0]["name"] = "../../../../etc/cron.d/x"
+
+
+def _other_set(body: dict[str, Any]) -> None:
+    body["database"] = "postgres"
+
+
+FORGED: dict[str, tuple[Forge, str]] = {
+    "a name with ../": (_outside, r"is not valid at 'files\.0\.name': .*plain path segment; use another set"),
+    "another set's": (_other_set, r"is the manifest of another set; do not trust this set, use another"),
+}
+
+
+@pytest.mark.parametrize("command", ["verify", "restore"])
+@pytest.mark.parametrize("name", FORGED)
+def test_a_forged_manifest(name: str, command: str, stored: FaultSite, tmp_path: Path) -> None:
+    forge, said = FORGED[name]
+    answer = _of_manifest(stored, tmp_path, command, lambda data: _forged(data, forge))
+    assert answer.code == 1, answer.stderr
+    assert re.search(said, answer.problem), answer.problem
+
+
+@pytest.mark.parametrize("command", ["show", "restore"])
+def test_a_manifest_of_a_newer_version(command: str, stored: FaultSite, tmp_path: Path) -> None:
+    answer = _of_manifest(
+        stored, tmp_path, command, lambda data: data.replace(b'"schema": 1', b'"schema": 2')
+    )
+    assert answer.code == 3, answer.stderr
+    assert "has manifest schema 2; this version reads 1: use the version that wrote it" in answer.problem
+
+
+def _of_manifest(stored: FaultSite, folder: Path, command: str, edit: Callable[[bytes], bytes]) -> Answer:
+    """What a command says of the newest set once its manifest was edited, in a copy of the store."""
+    shutil.copytree(stored.store, folder / "store")
+    stored.write({}, {"path": str(folder / "store")})
+    path = max((folder / "store").rglob("db/app/*/manifest.json"))
+    path.write_bytes(edit(path.read_bytes()))
+    asked = (command,) if command == "restore" else (command, "newest")
+    return stored.run(*asked, "--database", DATABASE)
+
+
+def _forged(data: bytes, forge: Forge) -> bytes:
+    """By somebody who knows how the digest is made."""
+    document = json.loads(data)
+    forge(document["body"])
+    document["digest"] = manifest._digest(document["body"], None)
+    return json.dumps(document).encode()
+
+
+S3 = [
+    Case("no such bucket", 2, r"there is no bucket for store 'nightly' \(s3://no-such-bucket\).*create or correct it", store={"bucket": "no-such-bucket"}),
+    Case("a bucket's name that is none", 2, r"check bucket, region, endpoint_url", store={"bucket": "a/B c"}),
+    Case("an address that is none", 2, r"is not an address such as https://", store={"endpoint_url": f"u:{CANARY}@127.0.0.1"}),
+    Case("TLS where there is none", 2, r"the TLS certificate of store 'nightly' .* was not accepted", store={"endpoint_url": "{tls}"}),
+    Case("nobody there", 1, r"cannot be reached; check that it runs and that endpoint_url is right", store={"endpoint_url": "http://127.0.0.1:1"}),
+    Case("half of the keys", 2, r"has only one of access_key and secret_key; give both", store={"secret_key": None}),
+    Case("an empty key", 2, r"env:EMPTY is empty", store={"access_key": "env:EMPTY"}),
+    Case("what does not speak S3", 1, r"answered 400 without a word of S3; check endpoint_url", store={"endpoint_url": "{web}"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", S3, ids=lambda case: case.name)
+def test_a_bucket_that_cannot_be_used(case: Case, stored: FaultSite, start_server: StartServer) -> None:
+    variables = {"KEY": "tester", "SECRET": CANARY, "EMPTY": ""}
+    with ExitStack() as stack:
+        addresses = {
+            "{tls}": lambda: f"https://127.0.0.1:{stack.enter_context(answering(web_server))}",
+            "{web}": lambda: f"http://127.0.0.1:{stack.enter_context(answering(web_server))}",
+        }
+        url = case.store.get("endpoint_url", "")
+        address = addresses[url]() if url in addresses else url
+        settings = {
+            "kind": "s3", "path": None, "bucket": "backups", "region": "us-east-1",
+            "access_key": "env:KEY", "secret_key": "env:SECRET", "endpoint_url": start_server("moto").url,
+        }  # fmt: skip
+        changed = {**case.store, **({"endpoint_url": address} if address else {})}
+        site = FaultSite(stored.folder, stored.server, stored.stores, variables)
+        _refused(site, Case(case.name, case.code, case.said, store={**settings, **changed}))
