@@ -11,9 +11,9 @@ import click
 
 from engine.cli.invocation import Invocation, operation, server_option, store_option
 from engine.cli.outcome import Outcome
-from engine.reports.listing import Listing, list_report
+from engine.reports.listing import Listing, list_report, newest_of_each
 from engine.sets.catalogue import Catalogue, catalogue
-from engine.sets.prune import plan_of
+from engine.sets.prune import plan_of, with_sizes
 from engine.sets.retention import Decision
 from engine.sets.target import Target
 from engine.sets.verdicts import remarks
@@ -25,6 +25,7 @@ from engine.sets.verdicts import remarks
     recorded: stored with its proof. verified: its bytes were read again and are equal. proven: a
     drill restored it and found it equal (incomplete: and the set says itself what it lacks).
     sampled: a drill compared only some rows. failed: do not rely on it. Nothing but names is read.
+    Of many sets, the newest of each database are shown; --all and --json show every one.
 
     \b
     Example:
@@ -34,26 +35,35 @@ from engine.sets.verdicts import remarks
 @store_option("Only this store; else all of them, or those of --server.")
 @server_option("Only sets of this server.")
 @click.option("--database", metavar="NAME", help="Only sets of this database.")
+@click.option("--all", "everything", is_flag=True, help="Every set, however many there are.")
 @operation
-def command(invocation: Invocation, store: str | None, server: str | None, database: str | None) -> Outcome:
+def command(
+    invocation: Invocation, store: str | None, server: str | None, database: str | None, everything: bool
+) -> Outcome:
     now = datetime.now(UTC)
     # With --store, a server that is in the configuration no longer may be listed too.
     names = invocation.stores(store, None if store else server)
-    listings = [_listing(invocation.target(name), server, database, now) for name in names]
+    everything |= invocation.as_json
+    listings = [_listing(invocation.target(name), server, database, now, everything) for name in names]
     if invocation.as_json:
         return Outcome("list", {"stores": [_document(listing, now) for listing in listings]})
     return Outcome("list", report=list_report(listings, now))
 
 
-def _listing(target: Target, server: str | None, database: str | None, now: datetime) -> Listing:
-    stored = catalogue(target.store, server, sizes=True, digest_key=target.digest_key)
+def _listing(
+    target: Target, server: str | None, database: str | None, now: datetime, everything: bool
+) -> Listing:
+    stored = catalogue(target.store, server, digest_key=target.digest_key)
     decisions = [
         one for one in _judged(stored, target, now) if database is None or one.set.key.database == database
     ]
+    decisions.sort(key=lambda one: (one.set.created, one.set.key.set_id), reverse=True)
+    shown = decisions if everything else newest_of_each(decisions)
     return Listing(
         store=target.store.name,
         address=target.store.address,
-        decisions=sorted(decisions, key=lambda one: (one.set.created, one.set.key.set_id), reverse=True),
+        decisions=decisions,
+        shown=with_sizes(target.store, shown),
         incomplete=[one for one in stored.incomplete if database is None or one.key.database == database],
         remarks=remarks(stored.verdicts),
         unsealed=stored.unsealed,
@@ -76,7 +86,7 @@ def _document(listing: Listing, now: datetime) -> dict[str, Any]:
     return {
         "store": listing.store,
         "address": listing.address,
-        "sets": [_set(one, listing.remark(one.set), now) for one in listing.decisions],
+        "sets": [_set(one, listing.remark(one.set), now) for one in listing.shown],
         "incomplete": [str(one.key) for one in listing.incomplete],
     }
 

@@ -97,7 +97,9 @@ def _document(outcome: Outcome) -> str:
         "result": outcome.result,
         "error": error,
     }
-    return json.dumps(document, indent=1, ensure_ascii=False, default=str) + "\n"
+    # Without line breaks it is ten times faster, which 100,000 sets need and programs do not mind.
+    indent = 1 if sys.stdout.isatty() else None
+    return json.dumps(document, indent=indent, ensure_ascii=False, default=str) + "\n"
 
 
 def _write(text: str) -> None:

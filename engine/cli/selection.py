@@ -40,5 +40,5 @@ def find_set(
     elif name is None:
         name = invocation.server(None).name
     target = invocation.target(store or invocation.stores(None, name)[0])
-    stored = catalogue(target.store, name, sizes=True, digest_key=target.digest_key)
+    stored = catalogue(target.store, name, digest_key=target.digest_key)
     return Found(target, stored, stored.find(text, name, database))

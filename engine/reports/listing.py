@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -20,15 +20,20 @@ if TYPE_CHECKING:
     from engine.sets.verdicts import State
 
 _SHOWN = 1000
+_ROWS = 100  # of a list, unless there are more databases than that
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What one store holds, newest first, with why each set is kept or may go; `remarks`: see `verdicts.remarks`."""
+    """What one store holds, newest first, with why each set is kept or may go.
+
+    `shown` are those of `decisions` that get a line, each with its size; `remarks`: see `verdicts.remarks`.
+    """
 
     store: str
     address: str
     decisions: Sequence[Decision]
+    shown: Sequence[Decision]
     incomplete: Sequence[IncompleteSet]
     remarks: Mapping[tuple[str, str], str] = field(default_factory=dict)
     unsealed: int = 0
@@ -38,16 +43,26 @@ class Listing:
         return self.remarks.get((one.key.server, one.key.set_id), "")
 
 
+def newest_of_each(decisions: Iterable[Decision]) -> list[Decision]:
+    """What people can take in of a long list, which is newest first: the newest sets of each database (and
+    cluster), equally many of each, about a hundred in all; of a thousand databases the newest one each."""
+    scopes: dict[tuple[str, str | None], list[Decision]] = {}
+    for one in decisions:
+        scopes.setdefault((one.set.key.server, one.set.key.database), []).append(one)
+    each = max(1, _ROWS // max(1, len(scopes)))
+    newest = [one for scope in scopes.values() for one in scope[:each]]
+    return sorted(newest, key=lambda one: (one.set.created, one.set.key.set_id), reverse=True)
+
+
 def list_report(listings: Sequence[Listing], now: datetime) -> Report:
-    """Every set of the listed stores."""
+    """The sets of the listed stores: how many of which state, and those to be shown."""
     sets = [one.set for listing in listings for one in listing.decisions]
-    size = sum(one.size or 0 for one in sets)
     counts = Counter(one.state for one in sets)
     order: tuple[State, ...] = ("proven", "verified", "recorded", "failed")
     states = ", ".join(f"{counts[state]:,} {state}" for state in order if counts[state])
     return Report(
         title="Stored sets",
-        sentence=f"{counted(len(sets), 'set')}, {readable_bytes(size)}{': ' if states else ''}{states}.",
+        sentence=f"{counted(len(sets), 'set')}{_size_of(listings)}{': ' if states else ''}{states}.",
         tables=tuple(table for listing in listings for table in _by_server(listing, now)),
         next_steps=(
             *_explained({listing.remark(one.set) for listing in listings for one in listing.decisions}),
@@ -57,17 +72,36 @@ def list_report(listings: Sequence[Listing], now: datetime) -> Report:
     )
 
 
+def _size_of(listings: Sequence[Listing]) -> str:
+    """All bytes, where they are known without looking at every file."""
+    whole = [len(one.shown) == len(one.decisions) for one in listings]
+    sizes = [
+        one.set.size
+        for listing, all_shown in zip(listings, whole, strict=True)
+        for one in (listing.shown if all_shown else listing.decisions)
+    ]
+    return "" if None in sizes else f", {readable_bytes(sum(size or 0 for size in sizes))}"
+
+
 def _by_server(listing: Listing, now: datetime) -> Iterator[Table]:
     rows: dict[str, list[Row]] = {}
-    for decision in listing.decisions:
+    for decision in listing.shown:
         rows.setdefault(decision.set.key.server, []).append(_row(decision, listing.remark(decision.set), now))
+    sets = Counter(one.set.key.server for one in listing.decisions)
     for server, own in rows.items():
         yield Table(
             f"{server} in {listing.store} ({listing.address})",
             ("begun", "age", "database", "state", "size", "set", "kept because"),
             tuple(own),
             right=("age", "size"),
+            more=_older(sets[server] - len(own)),
         )
+
+
+def _older(sets: int) -> str:
+    if not sets:
+        return ""
+    return f"and {counted(sets, 'older set')}: --all shows them, --database NAME those of one database"
 
 
 def _row(decision: Decision, remark: str, now: datetime) -> Row:

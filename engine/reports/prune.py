@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from engine.progress import counted, readable_bytes
+from engine.reports.listing import newest_of_each
 from engine.reports.report import Report, Table
 from engine.reports.wording import of_what, readable_time
 
@@ -58,8 +59,18 @@ def _sentence(plan: PrunePlan, done: PruneReport | None) -> str:
 
 
 def _tables(plan: PrunePlan, done: PruneReport | None) -> tuple[Table, ...]:
-    kept = tuple(_row(decision) for decision in plan.decisions if decision.keep)
-    stays = Table(f"Kept of {plan.server} in {plan.address}", _HEADER, kept, right=("size",))
+    kept = [decision for decision in plan.decisions if decision.keep]
+    shown = newest_of_each(kept)
+    older = len(kept) - len(shown)
+    stays = Table(
+        f"Kept of {plan.server} in {plan.address}",
+        _HEADER,
+        tuple(map(_row, shown)),
+        right=("size",),
+        more=f"and {counted(older, 'older set')}: platformctl list --all says why each stays"
+        if older
+        else "",
+    )
     if done:
         return deleted_table(plan, done), stays
     going = tuple(_row(decision) for decision in plan.decisions if not decision.keep)

@@ -13,12 +13,14 @@ _MARKDOWN_ROWS = 500  # an artifact is looked at in a browser
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of text. `right` names the columns that are aligned to the right: numbers, sizes, durations."""
+    """Rows of text. `right` names the columns that are aligned to the right: numbers, sizes, durations.
+    `more` closes a table that does not show everything: what is left out, and where it is shown."""
 
     title: str
     header: Row
     rows: tuple[Row, ...]
     right: tuple[str, ...] = ()
+    more: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ def _text_table(table: Table) -> Iterator[str]:
     lines = (table.header, *table.rows) if any(table.header) else table.rows
     right = tuple(index for index, name in enumerate(table.header) if name in table.right)
     yield from (f"  {line}" for line in _aligned(lines, right))
+    if table.more:
+        yield f"  {one_line(table.more)}"
 
 
 def _aligned(rows: Sequence[Row], right: tuple[int, ...]) -> Iterator[str]:
@@ -81,11 +85,12 @@ def _markdown_table(table: Table) -> list[str]:
     rule = ("---:" if name in table.right else "---" for name in table.header)
     lines = [_markdown_row(map(escaped, table.header)), _markdown_row(rule)]
     lines += [_markdown_row(map(escaped, row)) for row in table.rows[:_MARKDOWN_ROWS]]
-    more = len(table.rows) - _MARKDOWN_ROWS
+    cut = len(table.rows) - _MARKDOWN_ROWS
     return [
         *([f"## {escaped(table.title)}"] if table.title else []),
         "\n".join(lines),
-        *([f"and {more:,} more"] if more > 0 else []),
+        *([f"and {cut:,} more"] if cut > 0 else []),
+        *([escaped(table.more)] if table.more else []),
     ]
 
 

@@ -5,10 +5,12 @@ One listing, in key order, and nothing is read: cost and memory grow with the nu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
+from typing import NamedTuple, TypeVar
 
 from engine.errors import ConfigurationError, OperationFailed
 from engine.sets.keys import (
@@ -35,7 +37,7 @@ NEWEST: dict[str, tuple[State, ...]] = {
 @dataclass(frozen=True, slots=True)
 class StoredSet:
     """A set that exists (it has a manifest). `files` counts what is stored of it, `size` its bytes; None
-    when sizes were not asked for."""
+    where nobody asked for it and the store would have to look at each file (see `measured`)."""
 
     key: SetKey
     created: datetime
@@ -52,6 +54,9 @@ class IncompleteSet:
     created: datetime
     size: int | None
     files: int
+
+
+_Sized = TypeVar("_Sized", StoredSet, IncompleteSet)
 
 
 @dataclass(frozen=True)
@@ -124,106 +129,106 @@ class Catalogue:
         return f"There is no set {text[:120]!r} in {self.address}; `list` shows those that are stored."
 
 
-@dataclass(slots=True)
-class Folder:
-    """The files of one set as they are stored: names and total size in bytes (None: not asked for)."""
-
-    key: SetKey
-    names: list[str]
-    size: int | None
-
-
 def catalogue(
     store: Store,
     server: str | None = None,
     *,
     sizes: bool = False,
-    seen: Callable[[Folder], None] | None = None,
+    seen: Callable[[SetKey, Sequence[str]], None] | None = None,
     digest_key: str | None = None,
 ) -> Catalogue:
     """All that is stored of a server (or of all of them), by one listing of keys.
 
-    `sizes` asks for the sets' sizes too: free in S3, more than twice the time in a folder. `seen` is
-    shown each set's folder on the way, complete or not. With a `digest_key` only verdicts sealed with it count.
+    `sizes` asks for the size of every set, for which a folder looks at each file: twice the time.
+    `seen` is shown each set's key and file names on the way, complete or not. With a `digest_key` only
+    verdicts sealed with it count.
 
     Raises:
         PlatformOpsError: the store cannot be listed.
     """
     verdicts: list[VerdictKey] = []
-    sets: list[StoredSet] = []
+    sets: list[tuple[SetKey, datetime, int | None, int]] = []
     incomplete: list[IncompleteSet] = []
-    prefix = "" if server is None else server_prefix(server)
-    for folder in _folders(_names_and_sizes(store, prefix) if sizes else _names(store, prefix), verdicts):
-        key, size, files = folder.key, folder.size, len(folder.names)
-        if MANIFEST in folder.names:
-            sets.append(StoredSet(key, key.created, "recorded", size, files))
-        elif files:
-            incomplete.append(IncompleteSet(key, key.created, size, files))
+    for key, created, names, size in _found(store, server_prefix(server) if server else "", verdicts):
+        if MANIFEST in names:
+            sets.append((key, created, size, len(names)))
+        elif names:
+            incomplete.append(IncompleteSet(key, created, size, len(names)))
         if seen:
-            seen(folder)
+            seen(key, names)
     count = authentic(verdicts, digest_key)
+    stored = list(_judged(sets, count))
+    if sizes:
+        stored, incomplete = list(measured(store, stored)), list(measured(store, incomplete))
     return Catalogue(
-        store.address, tuple(_judged(sets, count)), tuple(incomplete), count, len(verdicts) - len(count)
+        store.address, tuple(stored), tuple(incomplete), count, unsealed=len(verdicts) - len(count)
     )
 
 
-def _names(store: Store, prefix: str) -> Iterator[tuple[str, int | None]]:
-    return ((key, None) for key in store.keys(prefix))
+def measured(store: Store, sets: Iterable[_Sized]) -> Iterator[_Sized]:
+    """The same sets one by one, each with its size; the store is asked for those that have none.
+
+    Raises:
+        PlatformOpsError: the store cannot be listed.
+    """
+    for one in sets:
+        yield one if one.size is not None else replace(one, size=_size(store, one.key))
 
 
-def _names_and_sizes(store: Store, prefix: str) -> Iterator[tuple[str, int | None]]:
-    return ((stored.key, stored.size) for stored in store.list(prefix))
+def _size(store: Store, key: SetKey) -> int:
+    start = len(key.prefix)
+    return sum(stored.size for stored in store.list(key.prefix) if is_file_name(stored.key[start:]))
 
 
-def _folders(listing: Iterable[tuple[str, int | None]], verdicts: list[VerdictKey]) -> Iterator[Folder]:
-    """The sets in a listing, complete or not, one by one; verdicts met on the way go into `verdicts`.
+class _Found(NamedTuple):
+    """The files of one set as they are stored."""
+
+    key: SetKey
+    created: datetime
+    names: list[str]
+    size: int | None
+
+
+def _found(store: Store, prefix: str, verdicts: list[VerdictKey]) -> Iterator[_Found]:
+    """The sets that are stored, complete or not, one by one; verdicts met on the way go into `verdicts`.
 
     Keys that are none of ours are passed over: they are not deleted and do not hide anything.
     """
-    current: Folder | None = None
+    current: _Found | None = None
     path = ""
-    for stored, size in listing:
-        parent, _, name = stored.rpartition("/")
-        if current is None or parent != path:
-            key = parse_set_folder(parent)
-            if key is None:
-                verdict = parse_verdict_key(stored)
-                if verdict:
-                    verdicts.append(verdict)
-                continue
-            if current:
-                yield current
-            current, path = Folder(key, [], None if size is None else 0), parent
-        if is_file_name(name):
-            current.names.append(name)
-            current.size = None if size is None else size + (current.size or 0)
+    for folder in store.folders(prefix):
+        key = parse_set_folder(folder.path)
+        if key is None:
+            verdicts += filter(None, (parse_verdict_key(f"{folder.path}/{name}") for name in folder.names))
+            continue
+        names = [name for name in folder.names if is_file_name(name)]
+        if current and folder.path == path:  # another's folder inside the set stood between
+            current.names.extend(names)
+            more = None if None in (current.size, folder.size) else (current.size or 0) + (folder.size or 0)
+            current = current._replace(size=more)
+            continue
+        if current:
+            yield current
+        current, path = _Found(key, key.created, names, folder.size), folder.path
     if current:
         yield current
 
 
-def _judged(sets: list[StoredSet], verdicts: Iterable[VerdictKey]) -> Iterator[StoredSet]:
+def _judged(
+    sets: Sequence[tuple[SetKey, datetime, int | None, int]], verdicts: Iterable[VerdictKey]
+) -> Iterator[StoredSet]:
     """The sets with their states."""
     of_set: dict[tuple[str, str], list[VerdictKey]] = {}
     for verdict in verdicts:
         of_set.setdefault((verdict.server, verdict.set_id), []).append(verdict)
-    shared = _shared_ids(sets) if of_set else set()
-    for one in sets:
-        own = of_set.get((one.key.server, one.key.set_id)) if of_set else None
-        state = state_of(own) if own else one.state
+    times = Counter((key.server, key.set_id) for key, *_ in sets) if of_set else {}
+    for key, created, size, files in sets:
+        place = (key.server, key.set_id)
+        state = state_of(of_set[place]) if place in of_set else "recorded"
         # A verdict names its set by the id alone: where two share one, a pass may be the other's.
-        if state != one.state and (state == "failed" or (one.key.server, one.key.set_id) not in shared):
-            yield StoredSet(one.key, one.created, state, one.size, one.files)
-        else:
-            yield one
-
-
-def _shared_ids(sets: Iterable[StoredSet]) -> set[tuple[str, str]]:
-    seen: set[tuple[str, str]] = set()
-    shared: set[tuple[str, str]] = set()
-    for one in sets:
-        place = (one.key.server, one.key.set_id)
-        (shared if place in seen else seen).add(place)
-    return shared
+        if state != "failed" and place in of_set and times[place] > 1:
+            state = "recorded"
+        yield StoredSet(key, created, state, size, files)
 
 
 def _age(one: StoredSet) -> tuple[datetime, str]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import islice, tee
 from typing import Any
 
 from engine.config.settings import StoreRetention
-from engine.sets.catalogue import Catalogue, Folder, StoredSet, catalogue
+from engine.sets.catalogue import Catalogue, StoredSet, catalogue, measured
 from engine.sets.keys import MANIFEST, SetKey, parse_set_key
 from engine.sets.lease import lease, leased_sets
 from engine.sets.retention import Decision, clock_doubt, decide
@@ -48,7 +48,7 @@ class PrunePlan:
 
     @property
     def bytes_to_free(self) -> int | None:
-        """None when the plan was made without sizes."""
+        """None when the plan was made without sizes, and the store does not tell them with the keys."""
         sizes = [one.size for one in self.pruned]
         return None if None in sizes else sum(size or 0 for size in sizes)
 
@@ -85,14 +85,25 @@ def plan_prune(
     sizes: bool = False,
     digest_key: str | None = None,
 ) -> PrunePlan:
-    """Judge every set of a server; deletes nothing. `sizes`, `digest_key`: see `catalogue`.
+    """Judge every set of a server; deletes nothing. `sizes` asks for the size of each that would go;
+    `digest_key`: see `catalogue`.
 
     Raises:
         PlatformOpsError: the store cannot be listed.
     """
-    return plan_of(
-        catalogue(store, server, sizes=sizes, digest_key=digest_key), server, retention, now, allow_clock_jump
-    )
+    stored = catalogue(store, server, digest_key=digest_key)
+    plan = plan_of(stored, server, retention, now, allow_clock_jump)
+    if not sizes:
+        return plan
+    going = iter(with_sizes(store, [one for one in plan.decisions if not one.keep]))
+    return replace(plan, decisions=tuple(one if one.keep else next(going) for one in plan.decisions))
+
+
+def with_sizes(store: Store, decisions: Iterable[Decision]) -> tuple[Decision, ...]:
+    """The same decisions, each set with its size; see `measured`."""
+    known, unknown = tee(decisions)
+    sets = measured(store, (one.set for one in unknown))
+    return tuple(replace(one, set=found) for one, found in zip(known, sets, strict=True))
 
 
 def prune(
@@ -140,14 +151,15 @@ def apply_prune(
     planned = {one.key for one in plan.pruned}
     files: dict[SetKey, tuple[str, ...]] = {}
 
-    def remember(folder: Folder) -> None:
-        if folder.key in planned:
-            files[folder.key] = tuple(map(sys.intern, folder.names))  # the same few in each set
+    def remember(key: SetKey, names: Sequence[str]) -> None:
+        if key in planned:
+            files[key] = tuple(map(sys.intern, names))  # the same few in each set
 
-    stored = catalogue(store, plan.server, sizes=True, seen=remember, digest_key=digest_key)
+    stored = catalogue(store, plan.server, seen=remember, digest_key=digest_key)
     retention = StoreRetention.model_validate(plan.policy)
     fresh = plan_of(stored, plan.server, retention, plan.now, plan.allow_clock_jump)
     going = [one for one in fresh.pruned if one.key in planned and one.key not in spare]
+    going = list(measured(store, going))
     deleted, retained = _delete_sets(store, going, files, progress, before_each)
     living = {one.key.set_id for one in stored.sets}.difference(one.key.set_id for one in deleted)
     before_each()

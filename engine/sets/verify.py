@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Literal
 
 from engine.errors import CouldNotVerify, OperationFailed, PlatformOpsError, TransientFailure
-from engine.sets.catalogue import Catalogue, StoredSet, catalogue
+from engine.sets.catalogue import Catalogue, StoredSet, catalogue, measured
 from engine.sets.keys import MANIFEST, SetKey, VerdictKey
 from engine.sets.manifest import Body, FileEntry, read_manifest
 from engine.sets.verdicts import record_verdict
@@ -110,8 +110,8 @@ def verify_stored(
     Raises:
         PlatformOpsError: the store cannot be listed or written.
     """
-    due = verification_order(catalogue(store, server, sizes=True, digest_key=digest_key))
-    chosen = _within(due, byte_budget)
+    due = verification_order(catalogue(store, server, digest_key=digest_key))
+    chosen = _within(store, due, byte_budget)
     reports: list[VerifyReport] = []
     for one in chosen:
         report = _verified(store, one.key, digest_key, progress)
@@ -166,9 +166,9 @@ def _recorded(store: Store, report: VerifyReport, now: datetime, digest_key: str
     return replace(report, verdict=str(record_verdict(store, key, _evidence(report), digest_key)))
 
 
-def _within(due: Iterable[StoredSet], byte_budget: int) -> list[StoredSet]:
+def _within(store: Store, due: Iterable[StoredSet], byte_budget: int) -> list[StoredSet]:
     chosen: list[StoredSet] = []
-    for one in due:
+    for one in measured(store, due):
         byte_budget -= one.size or 0
         if chosen and byte_budget < 0:
             break

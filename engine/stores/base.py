@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from engine.errors import ConfigurationError
 
@@ -32,6 +32,15 @@ class StoredObject:
     key: str
     size: int
     modified: datetime
+
+
+class StoredFolder(NamedTuple):
+    """Keys that differ in their last segment only. `path` is what they share, without the final `/`;
+    `size` is their bytes together, None where a store would have to look at each of them."""
+
+    path: str
+    names: list[str]
+    size: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +97,13 @@ class Store(Protocol):
         ...
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        """All keys that start with `prefix` (which ends in `/` or is empty), in key order.
+        """All keys that start with `prefix` (which ends in `/` or is empty), in key order."""
+        ...
 
-        Several times faster than `list` in a folder, because no file is looked at.
+    def folders(self, prefix: str = "") -> Iterator[StoredFolder]:
+        """The same keys, those in a row that share a folder at once: the fastest way to see many.
+
+        A folder that other folders' keys stand between comes in several pieces.
         """
         ...
 

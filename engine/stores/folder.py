@@ -18,6 +18,7 @@ from engine.stores.base import (
     ByteReader,
     ByteWriter,
     Deletion,
+    StoredFolder,
     StoredObject,
     checked_key,
     checked_prefix,
@@ -93,17 +94,23 @@ class FolderStore:
         return descriptor
 
     def keys(self, prefix: str = "") -> Iterator[str]:
+        for path, names, _ in self.folders(prefix):
+            start = f"{path}/" if path else ""
+            yield from (start + name for name in names)
+
+    def folders(self, prefix: str = "") -> Iterator[StoredFolder]:
         segments = checked_prefix(prefix).split("/")[:-1]
         with self._failing(f"Listing {prefix or 'everything'}"):
             if folder_is_there(self._root, segments):
                 yield from walk(self._root, prefix)
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        for key in self.keys(prefix):
-            with self._failing(f"Looking at {key}"):
-                status = status_of(f"{self._root}/{key}")
-            if status:
-                yield StoredObject(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+        root = f"{self._root}/"
+        with self._failing(f"Listing {prefix or 'everything'}"):
+            for key in self.keys(prefix):
+                status = status_of(root + key)
+                if status:
+                    yield StoredObject(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 
     def delete(self, keys: Iterable[str]) -> Deletion:
         gone: list[str] = []

@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 
-from engine.stores.base import SEGMENT
+from engine.stores.base import SEGMENT, StoredFolder
 
 FOLDER_MODE = 0o700
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -71,37 +73,61 @@ def make_folders(root: Path, segments: Sequence[str]) -> None:
             os.fsync(above)
 
 
-def walk(root: Path, prefix: str) -> Iterator[str]:
+def walk(root: Path, prefix: str) -> Iterator[StoredFolder]:
     """All keys under `prefix` in key order; memory for the names of the folders on the way only.
 
     A stack instead of recursion: with 200,000 folders nested generators cost more than the disk.
-    A folder sorts with its `/`, as in S3, where `a-b/x` comes before `a/x`.
     """
     base = f"{root}/"
-    stack = [prefix]
+    stack: list[str | StoredFolder] = [prefix]
     while stack:
-        key = stack.pop()
-        if key and key[-1] != "/":
-            yield key
+        top = stack.pop()
+        if isinstance(top, tuple):
+            yield top
             continue
-        stack += _names(base, key)
+        files, below = _names(base, top)
+        if not below:  # as nearly all are
+            if files:
+                files.sort()
+                yield StoredFolder(top[:-1], files, None)
+        else:
+            stack += reversed(_in_key_order(top, files, below))
 
 
-def _names(base: str, prefix: str) -> list[str]:
-    """The keys and prefixes directly below, last first. A folder that is gone by now is empty."""
-    found: list[str] = []
-    matches = SEGMENT.fullmatch
-    with suppress(FileNotFoundError), os.scandir(base + prefix) as entries:
+def _in_key_order(prefix: str, files: list[str], below: list[str]) -> list[str | StoredFolder]:
+    """A folder sorts with its `/`, as in S3, where `a-b/x` comes before `a/x`."""
+    found: list[str | StoredFolder] = []
+    for is_file, names in groupby(sorted([*files, *below]), key=lambda name: name[-1] != "/"):
+        if is_file:
+            found.append(StoredFolder(prefix[:-1], list(names), None))
+        else:
+            found += [prefix + name for name in names]
+    return found
+
+
+def _names(base: str, prefix: str) -> tuple[list[str], list[str]]:
+    """The files and (ending in `/`) the folders directly below. A folder that is gone by now is empty."""
+    files: list[str] = []
+    below: list[str] = []
+    try:
+        entries = os.scandir(base + prefix)
+    except FileNotFoundError:
+        return files, below
+    with entries:
         for entry in entries:
             name = entry.name
-            if not matches(name) or (name == FILE_SYSTEMS_OWN and not prefix):
+            if not _is_segment(name):
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                found.append(f"{prefix}{name}/")
-            elif entry.is_file(follow_symlinks=False):
-                found.append(prefix + name)
-    found.sort(reverse=True)
-    return found
+            if entry.is_file(follow_symlinks=False):
+                files.append(name)
+            elif entry.is_dir(follow_symlinks=False) and (prefix or name != FILE_SYSTEMS_OWN):
+                below.append(name + "/")
+    return files, below
+
+
+@lru_cache(maxsize=4096)  # the same few in each set
+def _is_segment(name: str) -> bool:
+    return SEGMENT.fullmatch(name) is not None
 
 
 def remove_empty_folders(root: Path, segments: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from engine.stores.base import (
     ByteReader,
     ByteWriter,
     Deletion,
+    StoredFolder,
     StoredObject,
     checked_key,
     checked_prefix,
@@ -25,7 +26,7 @@ from engine.stores.s3_client import Patience, open_bucket
 from engine.stores.s3_delete import delete_keys
 from engine.stores.s3_download import Download
 from engine.stores.s3_errors import error_code
-from engine.stores.s3_listing import objects
+from engine.stores.s3_listing import folders, objects
 from engine.stores.s3_upload import ACTIVE, Upload
 
 _CREATE_TRIES = 4
@@ -121,6 +122,10 @@ class S3Store:
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         return (found.key for found in self.list(prefix))
+
+    def folders(self, prefix: str = "") -> Iterator[StoredFolder]:
+        with self._bucket.failing(f"Listing {prefix or 'everything'}"):
+            yield from folders(self._bucket, checked_prefix(prefix))
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         with self._bucket.failing(f"Listing {prefix or 'everything'}"):

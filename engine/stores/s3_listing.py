@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from engine.stores.base import StoredObject, is_key
+from engine.stores.base import StoredFolder, StoredObject, is_key
 from engine.stores.s3_bucket import Bucket
 
 if TYPE_CHECKING:
@@ -30,6 +30,22 @@ def objects(bucket: Bucket, prefix: str) -> Iterator[StoredObject]:
             key = found["Key"][own:]
             if is_key(key):
                 yield StoredObject(key, found["Size"], found["LastModified"])
+
+
+def folders(bucket: Bucket, prefix: str) -> Iterator[StoredFolder]:
+    """The same, those in a row that share a folder at once, with their sizes."""
+    path, size = "", 0
+    names: list[str] = []
+    for found in objects(bucket, prefix):
+        parent, _, name = found.key.rpartition("/")
+        if parent != path and names:
+            yield StoredFolder(path, names, size)
+            names, size = [], 0
+        path = parent
+        names.append(name)
+        size += found.size
+    if names:
+        yield StoredFolder(path, names, size)
 
 
 def read_quickly(client: S3Client) -> None:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import groupby
 
 from engine.errors import OperationFailed, PlatformOpsError
 from engine.sets.catalogue import StoredSet
@@ -18,9 +19,11 @@ from engine.stores.base import (
     ByteWriter,
     Deletion,
     Store,
+    StoredFolder,
     StoredObject,
     checked_key,
     checked_prefix,
+    is_key,
 )
 
 NOW = datetime(2026, 2, 7, 18, 0, tzinfo=UTC)
@@ -60,6 +63,12 @@ class MemoryStore:
     def keys(self, prefix: str = "") -> Iterator[str]:
         self.requests.append(f"list {checked_prefix(prefix)}")
         return iter(sorted(key for key in self.objects if key.startswith(prefix)))
+
+    def folders(self, prefix: str = "") -> Iterator[StoredFolder]:
+        for path, group in groupby(filter(is_key, self.keys(prefix)), key=lambda key: key.rpartition("/")[0]):
+            keys = list(group)
+            size = sum(len(self.objects[key]) for key in keys)
+            yield StoredFolder(path, [key.rpartition("/")[2] for key in keys], size)
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         return (StoredObject(key, len(self.objects[key]), NOW) for key in self.keys(prefix))
