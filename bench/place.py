@@ -96,8 +96,8 @@ class Place:
 
     @property
     def environment(self) -> dict[str, str]:
-        """For the stock tools: they find this server and no other."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+        """For the stock tools: they find this server and no other. Python keeps what it compiled, as it does by default."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("PG", "PYTHON"))}
         path = os.pathsep.join([str(self.tools), str(Path(sys.executable).parent), kept.get("PATH", "")])
         server = self.server
         return kept | {

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
-from threading import Event
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
+from engine.errors import PlatformOpsError
 from engine.postgres import commands
 from engine.postgres.composing import Composed, compose
 from engine.postgres.toc import DataPlan
 from engine.sets.manifest import FileEntry
-from engine.streams.pack import pack_argv, seal, seal_argv, widen
+from engine.stores.base import ByteWriter
+from engine.streams.pack import CHUNK, pack_argv, seal, widen
 from engine.streams.pipeline import Pipeline, Process, pass_on, pieces_of, pump, write_all
 
 if TYPE_CHECKING:
     from engine.postgres.dumping import Work
 
-_OWN_PROCESS_BYTES = 32 * 2**20
-"""Databases from this size on are encrypted in processes of their own; below it, starting them costs more."""
+Whole = Callable[[], bool]
+"""Whether all that a stored file comes from has ended well; waits for it."""
 
 
 def packed_twice(work: Work, pipeline: Pipeline, dump: Process, kept: IO[bytes], preamble: bytes) -> None:
@@ -53,8 +55,8 @@ def packed_once(
     """The same, with the rows, which are equal in both, packed once (see `composing`); what was composed."""
     composed = Composed()
     text = pipeline.start(commands.archive_text_argv(work.night.programs), name="pg_restore to SQL")
-    dump_in, dump_out, dump_sealed = _sealing(work, pipeline, "encrypting the dump")
-    text_in, text_out, text_sealed = _sealing(work, pipeline, "encrypting the SQL")
+    dump_out, dump_in = _pipe()
+    text_out, text_in = _pipe()
 
     def reading() -> None:
         with text.stdin as sink:
@@ -63,39 +65,16 @@ def packed_once(
                 work.meter.add(len(piece))
             pass_on(dump.stdout, sink, work.meter)
 
+    def whole() -> bool:
+        return composed.whole and _ended_well(dump, text)
+
+    # Encrypting holds Python's lock, but only for what is packed already: a process would cost more.
+    to = work.target.recipients
     pipeline.run(reading, "read")
     pipeline.run(partial(compose, plan, preamble, text.stdout, dump_in, text_in, composed), "compose")
-
-    def whole(sealed: Callable[[], bool]) -> bool:
-        return composed.whole and _ended_well(dump, text) and sealed()
-
-    pipeline.run(partial(_store_dump, work, dump_out, partial(whole, dump_sealed)), "store the dump")
-    pipeline.run(partial(_store_text, work, text_out, partial(whole, text_sealed)), "store the SQL")
+    pipeline.run(partial(_store_dump, work, dump_out, whole, to), "store the dump")
+    pipeline.run(partial(_store_text, work, text_out, whole, to), "store the SQL")
     return composed
-
-
-def _sealing(work: Work, pipeline: Pipeline, name: str) -> tuple[IO[bytes], IO[bytes], Callable[[], bool]]:
-    """Where to write what is packed, where to read what is stored of it, and whether that is all.
-
-    Without recipients both are the same bytes.
-    """
-    recipients = work.target.recipients
-    if recipients and work.database.size >= _OWN_PROCESS_BYTES:
-        process = pipeline.start(seal_argv(recipients), name=name)
-        return process.stdin, process.stdout, partial(_ended_well, process)
-    packed, sink = _pipe()
-    if not recipients:
-        return sink, packed, lambda: True
-    stored, sealed = _pipe()
-    done = Event()
-
-    def sealing() -> None:
-        with packed, sealed:
-            seal(packed, sealed, recipients)
-            done.set()
-
-    pipeline.run(sealing, name)
-    return sink, stored, done.is_set
 
 
 def _ended_well(*processes: Process) -> bool:
@@ -109,30 +88,70 @@ def _pipe() -> tuple[IO[bytes], IO[bytes]]:
     return os.fdopen(reading, "rb", buffering=0), os.fdopen(writing, "wb", buffering=0)
 
 
-def _store_dump(work: Work, packed: IO[bytes], whole: Callable[[], bool]) -> None:
-    work.dump = _store(work, work.key.prefix + work.dump_name, packed, whole, kind="dump")
+def _store_dump(work: Work, packed: IO[bytes], whole: Whole, to: Sequence[str] = ()) -> None:
+    work.dump = _store(work, work.key.prefix + work.dump_name, packed, whole, to, kind="dump")
 
 
-def _store_text(work: Work, packed: IO[bytes], whole: Callable[[], bool]) -> None:
-    work.text = _store(work, work.night.cluster.prefix + work.text_name, packed, whole, kind="sql")
+def _store_text(work: Work, packed: IO[bytes], whole: Whole, to: Sequence[str] = ()) -> None:
+    work.text = _store(work, work.night.cluster.prefix + work.text_name, packed, whole, to, kind="sql")
 
 
-def _store(work: Work, key: str, packed: IO[bytes], whole: Callable[[], bool], kind: str) -> FileEntry:
-    """Store what comes. It gets its name only when all that it comes from has ended well."""
-    digest, size = hashlib.sha256(), 0
+class _Sink:
+    """Where what is stored goes, in large pieces: counted and hashed. `error` is what the store raised."""
+
+    def __init__(self, writer: ByteWriter) -> None:
+        self._writer = writer
+        self._held = bytearray()
+        self.digest = hashlib.sha256()
+        self.size = 0
+        self.error: PlatformOpsError | None = None
+
+    def write(self, data: bytes) -> int:
+        self._held += data
+        if len(self._held) >= CHUNK:
+            self.flush()
+        return len(data)
+
+    def flush(self) -> None:
+        piece = bytes(self._held)
+        self._held.clear()
+        if not piece:
+            return
+        self.digest.update(piece)
+        self.size += len(piece)
+        try:
+            self._writer.write(piece)
+        except PlatformOpsError as error:
+            self.error = error
+            raise
+
+
+def _store(work: Work, key: str, packed: IO[bytes], whole: Whole, to: Sequence[str], kind: str) -> FileEntry:
+    """Store what comes, encrypted `to` whom. It gets its name only when all that it comes from has ended well."""
     with packed, work.target.store.writer(key, expected_bytes=work.database.size) as writer:
-        for piece in pieces_of(packed):
-            digest.update(piece)
-            writer.write(piece)
-            size += len(piece)
+        sink = _Sink(writer)
+        try:
+            _send(packed, sink, to)
+        except BrokenPipeError:
+            raise sink.error or BrokenPipeError() from None
         if not whole():
             raise BrokenPipeError  # leaves nothing; join tells what went wrong
     return FileEntry.model_validate(
         {
             "name": key.rpartition("/")[2],
-            "size": size,
-            "sha256": digest.hexdigest(),
+            "size": sink.size,
+            "sha256": sink.digest.hexdigest(),
             "kind": kind,
             "database": work.name,
         }
     )
+
+
+def _send(packed: IO[bytes], sink: _Sink, to: Sequence[str]) -> None:
+    if to:
+        with io.BufferedReader(cast("io.RawIOBase", packed), CHUNK) as source:
+            seal(source, sink, to)
+    else:
+        for piece in pieces_of(packed):
+            sink.write(piece)
+    sink.flush()

@@ -101,14 +101,14 @@ class _Scanner:
 
     def until(self, mark: bytes) -> Iterator[bytes]:
         """What comes up to the next `mark` and the mark itself, in pieces; the last one holds the mark's end."""
-        while (found := self._held.find(mark, self._at)) < 0:
+        wanted = re.compile(re.escape(mark))  # faster than bytes.find, where the first byte is a frequent one
+        while (found := wanted.search(self._held, self._at)) is None:
             kept = max(self._at, len(self._held) - len(mark) + 1)
             if kept > self._at:
                 yield self._held[self._at : kept]
             self._read_on(kept)
-        end = found + len(mark)
-        yield self._held[self._at : end]
-        self._at = end
+        yield self._held[self._at : found.end()]
+        self._at = found.end()
 
     def take(self, expected: bytes) -> bytes:
         """The next bytes, which must be these."""

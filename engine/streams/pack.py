@@ -1,7 +1,6 @@
 """gzip, then age: what turns a stream into stored bytes. Also run as a process of its own.
 
-`python -m engine.streams.pack [recipient ...]` filters stdin to stdout (with `--seal`
-before the recipients what comes is compressed already). A process, because the age
+`python -m engine.streams.pack [recipient ...]` filters stdin to stdout. A process, because the age
 library holds Python's lock while it streams: two streams in two processes use two cores.
 """
 
@@ -19,7 +18,6 @@ from isal import isal_zlib
 
 CHUNK = 1 << 20
 _LEVEL = 1  # of ISA-L's: 2 gives the same size within 2 % and takes a tenth longer, 3 twice as long
-_SEAL = "--seal"
 _GZIP = 31  # zlib's wbits for a gzip header and trailer
 
 
@@ -95,10 +93,6 @@ def pack_argv(recipients: Sequence[str]) -> tuple[str, ...]:
     return (sys.executable, "-I", "-m", "engine.streams.pack", *recipients)
 
 
-def seal_argv(recipients: Sequence[str]) -> tuple[str, ...]:
-    return (sys.executable, "-I", "-m", "engine.streams.pack", _SEAL, *recipients)
-
-
 def widen(descriptor: int) -> None:
     """Let a pipe hold a whole chunk: at the usual 64 KiB its two ends wake each other 16 times as often."""
     with contextlib.suppress(OSError):  # no pipe, or this user's share of pipe memory is used up
@@ -110,10 +104,7 @@ def main() -> int:
     widen(1)
     with os.fdopen(0, "rb", buffering=CHUNK) as source, os.fdopen(1, "wb", buffering=CHUNK) as target:
         try:
-            if sys.argv[1:2] == [_SEAL]:
-                seal(source, target, sys.argv[2:])
-            else:
-                pack(source, target, sys.argv[1:])
+            pack(source, target, sys.argv[1:])
             target.flush()
         except BrokenPipeError:
             os._exit(1)  # the reader went away: its own error is the one to tell
