@@ -58,7 +58,6 @@ def stages(place: Place, database: str, folder: Path) -> Iterator[Stage]:
         "fsync of what is stored of it": f"cp {packed} {packed}.copy && sync {packed}.copy",
         "what people use: gzip -6 of one stream": f"gzip -6 < {archive} > /dev/null",
         "start: platformctl": "platformctl --help > /dev/null",
-        "start: one packing process": f"{encrypt} < /dev/null > /dev/null",
         "start: pg_dump of an empty database": "pg_dump -Fc -Z0 empty > /dev/null",
         "start: pg_restore --list": f"pg_restore -l {archive} > /dev/null",
         "start: pg_dumpall --globals-only": "pg_dumpall -g > /dev/null",

@@ -1,0 +1,73 @@
+"""Streams between processes: all of it arrives, and the error that is told is the cause."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from engine.errors import OperationFailed
+from engine.streams.pipeline import Meter, Pipeline, pass_on
+
+DATA = os.urandom(3 << 20)
+
+
+def pipe() -> tuple[IO[bytes], IO[bytes]]:
+    reading, writing = os.pipe()
+    return os.fdopen(reading, "rb", buffering=0), os.fdopen(writing, "wb", buffering=0)
+
+
+def passed_on(source: IO[bytes]) -> tuple[bytes, int]:
+    """What comes out of a pipe that `source` is passed on to, and what the meter says."""
+    reading, writing = pipe()
+    meter, found = Meter(), list[bytes]()
+    with reading:
+        thread = threading.Thread(target=lambda: found.extend(iter(lambda: reading.read(1 << 20), b"")))
+        thread.start()
+        with writing:
+            pass_on(source, writing, meter)
+        thread.join()
+    return b"".join(found), meter.bytes
+
+
+def test_a_process_s_output_is_passed_on_whole(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(DATA)
+    with subprocess.Popen(["cat", str(path)], stdout=subprocess.PIPE, bufsize=0) as process:
+        assert process.stdout is not None
+        assert passed_on(process.stdout) == (DATA, len(DATA))
+
+
+def test_what_is_no_pipe_of_this_machine_is_copied() -> None:
+    assert passed_on(io.BytesIO(DATA)) == (DATA, len(DATA))
+
+
+def test_a_reader_that_left_before_the_end_is_an_error() -> None:
+    source, sink = pipe()
+    reading, writing = pipe()
+    with source, writing:
+        sink.write(b"more")
+        sink.close()
+        reading.close()
+        with pytest.raises(BrokenPipeError):
+            pass_on(source, writing, Meter())
+
+
+def test_the_cause_is_told_though_a_broken_pipe_came_first() -> None:
+    def breaks() -> None:
+        raise BrokenPipeError
+
+    def tells() -> None:
+        time.sleep(0.3)
+        raise OperationFailed("the cause")
+
+    with pytest.raises(OperationFailed, match="the cause"), Pipeline() as pipeline:
+        pipeline.run(breaks, "breaks")
+        pipeline.run(tells, "tells")
+        pipeline.join()
