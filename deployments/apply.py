@@ -38,7 +38,6 @@ from engine.config.settings import Settings
 from engine.errors import OperationFailed, PlatformOpsError
 from engine.postgres.server import Server
 from engine.postgres.survey import list_databases
-from engine.sets.catalogue import catalogue
 from engine.sets.target import open_target
 
 PREFECT_YAML = Path(__file__).parent.parent / "prefect.yaml"
@@ -96,9 +95,7 @@ def known_databases(settings: Settings, say: Say) -> tuple[str, ...]:
         try:
             found |= {database.name for database in list_databases(Server(name, server))}
             target = open_target(server.store, settings.stores[server.store])
-            found |= {
-                database for _, database in catalogue(target.store, name).scopes if database is not None
-            }
+            found |= {database for _, database in target.catalogue(name).scopes if database is not None}
         except PlatformOpsError as error:
             say(f"? the forms do not offer the databases of {name}: {error}")
     return tuple(sorted(found))

@@ -9,7 +9,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from engine.postgres.backup import ClusterBackup, DatabaseBackup
 from engine.postgres.restore import RestoredDatabase
-from engine.postgres.survey import DatabaseFound
+from engine.postgres.survey import DatabaseFound, excluded_but_unknown
 from engine.reports.backup import BackupOutcome, backup_report
 from engine.reports.report import Report
 from engine.reports.restore import restore_report
@@ -34,7 +34,8 @@ def record_backup(
     copies: Sequence[CopyRun],
 ) -> None:
     """What was stored, how big, how long, its proof, what is missing, what was pruned."""
-    store = store_of(open_server(night.server))
+    server = open_server(night.server)
+    store = store_of(server)
     outcome = BackupOutcome(
         server=night.server,
         store=store,
@@ -46,6 +47,7 @@ def record_backup(
         plan=plan,
         pruned=pruned,
         copies=copies,
+        unknown=excluded_but_unknown(found, server),
     )
     leave_record(backup_report(outcome), "nightly-backup")
 

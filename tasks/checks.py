@@ -15,7 +15,6 @@ from engine.errors import CouldNotVerify, OperationFailed
 from engine.postgres import drill
 from engine.postgres.course import DrillReport
 from engine.reports import drill as drill_reports
-from engine.sets.catalogue import catalogue
 from engine.sets.keys import parse_set
 from engine.sets.lease import drilling
 from engine.sets.verify import VerifyRun, verify_stored
@@ -34,11 +33,7 @@ _GIB = 1 << 30
 def choose_set(server: str, store: str, database: str, which: str) -> str:
     """The key of the set an operator means: the cluster's, or a database's when one is named."""
     target = open_store(store_of(open_server(server), store))
-    return str(
-        catalogue(target.store, server, digest_key=target.digest_key)
-        .find(which, server, database or None)
-        .key
-    )
+    return str(target.catalogue(server).find(which, server, database or None).key)
 
 
 @task(task_run_name="drill {set_key}")
@@ -55,9 +50,7 @@ def drill_set(set_key: str, server: str, store: str = "") -> DrillReport:
 def past_drills(set_key: str, server: str, store: str = "") -> tuple[Mapping[str, Any], ...]:
     """What the last drills of the same kind of set found, newest first."""
     target = open_store(store_of(open_server(server), store))
-    return drill_reports.past_drills(
-        target, catalogue(target.store, server, digest_key=target.digest_key).verdicts, server, set_key
-    )
+    return drill_reports.past_drills(target, target.catalogue(server).verdicts, server, set_key)
 
 
 def require_equal(report: DrillReport) -> State[None]:

@@ -9,7 +9,6 @@ from prefect import task
 from engine.errors import ConfigurationError
 from engine.postgres import restore
 from engine.postgres.restore import RestoreChoice, RestoredDatabase
-from engine.sets.catalogue import catalogue
 from tasks.opening import open_server, open_store, store_of
 from tasks.running import logged_progress, worth_retrying
 
@@ -34,9 +33,7 @@ def check_confirmation(databases: Sequence[str], in_place: bool, confirm: str) -
 )
 def choose_sets(server: str, store: str, databases: Sequence[str], which: str) -> tuple[RestoreChoice, ...]:
     target = open_store(store_of(open_server(server), store))
-    return restore.choose(
-        catalogue(target.store, server, digest_key=target.digest_key), target, server, databases, which
-    )
+    return restore.choose(target.catalogue(server), target, server, databases, which)
 
 
 @task(task_run_name="restore {choice.database}")

@@ -13,7 +13,6 @@ from prefect.events import emit_event
 from engine.errors import OperationFailed
 from engine.reports.freshness import freshness_report, overdue_sentence
 from engine.reports.report import Report
-from engine.sets.catalogue import catalogue
 from engine.sets.freshness import freshness
 from tasks.opening import open_server, open_store
 from tasks.running import worth_retrying
@@ -40,9 +39,7 @@ def look_at(server: str, max_hours: float) -> Check:
     """When the server was last recorded, verified and proven, by what its stores hold."""
     now, settings = datetime.now(UTC), open_server(server).settings
     stores = dict.fromkeys((settings.store, *settings.copies))
-    found = freshness(
-        server, {name: catalogue(open_store(name).store, server) for name in stores}, now, max_hours
-    )
+    found = freshness(server, {name: open_store(name).catalogue(server) for name in stores}, now, max_hours)
     return Check(freshness_report(found, now, max_hours), overdue_sentence(found, now, max_hours))
 
 

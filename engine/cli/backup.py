@@ -25,7 +25,7 @@ from engine.postgres.backup import (
 from engine.postgres.lock import backup_lock
 from engine.postgres.night import Night, begin, ordinals
 from engine.postgres.server import Server
-from engine.postgres.survey import DatabaseFound, chosen, list_databases
+from engine.postgres.survey import DatabaseFound, chosen, excluded_but_unknown, list_databases
 from engine.reports.backup import BackupOutcome, backup_report
 from engine.sets.copies import CopyRun, failed_copy, update_copy
 from engine.sets.keys import server_prefix
@@ -189,6 +189,7 @@ def _outcome(run: _Run, seconds: float) -> Outcome:
         pruned=run.pruned,
         prune_failure=run.prune_failure,
         copies=run.copies,
+        unknown=excluded_but_unknown(run.found, run.server),
     )
     return Outcome("backup", _result(done), backup_report(done), problem=run.problem())
 
@@ -217,6 +218,7 @@ def _result(done: BackupOutcome) -> dict[str, Any]:
         "skipped": [asdict(one) for one in done.found if one.skipped],
         "failed": [{"database": name, "sentence": why} for name, why in done.failures],
         "missing": done.missing,
+        "excluded_but_unknown": list(done.unknown),
         "pruned": [str(key) for key in pruned.deleted] if pruned else [],
         "copies": [_copy(run) for run in done.copies],
         "pruning_refused": done.prune_failure or (done.plan.doubt if done.plan else None),

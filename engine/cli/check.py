@@ -11,7 +11,6 @@ from engine.cli.invocation import Invocation, operation, server_option
 from engine.cli.outcome import Outcome, Problem
 from engine.errors import OperationFailed
 from engine.reports.freshness import freshness_report, overdue_sentence
-from engine.sets.catalogue import catalogue
 from engine.sets.freshness import MAX_AGE_HOURS, Freshness, freshness
 
 
@@ -41,7 +40,7 @@ def command(invocation: Invocation, server: str | None, max_hours: float) -> Out
     found: list[Freshness] = []
     for name in [server] if server else invocation.settings.servers:
         stores = invocation.stores(None, name)
-        stored = {store: catalogue(invocation.target(store).store, name) for store in stores}
+        stored = {store: invocation.target(store).catalogue(name) for store in stores}
         found += freshness(name, stored, now, max_hours)
     problem = overdue_sentence(found, now, max_hours)
     return Outcome(

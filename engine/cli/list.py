@@ -12,7 +12,7 @@ import click
 from engine.cli.invocation import Invocation, operation, server_option, store_option
 from engine.cli.outcome import Outcome
 from engine.reports.listing import Listing, list_report, newest_of_each
-from engine.sets.catalogue import Catalogue, catalogue
+from engine.sets.catalogue import Catalogue
 from engine.sets.prune import plan_of, with_sizes
 from engine.sets.retention import Decision
 from engine.sets.target import Target
@@ -53,7 +53,7 @@ def command(
 def _listing(
     target: Target, server: str | None, database: str | None, now: datetime, everything: bool
 ) -> Listing:
-    stored = catalogue(target.store, server, digest_key=target.digest_key)
+    stored = target.catalogue(server)
     decisions = [
         one for one in _judged(stored, target, now) if database is None or one.set.key.database == database
     ]

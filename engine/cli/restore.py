@@ -14,7 +14,6 @@ from engine.errors import ConfigurationError, PlatformOpsError
 from engine.postgres.restore import RestoreChoice, RestoredDatabase, choose, restore_databases
 from engine.postgres.server import Server
 from engine.reports.restore import plan_report, restore_report
-from engine.sets.catalogue import catalogue
 from engine.sets.keys import parse_set_folder
 from engine.sets.target import Target
 
@@ -60,7 +59,7 @@ def command(
     source = invocation.server(key.server if key else server)
     destination = invocation.server(to or source.name)
     target = invocation.target(store or source.settings.store)
-    stored = catalogue(target.store, source.name, digest_key=target.digest_key)
+    stored = target.catalogue(source.name)
     choices = choose(stored, target, source.name, databases, chosen)
     plan = plan_report(destination.address, choices, in_place)
     result: dict[str, Any] = {

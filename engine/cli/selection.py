@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from engine.cli.invocation import Invocation
 from engine.errors import ConfigurationError
-from engine.sets.catalogue import Catalogue, StoredSet, catalogue
+from engine.sets.catalogue import Catalogue, StoredSet
 from engine.sets.keys import parse_set_folder
 from engine.sets.target import Target
 
@@ -40,5 +40,5 @@ def find_set(
     elif name is None:
         name = invocation.server(None).name
     target = invocation.target(store or invocation.stores(None, name)[0])
-    stored = catalogue(target.store, name, digest_key=target.digest_key)
+    stored = target.catalogue(name)
     return Found(target, stored, stored.find(text, name, database))

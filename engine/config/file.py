@@ -75,6 +75,10 @@ def _sentence(path: Path, error: ValidationError) -> str:
 
 def _stores_exist(settings: Settings, path: Path) -> Settings:
     for name, server in settings.servers.items():
+        if server.store in server.copies or len(set(server.copies)) < len(server.copies):
+            raise ConfigurationError(
+                f"{path}: servers.{name} names a store twice in store and copies; each copy goes to a store of its own."
+            )
         for store in (server.store, *server.copies):
             if store not in settings.stores:
                 known = ", ".join(settings.stores)

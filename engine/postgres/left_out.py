@@ -81,6 +81,12 @@ _OF_DATABASE = (
                        WHERE pg_catalog.lower(m[1]) = pg_catalog.lower(t.relname)))) ORDER BY 1""",
     ),
     (
+        "that the constraints {} are not enforced (their triggers are disabled; in a restore they are enforced)",
+        "SELECT DISTINCT pg_catalog.quote_ident(k.conname) || ' of ' || k.conrelid::pg_catalog.regclass"
+        " FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_constraint k ON k.oid = g.tgconstraint"
+        " WHERE g.tgisinternal AND g.tgenabled <> 'O' AND g.tgparentid = 0 ORDER BY 1",
+    ),
+    (
         "that the schema {} was dropped (it comes back, empty: drop it again)",
         "SELECT 'public' WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'public')",
     ),

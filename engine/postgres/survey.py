@@ -126,6 +126,12 @@ def _found(server: Server, name: str, connects: bool, invalid: bool, size: int) 
     return DatabaseFound(name, size)
 
 
+def excluded_but_unknown(found: Iterable[DatabaseFound], server: Server) -> tuple[str, ...]:
+    """Names in `exclude` that the server does not have: a database that was renamed or dropped, or a slip."""
+    names = {database.name for database in found} | {"template0"}
+    return tuple(name for name in server.settings.exclude if name not in names)
+
+
 def chosen(
     found: Iterable[DatabaseFound], wanted: Iterable[str], server: Server
 ) -> tuple[DatabaseFound, ...]:

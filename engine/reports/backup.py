@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ class BackupOutcome:
 
     `cluster` is None when no cluster set was published; `failures` are sentences by database.
     `plan` and `pruned` are what retention decided and did; `prune_failure` says why it did nothing.
-    `copies` is what was done for each further store.
+    `copies` is what was done for each further store. `unknown` are excluded databases that do not exist.
     """
 
     server: str
@@ -40,6 +40,7 @@ class BackupOutcome:
     pruned: PruneReport | None = None
     prune_failure: str = ""
     copies: Sequence[CopyRun] = ()
+    unknown: Sequence[str] = ()
 
     @property
     def stored_bytes(self) -> int:
@@ -147,7 +148,7 @@ def _pruned(outcome: BackupOutcome) -> tuple[Table, ...]:
 
 
 def _next_steps(outcome: BackupOutcome) -> tuple[str, ...]:
-    steps = [_retention(outcome), *(run.problem for run in outcome.copies)]
+    steps = [_retention(outcome), *(run.problem for run in outcome.copies), *_configuration(outcome)]
     if outcome.failures:
         steps.append("Correct what failed and run the backup again; the sets that are listed here are whole.")
     if outcome.missing:
@@ -159,6 +160,19 @@ def _next_steps(outcome: BackupOutcome) -> tuple[str, ...]:
             "The sets are recorded: stored with their proof. A drill (platformctl drill, restore-drill) proves them."
         )
     return tuple(step for step in steps if step)
+
+
+def _configuration(outcome: BackupOutcome) -> Iterator[str]:
+    if outcome.unknown:
+        yield (
+            f"exclude names {', '.join(map(repr, outcome.unknown))}, which {outcome.server} does not have: correct "
+            f"[servers.{outcome.server}], or what you mean to leave out is backed up under another name."
+        )
+    if outcome.databases and not outcome.encrypted:
+        yield (
+            f"The store {outcome.store} is not encrypted: who can read it reads all data, and in 000-globals the roles' "
+            f"password verifiers; give [stores.{outcome.store}] recipients (platformctl keygen)."
+        )
 
 
 def _retention(outcome: BackupOutcome) -> str:

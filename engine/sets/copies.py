@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from engine.errors import PartialSuccess, PlatformOpsError
 from engine.progress import Progress, silent
-from engine.sets.catalogue import Catalogue, StoredSet, catalogue
+from engine.sets.catalogue import Catalogue, StoredSet
 from engine.sets.copying import CopyReport, copy_set
 from engine.sets.keys import SetKey, server_prefix
 from engine.sets.lease import PATIENCE_SECONDS
@@ -138,8 +138,8 @@ def copy_missing(
     Raises:
         PlatformOpsError: one of the stores cannot be listed, or the destination not be cleared.
     """
-    theirs = catalogue(destination.store, server, digest_key=destination.digest_key)
-    mine = catalogue(source.store, server, digest_key=source.digest_key)
+    theirs = destination.catalogue(server)
+    mine = source.catalogue(server)
     due = missing(mine, theirs, destination, now, days)
     destination.store.sweep(server_prefix(server))
     if theirs.incomplete:

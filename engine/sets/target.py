@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from engine.config.secrets import resolve
 from engine.config.settings import StoreRetention, StoreSettings
 from engine.errors import ConfigurationError, CouldNotVerify
+from engine.sets.catalogue import Catalogue, catalogue
 from engine.stores.base import Store
 from engine.stores.opening import open_store
 from engine.streams.unpack import parse_identities
@@ -21,6 +22,10 @@ class Target:
     digest_key: str | None = field(default=None, repr=False)
     retention: StoreRetention = field(default_factory=StoreRetention)
     identity_reference: str | None = None
+
+    def catalogue(self, server: str | None = None, *, sizes: bool = False) -> Catalogue:
+        """What is stored, judged by the verdicts that count here; see `catalogue.catalogue`."""
+        return catalogue(self.store, server, sizes=sizes, digest_key=self.digest_key)
 
     def identities(self) -> tuple[str, ...]:
         """The private keys, read only when something is to be decrypted.

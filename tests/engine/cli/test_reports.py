@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -169,6 +170,29 @@ def test_a_backup_that_lost_a_database_says_so_first() -> None:
     )
     assert "keycloak  It broke." in text
     assert "kohub: invalid index public.i" in text
+
+
+def test_a_backup_says_what_is_wrong_with_the_configuration() -> None:
+    stored = DatabaseBackup.model_validate(
+        {
+            **dict.fromkeys(("set_bytes", "dump_bytes", "tables", "rows", "large_objects", "seconds"), 1),
+            **{
+                "database": "kohub",
+                "set_key": "k",
+                "cluster_files": (),
+                "missing": (),
+                "snapshot_seconds": 1,
+            },
+            **{"started": datetime(2026, 2, 7, tzinfo=UTC), "extensions": {}, "collations": {}},
+        }
+    )
+    done = BackupOutcome("platform", "nightly", False, [stored], None, (), 4.0, unknown=("kohbu",))
+    text = backup_report(done).as_text()
+    assert "exclude names 'kohbu', which platform does not have: correct [servers.platform]" in text
+    assert "in 000-globals the roles' password verifiers; give [stores.nightly] recipients" in text
+    sealed = backup_report(replace(done, encrypted=True, unknown=())).as_text()
+    assert "exclude" not in sealed
+    assert "not encrypted" not in sealed
 
 
 def test_the_example_configuration_is_valid_and_shows_the_defaults() -> None:

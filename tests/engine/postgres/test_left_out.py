@@ -57,6 +57,11 @@ NAMED = {
            CREATE TABLE address (zone text CONSTRAINT zone_known CHECK (known(zone))); INSERT INTO address VALUES ('a')""",
         "that rows pass the checks zone_known of public.address, whose function reads a table (the dump may not restore: use a trigger)",
     ),
+    "constraint that is switched off": (
+        """CREATE TABLE one (id int PRIMARY KEY); CREATE TABLE many (one int CONSTRAINT there REFERENCES one DEFERRABLE, two int REFERENCES one);
+           ALTER TABLE many DISABLE TRIGGER ALL; CREATE TABLE split (one int REFERENCES one) PARTITION BY LIST (one); CREATE TABLE part PARTITION OF split DEFAULT""",
+        "that the constraints many_two_fkey of public.many, there of public.many are not enforced (their triggers are disabled; in a restore they are enforced)",
+    ),
     "no schema public": (
         "DROP SCHEMA public",
         "that the schema public was dropped (it comes back, empty: drop it again)",
