@@ -31,7 +31,7 @@ from engine.config.settings import Settings
 from engine.hosts.processes import ProcessIdentity, running_pids
 from engine.postgres.place import free_port
 
-PATIENCE_SECONDS = 180.0
+PATIENCE_SECONDS = 300.0
 _Found = TypeVar("_Found")
 
 

@@ -24,6 +24,8 @@ from tests.conftest import MAJOR
 from tests.engine.stores.servers import moto
 from tests.flows.installation import Installation, installed
 
+_IMPATIENT = {"PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3"}
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -48,6 +50,25 @@ class Scene:
                 cursor.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
+    @contextmanager
+    def workers(self, *pools: str) -> Iterator[None]:
+        """A worker for each of these pools; those that run afterwards are killed."""
+        for pool in pools:
+            self.installation.start_worker(pool)
+        try:
+            yield
+        finally:
+            for pool in pools:
+                if pool in self.installation.processes:
+                    self.installation.kill(pool)
+
+    def slots(self, deployment: str) -> int | None:
+        """How many of the deployment's slots are taken."""
+        with self.installation.client() as client:
+            found = client.read_deployment_by_name(f"{deployment}/{deployment}").global_concurrency_limit
+        assert found is not None
+        return found.active_slots
+
     def stored(self, store: str, server: str) -> Catalogue:
         return catalogue(open_target(store, self.settings.stores[store]).store, server)
 
@@ -70,7 +91,9 @@ def set_up(private: Path) -> Iterator[Scene]:
             settings = _settings(
                 folder, private, instance.port, bucket.url, str(keys["identity"].to_public())
             )
-            with installed(folder / "ops", settings, TMPDIR=str(folder / "tmp")) as installation:
+            with installed(
+                folder / "ops", settings, TMPDIR=str(folder / "tmp"), **_IMPATIENT
+            ) as installation:
                 yield Scene(installation, instance, folder, settings, secrets)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

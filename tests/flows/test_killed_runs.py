@@ -23,11 +23,8 @@ pytestmark = pytest.mark.xdist_group("flows")
 
 @pytest.fixture(scope="module", autouse=True)
 def workers(scene: Scene) -> Iterator[None]:
-    for pool in ("backup", "restore"):
-        scene.installation.start_worker(pool)
-    yield
-    for pool in ("backup", "restore"):
-        scene.installation.kill(pool)
+    with scene.workers("backup", "restore"):
+        yield
 
 
 def kill(scene: Scene, run: UUID, program: ProcessIdentity) -> None:
@@ -59,18 +56,11 @@ def nothing_is_left(scene: Scene, run: UUID) -> None:
     )
 
 
-def slots(scene: Scene, deployment: str) -> int | None:
-    with scene.installation.client() as client:
-        found = client.read_deployment_by_name(f"{deployment}/{deployment}").global_concurrency_limit
-    assert found is not None
-    return found.active_slots
-
-
 def test_killed_while_dumping(scene: Scene) -> None:
     run = scene.installation.run("nightly-backup", server="platform")
     kill(scene, run, scene.installation.child(run, "pg_dump", wrote=1))
     assert "SIGKILL" in crashed(scene, run)
-    assert slots(scene, "nightly-backup") == 0
+    assert scene.slots("nightly-backup") == 0
     assert {one.key.database for one in scene.stored("nightly", "platform").sets} <= {"small"}
 
     scene.installation.completed(scene.installation.run("nightly-backup", server="platform"))
@@ -129,4 +119,4 @@ def test_killed_while_pruning(scene: Scene) -> None:
     nothing_is_left(scene, run)
     stored = scene.stored("nightly", "platform")
     assert len([one for one in stored.sets if one.key.database == "gone"]) == 3
-    assert slots(scene, "prune-backups") == 0
+    assert scene.slots("prune-backups") == 0
