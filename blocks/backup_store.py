@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from blocks.noun import Noun
 from engine.config.settings import FolderStore, S3Store, StoreSettings
@@ -33,9 +33,11 @@ class BackupStore(S3Store, FolderStore, Noun, _First):
     model_config = Noun.model_config
 
     # Each kind needs one of these and knows nothing of the other.
-    kind: Literal["folder", "s3"] = "folder"  # type: ignore[assignment]
-    path: str = ""
-    bucket: str = ""
+    kind: Literal["folder", "s3"] = Field(  # type: ignore[assignment]
+        default="folder", description="A folder needs a path, a bucket (s3) its name and what follows it."
+    )
+    path: str = Field(default="", description="Of a folder: as it is called on the workers' hosts.")
+    bucket: str = Field(default="", description="Of a bucket: its name.")
 
     @classmethod
     def of(cls, settings: StoreSettings) -> Self:

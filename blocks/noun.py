@@ -9,10 +9,18 @@ from pydantic import ConfigDict, ValidationError
 
 from engine.errors import ConfigurationError
 
+_SPELLED = {
+    "sslmode": "SSL mode",
+    "sslrootcert": "SSL root certificate",
+    "endpoint_url": "Endpoint URL",
+    "kms_key_id": "KMS key id",
+    "part_size_mib": "Part size (MiB)",
+}
+
 
 def readable_title(name: str, _info: object = None) -> str:
     """`maintenance_database` as an operator reads it: `Maintenance database`."""
-    return name.replace("_", " ").capitalize()
+    return _SPELLED.get(name) or name.replace("_", " ").capitalize().replace("Ssh", "SSH")
 
 
 class Noun(Block):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import BlockDocument
 from prefect.exceptions import ObjectNotFound
 from pydantic import BaseModel
 
@@ -28,12 +29,14 @@ def nouns(settings: Settings) -> Iterator[tuple[str, Noun]]:
 def apply_noun(client: SyncPrefectClient, name: str, noun: Noun) -> list[str]:
     """Write one block if it differs from the server's; the lines say what was done."""
     title = f"{noun.get_block_type_slug()}/{name}"
-    before = _stored(client, noun, name)
+    found = _stored(client, noun, name)
     type(noun).register_type_and_schema()
-    if before is None:
+    if found is None:
         noun.save(name)
         return [f"+ {title}"]
-    changes = differences(before, _values(noun), secret_fields(noun))
+    changes = differences(_known(found, noun), _values(noun), secret_fields(noun))
+    if found.block_schema_id != type(noun)._block_schema_id:
+        changes.append("its form")  # else the UI keeps showing that of the version that made it
     if not changes:
         return [f"= {title}"]
     noun.save(name, overwrite=True)
@@ -51,12 +54,15 @@ def strangers(client: SyncPrefectClient, settings: Settings) -> list[str]:
     return [title for title in found if title not in known]
 
 
-def _stored(client: SyncPrefectClient, noun: Noun, name: str) -> _Flat | None:
-    """What the server has, without what the code does not know (any more)."""
+def _stored(client: SyncPrefectClient, noun: Noun, name: str) -> BlockDocument | None:
     try:
-        document = client.read_block_document_by_name(name, noun.get_block_type_slug())
+        return client.read_block_document_by_name(name, noun.get_block_type_slug())
     except ObjectNotFound:
         return None
+
+
+def _known(document: BlockDocument, noun: Noun) -> _Flat:
+    """What the server has, without what the code does not know (any more)."""
     known = type(noun).model_fields
     return dict(flat({key: value for key, value in document.data.items() if key in known}))
 

@@ -57,7 +57,14 @@ def test_forms_have_dropdowns_and_readable_titles() -> None:
     server = PostgresServer.model_json_schema()["properties"]
     assert server["sslmode"]["enum"] == ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
     assert server["maintenance_database"]["title"] == "Maintenance database"
+    assert server["ssh_key"]["title"] == "SSH key"
     assert BackupStore.model_json_schema()["properties"]["kind"]["enum"] == ["folder", "s3"]
+
+
+@pytest.mark.parametrize("block", [PostgresServer, BackupStore])
+def test_every_field_of_a_form_has_its_help(block: type[PostgresServer | BackupStore]) -> None:
+    fields = block.model_json_schema()["properties"]
+    assert [name for name, field in fields.items() if not field.get("description")] == []
 
 
 def test_every_field_of_a_block_but_the_servers_store_has_a_default() -> None:

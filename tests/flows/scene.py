@@ -85,6 +85,7 @@ def set_up(private: Path) -> Iterator[Scene]:
     secrets |= {name: str(key) for name, key in keys.items()} | {"guess": "canary-guess-9d41"}
     for name, text in secrets.items():
         (private / name).write_text(text)
+        (private / name).chmod(0o600)
     try:
         with moto(folder) as bucket, _source(folder / "pg", secrets["password"]) as instance:
             _fill(instance)
