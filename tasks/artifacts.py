@@ -13,6 +13,7 @@ from engine.postgres.survey import DatabaseFound, excluded_but_unknown
 from engine.reports.backup import BackupOutcome, backup_report
 from engine.reports.report import Report
 from engine.reports.restore import restore_report
+from engine.reports.wording import escaped
 from engine.sets.copies import CopyRun
 from engine.sets.prune import PrunePlan, PruneReport
 from tasks.backups import NightTicket
@@ -21,7 +22,7 @@ from tasks.opening import open_server, open_store, store_of
 
 def leave_record(report: Report, key: str) -> None:
     """Store the report as this run's artifact; `key` groups the runs of one operation."""
-    create_markdown_artifact(report.as_markdown(), key=key, description=report.sentence)
+    create_markdown_artifact(report.as_markdown(), key=key, description=escaped(report.title))
 
 
 def record_backup(

@@ -99,25 +99,23 @@ def _databases(report: DrillReport) -> Table:
             "rows",
             "sequences",
             "large objects",
-            "differences",
             "restore",
             "compare",
         ),
         tuple(
             (
                 row.database,
-                "differs" if row.differences else "equal",
+                counted(row.differences, "difference") if row.differences else "equal",
                 f"{row.tables:,}",
                 f"{row.rows:,}",
                 f"{row.sequences:,}",
                 f"{row.large_objects:,}",
-                f"{row.differences:,}",
                 readable_seconds(row.restore_seconds),
                 readable_seconds(row.compare_seconds),
             )
             for row in report.databases
         ),
-        right=("tables", "rows", "sequences", "large objects", "differences", "restore", "compare"),
+        right=("tables", "rows", "sequences", "large objects", "restore", "compare"),
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from engine.sets.prune import PrunePlan, PruneReport
     from engine.sets.retention import Decision
 
-_HEADER = ("begun", "database", "state", "size", "set", "why")
+_HEADER = ("database", "state", "why", "size", "begun", "set")  # a narrow page cuts off the end
 
 
 def prune_report(judged: Sequence[tuple[PrunePlan, PruneReport | None]]) -> Report:
@@ -81,7 +81,7 @@ def _row(decision: Decision) -> tuple[str, ...]:
     one = decision.set
     size = "" if one.size is None else readable_bytes(one.size)
     whose, why = of_what(one.key.database), "; ".join(decision.reasons)
-    return readable_time(one.created), whose, one.state, size, one.key.set_id, why
+    return whose, one.state, why, size, readable_time(one.created), one.key.set_id
 
 
 def _next_steps(judged: Sequence[tuple[PrunePlan, PruneReport | None]], applied: bool) -> tuple[str, ...]:

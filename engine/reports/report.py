@@ -46,9 +46,10 @@ class Report:
         return "\n\n".join(blocks) + "\n"
 
     def as_markdown(self) -> str:
-        """For a Prefect artifact; ends with a line break."""
-        blocks = [f"# {escaped(self.title)}", f"**{escaped(self.sentence)}**"]
-        blocks += _markdown_table(Table("", ("", ""), self.facts)) if self.facts else []
+        """For a Prefect artifact, which shows the title itself; ends with a line break."""
+        blocks = [f"**{escaped(self.sentence)}**"]
+        # Markdown knows no table without a header: the first fact is it.
+        blocks += _markdown_table(Table("", self.facts[0], self.facts[1:])) if self.facts else []
         for table in self.tables:
             blocks += _markdown_table(table) if table.rows else []
         if self.next_steps:

@@ -62,7 +62,7 @@ def test_a_night_leaves_a_record_that_names_each_database(night: Catalogue) -> N
     text = str(record.data)
     assert "desk" in text
     assert "hub" in text
-    assert "Backup of platform" in text
+    assert record.description == "Backup of platform"
 
 
 def test_a_drill_proves_the_newest_set(platform: Platform, night: Catalogue) -> None:

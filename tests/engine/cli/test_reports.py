@@ -32,9 +32,10 @@ def test_text_is_aligned_also_with_wide_letters() -> None:
 
 def test_markdown_has_the_same_content() -> None:
     table = Table("Sizes", ("name", "rows"), (("a | b", "5"), ("`c`\nd", "1,204")), right=("rows",))
-    report = Report("Title", "It went *well*.", (("took", "2.0 s"),), (table,), ("Rest.",))
+    facts = (("took", "2.0 s"), ("stored", "5 B"))
+    report = Report("Title", "It went *well*.", facts, (table,), ("Rest.",))
     assert report.as_markdown() == (
-        "# Title\n\n**It went \\*well\\*.**\n\n|  |  |\n| --- | --- |\n| took | 2.0 s |\n\n"
+        "**It went \\*well\\*.**\n\n| took | 2.0 s |\n| --- | --- |\n| stored | 5 B |\n\n"
         "## Sizes\n\n| name | rows |\n| --- | ---: |\n| a \\| b | 5 |\n| \\`c\\`\\\\nd | 1,204 |\n\n- Rest.\n"
     )
 
@@ -42,7 +43,7 @@ def test_markdown_has_the_same_content() -> None:
 def test_empty_tables_are_left_out() -> None:
     report = Report("Title", "Nothing.", tables=(Table("Sizes", ("name",), ()),))
     assert report.as_text() == "Title\nNothing.\n"
-    assert report.as_markdown() == "# Title\n\n**Nothing.**\n"
+    assert report.as_markdown() == "**Nothing.**\n"
 
 
 def test_markdown_is_cut_where_a_browser_would_choke() -> None:
@@ -127,7 +128,7 @@ def test_a_drill_s_report_has_verdict_rto_rpo_and_trend() -> None:
         "databases": [{"rows": 7}],
     }
     markdown = drill_report(_drill(), (past, {"started": "nonsense", "databases": "x"})).as_markdown()
-    assert "| a \\| b | equal | 2 | 1,204 | 1 | 0 | 0 | 1.0 s | 0.5 s |" in markdown
+    assert "| a \\| b | equal | 2 | 1,204 | 1 | 0 | 1.0 s | 0.5 s |" in markdown
     assert "| RTO (from nothing to the last database restored) | 4.5 s |" in markdown
     assert "| RPO (age of the set: what would be lost today) | 1 h 00 min |" in markdown
     assert " | passed (incomplete) | 9.0 s | - | 7 |" in markdown
