@@ -34,7 +34,7 @@ class FaultSite:
         return self.folder / "store"
 
     def write(self, server: Mapping[str, Any], store: Mapping[str, Any]) -> None:
-        """Write the configuration with these settings changed; None leaves one out."""
+        """Write the configuration with these settings changed; None leaves one out, a dot leads into a table."""
         stores = {**self.stores, "nightly": {**self.stores["nightly"], **store}}
         tables: dict[str, Mapping[str, Any]] = {"servers.platform": {**self.server, **server}}
         tables |= {f"stores.{name}": settings for name, settings in stores.items()}

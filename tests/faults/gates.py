@@ -1,0 +1,99 @@
+"""An S3 site behind a proxy that holds the command up at a chosen request, so that it can be killed just there."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote
+
+from engine.sets.catalogue import catalogue
+from engine.sets.keys import parse_set_key
+from engine.sets.lease import lease
+from engine.sets.verify import verify_set
+from engine.stores.s3 import S3Store
+from tests.engine.stores.places import S3Place
+from tests.engine.stores.proxy import Proxy, Rule
+from tests.faults.site import FaultSite
+
+PATIENCE_SECONDS = 60.0
+
+
+@dataclass
+class Gate(Rule):
+    """Holds every request that matches the regular expression `part`, but for the first `free` ones."""
+
+    free: int = field(default=0, kw_only=True)
+
+    def takes(self, method: str, path: str) -> bool:
+        if method != self.method or not re.search(self.part, unquote(path)):
+            return False
+        if self.free:
+            self.free -= 1
+            return False
+        self.injected += 1
+        return True
+
+
+@dataclass(frozen=True)
+class Gated:
+    """`site` writes to the bucket of `first` and copies to that of `second`, both through `proxy`."""
+
+    site: FaultSite
+    proxy: Proxy
+    first: S3Place
+    second: S3Place
+
+    def kill_at(self, gate: Gate, *arguments: str) -> None:
+        """Start the command, and kill it with -9 when it waits at the gate; the gate is open afterwards."""
+        self.proxy.rules.append(gate)
+        try:
+            self.kill_when(lambda: gate.injected > 0, *arguments)
+        finally:
+            self.proxy.rules.remove(gate)
+
+    def kill_when(self, reached: Callable[[], bool], *arguments: str) -> None:
+        process = self.site.start(*arguments)
+        try:
+            wait_for(lambda: reached() or process.poll() is not None)
+            assert process.poll() is None, f"it ended with {process.returncode} before it came there"
+        finally:
+            process.kill()
+            process.wait()
+
+    def store(self, place: S3Place) -> S3Store:
+        return place.store()
+
+    def files(self, place: S3Place) -> list[str]:
+        """Every file of a set, whole or half."""
+        return [key for key in place.object_keys() if parse_set_key(key)]
+
+    def assert_whole(self, place: S3Place) -> int:
+        """Every set that can be seen is whole; how many there are."""
+        store = self.store(place)
+        sets = catalogue(store).sets
+        for one in sets:
+            assert verify_set(store, one.key).result == "passed"
+        return len(sets)
+
+    def assert_tidy(self, place: S3Place) -> None:
+        """Nothing half, no unfinished upload, and no lease that somebody would have to wait for."""
+        assert catalogue(self.store(place)).incomplete == ()
+        assert place.uploads() == []
+        for name in ("prune", "drill"):
+            with lease(self.store(place), "platform", name, "the test"):
+                pass
+
+
+def wait_for(reached: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, "it did not come there in time"
+        time.sleep(0.01)
+
+
+def left_in(folder: Path) -> list[str]:
+    """What a command left of its own in `$TMPDIR`."""
+    return sorted(path.name for path in folder.glob("platform-ops-*"))
