@@ -84,7 +84,8 @@ def load(server: Server, database: str, handover: Handover) -> None:
     """
     try:
         with server.connect(database, application=APPLICATION) as connection:
-            # Commits are flushed: what is not durable yet, VACUUM could not mark as visible to all.
+            # What is not flushed yet, VACUUM could not mark as visible to all.
+            connection.execute("SET synchronous_commit = local")
             _Session(connection, handover).load()
     except psycopg.Error as error:
         handover.leave()

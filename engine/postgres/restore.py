@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from engine.postgres.roles import only_roles
 from engine.postgres.server import Server
 from engine.postgres.survey import survey_server
 from engine.progress import Progress, silent
+from engine.sets.restoring import restoring
 from engine.sets.target import Target
 from engine.streams.spool import spool_folder
 
@@ -43,7 +45,8 @@ _ROLES_SECONDS = 600
 class RestoredDatabase(BaseModel):
     """What a restore made: `name` is where the database is now, `previous` where the old one went.
 
-    `seconds` is all of it, `compare_seconds` the part that compared it with its proof.
+    `seconds` is all of it, `compare_seconds` the part that compared it with its proof, of whose rows
+    the set has `sample_percent`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +59,7 @@ class RestoredDatabase(BaseModel):
     rows: int
     seconds: float
     compare_seconds: float
+    sample_percent: int
     roles_created: tuple[str, ...]
     missing: tuple[str, ...]
 
@@ -68,17 +72,30 @@ def restore_databases(
     in_place: bool = False,
     progress: Progress = silent,
 ) -> tuple[RestoredDatabase, ...]:
-    """Restore each chosen database, one after the other, holding the server's backup lock.
+    """Restore each chosen database, one after the other, holding the server's backup lock and the sets.
+
+    The choices' sets are of one server.
 
     Raises:
-        LockedByAnother: a backup or another restore of this server runs.
+        LockedByAnother: a backup or another restore of this server runs, or a pruning of the sets does not end.
         OperationFailed: a set is damaged, or what came back is not what was backed up; what was live is untouched.
     """
+    if not choices:
+        return ()
     facts = survey_server(server)
     run = _Run(target, server, client_programs(facts.major, server.settings.tools), in_place, progress)
-    with backup_lock(server, "restore"):
+    with backup_lock(server, "restore"), _held(run, choices):
         drop_working(server)
         return tuple(_restore(run, choice) for choice in choices)
+
+
+@contextmanager
+def _held(run: _Run, choices: Sequence[RestoreChoice]) -> Iterator[None]:
+    keys = tuple(dict.fromkeys(choice.key for choice in choices))
+    with restoring(run.target.store, keys, f"restore to {run.server.name}") as problem:
+        if problem is not None:
+            run.progress(f"no pruning is kept from the sets meanwhile: {problem}")
+        yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +133,7 @@ def _restore(run: _Run, choice: RestoreChoice) -> RestoredDatabase:
         rows=found.rows,
         seconds=time.monotonic() - began,
         compare_seconds=compared,
+        sample_percent=found.sample_percent,
         roles_created=roles,
         missing=source.body.missing,
     )

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from engine.streams.pack import CHUNK
 
-_COPY = re.compile(rb'^COPY (?P<table>(?:[^" ]|"[^"]*")+) (?:[^"]|"[^"]*")*?FROM stdin;\n', re.MULTILINE)
-"""A quoted name may hold anything, line breaks and the words of a COPY too."""
+_BEGIN = re.compile(rb"^COPY ", re.MULTILINE)
+_COPY = re.compile(rb'COPY (?P<table>(?:[^" ]|"[^"]*")+) (?:[^"]|"[^"]*")*?FROM stdin;\n')
+"""A quoted name may hold anything, line breaks and the words of a COPY too: it is matched where one begins."""
 _PASSED_OVER = (b"--", b"\\")  # comments, and psql's own commands
 _END = b"\\.\n"
 
@@ -50,8 +51,9 @@ def rows_of(pieces: Iterable[bytes], size: int = CHUNK) -> Iterator[Rows]:
         held += piece
         while held:
             if copy is None:
-                found = _COPY.search(held)
-                if found is None:
+                begin = _BEGIN.search(held)
+                found = begin and _COPY.match(held, begin.start())
+                if not found:
                     break
                 settings = settings or _settings(held[: found.start()])
                 copy = TableCopy(found["table"], found[0].rstrip(b";\n"), settings)
@@ -59,7 +61,7 @@ def rows_of(pieces: Iterable[bytes], size: int = CHUNK) -> Iterator[Rows]:
                 continue
             end = _end(held, at_line_start)
             if end is None:
-                cut = held.rfind(b"\n") + 1 or (len(held) if len(held) > size else 0)
+                cut = held.rfind(b"\n") + 1 or (len(held) if len(held) > max(size, len(_END)) else 0)
                 if cut:
                     at_line_start = held[cut - 1 : cut] == b"\n"
                     yield Rows(copy, held[:cut], not at_line_start)

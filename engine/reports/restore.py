@@ -41,14 +41,10 @@ def restore_report(
     failures: Sequence[tuple[str, str]] = (),
 ) -> Report:
     """What a restore made, and where the old databases are; `failures` are sentences by database."""
-    rows = sum(one.rows for one in restored)
     missing = tuple(dict.fromkeys((one.set_key, what) for one in restored for what in one.missing))
     return Report(
         title=f"Restore to {server}",
-        sentence=(
-            f"{counted(len(restored), 'database')} with {counted(rows, 'row')} restored in {readable_seconds(seconds)}, "
-            f"each equal to its proof{f'; {len(failures)} failed' if failures else ''}."
-        ),
+        sentence=_sentence(restored, seconds, len(failures)),
         tables=(
             Table("Failed", ("database", "why"), tuple(failures)),
             _databases(restored),
@@ -58,10 +54,30 @@ def restore_report(
     )
 
 
+def _sentence(restored: Sequence[RestoredDatabase], seconds: float, failures: int) -> str:
+    rows = counted(sum(one.rows for one in restored), "row")
+    sampled = any(one.sample_percent < 100 for one in restored)
+    return (
+        f"{counted(len(restored), 'database')} with {rows} restored in {readable_seconds(seconds)}, each equal to its "
+        f"proof{' (only a sample of the rows was compared)' if sampled else ''}"
+        f"{f'; {failures} failed' if failures else ''}."
+    )
+
+
 def _databases(restored: Sequence[RestoredDatabase]) -> Table:
     return Table(
         "Databases",
-        ("database", "is now", "the old one is", "tables", "rows", "time", "roles created", "set"),
+        (
+            "database",
+            "is now",
+            "the old one is",
+            "tables",
+            "rows",
+            "time",
+            "of it, compared",
+            "roles created",
+            "set",
+        ),
         tuple(
             (
                 one.database,
@@ -70,21 +86,37 @@ def _databases(restored: Sequence[RestoredDatabase]) -> Table:
                 f"{one.tables:,}",
                 f"{one.rows:,}",
                 readable_seconds(one.seconds),
+                readable_seconds(one.compare_seconds),
                 ", ".join(one.roles_created) or "-",
                 one.set_key,
             )
             for one in restored
         ),
-        right=("tables", "rows", "time"),
+        right=("tables", "rows", "time", "of it, compared"),
     )
 
 
 def _next_steps(restored: Sequence[RestoredDatabase]) -> tuple[str, ...]:
+    old = [one.previous for one in restored if one.previous]
+    beside = [one.name for one in restored if one.name != one.database]
     steps = []
-    if any(one.previous for one in restored):
-        steps.append("Check the applications, then drop the old databases; until then they take their space.")
-    if beside := [one for one in restored if one.name != one.database]:
+    if restored:
         steps.append(
-            f"Look at {beside[0].name}, then use it, rename it or drop it; the live ones are as they were."
+            "A dump carries no planner statistics: run ANALYZE in each, or give autovacuum some minutes."
+        )
+    if beside:
+        steps.append(
+            "The live ones are as they were. What was restored beside them takes its space, and each night backs it up "
+            f"too, until it is renamed or dropped: {_drops(beside)}"
+        )
+    if old:
+        steps.append(
+            "Check the applications, then drop the old ones: they take their space, and each night backs them up too, "
+            f"until then: {_drops(old)}"
         )
     return tuple(steps)
+
+
+def _drops(names: Sequence[str]) -> str:
+    """Statements to copy."""
+    return " ".join(f'DROP DATABASE "{quoted}";' for quoted in (name.replace('"', '""') for name in names))

@@ -148,7 +148,7 @@ def drilling(
     """
     with lease(store, key.server, "drill", label, sets=(key,)) as held:
         # A pruning that began before may not have seen this one; any later one does.
-        _await_free(Row(store, key.server, "prune"), wait_seconds)
+        await_free(Row(store, key.server, "prune"), wait_seconds)
         yield held
 
 
@@ -173,7 +173,7 @@ def _taken(row: Row, holder: Holder, wait_seconds: float) -> Lease:
     HELD.add(holder.token)
     try:
         for _ in range(_ROUNDS):
-            standing = _await_free(row, deadline - clock())
+            standing = await_free(row, deadline - clock())
             since = clock()
             if row.append(standing.number + 1, holder):
                 return Lease(row, holder, standing.number + 1, since)
@@ -186,7 +186,7 @@ def _taken(row: Row, holder: Holder, wait_seconds: float) -> Lease:
     )
 
 
-def _await_free(row: Row, wait_seconds: float) -> Standing:
+def await_free(row: Row, wait_seconds: float) -> Standing:
     """How the lease stands once nobody holds it."""
     deadline, pause = clock() + wait_seconds, _FIRST_LOOK_SECONDS
     while (standing := row.standing()).holder:

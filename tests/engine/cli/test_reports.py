@@ -12,10 +12,12 @@ from engine.config.file import load
 from engine.postgres.backup import DatabaseBackup
 from engine.postgres.compare import Difference
 from engine.postgres.course import DatabaseRow, DrillReport
+from engine.postgres.restore import RestoredDatabase
 from engine.progress import counted
 from engine.reports.backup import BackupOutcome, backup_report
 from engine.reports.drill import drill_report
 from engine.reports.report import Report, Table
+from engine.reports.restore import restore_report
 from engine.reports.wording import escaped, one_line, readable_time, width
 
 _EXAMPLE = Path(__file__).parents[3] / "docs" / "platform-ops.example.toml"
@@ -201,3 +203,36 @@ def test_the_example_configuration_is_valid_and_shows_the_defaults() -> None:
     assert (list(settings.servers), list(settings.stores)) == (["platform"], ["nightly", "offsite"])
     kept = settings.stores["nightly"].retention
     assert (kept.cluster.days, kept.database.days) == (30, 7)
+
+
+def _restored(name: str, previous: str | None, sample_percent: int = 100) -> RestoredDatabase:
+    return RestoredDatabase(
+        database="hub",
+        set_key="platform/db/hub/20260207T170000Z-3f9a1c",
+        name=name,
+        previous=previous,
+        tables=2,
+        rows=1204,
+        seconds=3.0,
+        compare_seconds=1.0,
+        sample_percent=sample_percent,
+        roles_created=(),
+        missing=(),
+    )
+
+
+def test_a_restore_says_how_to_be_rid_of_what_nobody_needs() -> None:
+    beside = restore_report("platform", [_restored('hub "2" _restored_', None)], 3.0)
+    assert beside.sentence == "1 database with 1,204 rows restored in 3.0 s, each equal to its proof."
+    assert beside.next_steps == (
+        "A dump carries no planner statistics: run ANALYZE in each, or give autovacuum some minutes.",
+        "The live ones are as they were. What was restored beside them takes its space, and each night backs it up too, "
+        'until it is renamed or dropped: DROP DATABASE "hub ""2"" _restored_";',
+    )
+    replaced = restore_report("platform", [_restored("hub", "hub_before_20260207", 10)], 3.0)
+    assert "equal to its proof (only a sample of the rows was compared)." in replaced.sentence
+    assert replaced.next_steps[-1] == (
+        "Check the applications, then drop the old ones: they take their space, and each night backs them up too, "
+        'until then: DROP DATABASE "hub_before_20260207";'
+    )
+    assert restore_report("platform", [], 0.1, [("hub", "It failed.")]).next_steps == ()

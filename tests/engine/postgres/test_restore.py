@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +12,6 @@ import psycopg
 import pytest
 
 from engine.errors import ConfigurationError, LockedByAnother, OperationFailed
-from engine.postgres.database import WORKING_PREFIX
 from engine.postgres.instance import Instance
 from engine.postgres.lock import backup_lock
 from engine.postgres.restore import RestoreChoice, RestoredDatabase, choose, restore_databases
@@ -206,57 +203,49 @@ def test_what_came_back_wrong_never_gets_the_name(made: Backup, goal: Instance, 
     assert execute(goal, "small", "SELECT count(*) FROM old") == [(0,)]
 
 
+def test_all_that_is_hard_and_a_table_that_several_sessions_load(
+    source: Instance, goal: Instance, store_folder: Path
+) -> None:
+    execute(source, "postgres", "CREATE ROLE eve", "CREATE DATABASE hard")
+    run_script(source, "hard", (SQL / "hard.sql").read_text(encoding="utf8"))
+    run_script(source, "hard", """
+        CREATE TABLE "many COPY x FROM stdin;
+rows" ("a "" b" int PRIMARY KEY, "FROM stdin;
+" text, parent int REFERENCES "many COPY x FROM stdin;
+rows");
+        INSERT INTO "many COPY x FROM stdin;
+rows" SELECT i, repeat(md5(i::text), 10), nullif(i / 2, 0) FROM generate_series(1, 40000) AS i;
+        CREATE TABLE long (a text); INSERT INTO long SELECT repeat('a long row ', 1000000) FROM generate_series(1, 2);
+    """)  # fmt: skip
+    target = store_in(store_folder)
+    made = back_up(server_of(source), target, ["hard"], cluster=False)
+    one = restored(made, goal, made.key("hard"), "hard")
+    assert one.rows > 40_000
+    # So that foreign keys are checked in indexes alone.
+    vacuumed = "SELECT relname FROM pg_stat_user_tables WHERE vacuum_count > 0 ORDER BY 1"
+    assert execute(goal, one.name, vacuumed) == [("long",), ("many COPY x FROM stdin;\nrows",)]
+    execute(source, "postgres", "DROP DATABASE hard", "DROP ROLE eve")
+
+
+def test_no_room_for_the_copy_of_the_stored_bytes(
+    source: Instance, goal: Instance, store_folder: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(source, "postgres", "CREATE DATABASE bulky")
+    execute(source, "bulky", "CREATE TABLE t AS SELECT md5(i::text) FROM generate_series(1, 150000) AS i")
+    target = store_in(store_folder)
+    made = back_up(server_of(source), target, ["bulky"], cluster=False)
+    execute(source, "postgres", "DROP DATABASE bulky")
+    monkeypatch.setenv("TMPDIR", str(small_disk))
+    with pytest.raises(
+        OperationFailed, match=r"bulky\.dump\.gz cannot be kept in .*: No space left on device; make room"
+    ):
+        restored(made, goal, made.key("bulky"), "bulky")
+    assert (databases(goal), list(small_disk.iterdir())) == (set(), [])
+
+
 def test_one_at_a_time(made: Backup, goal: Instance) -> None:
     with backup_lock(server_of(goal)), pytest.raises(LockedByAnother, match="Another backup of platform"):
         restored(made, goal, made.key("small"))
-
-
-RUN = """
-import sys
-from pathlib import Path
-from tests.engine.postgres.backups import server_of, store_in
-from engine.postgres.instance import Instance
-from engine.postgres.restore import choose, restore_databases
-from engine.sets.catalogue import catalogue
-goal = Instance(Path(sys.argv[1]), Path(sys.argv[2]))
-target = store_in(Path(sys.argv[3]))
-print("begun", flush=True)
-restore_databases(target, server_of(goal), choose(catalogue(target.store), target, "platform", ["slow"]), in_place=True)
-"""
-
-
-def test_a_killed_restore_leaves_nothing_half(source: Instance, goal: Instance, store_folder: Path) -> None:
-    execute(source, "postgres", "CREATE DATABASE slow")
-    # Its index takes some seconds: a function that waits is called for each row.
-    run_script(source, "slow", """
-        CREATE FUNCTION slowly(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN $1; END $$;
-        CREATE TABLE t (a int); CREATE INDEX late ON t (slowly(a)); INSERT INTO t SELECT i FROM generate_series(1, 60) AS i;
-    """)  # fmt: skip
-    target = store_in(store_folder)
-    back_up(server_of(source), target, ["slow"])
-    execute(goal, "postgres", "CREATE DATABASE slow")
-    execute(goal, "slow", "CREATE TABLE old (a int)")
-    process = subprocess.Popen(
-        [sys.executable, "-c", RUN, goal.folder, goal.programs, store_folder], stdout=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 30
-    filling = (
-        "SELECT count(*) FROM pg_stat_activity WHERE datname LIKE '"
-        + WORKING_PREFIX
-        + "%' AND query LIKE 'CREATE INDEX%'"
-    )
-    while execute(goal, "postgres", filling) == [(0,)] and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.kill()
-    process.wait()
-    left = databases(goal)
-    assert len(left) == 2
-    assert any(name.startswith(WORKING_PREFIX) for name in left)
-    assert execute(goal, "slow", "SELECT count(*) FROM old") == [(0,)]
-    choices = choose(catalogue(target.store), target, "platform", ["slow"])
-    (one,) = restore_databases(target, server_of(goal), choices, in_place=True)
-    assert databases(goal) == {"slow", one.previous}
-    assert execute(goal, "slow", "SELECT count(*) FROM t") == [(60,)]
 
 
 def test_the_maintenance_database_is_not_replaced_under_our_feet(made: Backup, goal: Instance) -> None:
