@@ -67,6 +67,7 @@ def archive_text_argv(
         str(programs / "pg_restore"),
         "--file=-",
         "--no-tablespaces",
+        "--enable-row-security",
         *(("--create",) if create else ()),
         *((f"--use-list={use_list}",) if use_list else ()),
         *((str(archive),) if archive else ()),
@@ -110,6 +111,7 @@ def restore_argv(
         "--exit-on-error",
         "--no-password",
         "--no-tablespaces",
+        "--enable-row-security",
         f"--section={section}",
         *((f"--use-list={use_list}",) if use_list else ()),
         *((f"--jobs={jobs}",) if jobs > 1 else ()),
@@ -125,5 +127,6 @@ def restore_stream_argv(programs: Path, database: str, *, create: bool) -> tuple
         "--exit-on-error",
         "--no-password",
         "--no-tablespaces",
+        "--enable-row-security",
         *(("--create", _dbname("postgres")) if create else (_dbname(database),)),
     )

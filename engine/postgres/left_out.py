@@ -87,6 +87,13 @@ _OF_DATABASE = (
         " WHERE g.tgisinternal AND g.tgenabled <> 'O' AND g.tgparentid = 0 ORDER BY 1",
     ),
     (
+        "silence of the event triggers {}, which fire when a restore refreshes materialized views (they are ENABLE"
+        " ALWAYS or REPLICA)",
+        "SELECT pg_catalog.quote_ident(evtname) FROM pg_catalog.pg_event_trigger WHERE evtenabled IN ('A', 'R')"
+        " AND evtevent IN ('ddl_command_start', 'ddl_command_end')"
+        " AND EXISTS (SELECT FROM pg_catalog.pg_class WHERE relkind = 'm' AND relispopulated) ORDER BY 1",
+    ),
+    (
         "that the schema {} was dropped (it comes back, empty: drop it again)",
         "SELECT 'public' WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'public')",
     ),
@@ -202,6 +209,11 @@ def _options_to_restore_with(connection: psycopg.Connection[TupleRow]) -> list[s
         " AND attrelid >= 16384 LIMIT 1"
     ).fetchone():
         is_set.add("lc_monetary")
+    if connection.execute(
+        "SELECT 1 FROM pg_catalog.pg_event_trigger WHERE evtenabled = 'O'"
+        " AND evtevent IN ('ddl_command_start', 'ddl_command_end', 'login') LIMIT 1"
+    ).fetchone():
+        is_set.add("session_replication_role")
     harmless = {"datestyle"}  # pg_dump writes ISO dates, which every style reads
     needed = [name for name in READING_SETTINGS if name.lower() in is_set - harmless]
     options = " ".join(f"-c {name}={READING_SETTINGS[name]}" for name in needed)

@@ -21,7 +21,9 @@ READING_SETTINGS = {
     # differently from how pg_dump wrote them.
     "default_transaction_read_only": "off",
     "role": "none",
-    "session_replication_role": "origin",
+    # As a replica: triggers of events (and of logins) that are the database's own do not fire, so that a
+    # log of DDL gets no rows from a restore. Constraints are checked all the same when they are added.
+    "session_replication_role": "replica",
     "IntervalStyle": "postgres",
     "DateStyle": "ISO, YMD",
     "array_nulls": "on",
@@ -45,6 +47,10 @@ FIXED_SETTINGS = READING_SETTINGS | {
 }
 WITHOUT_CONVERSION = ("SQL_ASCII", "MULE_INTERNAL")
 """Encodings of a database whose text cannot be sent as UTF-8."""
+OTHER_ENCODING = (
+    "a name, comment or setting is not in its database's encoding (those of roles and databases are shared by "
+    "all databases): give it again in ASCII letters"
+)
 _SINCE = {"idle_session_timeout": 140000, "transaction_timeout": 170000}
 """Timeouts that would end a session of ours, and the version each came with."""
 _TRANSIENT = (
@@ -226,4 +232,6 @@ def failed(what: str, error: psycopg.Error) -> PlatformOpsError:
     text = " ".join(str(error).split("\n", 1)[0].split())[:300]
     if isinstance(error, (psycopg.OperationalError, psycopg.errors.LockNotAvailable)):
         return TransientFailure(f"{what}: {text}.")
+    if isinstance(error, (psycopg.errors.CharacterNotInRepertoire, psycopg.errors.UntranslatableCharacter)):
+        text += f"; {OTHER_ENCODING}"
     return OperationFailed(f"{what}: {text}.")

@@ -11,7 +11,7 @@ from psycopg.rows import TupleRow
 from engine.errors import ConfigurationError
 from engine.postgres.database import WORKING_PREFIX
 from engine.postgres.left_out import left_out_of_archive, left_out_of_dump, left_out_of_server
-from engine.postgres.server import Server, failed
+from engine.postgres.server import OTHER_ENCODING, Server, failed
 
 _DATABASES = """
 SELECT datname, datallowconn, datconnlimit = -2, pg_catalog.pg_database_size(oid)
@@ -28,6 +28,11 @@ SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.coll
  WHERE n.nspname <> 'pg_catalog'
 """
 _ROLES = "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_' ORDER BY rolname COLLATE \"C\""
+_SHARED_TEXT = """
+SELECT rolname::text FROM pg_catalog.pg_roles UNION ALL SELECT datname FROM pg_catalog.pg_database
+UNION ALL SELECT spcname FROM pg_catalog.pg_tablespace
+UNION ALL SELECT description FROM pg_catalog.pg_shdescription UNION ALL SELECT setconfig::text FROM pg_catalog.pg_db_role_setting
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +68,20 @@ def survey_server(server: Server) -> ServerFacts:
     """
     with server.connect() as connection:
         try:
+            _check_shared_text(server, connection)
             return _facts(server, connection)
         except psycopg.Error as error:
             raise failed(f"Reading the catalogue of {server.address} failed", error) from None
+
+
+def _check_shared_text(server: Server, connection: psycopg.Connection[TupleRow]) -> None:
+    """What belongs to no database may have been written in a session of any encoding: nothing converts it."""
+    try:
+        connection.execute(_SHARED_TEXT).fetchall()
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"The catalogue of {server.address} has text that is not UTF-8 ({error.object[:60]!r}); {OTHER_ENCODING}."
+        ) from None
 
 
 def _facts(server: Server, connection: psycopg.Connection[TupleRow]) -> ServerFacts:

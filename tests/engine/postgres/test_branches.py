@@ -111,7 +111,7 @@ def altered(folder: Path, programs: Path, script: str) -> Path:
     wrapper = folder / "pg_restore"
     wrapper.write_text(
         f"#!/bin/bash\nset -o pipefail\n"
-        f'if [ "$*" = "--file=- --no-tablespaces" ]; then {programs}/pg_restore "$@" | LC_ALL=C sed {shlex.quote(script)}\n'
+        f'if [ "$*" = "--file=- --no-tablespaces --enable-row-security" ]; then {programs}/pg_restore "$@" | LC_ALL=C sed {shlex.quote(script)}\n'
         f'else exec {programs}/pg_restore "$@"; fi\n'
     )
     wrapper.chmod(0o755)
@@ -153,7 +153,7 @@ def started_here() -> list[psutil.Process]:
     ("words", "told"),
     [
         ("--format=custom --compress=0", "pg_dump of '.*' was ended by signal 9"),
-        ("--file=- --no-tablespaces", "pg_restore to SQL was ended by signal 9"),
+        ("--file=- --no-tablespaces --enable-row-security", "pg_restore to SQL was ended by signal 9"),
     ],
 )
 def test_whoever_is_killed_nothing_has_a_name(

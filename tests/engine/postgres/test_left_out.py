@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from engine.errors import ConfigurationError, OperationFailed
 from engine.postgres.drill import drill
 from engine.postgres.instance import Instance
 from engine.postgres.left_out import left_out_of_archive, left_out_of_dump
@@ -62,6 +64,11 @@ NAMED = {
            ALTER TABLE many DISABLE TRIGGER ALL; CREATE TABLE split (one int REFERENCES one) PARTITION BY LIST (one); CREATE TABLE part PARTITION OF split DEFAULT""",
         "that the constraints many_two_fkey of public.many, there of public.many are not enforced (their triggers are disabled; in a restore they are enforced)",
     ),
+    "event trigger that fires always": (
+        """CREATE MATERIALIZED VIEW m AS SELECT 1 AS a; CREATE FUNCTION log() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN NULL; END';
+           CREATE EVENT TRIGGER loud ON ddl_command_end EXECUTE FUNCTION log(); ALTER EVENT TRIGGER loud ENABLE ALWAYS""",
+        "silence of the event triggers loud, which fire when a restore refreshes materialized views (they are ENABLE ALWAYS or REPLICA)",
+    ),
     "no schema public": (
         "DROP SCHEMA public",
         "that the schema public was dropped (it comes back, empty: drop it again)",
@@ -107,6 +114,21 @@ def test_what_a_dump_leaves_out_is_named(
                 "UPDATE pg_subscription SET subenabled = false",
                 "DROP SUBSCRIPTION feed",
             )
+
+
+def test_text_of_another_encoding_is_one_sentence(empty_server: Instance, store_folder: Path) -> None:
+    execute(
+        empty_server, "postgres", "CREATE DATABASE bytes TEMPLATE template0 ENCODING SQL_ASCII LOCALE 'C'",
+        "CREATE DATABASE korean TEMPLATE template0 ENCODING EUC_KR LOCALE 'C'", 'CREATE ROLE "운영자"',
+    )  # fmt: skip
+    with pytest.raises(
+        OperationFailed, match=r'encoding "EUC_KR": .*; a name, comment .* in ASCII letters\.$'
+    ):
+        back_up(server_of(empty_server), store_in(store_folder), ["korean"])
+    with psycopg.connect(empty_server.conninfo("bytes"), client_encoding="SQL_ASCII") as connection:
+        connection.execute(b'CREATE ROLE "a \xff"')
+    with pytest.raises(ConfigurationError, match=r"text that is not UTF-8 \(b'a \\xff'\); a name, comment"):
+        back_up(server_of(empty_server), store_in(store_folder))
 
 
 def test_what_is_carried_is_not_named(postgres_server: Instance, fresh_database: str) -> None:

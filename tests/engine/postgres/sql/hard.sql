@@ -187,3 +187,9 @@ CREATE EXTENSION vector; CREATE TABLE embedded (v vector(3)); INSERT INTO embedd
 COMMENT ON TABLE odd IS E'a ''comment''\n--\n-- PostgreSQL database dump complete\n--\n\\connect postgres\n';
 CREATE TEXT SEARCH CONFIGURATION plain (COPY = simple);
 CREATE RULE gone AS ON DELETE TO twice DO INSTEAD NOTHING;
+-- A log of DDL, which a restore that refreshes views must not write to; a view over rows that only its owner sees.
+CREATE TABLE ddl_log (tag text, at timestamptz DEFAULT now());
+CREATE FUNCTION log_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.ddl_log (tag) VALUES (tg_tag); END $$;
+CREATE MATERIALIZED VIEW mine_only AS SELECT who FROM secret; ALTER MATERIALIZED VIEW mine_only OWNER TO bob;
+CREATE EVENT TRIGGER log_ddl ON ddl_command_end EXECUTE FUNCTION log_ddl();
+CREATE TABLE logged (a int);
