@@ -11,10 +11,12 @@ import yaml
 from click.testing import CliRunner
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
+from prefect.events.schemas.automations import EventTrigger
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from blocks import PostgresServer
 from deployments.apply import PREFECT_YAML, apply, apply_automations, apply_blocks, main
+from deployments.automations import wanted
 from deployments.prefect_api import connected, find_deployment
 from engine.config.settings import FolderStore, ServerSettings, Settings
 from engine.errors import ConfigurationError, TransientFailure
@@ -87,6 +89,16 @@ def test_prefect_yaml_runs_on_seoul_time_and_knows_no_machines_path() -> None:
     }
     text = re.sub(r"(?m)#.*$", "", PREFECT_YAML.read_text(encoding="utf8"))
     assert text.count("/") == text.count("Asia/Seoul")
+
+
+def test_every_run_s_heart_beats_three_times_before_it_is_called_dead() -> None:
+    beats = {
+        int(entry["work_pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
+        for entry in deployments()
+    }
+    [zombies] = wanted(None, [])
+    assert isinstance(zombies.trigger, EventTrigger)
+    assert 3 * max(beats) < zombies.trigger.within.total_seconds()
 
 
 def test_applying_twice_changes_nothing_and_keeps_what_an_operator_did(prefect_server: str) -> None:
