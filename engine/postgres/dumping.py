@@ -16,6 +16,7 @@ from engine.errors import TransientFailure
 from engine.postgres import archive, commands
 from engine.postgres.branches import packed_once, packed_twice
 from engine.postgres.composing import Composed, Doubt
+from engine.postgres.holding import must_hold
 from engine.postgres.lock import WORKER
 from engine.postgres.night import Night
 from engine.postgres.proof import DatabaseProof, plain_name, take_proof
@@ -180,6 +181,8 @@ def _preamble(work: Work, head: archive.Head) -> bytes:
 
 
 def _prove(work: Work, snapshot: Snapshot, head: archive.Head) -> None:
+    if not snapshot.held:
+        must_hold(snapshot.connection, work.name)
     percent = work.night.server.settings.proof_sample_percent
     work.proof = take_proof(
         snapshot.connection, work.name, head.schema(), head.sequences(), sample_percent=percent

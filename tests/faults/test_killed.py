@@ -89,10 +89,10 @@ def _next_run_is_clean(gated: Gated, server: Instance, base: Path) -> None:
 def _descendants(base: Path) -> list[list[str]]:
     """Processes that carry the killed command's environment."""
     mark = f"TMPDIR={base}".encode()
-    return [list(arguments(pid)) for pid in running_pids() if mark in _environment(pid)]
+    return [list(arguments(pid)) for pid in running_pids() if mark in environment_of(pid)]
 
 
-def _environment(pid: int) -> list[bytes]:
+def environment_of(pid: int) -> list[bytes]:
     try:
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:

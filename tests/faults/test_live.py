@@ -1,0 +1,162 @@
+"""What happens on the server while it is backed up: restarts, locks, changes, a standby."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from engine.hosts.processes import arguments, running_pids
+from engine.postgres.embedded import client_programs
+from engine.postgres.instance import Instance
+from tests.conftest import LIVE, MAJOR
+from tests.engine.cli.site import Answer
+from tests.engine.postgres.backups import execute
+from tests.faults.conftest import DATABASE, fill
+from tests.faults.gates import wait_for
+from tests.faults.site import FaultSite, fault_site, sentences
+from tests.faults.test_killed import WAITING, environment_of
+
+PROVING = (
+    "SELECT pid FROM pg_stat_activity WHERE application_name = 'platform-ops dump'"
+    " AND query LIKE 'SELECT pg_catalog.count(*)%' AND query LIKE '%bulky%' AND state = 'active'"
+)
+
+
+@pytest.fixture
+def own(server_base: Path) -> Iterator[Instance]:
+    """A server of this test alone, which it may stop and kill."""
+    server = Instance(server_base / "pg", client_programs(MAJOR), settings=LIVE)
+    server.create(sync=False)
+    server.start()
+    fill(server)
+    yield server
+    server.remove()
+
+
+def _meanwhile(site: FaultSite, act: Callable[[], object], *arguments: str) -> Answer:
+    """Run the command, and `act` in a thread beside it."""
+    failures: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            act()
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            failures.append(error)
+
+    thread = threading.Thread(target=guarded)
+    thread.start()
+    answer = site.run(*arguments)
+    thread.join()
+    if failures:
+        raise failures[0]
+    return answer
+
+
+def _failed_whole(site: FaultSite, answer: Answer, said: str) -> None:
+    """Exit code 1, one sentence, nothing stored; and the next run works."""
+    [sentence] = sentences(answer)
+    assert (answer.code, said in sentence) == (1, True), answer.stderr
+    assert [path for path in site.store.rglob("*") if path.is_file()] == []
+    again = site.run("backup", "--database", DATABASE)
+    assert again.code == 0, again.stderr
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["restarted", "killed"])
+def test_the_server_goes_away_in_the_middle(killed: bool, own: Instance, tmp_path: Path) -> None:
+    site = fault_site(tmp_path, own)
+    with psycopg.connect(own.conninfo(DATABASE)) as blocker:
+        blocker.execute("LOCK TABLE orders")
+
+        def restart() -> None:
+            wait_for(lambda: execute(own, "postgres", WAITING) == [(1,)])
+            running = own.running()
+            assert running is not None
+            if killed:
+                running.send(signal.SIGKILL)
+            own.stop()
+            own.start()
+
+        answer = _meanwhile(site, restart, "backup", "--database", DATABASE)
+        blocker.close()
+    _failed_whole(site, answer, "was lost during the backup; run it again.")
+
+
+def test_a_stopped_pg_dump_is_ended(site: FaultSite, fault_server: Instance) -> None:
+    site.write({"stall_minutes": 0.05}, {})
+    stopped: list[int] = []
+    with psycopg.connect(fault_server.conninfo(DATABASE)) as blocker:
+        blocker.execute("LOCK TABLE orders")
+
+        def stop() -> None:
+            wait_for(lambda: execute(fault_server, "postgres", WAITING) == [(1,)])
+            stopped.extend(_dumps_of(fault_server))
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)
+            blocker.rollback()
+
+        answer = _meanwhile(site, stop, "backup", "--database", DATABASE)
+    assert len(stopped) == 1
+    assert not Path(f"/proc/{stopped[0]}").exists()
+    _failed_whole(site, answer, "pg_dump of 'app' gave no byte for 3 s and was ended")
+
+
+def _first(look: Callable[[], list[int]]) -> int:
+    found: list[int] = []
+
+    def seen() -> bool:
+        found.extend(look())
+        return bool(found)
+
+    wait_for(seen)
+    return found[0]
+
+
+def _dumps_of(server: Instance) -> list[int]:
+    mark = f"PGHOST={server.socket}".encode()
+    return [pid for pid in running_pids() if _program(pid) == "pg_dump" and mark in environment_of(pid)]
+
+
+def _program(pid: int) -> str:
+    return Path((*arguments(pid), "")[0]).name
+
+
+def test_a_change_that_waits_for_the_dump_spoils_no_proof(
+    site: FaultSite, fault_server: Instance, server_base: Path
+) -> None:
+    """TRUNCATE empties a table for older snapshots too: the proof must not come after it."""
+    execute(fault_server, "postgres", "CREATE DATABASE changing TEMPLATE template0")
+    rows = "AS SELECT n, repeat(md5(n::text), 20) AS t FROM generate_series(1, %d) n"
+    execute(fault_server, "changing", f"CREATE TABLE bulky {rows % 60000}", f"CREATE TABLE last {rows % 100}")
+    execute(fault_server, "changing", "ANALYZE")
+    changer = psycopg.connect(fault_server.conninfo("changing"), autocommit=True)
+
+    def change() -> None:
+        proving = _first(lambda: [pid for (pid,) in execute(fault_server, "postgres", PROVING)])
+        os.kill(proving, signal.SIGSTOP)  # the proof is slow
+        truncate = threading.Thread(target=changer.execute, args=("TRUNCATE last",))
+        try:
+            assert _dumps_of(fault_server) != []
+            truncate.start()
+            wait_for(lambda: _dumps_of(fault_server) == [])
+            truncate.join(0.5)
+        finally:
+            os.kill(proving, signal.SIGCONT)
+        truncate.join()
+
+    try:
+        site.write({}, {})
+        answer = _meanwhile(site, change, "backup", "--database", "changing")
+        assert answer.code == 0, answer.stderr
+        assert execute(fault_server, "changing", "SELECT count(*) FROM last") == [(0,)]
+        drilled = site.run("drill", "--database", "changing")
+        assert drilled.code == 0, drilled.stderr
+        assert "60,100 rows came back equal" in drilled.stdout
+    finally:
+        changer.close()
+        execute(fault_server, "postgres", "DROP DATABASE changing WITH (FORCE)")
