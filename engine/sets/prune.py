@@ -22,7 +22,8 @@ from engine.sets.verdicts import expired
 from engine.stores.base import Store
 
 ABANDONED = timedelta(hours=24)
-_BATCH = 250  # sets whose manifests go before their files do: what a kill can leave half-deleted
+BATCH = 250
+"""Sets whose manifests go before their files do: what a kill can leave half-deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +248,7 @@ def _delete_sets(
     """The sets that are gone, and the keys an object lock holds."""
     gone: list[StoredSet] = []
     retained: list[str] = []
-    for batch in _batches(going, _BATCH):
+    for batch in _batches(going, BATCH):
         before_each()
         manifests = store.delete(one.key.manifest for one in batch)
         held = set(manifests.retained)

@@ -65,22 +65,25 @@ def clock_doubt(sets: Iterable[datetime], now: datetime, others: Iterable[dateti
     clock jumped, when the newest set is more than a week old; or when the trail of all of it has a gap of
     more than a week and what came after the gap is not yet a week long.
     """
-    begun = sorted(sets, reverse=True)
+    begun = list(sets)
     if not begun:
         return None
+    newest = max(begun)
     trail = sorted([*begun, *others], reverse=True)
     if trail[0] - now > _BEHIND:
         return (
             f"the clock went back: the newest set or verdict is dated {_stamp(trail[0])} and it is "
             f"{_stamp(now)}; nothing is pruned; set the clock, or {_ANYWAY}"
         )
-    if now - begun[0] > WEEK:
+    if now - newest > WEEK:
         return (
-            f"the newest set is {(now - begun[0]).days} days old: backups have stopped or the clock jumped; "
+            f"the newest set is {(now - newest).days} days old: backups have stopped or the clock jumped; "
             f"nothing is pruned; start the backups, or {_ANYWAY}"
         )
     for later, at in pairwise(trail):
-        if now - later < WEEK and later - at > WEEK + _LATE:
+        if now - later >= WEEK:
+            break
+        if later - at > WEEK + _LATE:
             return (
                 f"nothing was stored between {_stamp(at)} and {_stamp(later)}: backups had stopped or the "
                 f"clock jumped; nothing is pruned until a week after the gap; set the clock, or {_ANYWAY}"

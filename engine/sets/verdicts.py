@@ -73,14 +73,14 @@ def expired(verdicts: Collection[VerdictKey], living: Iterable[str], now: dateti
     Each verdict is kept for 90 days, so that the trend of past drills outlives the sets; longer only
     while it decides the state of a set that exists.
     """
-    alive = set(living)
-    old = [verdict for verdict in verdicts if now - verdict.at > timedelta(days=KEPT_DAYS)]
-    if not any(verdict.set_id in alive for verdict in old):
-        return tuple(old)
-    of_set: dict[str, list[VerdictKey]] = {}
+    since = now - timedelta(days=KEPT_DAYS)
+    old = [verdict for verdict in verdicts if verdict.at < since]
+    concerned = {verdict.set_id for verdict in old}.intersection(living)
+    of_set: dict[str, list[VerdictKey]] = {set_id: [] for set_id in concerned}
     for verdict in verdicts:
-        of_set.setdefault(verdict.set_id, []).append(verdict)
-    needed = {decider for set_id in alive & of_set.keys() for decider in _deciding(of_set[set_id]).values()}
+        if verdict.set_id in concerned:
+            of_set[verdict.set_id].append(verdict)
+    needed = {decider for own in of_set.values() for decider in _deciding(own).values()}
     return tuple(verdict for verdict in old if verdict not in needed)
 
 
