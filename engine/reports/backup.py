@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.progress import counted, readable_bytes, readable_seconds
 from engine.reports.prune import deleted_table, freed
-from engine.reports.report import Report, Table
+from engine.reports.report import Report, Table, foremost
 
 if TYPE_CHECKING:
     from engine.postgres.backup import ClusterBackup, DatabaseBackup
@@ -104,6 +104,8 @@ def _facts(outcome: BackupOutcome) -> tuple[tuple[str, str], ...]:
 
 
 def _database_table(outcome: BackupOutcome) -> Table:
+    shown = foremost(outcome.databases, lambda one: one.seconds, lambda one: one.dump_bytes)
+    left = len(outcome.databases) - len(shown)
     return Table(
         "Databases",
         ("database", "tables", "rows", "read", "stored", "time", "set"),
@@ -117,9 +119,12 @@ def _database_table(outcome: BackupOutcome) -> Table:
                 readable_seconds(one.seconds),
                 one.set_key.rpartition("/")[2],
             )
-            for one in outcome.databases
+            for one in shown
         ),
         right=("tables", "rows", "read", "stored", "time"),
+        more=f"and {counted(left, 'more database')}; those that took longest and the largest are shown"
+        if left
+        else "",
     )
 
 

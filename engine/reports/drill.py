@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import PlatformOpsError
 from engine.progress import counted, readable_bytes, readable_seconds
-from engine.reports.report import Report, Table
+from engine.reports.report import Report, Table, foremost
 from engine.reports.wording import readable_time
 
 if TYPE_CHECKING:
@@ -90,6 +90,13 @@ def _verdict(report: DrillReport) -> str:
 
 
 def _databases(report: DrillReport) -> Table:
+    shown = foremost(
+        report.databases,
+        lambda row: row.differences,
+        lambda row: row.restore_seconds + row.compare_seconds,
+        lambda row: row.rows,
+    )
+    left = len(report.databases) - len(shown)
     return Table(
         "Compared with the proofs",
         (
@@ -113,9 +120,12 @@ def _databases(report: DrillReport) -> Table:
                 readable_seconds(row.restore_seconds),
                 readable_seconds(row.compare_seconds),
             )
-            for row in report.databases
+            for row in shown
         ),
         right=("tables", "rows", "sequences", "large objects", "restore", "compare"),
+        more=f"and {counted(left, 'more database')}; those that differ most, took longest or are largest are shown"
+        if left
+        else "",
     )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from heapq import nlargest
+from typing import TypeVar
 
 from engine.reports.wording import escaped, one_line, width
 
 Row = tuple[str, ...]
+_Item = TypeVar("_Item")
 _MARKDOWN_ROWS = 500  # an artifact is looked at in a browser
 
 
@@ -55,6 +58,18 @@ class Report:
         if self.next_steps:
             blocks.append("\n".join(f"- {escaped(step)}" for step in self.next_steps))
         return "\n\n".join(blocks) + "\n"
+
+
+def foremost(rows: Sequence[_Item], *weights: Callable[[_Item], float], readable: int = 100) -> list[_Item]:
+    """All rows as long as somebody can take them in (`readable`); else those that weigh most by one of the
+    `weights`, at most so many in all, in the order they have. A weight of 0 picks nothing."""
+    if len(rows) <= readable:
+        return list(rows)
+    chosen: set[int] = set()
+    for weight in weights:
+        heaviest = nlargest(readable // len(weights), range(len(rows)), key=lambda index: weight(rows[index]))
+        chosen.update(index for index in heaviest if weight(rows[index]))
+    return [rows[index] for index in sorted(chosen)]
 
 
 def _text_table(table: Table) -> Iterator[str]:

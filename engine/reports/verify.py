@@ -47,7 +47,7 @@ def _sets(run: VerifyRun) -> Table:
     return Table(
         "Sets",
         ("server", "database", "set", "verdict", "files", "read", "time"),
-        tuple(_row(one) for one in run.reports),
+        tuple(_row(one) for one in sorted(run.reports, key=lambda one: one.result == "passed")),
         right=("files", "read", "time"),
     )
 

@@ -148,23 +148,64 @@ def test_a_failed_drill_shows_its_evidence() -> None:
     assert "Do not rely on this set." in text
 
 
+def test_of_a_thousand_drilled_databases_the_telling_ones_are_shown() -> None:
+    row = _drill().databases[0]
+    rows = [
+        row.model_copy(
+            update={"database": f"app{number}", "rows": number, "restore_seconds": 1000.0 - number}
+        )
+        for number in range(1000)
+    ]
+    rows[500] = rows[500].model_copy(update={"differences": 1})
+    markdown = drill_report(_drill(databases=tuple(rows), result="failed")).as_markdown()
+    assert markdown.count("| app") == 33 + 33 + 1
+    assert "| app0 | equal |" in markdown
+    assert "| app999 | equal |" in markdown
+    assert "| app500 | differs |" in markdown
+    assert "and 933 more databases; those that differ most, took longest or are largest are shown" in markdown
+    assert len(markdown) < 10_000
+
+
+def test_of_a_thousand_stored_databases_the_slowest_and_the_largest_are_shown() -> None:
+    stored = [
+        _stored(database=f"app{number}", seconds=float(number), dump_bytes=1000 - number)
+        for number in range(1000)
+    ]
+    outcome = BackupOutcome("platform", "nightly", True, stored, None, (), 4.0)
+    text = backup_report(outcome).as_text()
+    assert sum(line.startswith("  app") for line in text.splitlines()) == 100
+    assert "\n  app0 " in text
+    assert "\n  app49 " in text
+    assert "\n  app50 " not in text
+    assert "\n  app950 " in text
+    assert "  and 900 more databases; those that took longest and the largest are shown\n" in text
+    few = backup_report(replace(outcome, databases=stored[:100])).as_text()
+    assert sum(line.startswith("  app") for line in few.splitlines()) == 100
+    assert "more databases" not in few
+
+
+def _stored(**changed: object) -> DatabaseBackup:
+    values = {
+        "database": "kohub",
+        "set_key": "platform/db/kohub/20260207T170000Z-abcd1234",
+        "set_bytes": 1_000_000,
+        "cluster_files": (),
+        "dump_bytes": 5_000_000,
+        "tables": 2,
+        "rows": 1204,
+        "large_objects": 0,
+        "started": datetime(2026, 2, 7, 17, 0, tzinfo=UTC),
+        "seconds": 3.0,
+        "snapshot_seconds": 2.5,
+        "extensions": {},
+        "collations": {},
+        "missing": (),
+    }
+    return DatabaseBackup.model_validate({**values, **changed})
+
+
 def test_a_backup_that_lost_a_database_says_so_first() -> None:
-    stored = DatabaseBackup(
-        database="kohub",
-        set_key="platform/db/kohub/20260207T170000Z-abcd1234",
-        set_bytes=1_000_000,
-        cluster_files=(),
-        dump_bytes=5_000_000,
-        tables=2,
-        rows=1204,
-        large_objects=0,
-        started=datetime(2026, 2, 7, 17, 0, tzinfo=UTC),
-        seconds=3.0,
-        snapshot_seconds=2.5,
-        extensions={},
-        collations={},
-        missing=("kohub: invalid index public.i",),
-    )
+    stored = _stored(missing=("kohub: invalid index public.i",))
     outcome = BackupOutcome("platform", "nightly", True, [stored], None, (), 4.0, [("keycloak", "It broke.")])
     text = backup_report(outcome).as_text()
     assert text.startswith(
