@@ -1,0 +1,107 @@
+"""A full, read-only or forbidden disk under the store, the spool and the scratch server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from engine.hosts.local import account
+from tests.engine.cli.site import Answer
+from tests.faults.conftest import DATABASE
+from tests.faults.gates import left_in
+from tests.faults.site import FaultSite, sentences
+
+ASKED = ("backup", "--database", DATABASE)
+
+
+@contextmanager
+def _mounted(folder: Path, size: str) -> Iterator[None]:
+    """A small disk of its own, in memory."""
+    folder.mkdir(exist_ok=True)
+    argv = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0711", "faults", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(argv, capture_output=True, check=False).returncode:
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI has to let the tests mount a small disk")
+        pytest.skip("mounting is not allowed here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def _one_sentence(answer: Answer, code: int, said: str) -> None:
+    [sentence] = sentences(answer)
+    assert answer.code == code, answer.stderr
+    assert said in sentence, sentence
+    assert "unexpected error" not in sentence
+
+
+def test_of_the_store(site: FaultSite) -> None:
+    with _mounted(site.store, "96k"):
+        filler = site.store / "filler"
+        filler.write_bytes(b"x" * 80_000)
+        answer = site.run(*ASKED)
+        _one_sentence(answer, 1, "The disk of store 'nightly' at")
+        assert "free space there or shorten the retention" in answer.problem
+        assert [path.name for path in site.store.rglob("*") if path.is_file()] == ["filler"]
+        filler.unlink()
+        again = site.run(*ASKED)
+        assert again.code == 0, again.stderr
+
+
+def test_of_the_store_while_older_sets_are_there(site: FaultSite) -> None:
+    """What was stored before stays whole, and a verdict that finds no room is no reason to doubt it."""
+    with _mounted(site.store, "256k"):
+        assert site.run(*ASKED).code == 0
+        before = {path: path.read_bytes() for path in site.store.rglob("*.gz")}
+        filler = site.store / "filler"
+        with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+            while True:
+                file.write(b"x" * 4096)
+        _one_sentence(site.run(*ASKED), 1, "is full")
+        assert {path: path.read_bytes() for path in site.store.rglob("*.gz")} == before
+        _one_sentence(site.run("verify"), 1, "is full")
+        filler.unlink()
+        assert site.run("verify").code == 0
+
+
+def test_of_the_spool(site: FaultSite, server_base: Path) -> None:
+    disk = server_base / "spool"
+    with _mounted(disk, "64k"):
+        (disk / "filler").write_bytes(b"x" * 61_440)
+        full = FaultSite(site.folder, site.server, site.stores, {"TMPDIR": str(disk)})
+        _one_sentence(full.run(*ASKED), 1, f"The disk of temporary files at {disk} is full; free space there")
+        assert left_in(disk) == []
+    elsewhere = FaultSite(site.folder, site.server, site.stores, {"TMPDIR": "/nowhere"})
+    _one_sentence(
+        elsewhere.run(*ASKED), 2, "No temporary folder can be made in /nowhere: No such file or directory"
+    )
+    assert [path for path in site.store.rglob("*") if path.is_file()] == []
+    assert site.run(*ASKED).code == 0
+
+
+def test_of_the_scratch_server(site: FaultSite, server_base: Path) -> None:
+    assert site.run(*ASKED).code == 0
+    disk = server_base / "scratch"
+    with _mounted(disk, "12m"):
+        os.chown(disk, *account())
+        full = FaultSite(site.folder, site.server, site.stores, {"TMPDIR": str(disk)})
+        answer = full.run("drill", "--database", DATABASE)
+        _one_sentence(answer, 3, "No space left on device")
+        assert left_in(disk) == []
+    again = site.run("drill", "--database", DATABASE)
+    assert again.code == 0, again.stderr
+
+
+def test_a_disk_that_is_read_only(site: FaultSite) -> None:
+    with _mounted(site.store, "1m"):
+        assert site.run(*ASKED).code == 0
+        subprocess.run(["mount", "-o", "remount,ro", str(site.store)], check=True)
+        _one_sentence(site.run(*ASKED), 2, "is not allowed (Read-only file system)")
+        assert site.run("list").code == 0
+        assert site.run("show", "newest", "--database", DATABASE).code == 0
