@@ -5,7 +5,7 @@ One listing, in key order, and nothing is read: cost and memory grow with the nu
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -199,7 +199,9 @@ def _found(store: Store, prefix: str, verdicts: list[VerdictKey]) -> Iterator[_F
     for folder in store.folders(prefix):
         key = parse_set_folder(folder.path)
         if key is None:
-            verdicts += filter(None, (parse_verdict_key(f"{folder.path}/{name}") for name in folder.names))
+            for name in folder.names:
+                if verdict := parse_verdict_key(f"{folder.path}/{name}"):
+                    verdicts.append(verdict)
             continue
         names = [name for name in folder.names if is_file_name(name)]
         if current and folder.path == path:  # another's folder inside the set stood between
@@ -218,15 +220,16 @@ def _judged(
     sets: Sequence[tuple[SetKey, datetime, int | None, int]], verdicts: Iterable[VerdictKey]
 ) -> Iterator[StoredSet]:
     """The sets with their states."""
-    of_set: dict[tuple[str, str], list[VerdictKey]] = {}
+    of_set: defaultdict[tuple[str, str], list[VerdictKey]] = defaultdict(list)
     for verdict in verdicts:
-        of_set.setdefault((verdict.server, verdict.set_id), []).append(verdict)
-    times = Counter((key.server, key.set_id) for key, *_ in sets) if of_set else {}
+        of_set[verdict.server, verdict.set_id].append(verdict)
+    states = {place: state_of(own) for place, own in of_set.items()}
+    times = Counter((one[0].server, one[0].set_id) for one in sets) if states else {}
     for key, created, size, files in sets:
         place = (key.server, key.set_id)
-        state = state_of(of_set[place]) if place in of_set else "recorded"
+        state = states.get(place, "recorded")
         # A verdict names its set by the id alone: where two share one, a pass may be the other's.
-        if state != "failed" and place in of_set and times[place] > 1:
+        if state != "recorded" and state != "failed" and times[place] > 1:
             state = "recorded"
         yield StoredSet(key, created, state, size, files)
 
