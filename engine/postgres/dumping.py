@@ -156,16 +156,21 @@ def _check(work: Work, composed: Composed, length_bytes: int) -> None:
     """That what was composed is what was read, told from two sides: the archive's size and the proof's rows.
 
     Raises:
-        Doubt: it is not.
+        Doubt: the size is another; a second dump in the same snapshot gives the right one.
+        TransientFailure: the rows are others than the snapshot's; only a new snapshot can tell which are right.
     """
     # Pieces of another length are all that may differ: each has its length before it.
     if (work.meter.bytes - composed.archive_bytes) % length_bytes:
         raise Doubt(f"The archive of {work.name!r} is not as long as it was read.")
     assert work.proof is not None  # noqa: S101 - join saw it end
     for (schema, name), rows in composed.rows.items():
-        table = work.proof.tables.get(plain_name(_text(schema), _text(name)))
-        if table is not None and table.rows != rows:
-            raise Doubt(f"The archive of {work.name!r} has not all rows of {_text(name)!r}.")
+        table = plain_name(_text(schema), _text(name))
+        proven = work.proof.tables.get(table)
+        if proven is not None and proven.rows != rows:
+            raise TransientFailure(
+                f"The dump of database {work.name!r} has {rows:,} rows of {table} where its proof counted "
+                f"{proven.rows:,}; it was not kept. Run the backup again."
+            )
 
 
 def _text(name: bytes) -> str:
