@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -147,10 +148,12 @@ def _identity_pipe(identities: tuple[str, ...]) -> Iterator[int | None]:
 
 def restored_proof(server: Server, database: str, programs: Path, sample_percent: int = 100) -> DatabaseProof:
     """The proof of a restored database, its schema dumped again; sampled as the one it is compared with."""
-    with server.connect(database, application=APPLICATION) as connection:
+    with server.connect(database, application=APPLICATION) as connection, ThreadPoolExecutor(1) as pool:
         try:
-            schema = _schema(server, database, connection.execute(_ENCODING).fetchall()[0][0], programs)
-            return take_proof(connection, database, schema, sample_percent=sample_percent)
+            encoding = connection.execute(_ENCODING).fetchall()[0][0]
+            schema = pool.submit(_schema, server, database, encoding, programs)
+            proof = take_proof(connection, database, "", sample_percent=sample_percent)
+            return proof.model_copy(update={"schema_sql": schema.result()})
         except psycopg.Error as error:
             raise failed(f"Reading the restored database {database!r} failed", error) from None
 
