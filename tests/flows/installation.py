@@ -32,6 +32,9 @@ from engine.hosts.processes import ProcessIdentity, running_pids
 from engine.postgres.place import free_port
 
 PATIENCE_SECONDS = 300.0
+WELL_BEGUN = 500_000
+"""Bytes that only the pg_dump of a large database has written, and not the one that is asked for its version."""
+
 _Found = TypeVar("_Found")
 
 

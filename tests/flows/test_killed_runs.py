@@ -15,7 +15,7 @@ from engine.hosts.processes import ProcessIdentity
 from engine.sets.keys import SetKey, new_set_id
 from engine.stores.folder import FolderStore
 from tests.engine.sets.made import store_set
-from tests.flows.installation import wait_for
+from tests.flows.installation import WELL_BEGUN, wait_for
 from tests.flows.scene import Scene
 
 pytestmark = pytest.mark.xdist_group("flows")
@@ -58,7 +58,7 @@ def nothing_is_left(scene: Scene, run: UUID) -> None:
 
 def test_killed_while_dumping(scene: Scene) -> None:
     run = scene.installation.run("nightly-backup", server="platform")
-    kill(scene, run, scene.installation.child(run, "pg_dump", wrote=1))
+    kill(scene, run, scene.installation.child(run, "pg_dump", wrote=WELL_BEGUN))
     assert "SIGKILL" in crashed(scene, run)
     assert scene.slots("nightly-backup") == 0
     assert {one.key.database for one in scene.stored("nightly", "platform").sets} <= {"small"}
