@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from engine.hosts.local import private_folder, privileges
 from engine.hosts.processes import arguments, running_pids
 from engine.postgres.embedded import client_programs
 from engine.postgres.instance import Instance
@@ -160,3 +162,68 @@ def test_a_change_that_waits_for_the_dump_spoils_no_proof(
     finally:
         changer.close()
         execute(fault_server, "postgres", "DROP DATABASE changing WITH (FORCE)")
+
+
+def test_a_database_that_is_made_meanwhile_is_in_the_next_backup(own: Instance, tmp_path: Path) -> None:
+    site = fault_site(tmp_path, own)
+    with psycopg.connect(own.conninfo(DATABASE)) as blocker:
+        blocker.execute("LOCK TABLE orders")
+
+        def create() -> None:
+            wait_for(lambda: execute(own, "postgres", WAITING) == [(1,)])
+            execute(own, "postgres", "CREATE DATABASE newborn TEMPLATE template0")
+            blocker.rollback()
+
+        answer = _meanwhile(site, create, "backup", "--json")
+    assert answer.code == 0, answer.stderr
+    assert "newborn" not in {one["database"] for one in answer.document["result"]["databases"]}
+    again = site.run("backup", "--json")
+    assert "newborn" in {one["database"] for one in again.document["result"]["databases"]}
+
+
+def test_a_database_dropped_after_it_was_listed(own: Instance, tmp_path: Path) -> None:
+    """The others are stored, as sets of their own; a cluster set without it would not be one."""
+    execute(own, "postgres", "CREATE DATABASE leaving TEMPLATE template0")
+    site = fault_site(tmp_path, own)
+    site.write({"jobs": 1, "exclude": ["template1", "postgres"]}, {})
+    with psycopg.connect(own.conninfo(DATABASE)) as blocker:
+        blocker.execute("LOCK TABLE orders")
+
+        def drop() -> None:
+            wait_for(lambda: execute(own, "postgres", WAITING) == [(1,)])
+            execute(own, "postgres", "DROP DATABASE leaving")
+            blocker.rollback()
+
+        answer = _meanwhile(site, drop, "backup", "--json")
+    assert answer.code in (1, 2), answer.stderr
+    result = answer.document["result"]
+    assert [one["database"] for one in result["failed"]] == ["leaving"]
+    assert ([one["database"] for one in result["databases"]], result["cluster"]) == ([DATABASE], None)
+    assert 'database "leaving" does not exist' in answer.problem
+    assert site.run("backup").code == 0
+
+
+def test_a_standby_can_be_backed_up_and_drilled(own: Instance, server_base: Path, tmp_path: Path) -> None:
+    standby = Instance(server_base / "standby", own.programs, settings=LIVE)
+    private_folder(standby.folder)
+    argv = (
+        own.programs / "pg_basebackup",
+        "-D",
+        standby.data,
+        "-R",
+        "-X",
+        "stream",
+        "-c",
+        "fast",
+        "-h",
+        own.socket,
+    )
+    subprocess.run([*map(str, argv), "-U", own.superuser], check=True, capture_output=True, **privileges())
+    standby.start()
+    try:
+        site = fault_site(tmp_path, standby)
+        answer = site.run("backup")
+        assert answer.code == 0, answer.stderr
+        assert site.run("drill").code == 0
+    finally:
+        standby.remove()
