@@ -41,6 +41,7 @@ Exit codes:
   3  could not verify: neither good nor bad was shown
   4  locked: another run is at it
   5  partial: the main copy is good, something after it was missed
+  128 + n  ended by signal n, in order: what was half-done was taken back
 
 \b
 The configuration is --config, else $PLATFORM_OPS_CONFIG, else ./platform-ops.toml,
