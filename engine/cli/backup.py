@@ -97,7 +97,7 @@ class _Run:
             if not self.wanted and not self.failures:
                 self.cluster = publish_cluster(night, self.stored, self.found, self.target)
         finally:
-            if self.cluster is None:
+            if self.cluster is None and not self.wanted:
                 with suppress(PlatformOpsError):
                     self._sweep()  # the databases' parts of a cluster set that there will not be
 
@@ -123,7 +123,8 @@ class _Run:
 
     def _dump_one(self, night: Night, one: DatabaseFound, ordinal: int) -> DatabaseBackup:
         self.invocation.progress(f"dump {one.name}")
-        return backup_database(night, one, ordinal, self.target, self.invocation.progress)
+        progress, alone = self.invocation.progress, bool(self.wanted)
+        return backup_database(night, one, ordinal, self.target, progress, alone=alone)
 
     def _collect(self, one: DatabaseFound, future: Future[DatabaseBackup]) -> None:
         try:

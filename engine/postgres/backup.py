@@ -57,16 +57,22 @@ class ClusterBackup(BaseModel):
 
 
 def backup_database(
-    night: Night, database: DatabaseFound, ordinal: int, target: Target, progress: Progress = silent
+    night: Night,
+    database: DatabaseFound,
+    ordinal: int,
+    target: Target,
+    progress: Progress = silent,
+    *,
+    alone: bool = False,
 ) -> DatabaseBackup:
     """Dump one database and prove the dump; publish its database set, store its part of the cluster set.
 
-    On any error everything it stored is taken back.
+    `alone`: there will be no cluster set, so nothing is stored for one. On any error everything it stored is taken back.
 
     Raises:
         PlatformOpsError: one sentence; TransientFailure where a new try may help.
     """
-    work = Work(night, target, database, ordinal, progress)
+    work = Work(night, target, database, ordinal, progress, alone)
     started, began = datetime.now(UTC), time.monotonic()
     try:
         with open_snapshot(night.server, database.name, WORKER) as snapshot, spool_folder() as folder:
@@ -84,13 +90,10 @@ def backup_database(
 def _publish(
     work: Work, facts: DatabaseFacts, roles: Roles, started: datetime, seconds: float, held: float
 ) -> DatabaseBackup:
-    assert work.proof is not None and work.dump is not None and work.text is not None  # noqa: S101 - join saw them end
+    assert work.proof is not None and work.dump is not None  # noqa: S101 - join saw them end
     proof = work.proof.model_dump_json().encode()
     prefix = work.key.prefix
     own_proof = store_bytes(work.target, prefix + work.proof_name, proof, "proof", work.name)
-    cluster_proof = store_bytes(
-        work.target, work.night.cluster.prefix + work.cluster_proof_name, proof, "proof", work.name
-    )
     files = (*store_globals(work.night, work.target, prefix, roles), work.dump, own_proof)
     write_manifest(
         work.night,
@@ -107,7 +110,7 @@ def _publish(
         database=work.name,
         set_key=str(work.key),
         set_bytes=sum(file.size for file in files),
-        cluster_files=(work.text, cluster_proof),
+        cluster_files=_shared(work, proof),
         dump_bytes=work.meter.bytes,
         tables=len(work.proof.tables),
         rows=work.proof.rows,
@@ -119,6 +122,15 @@ def _publish(
         collations=facts.collations,
         missing=facts.missing,
     )
+
+
+def _shared(work: Work, proof: bytes) -> tuple[FileEntry, ...]:
+    """The database's part of the cluster set."""
+    if work.alone:
+        return ()
+    assert work.text is not None  # noqa: S101 - join saw it end
+    key = work.night.cluster.prefix + work.cluster_proof_name
+    return work.text, store_bytes(work.target, key, proof, "proof", work.name)
 
 
 def publish_cluster(

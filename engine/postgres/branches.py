@@ -49,6 +49,16 @@ def packed_twice(work: Work, pipeline: Pipeline, dump: Process, kept: IO[bytes],
     )
 
 
+def packed_alone(work: Work, pipeline: Pipeline, dump: Process, kept: IO[bytes]) -> None:
+    """Start what stores the archive (`kept` is its start) as it is, for its own set alone."""
+    packed = pipeline.start(pack_argv(work.target.recipients), name="packing the dump")
+    pieces = chain(pieces_of(kept), pieces_of(dump.stdout))
+    pipeline.run(partial(pump, pieces, (packed.stdin,), work.meter), "read")
+    pipeline.run(
+        partial(_store_dump, work, packed.stdout, partial(_ended_well, dump, packed)), "store the dump"
+    )
+
+
 def packed_once(
     work: Work, pipeline: Pipeline, dump: Process, kept: IO[bytes], preamble: bytes, plan: DataPlan
 ) -> Composed:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from engine.errors import TransientFailure
 from engine.postgres import archive, commands
-from engine.postgres.branches import packed_once, packed_twice
+from engine.postgres.branches import packed_alone, packed_once, packed_twice
 from engine.postgres.composing import Composed, Doubt
 from engine.postgres.holding import must_hold
 from engine.postgres.lock import WORKER
@@ -36,13 +36,17 @@ SESSION_SETTINGS = "".join(f"SET {name} = '{value}';\n" for name, value in READI
 
 @dataclass
 class Work:
-    """One database being backed up. Everything it may store is in `keys`, to be taken back on failure."""
+    """One database being backed up. Everything it may store is in `keys`, to be taken back on failure.
+
+    `alone`: its own set is wanted, and no part of a cluster set.
+    """
 
     night: Night
     target: Target
     database: DatabaseFound
     ordinal: int
     progress: Progress
+    alone: bool = False
     meter: Meter = field(default_factory=Meter)
     dump: FileEntry | None = None
     text: FileEntry | None = None
@@ -70,8 +74,10 @@ class Work:
             self.proof_name,
             self.roles_name,
         )
-        return tuple(self.key.prefix + name for name in own) + tuple(
-            self.night.cluster.prefix + name for name in (self.text_name, self.cluster_proof_name)
+        shared = () if self.alone else (self.text_name, self.cluster_proof_name)
+        return (
+            *(self.key.prefix + name for name in own),
+            *(self.night.cluster.prefix + name for name in shared),
         )
 
     @property
@@ -122,13 +128,14 @@ def _dump(work: Work, snapshot: Snapshot, folder: Path, encoding: str, *, once: 
         dump = _pg_dump(work, pipeline, snapshot, encoding)
         head = archive.head_of(dump, Path(own), night.programs, settings.stall_minutes * 60)
         pipeline.run(partial(_prove, work, snapshot, head), "proof")
-        preamble = _preamble(work, head)
-        plan = head.data_plan() if once else None
+        plan = head.data_plan() if once and not work.alone else None
         with head.path.open("rb") as kept:
-            if plan is None:
-                packed_twice(work, pipeline, dump, kept, preamble)
+            if work.alone:
+                packed_alone(work, pipeline, dump, kept)
+            elif plan is None:
+                packed_twice(work, pipeline, dump, kept, _preamble(work, head))
             else:
-                composed = packed_once(work, pipeline, dump, kept, preamble, plan)
+                composed = packed_once(work, pipeline, dump, kept, _preamble(work, head), plan)
             pipeline.join(
                 work.meter,
                 settings.stall_minutes * 60,

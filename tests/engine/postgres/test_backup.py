@@ -76,6 +76,24 @@ def run_one(server: Instance, target: Target, database: str, **settings: Any) ->
     backup_database(night, DatabaseFound(database, 20_000_000), 1, target)
 
 
+def test_one_database_alone_writes_its_own_set_only_and_drills(
+    postgres_server: Instance, bulky: str, store_folder: Path
+) -> None:
+    target = store_in(store_folder)
+    night = begin(server_of(postgres_server), "token", datetime(2026, 2, 7, 17, tzinfo=UTC))
+    made = backup_database(night, DatabaseFound(bulky, 1), 1, target, alone=True)
+    assert made.cluster_files == ()
+    names = [name.removeprefix(f"{store_folder}/{made.set_key}/") for name in files_in(target)]
+    assert names == [
+        "000-globals.proof.json.gz",
+        "000-globals.sql.gz",
+        "manifest.json",
+        f"{bulky}.dump.gz",
+        f"{bulky}.proof.json.gz",
+    ]
+    assert drill(target, night.database(bulky)).result == "passed"
+
+
 COPYING = f"FROM pg_stat_activity WHERE application_name = '{WORKER}' AND query LIKE 'COPY%'"
 
 
