@@ -18,7 +18,7 @@ from tests.engine.sets.made import store_set
 from tests.flows.installation import WELL_BEGUN, wait_for
 from tests.flows.scene import Scene
 
-pytestmark = pytest.mark.xdist_group("flows")
+pytestmark = pytest.mark.xdist_group("scene")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -57,11 +57,13 @@ def nothing_is_left(scene: Scene, run: UUID) -> None:
 
 
 def test_killed_while_dumping(scene: Scene) -> None:
+    before = {one.key for one in scene.stored("nightly", "platform").sets}
     run = scene.installation.run("nightly-backup", server="platform")
     kill(scene, run, scene.installation.child(run, "pg_dump", wrote=WELL_BEGUN))
     assert "SIGKILL" in crashed(scene, run)
     assert scene.slots("nightly-backup") == 0
-    assert {one.key.database for one in scene.stored("nightly", "platform").sets} <= {"small"}
+    new = {one.key for one in scene.stored("nightly", "platform").sets} - before
+    assert {key.database for key in new} <= {"small", "postgres", "template1"}
 
     scene.installation.completed(scene.installation.run("nightly-backup", server="platform"))
     nothing_is_left(scene, run)

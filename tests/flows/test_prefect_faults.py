@@ -19,7 +19,7 @@ from prefect.client.schemas.schedules import RRuleSchedule
 from tests.flows.installation import WELL_BEGUN, wait_for
 from tests.flows.scene import Scene
 
-pytestmark = pytest.mark.xdist_group("flows")
+pytestmark = pytest.mark.xdist_group("scene")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -66,7 +66,7 @@ def test_a_killed_worker_takes_no_run_with_it(scene: Scene) -> None:
 
 def test_of_the_runs_that_were_missed_only_the_newest_does_the_work(scene: Scene) -> None:
     ops = scene.installation
-    begin = (datetime.now(UTC) + timedelta(seconds=30)).replace(microsecond=0)
+    begin = (datetime.now(UTC) + timedelta(seconds=20)).replace(microsecond=0)
     with ops.client() as client:
         deployment = client.read_deployment_by_name("nightly-backup/nightly-backup").id
         rule = f"DTSTART:{begin:%Y%m%dT%H%M%SZ}\nRRULE:FREQ=SECONDLY;INTERVAL=2;COUNT=5"
