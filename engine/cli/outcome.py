@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,10 +82,22 @@ def emit(outcome: Outcome, *, as_json: bool, program: str) -> int:
     """Write the outcome to stdout, a problem's sentence to stderr; returns the exit code."""
     problem = outcome.problem
     if problem:
-        print(f"{program}: {one_line(problem.sentence)}", file=sys.stderr, flush=True)  # noqa: T201
+        _say(f"{program}: {one_line(problem.sentence)}")
     text = _document(outcome) if as_json else outcome.report.as_text() if outcome.report else outcome.text
-    _write(text)
+    try:
+        _write(text)
+    except OSError as error:
+        _say(
+            f"{program}: The result cannot be written to stdout: {error.strerror}; what it tells of is done."
+        )
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return problem.exit_code if problem else 1
     return problem.exit_code if problem else 0
+
+
+def _say(sentence: str) -> None:
+    with suppress(OSError):  # a log's disk that is full changes nothing of what was done
+        print(sentence, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _document(outcome: Outcome) -> str:

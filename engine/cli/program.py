@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -89,12 +90,23 @@ def cli(ctx: click.Context, config: Path | None, as_json: bool, debug: bool) -> 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Nothing but the result is written to stdout."""
     gc.set_threshold(100_000, 50)  # a list of 100,000 sets: looking for cycles would take half the time
+    _standard_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = given[: given.index("--")] if "--" in given else given
     outcome = _ran(given, debug="--debug" in options)
     if outcome is None:  # help was shown
         return 0
     return emit(outcome, as_json="--json" in options, program=PROGRAM)
+
+
+def _standard_streams() -> None:
+    """Give what was closed (`>&-`, some schedulers) to /dev/null, or the next file would get its number."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+            setattr(sys, name, open(number, mode, encoding="utf8", closefd=False))  # noqa: SIM115
 
 
 def _ran(given: list[str], debug: bool) -> Outcome | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ import click
 from engine.cli.invocation import Invocation, operation, server_option, store_option
 from engine.cli.outcome import Outcome, Problem
 from engine.cli.selection import find_set
-from engine.errors import CouldNotVerify, OperationFailed
+from engine.errors import ConfigurationError, CouldNotVerify, OperationFailed
 from engine.progress import Throttled
 from engine.reports.verify import verify_report, verify_sentence
 from engine.sets.verify import VerifyReport, VerifyRun, verify_and_record, verify_stored, worst
@@ -38,7 +39,7 @@ _GIB = 2**30
 @store_option("Only this store.")
 @click.option(
     "--budget-gib",
-    type=click.FloatRange(min=0),
+    type=click.FloatRange(min=0, max=10**9),
     default=100.0,
     show_default=True,
     help="How much to read, in each store.",
@@ -52,6 +53,8 @@ def command(
     store: str | None,
     budget_gib: float,
 ) -> Outcome:
+    if math.isnan(budget_gib):
+        raise ConfigurationError("--budget-gib nan is no amount; give a number of GiB.")
     if chosen:
         reports = tuple(_named(invocation, chosen, server, database, store))
         run = VerifyRun(worst(reports), reports, sum(one.read for one in reports), 0)

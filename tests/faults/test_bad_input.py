@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
+import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ from engine.postgres.instance import Instance
 from engine.postgres.scratch import scratch_server
 from engine.sets import manifest
 from tests.conftest import MAJOR
-from tests.engine.cli.site import Answer
+from tests.engine.cli.site import COMMAND, Answer, environment
 from tests.engine.postgres.backups import execute
 from tests.engine.stores.conftest import StartServer
 from tests.faults.answering import answering, lenient_pooler, strict_pooler, tls_server, web_server
@@ -91,6 +93,8 @@ STORES = [
     Case("a file above the folder", 2, r"a file is in its way; correct its path", store={"path": "{folder}/empty/store"}),
     Case("list of a file", 2, r"a file is in its way", store={"path": "{folder}/empty"}, asked=("list",)),
     Case("nothing to verify", 3, r"Nothing was verified: there is no set here", asked=("verify",), store={"path": "{folder}/new"}),
+    Case("a budget that is no number", 2, r"--budget-gib nan is no amount", asked=("verify", "--budget-gib", "nan")),
+    Case("a budget without end", 2, r"'--budget-gib': inf is not in the range", asked=("verify", "--budget-gib", "inf")),
     Case("no set to drill", 1, r"There is no set of the cluster of platform in", asked=("drill",), store={"path": "{folder}/new"}),
     Case("no set to restore", 2, r"has no database sets of platform", asked=("restore", "--all"), store={"path": "{folder}/new"}),
     Case("an unknown set", 2, r"`list` shows those that are stored", asked=("show", "20200101T000000Z-abcd1234")),
@@ -347,3 +351,25 @@ def test_a_bucket_that_cannot_be_used(case: Case, stored: FaultSite, start_serve
         changed = {**case.store, **({"endpoint_url": address} if address else {})}
         site = FaultSite(stored.folder, stored.server, stored.stores, variables)
         _refused(site, Case(case.name, case.code, case.said, store={**settings, **changed}))
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_a_standard_stream_that_is_closed(redirection: str, stored: FaultSite) -> None:
+    stored.write({}, {})
+    assert _in_a_shell(stored, redirection).returncode == 0
+
+
+def test_a_result_that_cannot_be_written(stored: FaultSite) -> None:
+    stored.write({}, {})
+    done = _in_a_shell(stored, ">/dev/full")
+    assert (done.returncode, done.stderr.decode()) == (
+        1,
+        "platformctl: The result cannot be written to stdout: No space left on device; what it tells of is done.\n",
+    )
+
+
+def _in_a_shell(site: FaultSite, redirection: str) -> subprocess.CompletedProcess[bytes]:
+    line = f"{shlex.join([*COMMAND, 'list'])} {redirection}"
+    return subprocess.run(
+        ["sh", "-c", line], cwd=site.folder, env=environment(), stderr=subprocess.PIPE, check=False
+    )
