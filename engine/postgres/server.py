@@ -128,6 +128,8 @@ class Server:
             "options": _fixed_options(),
             "keepalives_idle": 30,
             "client_encoding": "UTF8",
+            "hostaddr": "",  # these two are ours: a variable of the operator's shell must not lead elsewhere
+            "target_session_attrs": "any",
             **route.parameters,
             **self.extra,
         }

@@ -353,6 +353,18 @@ def test_a_bucket_that_cannot_be_used(case: Case, stored: FaultSite, start_serve
         _refused(site, Case(case.name, case.code, case.said, store={**settings, **changed}))
 
 
+def test_libpq_s_variables_lead_nowhere_else(stored: FaultSite) -> None:
+    """What an operator's shell has set for psql must not put another server's data into the sets."""
+    odd = {
+        "PGHOST": "elsewhere", "PGHOSTADDR": "127.0.0.9", "PGPORT": "1", "PGUSER": "somebody", "PGSSLMODE": "verify-full",
+        "PGDATABASE": "other", "PGOPTIONS": "-c x=y", "PGTARGETSESSIONATTRS": "standby", "PGCLIENTENCODING": "LATIN1",
+    }  # fmt: skip
+    site = FaultSite(stored.folder, stored.server, stored.stores, odd)
+    site.write({}, {})
+    answer = site.run("backup", "--database", DATABASE)
+    assert answer.code == 0, answer.stderr
+
+
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
 def test_a_standard_stream_that_is_closed(redirection: str, stored: FaultSite) -> None:
     stored.write({}, {})
