@@ -56,7 +56,7 @@ def source(server_folder: Path) -> Iterator[Instance]:
     server = Instance(
         server_folder / "pg",
         server_programs(MAJOR),
-        port=free_port(54_400),
+        port=free_port(23_700),
         listen="127.0.0.1",
         settings={"fsync": "off"},
     )

@@ -211,7 +211,7 @@ def installed(folder: Path, settings: Settings, **more: str) -> Iterator[Install
     layout = Layout(folder)
     layout.make()
     with changing(layout) as state:
-        state.prefect_port = free_port(54_700 + os.getpid() % 50 * 4)
+        state.prefect_port = free_port(23_000 + os.getpid() % 50 * 4)
     environment = prefect_server.environment(layout) | {"PREFECT_WORKER_QUERY_SECONDS": "1"} | more
     installation = Installation(layout, environment)
     try:

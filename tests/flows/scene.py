@@ -104,7 +104,7 @@ def set_up(private: Path) -> Iterator[Scene]:
 def _source(folder: Path, password: str) -> Iterator[Instance]:
     settings = {"fsync": "off"}
     server = Instance(
-        folder, server_programs(MAJOR), port=free_port(54_500), listen="127.0.0.1", settings=settings
+        folder, server_programs(MAJOR), port=free_port(23_500), listen="127.0.0.1", settings=settings
     )
     server.create(password=password, sync=False)
     server.start()

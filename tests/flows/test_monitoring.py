@@ -9,7 +9,9 @@ import pytest
 from blocks import BackupStore
 from engine.config.settings import FolderStore
 from engine.errors import PlatformOpsError
+from engine.stores.folder import FolderStore as Stored
 from flows.verify_backups import verify_backups
+from tests.engine.sets.made import a_key, store_set
 from tests.webhook import Webhook
 
 pytestmark = pytest.mark.xdist_group("flows")
@@ -19,6 +21,7 @@ def saved_store(folder: Path, address: str) -> str:
     reference = folder / "monitor"
     reference.write_text(address)
     settings = FolderStore(path=str(folder / "store"), monitors={"verify-backups": f"file:{reference}"})
+    store_set(Stored("local", folder / "store"), a_key("2026-02-07 17:00"))
     BackupStore.of(settings).save("watched", overwrite=True)
     return "watched"
 
