@@ -23,6 +23,9 @@ from tests.prefect_server import prefect_server
 
 __all__ = ["prefect_server"]  # a fixture, like those below
 
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Which of the processes that run tests beside each other this is: each has ports of its own."""
+
 MAJOR = 16
 """The major of the wheel's older PostgreSQL: there on every machine the tests run on."""
 

@@ -16,7 +16,7 @@ from engine.postgres.embedded import server_programs
 from engine.postgres.instance import Instance
 from engine.postgres.place import free_port
 from engine.sets.target import Target, open_target
-from tests.conftest import MAJOR
+from tests.conftest import MAJOR, WORKER
 from tests.flows.scene import Scene, set_up
 from tests.webhook import Webhook, webhook
 
@@ -56,7 +56,7 @@ def source(server_folder: Path) -> Iterator[Instance]:
     server = Instance(
         server_folder / "pg",
         server_programs(MAJOR),
-        port=free_port(23_700),
+        port=free_port(23_700 + WORKER * 20),
         listen="127.0.0.1",
         settings={"fsync": "off"},
     )

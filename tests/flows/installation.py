@@ -5,7 +5,6 @@ Its settings are those of `make demo`, so what is shown here holds there.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from deployments.apply import apply
 from engine.config.settings import Settings
 from engine.hosts.processes import ProcessIdentity, running_pids
 from engine.postgres.place import free_port
+from tests.conftest import WORKER
 
 PATIENCE_SECONDS = 300.0
 WELL_BEGUN = 500_000
@@ -211,7 +211,7 @@ def installed(folder: Path, settings: Settings, **more: str) -> Iterator[Install
     layout = Layout(folder)
     layout.make()
     with changing(layout) as state:
-        state.prefect_port = free_port(23_000 + os.getpid() % 50 * 4)
+        state.prefect_port = free_port(23_000 + WORKER * 100)
     environment = prefect_server.environment(layout) | {"PREFECT_WORKER_QUERY_SECONDS": "1"} | more
     installation = Installation(layout, environment)
     try:

@@ -20,7 +20,7 @@ from engine.postgres.instance import Instance
 from engine.postgres.place import free_port
 from engine.sets.catalogue import Catalogue, catalogue
 from engine.sets.target import open_target
-from tests.conftest import MAJOR
+from tests.conftest import MAJOR, WORKER
 from tests.engine.stores.servers import moto
 from tests.flows.installation import Installation, installed
 
@@ -104,7 +104,11 @@ def set_up(private: Path) -> Iterator[Scene]:
 def _source(folder: Path, password: str) -> Iterator[Instance]:
     settings = {"fsync": "off"}
     server = Instance(
-        folder, server_programs(MAJOR), port=free_port(23_500), listen="127.0.0.1", settings=settings
+        folder,
+        server_programs(MAJOR),
+        port=free_port(23_500 + WORKER * 20),
+        listen="127.0.0.1",
+        settings=settings,
     )
     server.create(password=password, sync=False)
     server.start()
