@@ -24,7 +24,7 @@ clean: ## end the demo and remove all it made
 	@if [ -d .demo ]; then $(MAKE) --silent --no-print-directory .venv/.run && $(PYTHON) -m demo.clean; else echo "There is no demo here."; fi
 
 test: .venv/.dev ## install what the tests need and run all of them
-	@$(PYTHON) -m pytest -n 2 --dist loadfile
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup
 
 check: .venv/.dev ## the static gate: format, lint, types, import arrows
 	@.venv/bin/ruff format --check .
