@@ -19,6 +19,7 @@ from typing import IO
 from engine.errors import OperationFailed
 from engine.postgres import commands
 from engine.postgres.proof import plain_name
+from engine.postgres.table_data import settings_of
 from engine.postgres.toc import DataPlan, data_plan
 from engine.streams.pipeline import Patient, Process, pieces_of, tool_environment, write_all
 
@@ -117,6 +118,10 @@ class Head:
     def data_plan(self) -> DataPlan | None:
         """Which data follows; None when that cannot be told for certain."""
         return data_plan(self.path.read_bytes())
+
+    def settings(self) -> bytes:
+        """The SQL that every part of this archive is restored under."""
+        return settings_of(self._text((), create=False))
 
     def lines_of_rows(self) -> tuple[bytes, ...]:
         """The lines of the table of contents that stand for tables' rows."""

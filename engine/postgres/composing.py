@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from engine.errors import OperationFailed
-from engine.postgres.toc import DATA_MARK, DataEntry, DataPlan
+from engine.postgres.toc import DATA_MARK, DataEntry, DataPlan, number
 from engine.streams.pack import CHUNK, member
 from engine.streams.pipeline import write_all
 
@@ -159,7 +159,7 @@ class _Composer:
                 self._rows(entry)
             else:
                 self._large_objects()
-            self._archive(self._plan.integer(0))
+            self._archive(number(0))
         for piece in self._scanner.rest():
             self._text.write(piece)
         self._dump.flush()
@@ -191,7 +191,7 @@ class _Composer:
     def _both(self, rows: bytes) -> None:
         if not rows:
             return
-        self._archive(self._plan.integer(len(rows)))
+        self._archive(number(len(rows)))
         if len(rows) < _SHARED_BYTES:
             self._archive(rows)
             self._text.write(rows)
@@ -203,17 +203,16 @@ class _Composer:
 
     def _large_objects(self) -> None:
         """One transaction of the SQL; the archive has the same bytes without the hexadecimal digits."""
-        integer = self._plan.integer
         self._text.write(self._scanner.take(b"BEGIN;\n\n"))
         while (line := self._scanner.line()) != _COMMIT:
             self._text.write(line)
             if found := _OPEN.fullmatch(line):
-                self._archive(integer(int(found[1])))
+                self._archive(number(int(found[1])))
             elif found := _WRITE.fullmatch(line):
                 data = bytes.fromhex(found[1].decode())
-                self._archive(integer(len(data)) + data)
+                self._archive(number(len(data)) + data)
             elif line == _CLOSE:
-                self._archive(integer(0))
+                self._archive(number(0))
             elif line != b"\n":
                 raise Doubt("The dump's SQL of large objects is not as expected.")
         self._text.write(line)

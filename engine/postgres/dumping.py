@@ -23,6 +23,7 @@ from engine.postgres.proof import DatabaseProof, plain_name, take_proof
 from engine.postgres.server import READING_SETTINGS
 from engine.postgres.snapshot import Snapshot
 from engine.postgres.survey import DatabaseFound
+from engine.postgres.toc import NUMBER
 from engine.progress import Progress, Throttled
 from engine.sets.keys import SetKey, encoded
 from engine.sets.manifest import FileEntry
@@ -142,7 +143,7 @@ def _dump(work: Work, snapshot: Snapshot, folder: Path, encoding: str, *, once: 
                 on_tick=lambda: _watch(work, snapshot, tick),
             )
     if composed is not None and plan is not None:
-        _check(work, composed, plan.length_bytes)
+        _check(work, composed)
 
 
 def _pg_dump(work: Work, pipeline: Pipeline, snapshot: Snapshot, encoding: str) -> Process:
@@ -159,7 +160,7 @@ def _pg_dump(work: Work, pipeline: Pipeline, snapshot: Snapshot, encoding: str) 
     return pipeline.add(program, name=f"pg_dump of {work.name!r}{host.note}")
 
 
-def _check(work: Work, composed: Composed, length_bytes: int) -> None:
+def _check(work: Work, composed: Composed) -> None:
     """That what was composed is what was read, told from two sides: the archive's size and the proof's rows.
 
     Raises:
@@ -167,7 +168,7 @@ def _check(work: Work, composed: Composed, length_bytes: int) -> None:
         TransientFailure: the rows are others than the snapshot's; only a new snapshot can tell which are right.
     """
     # Pieces of another length are all that may differ: each has its length before it.
-    if (work.meter.bytes - composed.archive_bytes) % length_bytes:
+    if (work.meter.bytes - composed.archive_bytes) % NUMBER.size:
         raise Doubt(f"The archive of {work.name!r} is not as long as it was read.")
     assert work.proof is not None  # noqa: S101 - join saw it end
     for (schema, name), rows in composed.rows.items():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ import psycopg
 from engine.errors import OperationFailed
 from engine.postgres import commands
 from engine.postgres.archive import Head, read_head
+from engine.postgres.archive_rows import rows_of_archive
 from engine.postgres.filling import JOBS, Filling
 from engine.postgres.loading import Handover, load
 from engine.postgres.replay import APPLICATION, STALL_SECONDS
@@ -71,11 +73,23 @@ def _until_data_are_in(work: _Work) -> None:
         unpacked = filling.unpacked(pipeline, stored)
         head = _head(work, unpacked)
         _before_data(work)
-        sinks = [*_row_readers(work, pipeline, head), *_other_readers(work, pipeline, head)]
         with head.path.open("rb") as start:
-            pieces = chain(pieces_of(start), pieces_of(unpacked.stdout))
-            pipeline.run(partial(_feed, pieces, sinks, meter), "read")
+            pieces = _counted(chain(pieces_of(start), pieces_of(unpacked.stdout)), meter)
+            _start_readers(work, pipeline, head, pieces)
             filling.join(pipeline, meter, stored)
+
+
+def _start_readers(work: _Work, pipeline: Pipeline, head: Head, pieces: Iterator[bytes]) -> None:
+    """Whoever takes the data out of the archive: `pieces` are all of it, from its start."""
+    plan = head.data_plan()
+    others = _other_readers(work, pipeline, head)
+    if plan is None:
+        sinks = (*_row_readers(work, pipeline, head), *others)
+        pipeline.run(lambda: deque(_passed(pieces, sinks), maxlen=0), "read")
+        return
+    rows = rows_of_archive(_passed(pieces, tuple(others)), plan, head.settings())
+    pipeline.run(partial(work.handover.give, rows), "cut")
+    _load(work, pipeline)
 
 
 def _head(work: _Work, unpacked: Process) -> Head:
@@ -103,7 +117,7 @@ def _before_data(work: _Work) -> None:
 
 
 def _row_readers(work: _Work, pipeline: Pipeline, head: Head) -> Iterator[IO[bytes]]:
-    """The program that writes tables' rows as text, and the sessions they go to."""
+    """The program that writes tables' rows as text where only it can read the archive."""
     lines = head.lines_of_rows()
     if not lines:
         return
@@ -114,9 +128,14 @@ def _row_readers(work: _Work, pipeline: Pipeline, head: Head) -> Iterator[IO[byt
     widen(text.stdin.fileno())
     widen(text.stdout.fileno())
     pipeline.run(lambda: handover.give(rows_of(pieces_of(text.stdout))), "cut")
-    for _ in range(JOBS):
-        pipeline.run(partial(load, filling.server, filling.working, handover), "load")
+    _load(work, pipeline)
     yield text.stdin
+
+
+def _load(work: _Work, pipeline: Pipeline) -> None:
+    """The sessions that load the rows."""
+    for _ in range(JOBS):
+        pipeline.run(partial(load, work.filling.server, work.filling.working, work.handover), "load")
 
 
 def _other_readers(work: _Work, pipeline: Pipeline, head: Head) -> Iterator[IO[bytes]]:
@@ -133,8 +152,14 @@ def _other_readers(work: _Work, pipeline: Pipeline, head: Head) -> Iterator[IO[b
     yield filling.writer(pipeline, argv, work.environment, subprocess.PIPE).stdin
 
 
-def _feed(pieces: Iterable[bytes], sinks: Sequence[IO[bytes]], meter: Meter) -> None:
-    """Write to all; a program that has read what it wants may close its end early."""
+def _counted(pieces: Iterable[bytes], meter: Meter) -> Iterator[bytes]:
+    for piece in pieces:
+        yield piece
+        meter.add(len(piece))
+
+
+def _passed(pieces: Iterable[bytes], sinks: Sequence[IO[bytes]]) -> Iterator[bytes]:
+    """The pieces, each written to all on the way; a program that has read what it wants may close its end early."""
     reading = list(sinks)
     try:
         for piece in pieces:
@@ -143,7 +168,7 @@ def _feed(pieces: Iterable[bytes], sinks: Sequence[IO[bytes]], meter: Meter) -> 
                     write_all(sink, piece)
                 except BrokenPipeError:
                     reading.remove(sink)
-            meter.add(len(piece))
+            yield piece
     finally:
         for sink in sinks:
             with contextlib.suppress(BrokenPipeError):

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from engine.streams.pack import CHUNK
 
@@ -38,6 +39,23 @@ class Rows:
     unfinished: bool = False
 
 
+class FoundCopy(NamedTuple):
+    """A COPY statement in a text, and where."""
+
+    copy: TableCopy
+    start: int
+    end: int
+
+
+def copy_of(text: bytes, settings: bytes) -> FoundCopy | None:
+    """The first whole COPY statement in pg_restore's text; None when there is none yet."""
+    begin = _BEGIN.search(text)
+    found = begin and _COPY.match(text, begin.start())
+    if not found:
+        return None
+    return FoundCopy(TableCopy(found["table"], found[0].rstrip(b";\n"), settings), *found.span())
+
+
 def rows_of(pieces: Iterable[bytes], size: int = CHUNK) -> Iterator[Rows]:
     """The rows in `pieces`; at most about `size` bytes are held back.
 
@@ -51,13 +69,12 @@ def rows_of(pieces: Iterable[bytes], size: int = CHUNK) -> Iterator[Rows]:
         held += piece
         while held:
             if copy is None:
-                begin = _BEGIN.search(held)
-                found = begin and _COPY.match(held, begin.start())
-                if not found:
+                found = copy_of(held, settings)
+                if found is None:
                     break
-                settings = settings or _settings(held[: found.start()])
-                copy = TableCopy(found["table"], found[0].rstrip(b";\n"), settings)
-                held, at_line_start = held[found.end() :], True
+                settings = settings or settings_of(held[: found.start])
+                copy = replace(found.copy, settings=settings)
+                held, at_line_start = held[found.end :], True
                 continue
             end = _end(held, at_line_start)
             if end is None:
@@ -82,6 +99,7 @@ def _end(held: bytes, at_line_start: bool) -> int | None:
     return None if found < 0 else found + 1
 
 
-def _settings(header: bytes) -> bytes:
+def settings_of(header: bytes) -> bytes:
+    """The SQL that comes before all else in pg_restore's text."""
     lines = header.splitlines(keepends=True)
     return b"".join(line for line in lines if not line.startswith(_PASSED_OVER))

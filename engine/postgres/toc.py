@@ -7,10 +7,17 @@ statements. Only the versions named here are read; of any other nothing is said.
 from __future__ import annotations
 
 import io
+import struct
 from dataclasses import dataclass
 
 DATA_MARK = b"-- Data for Name: "
 """With this pg_restore starts each part of the data in its SQL, and nothing else."""
+
+NUMBER = struct.Struct("<?I")
+"""How an archive writes a number: whether it is negative, and its value."""
+
+ROWS, LARGE_OBJECTS = 1, 3
+"""What a block of data may be."""
 
 _VERSIONS = ((1, 12), (1, 16))  # PostgreSQL 9.x to 18
 _MAGIC = b"PGDMP"
@@ -36,19 +43,15 @@ class DataPlan:
 
     head: bytes
     entries: tuple[DataEntry, ...]
-    integer_bytes: int
 
     def block(self, entry: DataEntry) -> bytes:
         """What starts an entry's data."""
-        return bytes((1 if entry.copy else 3,)) + self.integer(entry.dump_id)
+        return bytes((ROWS if entry.copy else LARGE_OBJECTS,)) + number(entry.dump_id)
 
-    @property
-    def length_bytes(self) -> int:
-        return 1 + self.integer_bytes
 
-    def integer(self, value: int) -> bytes:
-        """A number as the archive writes it; a piece of data starts with its length, 0 ends an entry."""
-        return b"\0" + value.to_bytes(self.integer_bytes, "little")
+def number(value: int) -> bytes:
+    """A number as the archive writes it; a piece of data starts with its length, 0 ends an entry."""
+    return NUMBER.pack(False, value)
 
 
 class _UnknownError(Exception):
@@ -66,13 +69,12 @@ def data_plan(archive: bytes) -> DataPlan | None:
     head = archive[: reader.position]
     if DATA_MARK in head:
         return None  # a function's body, a comment: it could pass for data in the SQL
-    return DataPlan(head, tuple(entry for entry in entries if entry is not None), reader.integer_bytes)
+    return DataPlan(head, tuple(entry for entry in entries if entry is not None))
 
 
 class _Reader:
     def __init__(self, archive: bytes) -> None:
         self._source = io.BytesIO(archive)
-        self.integer_bytes = 4
         self._offset_bytes = 8
 
     @property
@@ -86,9 +88,8 @@ class _Reader:
         return found
 
     def integer(self) -> int:
-        sign, *rest = self.take(1 + self.integer_bytes)
-        value = int.from_bytes(bytes(rest), "little")
-        return -value if sign else value
+        negative, value = NUMBER.unpack(self.take(NUMBER.size))
+        return -int(value) if negative else int(value)
 
     def text(self) -> bytes | None:
         length = self.integer()
@@ -98,9 +99,9 @@ class _Reader:
         """The format's version."""
         if self.take(5) != _MAGIC:
             raise _UnknownError
-        major, minor, _, self.integer_bytes, self._offset_bytes, kind = self.take(6)
+        major, minor, _, integer_bytes, self._offset_bytes, kind = self.take(6)
         version = (major, minor)
-        if not _VERSIONS[0] <= version <= _VERSIONS[1] or kind != _CUSTOM:
+        if not _VERSIONS[0] <= version <= _VERSIONS[1] or (1 + integer_bytes, kind) != (NUMBER.size, _CUSTOM):
             raise _UnknownError
         compression = self.take(1)[0] if version >= (1, 15) else self.integer()
         if compression:

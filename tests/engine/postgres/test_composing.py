@@ -15,7 +15,7 @@ import pytest
 from engine.postgres.composing import Composed, Doubt, compose
 from engine.postgres.embedded import client_programs
 from engine.postgres.instance import Instance
-from engine.postgres.toc import DataPlan, data_plan
+from engine.postgres.toc import NUMBER, DataPlan, data_plan
 from tests.conftest import MAJOR
 
 SQL = r"""
@@ -115,7 +115,7 @@ def contents(archive: bytes) -> tuple[bytes, list[tuple[int, int, dict[int, byte
     source = io.BytesIO(archive[len(plan.head) :])
 
     def integer() -> int:
-        sign, *rest = source.read(1 + plan.integer_bytes)
+        sign, *rest = source.read(NUMBER.size)
         assert sign == 0
         return int.from_bytes(bytes(rest), "little")
 
@@ -156,7 +156,7 @@ def test_it_is_the_archive_that_was_dumped(archive: Archive) -> None:
     assert contents(dump) == contents(archive.data)
     assert text == b"-- before\n" + sql
     assert composed.archive_bytes == len(dump)
-    assert (len(archive.data) - len(dump)) % archive.plan.length_bytes == 0
+    assert (len(archive.data) - len(dump)) % NUMBER.size == 0
 
 
 def test_it_counts_the_rows(archive: Archive) -> None:
