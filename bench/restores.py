@@ -7,6 +7,7 @@ The figure is of all that; beside it stands the same without the comparison, for
 from __future__ import annotations
 
 import json
+import shlex
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from bench.timing import Step, interleaved, run, shell, tell
 
 _START = 'eval "$(.venv/bin/python -m bench.place start --kind tables)"'
 _STOP = ".venv/bin/python -m bench.place stop --kind tables"
+_BACKUP = "platformctl backup --no-prune"  # as a night does: its database sets are what people restore
 _TEXT = Path("bench/data/restore.sql.gz")
 _RESULT = Path("bench/data/restore.json")
 _LARGEST = "kohub"
@@ -28,12 +30,12 @@ _BESIDE = "bench_restored_by_psql"
 def measure(place: Place, laps: int) -> list[Figure]:
     """Figure 4, both kinds."""
     figures = []
+    run(shlex.split(_BACKUP), place.environment)
     for database, words, must in (
         (SEVERAL, "several large tables", 0.75),
         (LARGE, "a single large table", None),
     ):
         commands = _commands(database)
-        run(["platformctl", "backup", "--database", database, "--no-prune"], place.environment)
         shell(commands[1], place.environment)
         restore = _Restore(place, commands[3])
         psql, whole, load = (f"{what} of {words}" for what in ("gunzip | psql", "restore", "its load alone"))
@@ -87,7 +89,7 @@ def measure_memory(place: Place, label: str) -> list[Figure]:
 def _commands(database: str) -> tuple[str, ...]:
     """The set, the text, then the two contestants."""
     return (
-        f"platformctl backup --database {database} --no-prune",
+        _BACKUP,
         f"pg_dump {database} | gzip > {_TEXT}",
         f"createdb --template=template0 {_BESIDE} && "
         f"gunzip -c {_TEXT} | psql -q -v ON_ERROR_STOP=1 {_BESIDE} > /dev/null",

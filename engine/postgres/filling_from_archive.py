@@ -191,11 +191,16 @@ def _vacuum(filling: Filling, tables: Sequence[bytes]) -> None:
 
 
 def _after_data(work: _Work) -> None:
-    filling = work.filling
+    filling, environment = work.filling, work.environment
+    if (
+        len(work.handover.large_tables) >= JOBS
+    ):  # there is work for all sessions; an index's own workers only cost more
+        options = f"{environment['PGOPTIONS']} -c max_parallel_maintenance_workers=0"
+        environment = environment | {"PGOPTIONS": options}
     argv = commands.restore_argv(filling.programs, filling.working, "post-data", archive=work.head, jobs=JOBS)
     began, tick = time.monotonic(), Throttled(filling.progress)
     with Pipeline() as pipeline:
-        filling.writer(pipeline, argv, work.environment)
+        filling.writer(pipeline, argv, environment)
         pipeline.join(
             on_tick=lambda: tick(f"{filling.what}: indexes and constraints, {time.monotonic() - began:.0f} s")
         )

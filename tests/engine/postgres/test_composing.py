@@ -2,73 +2,23 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from engine.postgres.composing import Composed, Doubt, compose
-from engine.postgres.embedded import client_programs
 from engine.postgres.instance import Instance
-from engine.postgres.toc import NUMBER, DataPlan, data_plan
-from tests.conftest import MAJOR
+from engine.postgres.toc import NUMBER, data_plan
+from tests.engine.postgres.archives import SQL, Archive, Kept, dumped, load
 
-SQL = r"""
-CREATE TABLE plain (id serial PRIMARY KEY, t text, j jsonb);
-INSERT INTO plain (t, j) SELECT repeat('row ', i % 50) || E'\\.\n\t' || i, jsonb_build_object('n', i) FROM generate_series(1, 20000) AS i;
-CREATE TABLE without_rows (a integer, b text);
-CREATE TABLE without_columns ();
-INSERT INTO without_columns SELECT FROM generate_series(1, 3);
-CREATE TABLE empty_lines (a text);
-INSERT INTO empty_lines VALUES (''), (E'\\.'), (''), (''), (E'\\.'), (''), ('');
-CREATE TABLE "odd "" name" ("new
-line" text, "COPY x FROM stdin;" text);
-INSERT INTO "odd "" name" VALUES (E'\\.', E'a\n\\.\n\n\nb'), (NULL, '');
-CREATE TABLE "name
-COPY public.plain (id, t, j) FROM stdin;" (a serial);
-INSERT INTO "name
-COPY public.plain (id, t, j) FROM stdin;" DEFAULT VALUES;
-CREATE TYPE colour AS ENUM ('red', 'green', 'blue');
-CREATE TABLE paint (colour colour) PARTITION BY HASH (colour);
-CREATE TABLE paint_0 PARTITION OF paint FOR VALUES WITH (MODULUS 2, REMAINDER 0);
-CREATE TABLE paint_1 PARTITION OF paint FOR VALUES WITH (MODULUS 2, REMAINDER 1);
-INSERT INTO paint VALUES ('red'), ('green'), ('blue'), ('red');
-CREATE TABLE generated (a integer, b integer GENERATED ALWAYS AS (a * 2) STORED, c integer GENERATED ALWAYS AS IDENTITY);
-INSERT INTO generated (a) VALUES (1), (2);
-CREATE FUNCTION looks_like_data() RETURNS text LANGUAGE sql AS $$ SELECT '
-COPY public.plain (id, t, j) FROM stdin;
-1	x	{}
-\.
-
-
-BEGIN;
-
-SELECT pg_catalog.lo_open(''1'', 131072);
-' $$;
-CREATE MATERIALIZED VIEW summary AS SELECT count(*) FROM plain;
-CREATE INDEX ON plain (t);
-SELECT lo_from_bytea(700001, ''), lo_from_bytea(700002, '\xdeadbeef'), lo_from_bytea(700003, decode(repeat('00ff5c', 60000), 'hex'));
-COMMENT ON LARGE OBJECT 700002 IS 'a
-COMMIT;
-';
-GRANT SELECT ON LARGE OBJECT 700003 TO PUBLIC;
-"""
 ROWS = {
     "plain": 20000, "without_rows": 0, "without_columns": 3, "empty_lines": 7, 'odd " name': 2,
     "name\nCOPY public.plain (id, t, j) FROM stdin;": 1, "paint": 4, "generated": 2,
 }  # fmt: skip
-
-
-class Kept(io.BytesIO):
-    """A sink that can be read after it was closed."""
-
-    def close(self) -> None:
-        pass
 
 
 class Trickle(io.BytesIO):
@@ -76,36 +26,6 @@ class Trickle(io.BytesIO):
 
     def read(self, size: int | None = -1, /) -> bytes:
         return super().read(min(size or 1, 997) if size and size > 0 else size)
-
-
-@dataclass(frozen=True)
-class Archive:
-    """A real pg_dump's archive and the tools it came from."""
-
-    path: Path
-    programs: Path
-
-    @property
-    def data(self) -> bytes:
-        return self.path.read_bytes()
-
-    @property
-    def plan(self) -> DataPlan:
-        plan = data_plan(self.data)
-        assert plan is not None
-        return plan
-
-    def sql(self) -> bytes:
-        argv = [str(self.programs / "pg_restore"), "--file=-", str(self.path)]
-        return subprocess.run(argv, capture_output=True, check=True).stdout
-
-    def composed(
-        self, source: Callable[[bytes], io.BytesIO] = io.BytesIO
-    ) -> tuple[Composed, bytes, bytes, bytes]:
-        """What was told, the archive and the SQL that came out, and the SQL that went in."""
-        dump, text, composed, sql = Kept(), Kept(), Composed(), self.sql()
-        compose(self.plan, b"-- before\n", source(sql), dump, text, composed)
-        return composed, gzip.decompress(dump.getvalue()), gzip.decompress(text.getvalue()), sql
 
 
 def contents(archive: bytes) -> tuple[bytes, list[tuple[int, int, dict[int, bytes]]]]:
@@ -128,19 +48,6 @@ def contents(archive: bytes) -> tuple[bytes, list[tuple[int, int, dict[int, byte
         parts = {oid: pieces() for oid in iter(integer, 0)} if kind == b"\3" else {0: pieces()}
         blocks.append((kind[0], number, parts))
     return plan.head, blocks
-
-
-def load(server: Instance, database: str, sql: str) -> None:
-    with psycopg.connect(server.conninfo(database), autocommit=True) as connection:
-        connection.execute(sql.encode())
-
-
-def dumped(server: Instance, database: str, path: Path, *options: str, major: int = MAJOR) -> Archive:
-    programs = client_programs(major)
-    argv = [str(programs / "pg_dump"), "-Fc", "-Z0", *options, "-d", server.conninfo(database)]
-    # Through a pipe: into a file, pg_dump goes back and fills in where its data is.
-    path.write_bytes(subprocess.run(argv, stdout=subprocess.PIPE, check=True).stdout)
-    return Archive(path, programs)
 
 
 @pytest.fixture
