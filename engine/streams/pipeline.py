@@ -20,6 +20,7 @@ from typing import IO, Any
 from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
 from engine.hosts.base import Program
 from engine.hosts.machine import tool_environment as tool_environment
+from engine.streams.memory import keep_freed_memory
 from engine.streams.pack import CHUNK, widen
 
 _STDERR_LINES = 40
@@ -113,6 +114,7 @@ class Pipeline:
         self._ended = threading.Event()
 
     def __enter__(self) -> Pipeline:
+        keep_freed_memory()
         return self
 
     def __exit__(

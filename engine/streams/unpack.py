@@ -13,6 +13,7 @@ from typing import Any
 
 from isal import isal_zlib
 
+from engine.streams.memory import keep_freed_memory
 from engine.streams.pack import CHUNK
 
 DAMAGED, WRONG_KEY = 4, 5
@@ -109,6 +110,7 @@ def unpack_argv(identity_fd: int | None) -> tuple[str, ...]:
 
 
 def main() -> int:
+    keep_freed_memory()
     identities: tuple[str, ...] = ()
     if sys.argv[1:2] == ["--identity-fd"]:
         with os.fdopen(int(sys.argv[2]), "r", encoding="utf8") as pipe:
