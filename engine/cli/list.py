@@ -23,7 +23,7 @@ from engine.sets.verdicts import remarks
     help="""List the stored sets, newest first.
 
     recorded: stored with its proof. verified: its bytes were read again and are equal. proven: a
-    drill restored it and found it equal (incomplete: and the set says itself what it lacks).
+    drill restored it and found it equal (incomplete: and something is not in the set, which `show` names).
     sampled: a drill compared only some rows. failed: do not rely on it. Nothing but names is read.
     Of many sets, the newest of each database are shown; --all and --json show every one.
 

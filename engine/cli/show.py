@@ -7,6 +7,7 @@ import click
 from engine.cli.invocation import Invocation, operation, server_option, store_option
 from engine.cli.outcome import Outcome
 from engine.cli.selection import find_set
+from engine.reports.drill import seen_missing
 from engine.reports.listing import show_report
 from engine.sets.reading import read_manifest
 
@@ -36,14 +37,17 @@ def command(
     verdicts = [
         one for one in found.catalogue.verdicts if (one.server, one.set_id) == (key.server, key.set_id)
     ]
+    lacks = tuple(dict.fromkeys((*body.missing, *seen_missing(found.target, verdicts))))
     result = {
         "key": str(key),
         "store": found.target.store.name,
         "state": found.set.state,
+        "missing": lacks,
         "manifest": body.model_dump(mode="json"),
         "verdicts": [
             {"at": one.at.isoformat(), "kind": one.kind, "result": one.result, "key": str(one)}
             for one in verdicts
         ],
     }
-    return Outcome("show", result, show_report(body, found.set.state, verdicts, found.target.store.address))
+    whole = body.model_copy(update={"missing": lacks})
+    return Outcome("show", result, show_report(whole, found.set.state, verdicts, found.target.store.address))

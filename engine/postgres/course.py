@@ -39,7 +39,8 @@ class DrillReport(BaseModel):
     `sampled`: nothing differs, but only a sample of the rows was compared: that proves nothing.
     `rto_seconds`: from an empty machine's first step to the last database restored.
     `rpo_seconds`: the age of the set when the drill began: what would be lost today.
-    `missing`: what the set says it does not carry.
+    `missing`: what the set says it does not carry, and what the drill saw that it lacks.
+    `not_compared`: extensions whose members could not be, since the scratch server has another version.
     `sample_percent`: how many in a hundred rows were compared; 100 is all.
     """
 
@@ -59,6 +60,7 @@ class DrillReport(BaseModel):
     differences: tuple[Difference, ...]
     missing: tuple[str, ...]
     sample_percent: int = 100
+    not_compared: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> VerdictResult:
@@ -87,6 +89,12 @@ class Course:
     roles: int = 0
     rto_seconds: float | None = None
     sample_percent: int = 100
+    lost_members: tuple[str, ...] = ()
+    not_compared: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        return (*(self.body.missing if self.body else ()), *self.lost_members)
 
     def report(self, result: Result, sentence: str) -> DrillReport:
         return DrillReport(
@@ -102,6 +110,7 @@ class Course:
             databases=self.rows,
             roles=self.roles,
             differences=self.differences[:_EVIDENCE],
-            missing=self.body.missing if self.body else (),
+            missing=self.missing,
             sample_percent=self.sample_percent,
+            not_compared=self.not_compared[:_EVIDENCE],
         )

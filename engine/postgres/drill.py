@@ -105,7 +105,7 @@ def _judged(course: Course, target: Target, progress: Progress, docker_host: str
         Trial(target, body, proofs, server, client_programs(major), progress).run(course)
     if course.differences:
         return course.report("failed", _failed(course))
-    return course.report("sampled" if course.sample_percent < 100 else "passed", _equal(course, body))
+    return course.report("sampled" if course.sample_percent < 100 else "passed", _equal(course))
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def _failed(course: Course) -> str:
     )
 
 
-def _equal(course: Course, body: Body) -> str:
+def _equal(course: Course) -> str:
     rows = sum(row.rows for row in course.rows)
     tables = sum(row.tables for row in course.rows)
     said = f"{counted(len(course.rows), 'database')}, {counted(tables, 'table')} and {counted(rows, 'row')} came back"
@@ -142,8 +142,8 @@ def _equal(course: Course, body: Body) -> str:
             f"; all rows were counted, but only {course.sample_percent} % of them (by their primary keys) were compared, "
             "and are equal: a sample does not prove the set"
         )
-    if body.missing:
-        said += f"; not in the set: {'; '.join(body.missing[:5])}{' ...' if len(body.missing) > 5 else ''}"
+    if lacks := course.missing:
+        said += f"; not in the set: {'; '.join(lacks[:5])}{' ...' if len(lacks) > 5 else ''}"
     return said
 
 

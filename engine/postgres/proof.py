@@ -20,6 +20,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.postgres.members import ExtensionProof, read_extensions
 from engine.postgres.proof_queries import (
     COLUMNS,
     DATABASE,
@@ -79,6 +80,7 @@ class DatabaseProof(_Frozen):
     """The proof of one database. `schema_sql` is the SQL of everything but data.
 
     `sample_percent`: how many in a hundred rows of a table with a primary key are in its hash; 100 is all.
+    `extensions`: empty where the proof is older than this field.
     """
 
     database: str
@@ -89,6 +91,7 @@ class DatabaseProof(_Frozen):
     unpopulated: tuple[str, ...]
     schema_sql: str
     sample_percent: int = Field(default=100, ge=1, le=100)
+    extensions: dict[str, ExtensionProof] = {}
 
     @property
     def rows(self) -> int:
@@ -202,4 +205,5 @@ def take_proof(
         unpopulated=tuple(plain_name(*row) for row in reader.rows(UNPOPULATED)),
         schema_sql=schema_sql,
         sample_percent=sample_percent,
+        extensions=read_extensions(connection),
     )

@@ -25,6 +25,7 @@ from engine.postgres.filling import Filling
 from engine.postgres.filling_from_archive import fill_from_archive
 from engine.postgres.filling_from_text import fill_from_text
 from engine.postgres.lock import backup_lock
+from engine.postgres.members import lost_members
 from engine.postgres.proof import DatabaseProof
 from engine.postgres.renaming import free_name, give_name
 from engine.postgres.replay import APPLICATION, reprinter, restored_proof
@@ -135,8 +136,12 @@ def _restore(run: _Run, choice: RestoreChoice) -> RestoredDatabase:
         compare_seconds=compared,
         sample_percent=found.sample_percent,
         roles_created=roles,
-        missing=source.body.missing,
+        missing=(*source.body.missing, *_lost(source, found)),
     )
+
+
+def _lost(source: Source, found: DatabaseProof) -> tuple[str, ...]:
+    return lost_members(source.proof.database, source.proof.extensions, found.extensions)
 
 
 def _check_replaceable(run: _Run, choice: RestoreChoice) -> None:

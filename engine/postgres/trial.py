@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from engine.errors import CouldNotVerify, OperationFailed
 from engine.postgres import commands
 from engine.postgres.compare import Difference, compare_databases, compare_roles
 from engine.postgres.course import Course, DatabaseRow
+from engine.postgres.members import lost_members, not_compared
 from engine.postgres.proof import DatabaseProof
 from engine.postgres.replay import APPLICATION, play, read_role_proofs, reprinter, restored_proof
 from engine.postgres.roles import EVERYBODY, read_roles
@@ -24,6 +26,16 @@ from engine.sets.target import Target
 _Given = TypeVar("_Given")
 _Made = TypeVar("_Made")
 _JOBS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """What was seen of one database."""
+
+    row: DatabaseRow
+    differences: tuple[Difference, ...]
+    lost_members: tuple[str, ...]
+    not_compared: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -52,8 +64,11 @@ class Trial:
         course.rto_seconds = time.monotonic() - course.began
         course.differences += self._unexpected_databases()
         results = _in_parallel(self._compared, list(zip(dumps, seconds, strict=True)))
-        course.rows = tuple(sorted((row for row, _ in results), key=lambda row: row.database))
-        course.differences += tuple(difference for _, found in results for difference in found)
+        results.sort(key=lambda result: result.row.database)
+        course.rows = tuple(result.row for result in results)
+        course.differences += tuple(chain.from_iterable(result.differences for result in results))
+        course.lost_members = tuple(chain.from_iterable(result.lost_members for result in results))
+        course.not_compared = tuple(chain.from_iterable(result.not_compared for result in results))
 
     def _check_extensions(self) -> None:
         with self.server.connect(application=APPLICATION) as connection:
@@ -113,7 +128,7 @@ class Trial:
             for name in unknown
         )
 
-    def _compared(self, restored: tuple[FileEntry, float]) -> tuple[DatabaseRow, tuple[Difference, ...]]:
+    def _compared(self, restored: tuple[FileEntry, float]) -> _Compared:
         file, restore_seconds = restored
         expected, began = self.proofs[file.database or ""], time.monotonic()
         self.progress(f"compare {expected.database}")
@@ -129,7 +144,12 @@ class Trial:
             restore_seconds=restore_seconds,
             compare_seconds=time.monotonic() - began,
         )
-        return row, differences
+        return _Compared(
+            row,
+            differences,
+            lost_members(expected.database, expected.extensions, found.extensions),
+            not_compared(expected.database, expected.extensions, found.extensions),
+        )
 
 
 def _in_parallel(work: Callable[[_Given], _Made], items: Sequence[_Given]) -> list[_Made]:

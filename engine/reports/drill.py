@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engine.sets.target import Target
 
 _SHOWN = 100
+_EXTENSIONS = 10
 _TITLES = {
     "passed": "passed",
     "sampled": "only a sample was compared",
@@ -47,6 +48,18 @@ def past_drills(
         if len(found) == count:
             break
     return tuple(found)
+
+
+def seen_missing(target: Target, verdicts: Iterable[VerdictKey]) -> tuple[str, ...]:
+    """What the newest drill of a set, whose verdicts these are, found missing in it; () where that cannot be read."""
+    from engine.sets.verdicts import newest, read_verdict
+
+    key = newest((one for one in verdicts if one.result in ("passed", "incomplete", "sampled")), "drill")
+    try:
+        found = read_verdict(target.store, key).get("missing") if key else ()
+    except PlatformOpsError:
+        return ()
+    return tuple(str(what) for what in found) if isinstance(found, list) else ()
 
 
 def drill_report(report: DrillReport, trend: Sequence[Mapping[str, Any]] = ()) -> Report:
@@ -80,7 +93,15 @@ def _facts(report: DrillReport) -> tuple[tuple[str, str], ...]:
         ("roles compared", f"{report.roles:,}"),
         ("begun", readable_time(report.started)),
         ("took", readable_seconds(report.seconds)),
+        *_not_compared(report.not_compared),
     )
+
+
+def _not_compared(extensions: Sequence[str]) -> Iterator[tuple[str, str]]:
+    if extensions:
+        left = len(extensions) - _EXTENSIONS
+        more = f" and {left} more" if left > 0 else ""
+        yield "members of extensions not compared", "; ".join(extensions[:_EXTENSIONS]) + more
 
 
 def _verdict(report: DrillReport) -> str:

@@ -2,10 +2,10 @@
 
 **The state of a set**, from the keys of its verdicts alone:
 
-1. `passed`, `incomplete` and `failed` decide. `incomplete` is a drill's pass of a set that says itself what
-   it does not hold: it proves what is there, and whoever calls the set proven says that too (`remarks`).
-   `unverified` (nothing could be shown) and `sampled` (nothing differs, but only some rows were compared)
-   neither make nor unmake a state.
+1. `passed`, `incomplete` and `failed` decide. `incomplete` is a drill's pass of a set that does not hold
+   everything, by its manifest or by what the drill saw: it proves what is there, and whoever calls the set
+   proven says that too (`remarks`). `unverified` (nothing could be shown) and `sampled` (nothing differs,
+   but only some rows were compared) neither make nor unmake a state.
 2. Of each kind (verify, drill) the newest deciding verdict counts; in the same second `failed` wins.
 3. *failed* when one of the two failed. A kind is healed only by a newer pass of the same kind: bytes that
    differ stay suspect whatever a drill says, and a set that does not restore is not saved by equal bytes.

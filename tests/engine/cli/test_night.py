@@ -123,6 +123,23 @@ def test_a_proven_set_that_lacks_something_is_never_listed_without_that(
     ]
     shown = empty_site.run("show", "newest-proven").stdout
     assert "it is proven, but not everything is in it (" in shown
+
+
+def test_show_names_what_only_the_drill_saw(
+    empty_site: Site, postgres_server: Instance, fresh_database: str
+) -> None:
+    with psycopg.connect(postgres_server.conninfo(fresh_database), autocommit=True) as made:
+        made.execute("CREATE EXTENSION vector")
+        made.execute("CREATE FUNCTION added() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        made.execute("ALTER EXTENSION vector ADD FUNCTION added()")
+    of_it = ("--database", fresh_database)
+    assert empty_site.run("backup", *of_it).code == 0
+    assert "Not in the set" not in empty_site.run("show", *of_it).stdout
+    assert empty_site.run("drill", *of_it).code == 0
+    shown = empty_site.run("show", *of_it).stdout
+    assert "it is proven, but not everything is in it (1 thing below)" in shown
+    assert "what CREATE EXTENSION does not make of vector: function public.added()" in shown
+    assert " proven, incomplete " in empty_site.run("list", *of_it).stdout
     assert "Not in the set" in shown
 
 
