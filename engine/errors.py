@@ -23,6 +23,10 @@ class TransientFailure(OperationFailed):
     retryable = True
 
 
+class DatabaseDropped(OperationFailed):
+    """A database is gone since it was listed. Whoever backs up the whole server goes on without it."""
+
+
 class ConfigurationError(PlatformOpsError):
     """Wrong usage or configuration. Nothing was touched and a retry cannot help."""
 

@@ -25,8 +25,9 @@ from tasks.scheduling import Skipped, skipped_if_missed
 def nightly_backup(server: str = "platform") -> Skipped | None:
     """Back up a whole server: one cluster set, one set for each database, then further stores and retention.
 
-    Nothing is locked for writers. If a backup of this server runs already, this one ends at once. A further
-    store that missed something ends the run as Failed, although the first store has everything.
+    Nothing is locked for writers. If a backup of this server runs already, this one ends at once. A database that
+    is dropped meanwhile is left out, and the record says so. A further store that missed something ends the run as
+    Failed, although the first store has everything.
 
     Args:
         server: The PostgreSQL server to back up.
@@ -37,7 +38,7 @@ def nightly_backup(server: str = "platform") -> Skipped | None:
     with backup_lock(server):
         sweep_leftovers(server)
         found = list_databases(server)
-        dumped = dump_databases(found, night)
+        dumped, found = dump_databases(found, night)
         cluster = publish_cluster(night, dumped, found)
         copies = copy_everywhere(server)
         plan = plan_retention(server)

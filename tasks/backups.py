@@ -7,11 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 
-from prefect import task
+from prefect import get_run_logger, task
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
+from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from engine.errors import DatabaseDropped
 from engine.postgres import backup, lock, survey
 from engine.postgres.backup import ClusterBackup, DatabaseBackup
 from engine.postgres.night import Night, begin, ordinals
@@ -20,7 +24,7 @@ from engine.sets.copies import CopyRun, failed_copy, require_copies, update_copy
 from engine.sets.lease import PATIENCE_SECONDS
 from engine.sets.prune import PrunePlan, PruneReport, plan_prune, prune, sweep_incomplete
 from tasks.opening import open_server, open_store, store_of
-from tasks.running import logged_progress, worth_retrying
+from tasks.running import DROPPED, logged_progress, worth_retrying
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +78,43 @@ def list_databases(server: str) -> tuple[DatabaseFound, ...]:
 @task(
     task_run_name="dump {database.name}", retries=2, retry_delay_seconds=30, retry_condition_fn=worth_retrying
 )
-def dump_database(database: DatabaseFound, ordinal: int, night: NightTicket) -> DatabaseBackup:
-    """One database's dump, plain SQL and proof out of one snapshot. A retry starts clean, with a new one."""
+def dump_database(
+    database: DatabaseFound, ordinal: int, night: NightTicket
+) -> DatabaseBackup | State[None] | None:
+    """One database's dump, plain SQL and proof out of one snapshot. A retry starts clean, with a new one.
+
+    None, and a state called Dropped, when somebody dropped the database since it was listed.
+    """
     begun = night.begin()
     target = open_store(store_of(begun.server))
-    return backup.backup_database(begun, database, ordinal, target, logged_progress())
+    try:
+        return backup.backup_database(begun, database, ordinal, target, logged_progress())
+    except DatabaseDropped as error:
+        get_run_logger().warning("%s", error)
+        return Completed(name=DROPPED, message=str(error))
 
 
-def dump_databases(found: Sequence[DatabaseFound], night: NightTicket) -> list[DatabaseBackup]:
-    """Dump every database that can be, as many at once as the server's `jobs` allow, the largest first."""
+def dump_databases(
+    found: Sequence[DatabaseFound], night: NightTicket
+) -> tuple[list[DatabaseBackup], tuple[DatabaseFound, ...]]:
+    """Dump every database that can be, as many at once as the server's `jobs` allow, the largest first.
+
+    Gives back what was stored, and `found` with the databases marked that were dropped meanwhile.
+    """
     numbers = ordinals(found)
     wanted = sorted((one for one in found if not one.skipped), key=lambda one: -one.size)
-    runner = ThreadPoolTaskRunner[DatabaseBackup](max_workers=open_server(night.server).settings.jobs)
+    runner = ThreadPoolTaskRunner[Any](max_workers=open_server(night.server).settings.jobs)
     with runner:
-        dumps = [
-            runner.submit(dump_database, {"database": one, "ordinal": numbers[one.name], "night": night})
+        dumps = {
+            one: runner.submit(dump_database, {"database": one, "ordinal": numbers[one.name], "night": night})
             for one in wanted
-        ]
-        return [dump.result() for dump in dumps]
+        }
+        results: dict[DatabaseFound, DatabaseBackup | None] = {
+            one: dump.result() for one, dump in dumps.items()
+        }
+    dropped = {one for one, result in results.items() if result is None}
+    left = tuple(one.as_dropped() if one in dropped else one for one in found)
+    return [result for result in results.values() if result is not None], left
 
 
 @task(

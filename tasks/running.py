@@ -15,6 +15,9 @@ from engine.progress import Progress, readable_bytes
 SAMPLED = "Sampled"
 """The name of a completed run that proved nothing, since it compared a sample only."""
 
+DROPPED = "Dropped"
+"""The name of a completed task that had nothing to do: its database was dropped since it was listed."""
+
 SKIPPED = "Skipped"
 """The name of a cancelled run that left the work to a newer one."""
 

@@ -15,7 +15,7 @@ import click
 
 from engine.cli.invocation import Invocation, operation, server_option
 from engine.cli.outcome import Outcome, Problem, failed_in_part
-from engine.errors import PartialSuccess, PlatformOpsError
+from engine.errors import DatabaseDropped, PartialSuccess, PlatformOpsError
 from engine.postgres.backup import (
     ClusterBackup,
     DatabaseBackup,
@@ -130,6 +130,9 @@ class _Run:
         try:
             self.stored.append(future.result())
         except PlatformOpsError as error:
+            if isinstance(error, DatabaseDropped) and not self.wanted:
+                self.found = tuple(other.as_dropped() if other == one else other for other in self.found)
+                return
             self.failures.append((one.name, error))
 
     def copy(self, apply_retention: bool) -> None:

@@ -10,14 +10,14 @@ from itertools import chain
 
 from pydantic import BaseModel, ConfigDict
 
-from engine.errors import PlatformOpsError
+from engine.errors import DatabaseDropped, PlatformOpsError
 from engine.postgres.dumping import Work, dump
 from engine.postgres.lock import WORKER
 from engine.postgres.night import Night
 from engine.postgres.publishing import store_bytes, store_globals, write_manifest
 from engine.postgres.roles import Roles, read_roles
 from engine.postgres.snapshot import open_snapshot
-from engine.postgres.survey import DatabaseFacts, DatabaseFound, survey_database
+from engine.postgres.survey import DatabaseFacts, DatabaseFound, survey_database, was_dropped
 from engine.progress import Progress, silent
 from engine.sets.manifest import FileEntry, Timing
 from engine.sets.target import Target
@@ -70,6 +70,7 @@ def backup_database(
     `alone`: there will be no cluster set, so nothing is stored for one. On any error everything it stored is taken back.
 
     Raises:
+        DatabaseDropped: it is gone, which explains any other error.
         PlatformOpsError: one sentence; TransientFailure where a new try may help.
     """
     work = Work(night, target, database, ordinal, progress, alone)
@@ -81,9 +82,14 @@ def backup_database(
             dump(work, snapshot, folder, facts.encoding)
             held = snapshot.held_seconds
         return _publish(work, facts, roles, started, time.monotonic() - began, held)
-    except BaseException:
+    except BaseException as error:
         with suppress(PlatformOpsError):  # the store may be what failed; the lock's next holder sweeps
             target.store.delete(work.keys)
+        if isinstance(error, PlatformOpsError) and was_dropped(night.server, database):
+            raise DatabaseDropped(
+                f"Database {database.name!r} of {night.server.address} was dropped while the backup ran; no set of "
+                "this run holds it, earlier ones do (`list` shows them)."
+            ) from None
         raise
 
 

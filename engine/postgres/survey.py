@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg.rows import TupleRow
 
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, PlatformOpsError
 from engine.postgres.database import WORKING_PREFIX
 from engine.postgres.left_out import left_out_of_archive, left_out_of_dump, left_out_of_server
 from engine.postgres.server import OTHER_ENCODING, Server, failed
 
 _DATABASES = """
-SELECT datname, datallowconn, datconnlimit = -2, pg_catalog.pg_database_size(oid)
+SELECT oid::pg_catalog.int8, datname, datallowconn, datconnlimit = -2, pg_catalog.pg_database_size(oid)
   FROM pg_catalog.pg_database WHERE datname <> 'template0'
  ORDER BY datname <> 'template1', datname COLLATE "C"
 """
+_THERE = """
+SELECT FROM pg_catalog.pg_database WHERE (oid::pg_catalog.int8 = %s OR datname = %s) AND datconnlimit <> -2
+"""
+"""An invalid one is a DROP that has begun: all that can be done with it is to drop it."""
+_DROPPED = "it was dropped while the backup ran"
 _EXTENSIONS = "SELECT extname, extversion FROM pg_catalog.pg_extension ORDER BY 1"
 _COLLATIONS = """
 SELECT 'database', COALESCE(datcollversion, '') FROM pg_catalog.pg_database
@@ -53,11 +59,23 @@ class ServerFacts:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFound:
-    """A database of the server: `size` in bytes; `skipped` says why it is not dumped ('' when it is)."""
+    """A database of the server: `size` in bytes; `skipped` says why it is not dumped ('' when it is).
+
+    `oid` tells it from another one that gets its name later; 0 when it is not known.
+    """
 
     name: str
     size: int
     skipped: str = ""
+    oid: int = 0
+
+    @property
+    def dropped(self) -> bool:
+        """Whether it was dropped while the backup ran."""
+        return self.skipped == _DROPPED
+
+    def as_dropped(self) -> DatabaseFound:
+        return replace(self, skipped=_DROPPED)
 
 
 def survey_server(server: Server) -> ServerFacts:
@@ -125,21 +143,35 @@ def list_databases(server: Server) -> tuple[DatabaseFound, ...]:
             rows = connection.execute(_DATABASES).fetchall()
         except psycopg.Error as error:
             raise failed(f"Listing the databases of {server.address} failed", error) from None
-    return tuple(_found(server, *row) for row in rows)
+    return tuple(
+        DatabaseFound(name, size, _skipped(server, name, connects, invalid), oid)
+        for oid, name, connects, invalid, size in rows
+    )
 
 
-def _found(server: Server, name: str, connects: bool, invalid: bool, size: int) -> DatabaseFound:
+def _skipped(server: Server, name: str, connects: bool, invalid: bool) -> str:
     if invalid:
-        return DatabaseFound(name, size, "a dropped database that is left over (invalid)")
+        return "a dropped database that is left over (invalid)"
     if name.startswith(WORKING_PREFIX):
-        return DatabaseFound(name, size, "a restore that was not finished (the next one removes it)")
+        return "a restore that was not finished (the next one removes it)"
     if name in server.settings.exclude:
-        return DatabaseFound(name, size, "excluded by the configuration")
+        return "excluded by the configuration"
     if "\n" in name or "\r" in name:
-        return DatabaseFound(name, size, "its name holds a line break, which pg_dump refuses (rename it)")
-    if not connects:
-        return DatabaseFound(name, size, "it takes no connections (ALLOW_CONNECTIONS false)")
-    return DatabaseFound(name, size)
+        return "its name holds a line break, which pg_dump refuses (rename it)"
+    return "" if connects else "it takes no connections (ALLOW_CONNECTIONS false)"
+
+
+def was_dropped(server: Server, database: DatabaseFound) -> bool:
+    """Whether a database that was found is there no more, for certain: neither under its oid nor under its name.
+
+    False also when the server cannot be asked.
+    """
+    with suppress(PlatformOpsError):
+        with suppress(PlatformOpsError):
+            server.connect(database.name).close()  # this waits for a DROP that has begun
+        with server.connect() as connection:
+            return not connection.execute(_THERE, (database.oid, database.name)).fetchall()
+    return False
 
 
 def excluded_but_unknown(found: Iterable[DatabaseFound], server: Server) -> tuple[str, ...]:

@@ -85,7 +85,12 @@ def _sentence(outcome: BackupOutcome) -> str:
     kind = (
         "as one cluster set and one set each" if outcome.cluster else "as one set each, without a cluster set"
     )
-    return f"{said}, {kind}."
+    return f"{said}, {kind}.{_dropped(outcome)}"
+
+
+def _dropped(outcome: BackupOutcome) -> str:
+    names = [repr(one.name) for one in outcome.found if one.dropped]
+    return f" Dropped while the backup ran, and in no set of it: {', '.join(names)}." if names else ""
 
 
 def _facts(outcome: BackupOutcome) -> tuple[tuple[str, str], ...]:
@@ -156,6 +161,11 @@ def _next_steps(outcome: BackupOutcome) -> tuple[str, ...]:
     steps = [_retention(outcome), *(run.problem for run in outcome.copies), *_configuration(outcome)]
     if outcome.failures:
         steps.append("Correct what failed and run the backup again; the sets that are listed here are whole.")
+    if any(one.dropped for one in outcome.found):
+        steps.append(
+            "A database was dropped while the backup ran. If that was a mistake, an earlier set brings it back "
+            "(platformctl restore --database NAME)."
+        )
     if outcome.missing:
         steps.append(
             "Restored elsewhere, what is listed as not in the backup has to come from somewhere else."

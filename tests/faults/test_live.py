@@ -191,26 +191,87 @@ def test_a_database_that_is_made_meanwhile_is_in_the_next_backup(own: Instance, 
     assert "newborn" in {one["database"] for one in again.document["result"]["databases"]}
 
 
-def test_a_database_dropped_after_it_was_listed(own: Instance, tmp_path: Path) -> None:
-    """The others are stored, as sets of their own; a cluster set without it would not be one."""
-    execute(own, "postgres", "CREATE DATABASE leaving TEMPLATE template0")
-    site = fault_site(tmp_path, own)
+LEAVING = (
+    "CREATE DATABASE leaving TEMPLATE template0",
+    "CREATE ROLE visitor",
+    "ALTER DATABASE leaving SET work_mem = '8MB'",
+    "ALTER ROLE visitor IN DATABASE leaving SET work_mem = '9MB'",
+    "GRANT CREATE ON DATABASE leaving TO visitor",
+)
+
+
+def _dropping(own: Instance, site: FaultSite, *arguments: str, again: str = "") -> Answer:
+    """A backup of all, one at a time, with `leaving` dropped while the first one waits."""
+    execute(own, "postgres", *LEAVING)
     site.write({"jobs": 1, "exclude": ["template1", "postgres"]}, {})
     with psycopg.connect(own.conninfo(DATABASE)) as blocker:
         blocker.execute("LOCK TABLE orders")
 
         def drop() -> None:
             wait_for(lambda: execute(own, "postgres", WAITING) == [(1,)])
-            execute(own, "postgres", "DROP DATABASE leaving")
+            execute(own, "postgres", "DROP DATABASE leaving", *filter(None, [again]))
             blocker.rollback()
 
-        answer = _meanwhile(site, drop, "backup", "--json")
-    assert answer.code in (1, 2), answer.stderr
+        return _meanwhile(site, drop, "backup", "--json", *arguments)
+
+
+def test_a_database_dropped_after_it_was_listed(own: Instance, tmp_path: Path) -> None:
+    """The cluster set is the server as it is now; report and manifest name what is gone."""
+    site = fault_site(tmp_path, own)
+    answer = _dropping(own, site)
+    assert answer.code == 0, answer.stderr
     result = answer.document["result"]
-    assert [one["database"] for one in result["failed"]] == ["leaving"]
-    assert ([one["database"] for one in result["databases"]], result["cluster"]) == ([DATABASE], None)
-    assert 'database "leaving" does not exist' in answer.problem
-    assert site.run("backup").code == 0
+    assert ([one["database"] for one in result["databases"]], result["failed"]) == ([DATABASE], [])
+    line = "database leaving: it was dropped while the backup ran"
+    assert line in result["cluster"]["missing"]
+    assert list(site.store.rglob("*leaving*")) == []
+    shown = site.run("show").stdout
+    assert line in shown
+    assert site.run("verify").code == 0
+    drilled = site.run("drill", "--json")  # roles, settings and grants of what is gone stop no restore
+    assert drilled.code == 0, drilled.stderr
+    assert line in drilled.document["result"]["missing"]
+    assert site.run("list", "--json").document["result"]["stores"][0]["incomplete"] == []
+
+
+def test_a_database_that_was_asked_for_and_is_dropped(own: Instance, tmp_path: Path) -> None:
+    site = fault_site(tmp_path, own)
+    answer = _dropping(own, site, "--database", DATABASE, "--database", "leaving")
+    assert answer.code == 1, answer.stderr
+    assert [one["database"] for one in answer.document["result"]["failed"]] == ["leaving"]
+    assert "Database 'leaving' of platform" in answer.problem
+    assert "was dropped while the backup ran; no set of this run holds it" in answer.problem
+
+
+@pytest.mark.parametrize(
+    "again", ["ALTER DATABASE other RENAME TO another", "CREATE DATABASE leaving ALLOW_CONNECTIONS false"]
+)
+def test_a_database_that_only_cannot_be_reached_is_not_taken_for_dropped(
+    again: str, own: Instance, tmp_path: Path
+) -> None:
+    """Renamed it is still there; and one of the same name may be the same for who restores."""
+    site = fault_site(tmp_path, own)
+    execute(own, "postgres", "CREATE DATABASE other TEMPLATE template0")
+    answer = _dropping(own, site, again=again)
+    assert (answer.code, answer.document["result"]["cluster"]) == (1, None), answer.stderr
+    failed = [one["database"] for one in answer.document["result"]["failed"]]
+    assert failed == (["other"] if "other" in again else ["leaving"])
+
+
+def test_a_database_dropped_by_force_under_its_dump(own: Instance, tmp_path: Path) -> None:
+    site = fault_site(tmp_path, own)
+    with psycopg.connect(own.conninfo(DATABASE)) as blocker:
+        blocker.execute("LOCK TABLE orders")
+
+        def drop() -> None:
+            wait_for(lambda: execute(own, "postgres", WAITING) == [(1,)])
+            execute(own, "postgres", f"DROP DATABASE {DATABASE} WITH (FORCE)")
+
+        answer = _meanwhile(site, drop, "backup", "--json")
+        blocker.close()
+    assert answer.code == 0, answer.stderr
+    assert f"database {DATABASE}: it was dropped while the backup ran" in answer.document["result"]["missing"]
+    assert site.run("drill").code == 0
 
 
 def test_a_standby_can_be_backed_up_and_drilled(own: Instance, server_base: Path, tmp_path: Path) -> None:

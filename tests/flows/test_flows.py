@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from blocks import PostgresServer
 from engine.errors import ConfigurationError, LockedByAnother, OperationFailed
 from engine.postgres.lock import backup_lock
 from engine.sets.catalogue import Catalogue, catalogue
+from engine.sets.reading import read_manifest
 from flows.check_backups import check_backups
 from flows.nightly_backup import nightly_backup
 from flows.prune_backups import prune_backups
@@ -24,6 +26,7 @@ from flows.restore_drill import restore_drill
 from flows.verify_backups import verify_backups
 from tasks.opening import open_server
 from tests.flows.conftest import CANARY, Platform
+from tests.flows.installation import wait_for
 from tests.webhook import Webhook
 
 pytestmark = pytest.mark.xdist_group("flows")
@@ -162,6 +165,44 @@ def test_a_second_backup_of_the_same_server_ends_at_once(platform: Platform, nig
     with backup_lock(open_server("platform"), "a test"), pytest.raises(LockedByAnother, match="a test"):
         nightly_backup("platform")
     assert stored(platform).sets == before
+
+
+def test_a_database_that_is_dropped_meanwhile_is_left_out_and_told(
+    platform: Platform, night: Catalogue
+) -> None:
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    platform.sql("postgres", "CREATE DATABASE leaving TEMPLATE template0")
+    known = {record.id for record in artifacts("nightly-backup")}
+
+    def drop(*blockers: psycopg.Connection[tuple[object, ...]]) -> None:
+        with psycopg.connect(platform.instance.conninfo(), autocommit=True) as admin:
+            wait_for(lambda: admin.execute(waiting).fetchone() == (2,))  # both places of the queue are taken
+            admin.execute("DROP DATABASE leaving")
+        for blocker in blockers:
+            blocker.rollback()
+
+    with (
+        psycopg.connect(platform.instance.conninfo("desk")) as desk,
+        psycopg.connect(platform.instance.conninfo("hub")) as hub,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        for blocker in (desk, hub):
+            blocker.execute("LOCK TABLE note")
+        dropping = pool.submit(drop, desk, hub)
+        state = nightly_backup("platform", return_state=True)
+        dropping.result()
+    assert state.type is StateType.COMPLETED
+    newest = stored(platform).newest("platform", None)
+    assert newest is not None
+    assert (
+        "database leaving: it was dropped while the backup ran"
+        in read_manifest(platform.target, newest.key).missing
+    )
+    [record] = [one for one in artifacts("nightly-backup") if one.id not in known]
+    assert "Dropped while the backup ran, and in no set of it: 'leaving'." in str(record.data)
+    with get_client(sync_client=True) as client:
+        names = {run.name: run.state_name for run in client.read_task_runs(limit=200)}
+    assert (names["dump leaving"], names["dump hub"]) == ("Dropped", "Completed")
 
 
 def test_an_unknown_server_is_one_clear_sentence(prefect_server: str) -> None:

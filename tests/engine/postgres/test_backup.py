@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from engine.errors import ConfigurationError, LockedByAnother, PlatformOpsError, TransientFailure
+from engine.errors import ConfigurationError, DatabaseDropped, LockedByAnother, TransientFailure
 from engine.hosts.processes import ProcessIdentity, arguments, running_pids
 from engine.postgres.backup import backup_database
 from engine.postgres.drill import drill
@@ -133,7 +133,9 @@ def test_a_database_dropped_before_its_dump(
     target, name = store_in(store_folder), new_database()
     assert name in [found.name for found in list_databases(server_of(postgres_server))]
     execute(postgres_server, "postgres", f"DROP DATABASE {name}")
-    with pytest.raises(PlatformOpsError, match=f'database "{name}" does not exist'):
+    with pytest.raises(
+        DatabaseDropped, match=f"Database '{name}' of platform .* was dropped while the backup ran"
+    ):
         run_one(postgres_server, target, name)
     assert files_in(target) == []
 
