@@ -23,13 +23,14 @@ from prefect.utilities.callables import parameter_schema
 from deployments.automations import ALERT_BLOCK, alert_block, apply_automation, remove_unwanted, wanted
 from deployments.forms import Schema, with_dropdowns
 from deployments.nouns import apply_noun, nouns, only_inside_prefect, strangers
-from deployments.plan import Document, completed, noun_of, stale_slugs
+from deployments.plan import Document, at_once, completed, noun_of, stale_slugs
 from deployments.prefect_api import (
     as_existing,
     connected,
     content,
     delete_schedules,
     ensure_pool,
+    ensure_queue,
     find_deployment,
     set_schema,
 )
@@ -81,6 +82,12 @@ def apply_deployments(client: SyncPrefectClient, settings: Settings, say: Say) -
     schemas = {name: _schema(entry["entrypoint"]) for name, entry in entries.items()}
     before = {name: found for name in entries if (found := find_deployment(client, name)) is not None}
     existing = {name: as_existing(deployment) for name, deployment in before.items()}
+    for name, entry in entries.items():
+        if limit := at_once(entry, noun_of(schemas[name]), settings):
+            mark = ensure_queue(
+                client, entry["work_pool"]["name"], entry["work_pool"]["work_queue_name"], limit
+            )
+            say(f"{mark} work queue {name}: {limit} at a time")
     _deploy(completed(document, schemas, settings, existing))
     databases = known_databases(settings, say)
     for name, entry in entries.items():

@@ -26,6 +26,10 @@ _ENDS = {
 }
 """Events are named after a state's name, not its type."""
 _ZOMBIE_AFTER = timedelta(seconds=100)  # three missed heartbeats of 30 s, the least Prefect allows
+_NO_HEARTBEAT = (
+    "No heartbeat: the process was killed or its host is gone; start the run again. Where Prefect itself was away, the "
+    "run may still work: then its own end replaces this."
+)
 _DEAD_MAN = timedelta(hours=26)  # a day, and two hours for a slow night
 _BODY = (
     "{{ flow.name }} / {{ flow_run.name }} is {{ flow_run.state.name }}.\n"
@@ -45,7 +49,11 @@ def wanted(alert_block: UUID | None, servers: Iterable[str]) -> Iterator[Automat
 
 
 def _zombies() -> AutomationCore:
-    """A killed run tells nobody: when its heartbeats stop, call it crashed, which frees its slot."""
+    """A killed run tells nobody: when its heartbeats stop, call it crashed, which lets the next one begin.
+
+    A Prefect that comes back after a longer absence calls those crashed whose heartbeats it missed; Crashed is not
+    the last word on a run that lives.
+    """
     return AutomationCore(
         name=f"{_PREFIX}end zombie runs",
         description="A run whose heartbeats stopped was killed; it is marked crashed.",
@@ -61,7 +69,7 @@ def _zombies() -> AutomationCore:
         actions=[
             ChangeFlowRunState(
                 state=StateType.CRASHED,
-                message="No heartbeat: the process was killed or its host is gone. Start the run again.",
+                message=_NO_HEARTBEAT,
             )
         ],
     )

@@ -59,7 +59,6 @@ def completed(
         entry["schedules"] = _schedules(entry, noun_of(schema), settings, found)
         if found is not None:
             entry["paused"] = found.paused
-        _make_room(entry, noun_of(schema), settings)
     return result
 
 
@@ -101,8 +100,11 @@ def stale_slugs(entry: Document, noun: str | None, settings: Settings, found: Ex
     }
 
 
-def _make_room(entry: Document, noun: str | None, settings: Settings) -> None:
-    """One run for each server at a time: with a limit of 1, the second server's night is cancelled."""
-    limit = entry.get("concurrency_limit")
-    if isinstance(limit, dict) and noun and entry["schedules"]:
-        entry["concurrency_limit"] = {**limit, "limit": max(limit["limit"], len(names(settings, noun)))}
+def at_once(entry: Document, noun: str | None, settings: Settings) -> int | None:
+    """How many runs of a deployment go at the same time, where it has a queue of its own: one, or one for each server.
+
+    With one for several servers, the second server's night would wait for the first.
+    """
+    if "work_queue_name" not in entry["work_pool"]:
+        return None
+    return max(1, len(names(settings, noun))) if noun and entry.get("schedules") else 1

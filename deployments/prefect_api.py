@@ -53,6 +53,19 @@ def ensure_pool(client: SyncPrefectClient, name: str, description: str) -> bool:
     return False
 
 
+def ensure_queue(client: SyncPrefectClient, pool: str, name: str, at_once: int) -> str:
+    """Make the pool's queue `name` hand out so many runs at the same time; `+`, `~` or `=` as it was."""
+    try:
+        queue = client.read_work_queue_by_name(name, work_pool_name=pool)
+    except ObjectNotFound:
+        client.create_work_queue(name, concurrency_limit=at_once, work_pool_name=pool)
+        return "+"
+    if queue.concurrency_limit == at_once:
+        return "="
+    client.update_work_queue(queue.id, concurrency_limit=at_once)
+    return "~"
+
+
 def find_deployment(client: SyncPrefectClient, name: str) -> DeploymentResponse | None:
     """The deployment of that name, of the flow of the same name; or None."""
     try:
@@ -63,7 +76,6 @@ def find_deployment(client: SyncPrefectClient, name: str) -> DeploymentResponse 
 
 def content(deployment: DeploymentResponse) -> dict[str, Any]:
     """What of a deployment is ours to set, as plain data that can be compared."""
-    limit = deployment.global_concurrency_limit
     return {
         "entrypoint": deployment.entrypoint,
         "description": deployment.description,
@@ -72,8 +84,7 @@ def content(deployment: DeploymentResponse) -> dict[str, Any]:
         "job variables": deployment.job_variables,
         "parameters": deployment.parameters,
         "form": deployment.parameter_openapi_schema,
-        "limit": None if limit is None else limit.limit,
-        "collisions": deployment.concurrency_options,
+        "work queue": deployment.work_queue_name,
         "paused": deployment.paused,
         "schedules": sorted(str(_scheduled(schedule)) for schedule in deployment.schedules),
     }

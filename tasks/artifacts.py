@@ -18,11 +18,13 @@ from engine.sets.copies import CopyRun
 from engine.sets.prune import PrunePlan, PruneReport
 from tasks.backups import NightTicket
 from tasks.opening import open_server, open_store, store_of
+from tasks.patience import patient
 
 
 def leave_record(report: Report, key: str) -> None:
     """Store the report as this run's artifact; `key` groups the runs of one operation."""
-    create_markdown_artifact(report.as_markdown(), key=key, description=escaped(report.title))
+    text, title = report.as_markdown(), escaped(report.title)
+    patient(lambda: create_markdown_artifact(text, key=key, description=title))
 
 
 def record_backup(

@@ -6,16 +6,17 @@ from blocks import BackupStore, PostgresServer
 from engine.config.settings import ServerSettings, StoreSettings
 from engine.postgres.server import Server
 from engine.sets.target import Target, open_target
+from tasks.patience import patient
 
 
 def server_settings(name: str) -> ServerSettings:
     """What the block of that PostgreSQL server says."""
-    return PostgresServer.named(name).settings()
+    return patient(lambda: PostgresServer.named(name)).settings()
 
 
 def store_settings(name: str) -> StoreSettings:
     """What the block of that backup store says."""
-    return BackupStore.named(name).settings()
+    return patient(lambda: BackupStore.named(name)).settings()
 
 
 def open_server(name: str) -> Server:

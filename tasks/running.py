@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
+import httpx
 from prefect import Task, get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from engine.errors import PlatformOpsError
 from engine.progress import Progress, readable_bytes
@@ -46,10 +49,12 @@ def logged_progress() -> Progress:
 
 
 def _draw(bars: dict[str, UUID], what: str, percent: float) -> None:
-    if what in bars:
-        update_progress_artifact(bars[what], percent)
-    else:
-        bars[what] = _made(create_progress_artifact(percent, description=what))
+    """Draw it at once or not at all: no work waits for a picture, or fails for one."""
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), suppress(httpx.HTTPError):
+        if what in bars:
+            update_progress_artifact(bars[what], percent)
+        else:
+            bars[what] = _made(create_progress_artifact(percent, description=what))
 
 
 def _made(artifact: Any) -> UUID:

@@ -91,6 +91,15 @@ def test_prefect_yaml_runs_on_seoul_time_and_knows_no_machines_path() -> None:
     assert text.count("/") == text.count("Asia/Seoul")
 
 
+def test_no_deployment_has_a_limit_that_ends_a_run_when_prefect_was_away() -> None:
+    """A deployment's limit is a lease: a run whose lease could not be renewed is cancelled by Prefect's client."""
+    assert [entry["name"] for entry in deployments() if "concurrency_limit" in entry] == []
+    waiting = {entry["name"]: entry["work_pool"].get("work_queue_name") for entry in deployments()}
+    assert waiting == {name: name for name in FLOWS if name != "restore-databases"} | {
+        "restore-databases": None
+    }
+
+
 def test_every_run_s_heart_beats_three_times_before_it_is_called_dead() -> None:
     beats = {
         int(entry["work_pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])

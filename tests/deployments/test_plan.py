@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deployments.forms import with_dropdowns
-from deployments.plan import Existing, Scheduled, completed, stale_slugs
+from deployments.plan import Existing, Scheduled, at_once, completed, stale_slugs
 from engine.config.settings import FolderStore, ServerSettings, Settings
 
 SCHEMA = {
@@ -24,7 +24,7 @@ DOCUMENT = {
         {
             "name": "nightly-backup",
             "entrypoint": "flows.nightly_backup.nightly_backup",
-            "concurrency_limit": {"limit": 1, "collision_strategy": "ENQUEUE"},
+            "work_pool": {"name": "backup", "work_queue_name": "nightly-backup"},
             "schedules": [{"slug": "nightly", **CRON}],
         }
     ]
@@ -77,9 +77,11 @@ def test_each_server_has_its_own_schedule_and_room_to_run() -> None:
         {"slug": "nightly-prod", **CRON, "parameters": {"server": "prod"}},
         {"slug": "nightly-staging", **CRON, "parameters": {"server": "staging"}},
     ]
-    # With a limit of 1 the second server's night would be cancelled.
-    assert entry["concurrency_limit"] == {"limit": 2, "collision_strategy": "ENQUEUE"}
-    assert planned()["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
+    # With a limit of 1 the second server's night would wait for the first.
+    assert at_once(entry, "server", settings("prod", "staging")) == 2
+    assert at_once(entry, "server", settings("prod")) == 1
+    assert at_once({**entry, "schedules": []}, "server", settings("prod", "staging")) == 1
+    assert at_once({**entry, "work_pool": {"name": "restore"}}, "server", settings("prod")) is None
 
 
 def test_the_file_itself_is_left_as_it_was() -> None:

@@ -12,6 +12,14 @@ from pathlib import Path
 import boto3
 import psycopg
 import pyrage
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
 
 from engine.config.settings import FolderStore, S3Store, ServerSettings, Settings
 from engine.hosts.local import temporary_base
@@ -62,12 +70,15 @@ class Scene:
                 if pool in self.installation.processes:
                     self.installation.kill(pool)
 
-    def slots(self, deployment: str) -> int | None:
-        """How many of the deployment's slots are taken."""
+    def slots(self, deployment: str) -> int:
+        """How many runs stand in the way of the deployment's next one."""
+        going = FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING])
         with self.installation.client() as client:
-            found = client.read_deployment_by_name(f"{deployment}/{deployment}").global_concurrency_limit
-        assert found is not None
-        return found.active_slots
+            found = client.read_flow_runs(
+                deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=[deployment])),
+                flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=going)),
+            )
+        return len(found)
 
     def stored(self, store: str, server: str) -> Catalogue:
         return catalogue(open_target(store, self.settings.stores[store]).store, server)

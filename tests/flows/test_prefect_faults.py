@@ -6,17 +6,31 @@ import re
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import psycopg
 import pytest
+from prefect import flow
 from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.schedules import RRuleSchedule
+from prefect.events.schemas.automations import EventTrigger
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    PREFECT_LOGGING_TO_API_ENABLED,
+    temporary_settings,
+)
 
-from tests.flows.installation import WELL_BEGUN, wait_for
+from blocks import PostgresServer
+from deployments.automations import apply_automation, wanted
+from engine.config.settings import ServerSettings
+from tasks.running import logged_progress
+from tests.flows.installation import WELL_BEGUN, Installation, wait_for
 from tests.flows.scene import Scene
 
 pytestmark = pytest.mark.xdist_group("scene")
@@ -127,8 +141,8 @@ def test_a_run_on_a_lost_host_shows_as_crashed_and_the_next_drill_works(
     ended = ops.ended(lost_host)
     assert ended.state is not None
     assert ended.state.type is StateType.CRASHED
-    assert ended.state.message == (
-        "No heartbeat: the process was killed or its host is gone. Start the run again."
+    assert (ended.state.message or "").startswith(
+        "No heartbeat: the process was killed or its host is gone; start the run again."
     )
     assert scene.slots("restore-drill") == 0
     ops.start_worker("restore")
@@ -156,3 +170,119 @@ def test_prefect_restarted_in_the_middle_of_a_run(scene: Scene) -> None:
     newest = scene.stored("nightly", "platform").newest("platform", None)
     assert newest is not None
     assert newest.state == "proven"
+
+
+@contextmanager
+def zombies_after(ops: Installation, seconds: float) -> Iterator[None]:
+    """Runs are called crashed so many seconds after their last heartbeat (they beat every 30 s)."""
+
+    [usual] = wanted(None, [])
+    assert isinstance(usual.trigger, EventTrigger)
+    soon = usual.trigger.model_copy(update={"within": timedelta(seconds=seconds)})
+    with ops.client() as client:
+        apply_automation(client, usual.model_copy(update={"trigger": soon}))
+    try:
+        yield
+    finally:
+        with ops.client() as client:
+            apply_automation(client, usual)
+
+
+@contextmanager
+def held_up(scene: Scene) -> Iterator[tuple[UUID, Callable[[], None]]]:
+    """A backup that waits for a table, with patience, and what lets it go on."""
+    ops = scene.installation
+    usual = scene.settings.servers["platform"]
+    unhurried = usual.model_copy(update={"stall_minutes": 10.0, "lock_wait_seconds": 600})
+    _save(ops, unhurried)
+    if "backup" not in ops.processes:
+        ops.start_worker("backup")
+    try:
+        with psycopg.connect(scene.instance.conninfo("large")) as blocker:
+            blocker.execute("LOCK TABLE note")
+            run = ops.run("nightly-backup", server="platform")
+            wait_for(lambda: scene.sql("postgres", WAITING) == [(1,)])
+            wait_for(lambda: _heard(ops, run))
+            yield run, blocker.rollback
+    finally:
+        _save(ops, usual)
+
+
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+
+def _save(ops: Installation, settings: ServerSettings) -> None:
+    with temporary_settings({PREFECT_API_URL: ops.api}):
+        PostgresServer.of(settings).save("platform", overwrite=True)
+
+
+def _heard(ops: Installation, run: UUID) -> bool:
+    """Whether a heartbeat of the run has come to the server."""
+    wanted = {
+        "event": {"name": ["prefect.flow-run.heartbeat"]},
+        "resource": {"id": [f"prefect.flow-run.{run}"]},
+    }
+    with ops.client() as client:
+        return bool(client._client.post("/events/filter", json={"filter": wanted}).json()["events"])
+
+
+def _is(ops: Installation, run: UUID, wanted_type: StateType) -> bool:
+    with ops.client() as client:
+        state = client.read_flow_run(run).state
+    return state is not None and state.type is wanted_type
+
+
+def _whole(scene: Scene, run: UUID) -> None:
+    """The run ended well, and its cluster set is there."""
+    ops = scene.installation
+    wait_for(lambda: not ops.left(run))
+    wait_for(lambda: _is(ops, run, StateType.COMPLETED), 60)
+    newest = scene.stored("nightly", "platform").newest("platform", None)
+    assert newest is not None
+    with ops.client() as client:
+        begun = client.read_flow_run(run).start_time
+    assert begun is not None
+    assert newest.created >= begun.replace(microsecond=0)
+
+
+def test_prefect_away_for_longer_than_its_patience(scene: Scene) -> None:
+    """When it is back it calls the run crashed, having heard nothing; the run works on, and its end counts."""
+    ops = scene.installation
+    with zombies_after(ops, 40), held_up(scene) as (run, let_go):
+        ops.kill("server")
+        time.sleep(45)
+        ops.start_server()
+        wait_for(lambda: _is(ops, run, StateType.CRASHED), 60)
+        let_go()
+        _whole(scene, run)
+        assert scene.slots("nightly-backup") == 0
+    ops.completed(ops.run("nightly-backup", server="platform"))
+
+
+def test_prefect_away_when_a_run_needs_it(scene: Scene) -> None:
+    """Settings, record and final state wait until it is back."""
+    ops = scene.installation
+    with held_up(scene) as (run, let_go):
+        ops.kill("server")
+        let_go()
+        time.sleep(10)
+        ops.start_server()
+        _whole(scene, run)
+
+
+def test_no_work_fails_for_a_picture_of_its_progress(scene: Scene) -> None:
+    ops = scene.installation
+
+    @flow
+    def working() -> str:
+        tell = logged_progress()
+        tell("restore", 1, 2)
+        ops.kill("server")
+        tell("restore", 2, 2)
+        tell("compare", 1, 2)
+        ops.start_server()
+        return "done"
+
+    quiet = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_LOGGING_TO_API_ENABLED: False}
+    with temporary_settings({PREFECT_API_URL: ops.api, **quiet}):
+        assert working() == "done"
