@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple, TypeVar
@@ -18,12 +18,13 @@ from engine.sets.keys import (
     SetKey,
     VerdictKey,
     is_file_name,
-    parse_set_folder,
+    mark_of_sets,
+    parse_dated_folder,
     parse_verdict_key,
     server_prefix,
 )
 from engine.sets.verdicts import GOOD, State, authentic, state_of
-from engine.stores.base import Store
+from engine.stores.base import Store, StoredFolder, no_mark
 
 NEWEST: dict[str, tuple[State, ...]] = {
     "newest": ("recorded", "verified", "proven", "failed"),
@@ -34,20 +35,18 @@ NEWEST: dict[str, tuple[State, ...]] = {
 """Words an operator may give instead of a set, and the states each accepts."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSet:
+class StoredSet(NamedTuple):
     """A set that exists (it has a manifest). `files` counts what is stored of it, `size` its bytes; None
-    where nobody asked for it and the store would have to look at each file (see `measured`)."""
+    where nobody asked and the store would have to look into the set's folder (see `measured`)."""
 
     key: SetKey
     created: datetime
     state: State
     size: int | None
-    files: int
+    files: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class IncompleteSet:
+class IncompleteSet(NamedTuple):
     """Files without a manifest: a backup that runs, or the remains of a killed one."""
 
     key: SetKey
@@ -78,7 +77,7 @@ class Catalogue:
         found: dict[tuple[str, str | None], list[StoredSet]] = {}
         for one in self.sets:
             found.setdefault((one.key.server, one.key.database), []).append(one)
-        return {scope: tuple(sorted(sets, key=_age, reverse=True)) for scope, sets in found.items()}
+        return {scope: tuple(sorted(sets, key=by_age, reverse=True)) for scope, sets in found.items()}
 
     def newest(self, server: str, database: str | None, word: str = "newest") -> StoredSet | None:
         """The newest set of a scope that `word` (of `NEWEST`) accepts; None when there is none."""
@@ -134,108 +133,123 @@ def catalogue(
     server: str | None = None,
     *,
     sizes: bool = False,
+    files: bool = False,
     seen: Callable[[SetKey, Sequence[str]], None] | None = None,
     digest_key: str | None = None,
 ) -> Catalogue:
     """All that is stored of a server (or of all of them), by one listing of keys.
 
-    `sizes` asks for the size of every set, for which a folder looks at each file: twice the time.
-    `seen` is shown each set's key and file names on the way, complete or not. With a `digest_key` only
-    verdicts sealed with it count.
+    `files` asks how many files every set has, for which a folder is read for each set; else only its
+    manifest is looked for. `sizes` asks for the sizes too, for which each file is looked at. `seen` is
+    shown the key and the file names of sets, complete or not, where these are told with the keys. With a
+    `digest_key` only verdicts sealed with it count.
 
     Raises:
         PlatformOpsError: the store cannot be listed.
     """
     verdicts: list[VerdictKey] = []
-    sets: list[tuple[SetKey, datetime, int | None, int]] = []
+    sets: list[StoredSet] = []
     incomplete: list[IncompleteSet] = []
-    for key, created, names, size in _found(store, server_prefix(server) if server else "", verdicts):
+    folders = store.folders(server_prefix(server) if server else "", no_mark if files else mark_of_sets)
+    for key, created, names, size, whole in _found(folders, verdicts):
         if MANIFEST in names:
-            sets.append((key, created, size, len(names)))
+            sets.append(StoredSet(key, created, "recorded", size, len(names) if whole else None))
         elif names:
             incomplete.append(IncompleteSet(key, created, size, len(names)))
-        if seen:
+        if seen and whole:
             seen(key, names)
     count = authentic(verdicts, digest_key)
-    stored = list(_judged(sets, count))
+    sets = _judged(sets, count)
     if sizes:
-        stored, incomplete = list(measured(store, stored)), list(measured(store, incomplete))
+        sets, incomplete = list(measured(store, sets)), list(measured(store, incomplete))
     return Catalogue(
-        store.address, tuple(stored), tuple(incomplete), count, unsealed=len(verdicts) - len(count)
+        store.address, tuple(sets), tuple(incomplete), count, unsealed=len(verdicts) - len(count)
     )
 
 
 def measured(store: Store, sets: Iterable[_Sized]) -> Iterator[_Sized]:
-    """The same sets one by one, each with its size; the store is asked for those that have none.
+    """The same sets one by one, each with size and files; the store is asked for those that have no size.
 
     Raises:
         PlatformOpsError: the store cannot be listed.
     """
     for one in sets:
-        yield one if one.size is not None else replace(one, size=_size(store, one.key))
+        if one.size is None:
+            found = contents(store, one.key)
+            one = one._replace(size=sum(found.values()), files=len(found))
+        yield one
 
 
-def _size(store: Store, key: SetKey) -> int:
+def contents(store: Store, key: SetKey) -> dict[str, int]:
+    """The names of a set's files as they are stored now, with their sizes in bytes.
+
+    Raises:
+        PlatformOpsError: the store cannot be listed.
+    """
     start = len(key.prefix)
-    return sum(stored.size for stored in store.list(key.prefix) if is_file_name(stored.key[start:]))
+    found = ((stored.key[start:], stored.size) for stored in store.list(key.prefix))
+    return {name: size for name, size in found if is_file_name(name)}
 
 
 class _Found(NamedTuple):
-    """The files of one set as they are stored."""
+    """The files of one set as they are stored; not `whole`: it has a manifest, the rest was not asked for."""
 
     key: SetKey
     created: datetime
     names: list[str]
     size: int | None
+    whole: bool
 
 
-def _found(store: Store, prefix: str, verdicts: list[VerdictKey]) -> Iterator[_Found]:
+def _found(folders: Iterable[StoredFolder], verdicts: list[VerdictKey]) -> Iterator[_Found]:
     """The sets that are stored, complete or not, one by one; verdicts met on the way go into `verdicts`.
 
     Keys that are none of ours are passed over: they are not deleted and do not hide anything.
     """
     current: _Found | None = None
     path = ""
-    for folder in store.folders(prefix):
-        key = parse_set_folder(folder.path)
-        if key is None:
-            for name in folder.names:
-                if verdict := parse_verdict_key(f"{folder.path}/{name}"):
-                    verdicts.append(verdict)
+    for here, names, size, whole in folders:
+        dated = parse_dated_folder(here)
+        if dated is None:
+            found = (parse_verdict_key(f"{here}/{name}") for name in names)
+            verdicts.extend(verdict for verdict in found if verdict)
             continue
-        names = [name for name in folder.names if is_file_name(name)]
-        if current and folder.path == path:  # another's folder inside the set stood between
-            current.names.extend(names)
-            more = None if None in (current.size, folder.size) else (current.size or 0) + (folder.size or 0)
+        own = [name for name in names if is_file_name(name)]
+        if current and here == path:  # another's folder inside the set stood between
+            current.names.extend(own)
+            more = None if None in (current.size, size) else (current.size or 0) + (size or 0)
             current = current._replace(size=more)
             continue
         if current:
             yield current
-        current, path = _Found(key, key.created, names, folder.size), folder.path
+        current, path = _Found(*dated, own, size, whole), here
     if current:
         yield current
 
 
-def _judged(
-    sets: Sequence[tuple[SetKey, datetime, int | None, int]], verdicts: Iterable[VerdictKey]
-) -> Iterator[StoredSet]:
-    """The sets with their states."""
+def _judged(sets: list[StoredSet], verdicts: Iterable[VerdictKey]) -> list[StoredSet]:
+    """The same sets with their states."""
     of_set: defaultdict[tuple[str, str], list[VerdictKey]] = defaultdict(list)
     for verdict in verdicts:
         of_set[verdict.server, verdict.set_id].append(verdict)
+    if not of_set:
+        return sets
     states = {place: state_of(own) for place, own in of_set.items()}
-    times = Counter((one[0].server, one[0].set_id) for one in sets) if states else {}
-    for key, created, size, files in sets:
+    times = Counter((one.key.server, one.key.set_id) for one in sets)
+    judged: list[StoredSet] = []
+    for key, created, _, size, files in sets:
         place = (key.server, key.set_id)
         state = states.get(place, "recorded")
         # A verdict names its set by the id alone: where two share one, a pass may be the other's.
-        if state != "recorded" and state != "failed" and times[place] > 1:
+        if state != "failed" and times[place] > 1:
             state = "recorded"
-        yield StoredSet(key, created, state, size, files)
+        judged.append(StoredSet(key, created, state, size, files))
+    return judged
 
 
-def _age(one: StoredSet) -> tuple[datetime, str]:
-    return one.created, one.key.set_id
+def by_age(one: StoredSet) -> str:
+    """What to sort sets by, the oldest first: their ids, which begin with the time and are cheap to compare."""
+    return one.key.set_id
 
 
 def _is_meant(one: StoredSet, text: str) -> bool:

@@ -138,8 +138,8 @@ def copy_missing(
     Raises:
         PlatformOpsError: one of the stores cannot be listed, or the destination not be cleared.
     """
-    theirs = destination.catalogue(server)
-    mine = source.catalogue(server)
+    theirs = destination.catalogue(server, files=True)
+    mine = source.catalogue(server, files=True)
     due = missing(mine, theirs, destination, now, days)
     destination.store.sweep(server_prefix(server))
     if theirs.incomplete:
@@ -187,7 +187,7 @@ def _kept_there(
     """Those that the destination's retention would keep: else each night would copy and prune them."""
     scopes: dict[tuple[str, str | None], list[StoredSet]] = {}
     for one in lacking:
-        scopes.setdefault((one.key.server, one.key.database), []).append(replace(one, state="recorded"))
+        scopes.setdefault((one.key.server, one.key.database), []).append(one._replace(state="recorded"))
     kept: set[SetKey] = set()
     for scope, new in scopes.items():
         policy = destination.retention.cluster if scope[1] is None else destination.retention.database

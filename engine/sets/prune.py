@@ -14,7 +14,7 @@ from itertools import islice, tee
 from typing import Any
 
 from engine.config.settings import StoreRetention
-from engine.sets.catalogue import Catalogue, StoredSet, catalogue, measured
+from engine.sets.catalogue import Catalogue, StoredSet, catalogue, contents, measured
 from engine.sets.keys import MANIFEST, SetKey, parse_set_key
 from engine.sets.lease import lease, leased_sets
 from engine.sets.retention import Decision, clock_doubt, decide
@@ -104,7 +104,7 @@ def with_sizes(store: Store, decisions: Iterable[Decision]) -> tuple[Decision, .
     """The same decisions, each set with its size; see `measured`."""
     known, unknown = tee(decisions)
     sets = measured(store, (one.set for one in unknown))
-    return tuple(replace(one, set=found) for one, found in zip(known, sets, strict=True))
+    return tuple(one._replace(set=found) for one, found in zip(known, sets, strict=True))
 
 
 def prune(
@@ -160,7 +160,7 @@ def apply_prune(
     retention = StoreRetention.model_validate(plan.policy)
     fresh = plan_of(stored, plan.server, retention, plan.now, plan.allow_clock_jump)
     going = [one for one in fresh.pruned if one.key in planned and one.key not in spare]
-    going = list(measured(store, going))
+    going = [_with_files(store, one, files) for one in going]
     deleted, retained = _delete_sets(store, going, files, progress, before_each)
     living = {one.key.set_id for one in stored.sets}.difference(one.key.set_id for one in deleted)
     before_each()
@@ -173,6 +173,15 @@ def apply_prune(
         verdicts_deleted=len(old.deleted),
         doubt=fresh.doubt,
     )
+
+
+def _with_files(store: Store, one: StoredSet, files: dict[SetKey, tuple[str, ...]]) -> StoredSet:
+    """The set with its size, and its files in `files`, where the listing of all sets did not tell them."""
+    if one.size is not None and one.key in files:
+        return one
+    found = contents(store, one.key)
+    files[one.key] = tuple(map(sys.intern, found))
+    return one._replace(size=sum(found.values()), files=len(found))
 
 
 def sweep_incomplete(

@@ -12,14 +12,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from engine.config.settings import Retention
-from engine.sets.catalogue import StoredSet
+from engine.sets.catalogue import StoredSet, by_age
 from engine.sets.verdicts import GOOD
 
 WEEK = timedelta(days=7)
@@ -30,8 +30,7 @@ _ANYWAY = "pass allow_clock_jump=True (--even-so) to prune all the same"
 _Wanted = defaultdict[str, list[str]]  # by set id, which is unique in a scope: hashing the sets is slow
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What becomes of a set: it stays (`keep`) or may go; `reasons` in words, at least one."""
 
     set: StoredSet
@@ -43,7 +42,7 @@ def decide(
     sets: Iterable[StoredSet], policy: Retention, now: datetime, *, allow_clock_jump: bool = False
 ) -> tuple[Decision, ...]:
     """Judge the sets of one scope (a server's cluster, or one of its databases), newest first."""
-    ordered = sorted(sets, key=lambda one: (one.created, one.key.set_id), reverse=True)
+    ordered = sorted(sets, key=by_age, reverse=True)
     doubt = None if allow_clock_jump else clock_doubt((one.created for one in ordered), now)
     if doubt:
         return tuple(Decision(one, True, (doubt,)) for one in ordered)
@@ -69,7 +68,7 @@ def clock_doubt(sets: Iterable[datetime], now: datetime, others: Iterable[dateti
     if not begun:
         return None
     newest = max(begun)
-    trail = sorted([*begun, *others], reverse=True)
+    trail = _since([*begun, *others], now - WEEK)
     if trail[0] - now > _BEHIND:
         return (
             f"the clock went back: the newest set or verdict is dated {_stamp(trail[0])} and it is "
@@ -89,6 +88,13 @@ def clock_doubt(sets: Iterable[datetime], now: datetime, others: Iterable[dateti
                 f"clock jumped; nothing is pruned until a week after the gap; set the clock, or {_ANYWAY}"
             )
     return None
+
+
+def _since(times: Collection[datetime], since: datetime) -> list[datetime]:
+    """The times after `since` and the last one before, newest first: no more of a long trail matters."""
+    young = sorted((at for at in times if at > since), reverse=True)
+    before = max((at for at in times if at <= since), default=None)
+    return young if before is None else [*young, before]
 
 
 def _want_newest(good: Sequence[StoredSet], ordered: Sequence[StoredSet], wanted: _Wanted) -> None:

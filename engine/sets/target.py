@@ -23,9 +23,9 @@ class Target:
     retention: StoreRetention = field(default_factory=StoreRetention)
     identity_reference: str | None = None
 
-    def catalogue(self, server: str | None = None, *, sizes: bool = False) -> Catalogue:
+    def catalogue(self, server: str | None = None, *, sizes: bool = False, files: bool = False) -> Catalogue:
         """What is stored, judged by the verdicts that count here; see `catalogue.catalogue`."""
-        return catalogue(self.store, server, sizes=sizes, digest_key=self.digest_key)
+        return catalogue(self.store, server, sizes=sizes, files=files, digest_key=self.digest_key)
 
     def identities(self) -> tuple[str, ...]:
         """The private keys, read only when something is to be decrypted.

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import hmac
 import json
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any, Literal
@@ -40,7 +40,7 @@ _TRIES = 60
 def state_of(verdicts: Iterable[VerdictKey]) -> State:
     """The state of the one set whose verdicts these are; see the module's rule."""
     deciding = _deciding(verdicts)
-    if any(verdict.result == "failed" for verdict in deciding.values()):
+    if "failed" in [verdict.result for verdict in deciding.values()]:
         return "failed"
     if "drill" in deciding:
         return "proven"
@@ -74,14 +74,16 @@ def expired(verdicts: Collection[VerdictKey], living: Iterable[str], now: dateti
     while it decides the state of a set that exists.
     """
     since = now - timedelta(days=KEPT_DAYS)
-    old = [verdict for verdict in verdicts if verdict.at < since]
-    concerned = {verdict.set_id for verdict in old}.intersection(living)
-    of_set: dict[str, list[VerdictKey]] = {set_id: [] for set_id in concerned}
+    alive = set(living)
+    of_set: defaultdict[str, list[VerdictKey]] = defaultdict(list)
     for verdict in verdicts:
-        if verdict.set_id in concerned:
-            of_set[verdict.set_id].append(verdict)
-    needed = {decider for own in of_set.values() for decider in _deciding(own).values()}
-    return tuple(verdict for verdict in old if verdict not in needed)
+        of_set[verdict.set_id].append(verdict)
+    gone: list[VerdictKey] = []
+    for set_id, own in of_set.items():
+        if old := [verdict for verdict in own if verdict.at < since]:
+            needed = _deciding(own).values() if set_id in alive else ()
+            gone += [verdict for verdict in old if verdict not in needed]
+    return tuple(gone)
 
 
 def authentic(verdicts: Sequence[VerdictKey], digest_key: str | None) -> tuple[VerdictKey, ...]:
@@ -107,7 +109,7 @@ def record_verdict(
     """
     for second in range(_TRIES):
         at = key.at.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=second)
-        moved = replace(key, at=at).sealed(digest_key)
+        moved = key._replace(at=at).sealed(digest_key)
         data = _to_json(moved, document)
         if store.create(str(moved), data) or _read(store, moved) == data:
             return moved
@@ -141,11 +143,10 @@ def read_verdict(store: Store, key: VerdictKey) -> dict[str, Any]:
 def _deciding(verdicts: Iterable[VerdictKey]) -> dict[VerdictKind, VerdictKey]:
     found: dict[VerdictKind, VerdictKey] = {}
     for verdict in verdicts:
-        if verdict.result not in _DECIDING:
-            continue
-        known = found.get(verdict.kind)
-        if known is None or _order(verdict) > _order(known):
-            found[verdict.kind] = verdict
+        if verdict.result in _DECIDING:
+            known = found.get(verdict.kind)
+            if known is None or _order(verdict) > _order(known):
+                found[verdict.kind] = verdict
     return found
 
 

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,11 +36,24 @@ class StoredObject:
 
 class StoredFolder(NamedTuple):
     """Keys that differ in their last segment only. `path` is what they share, without the final `/`;
-    `size` is their bytes together, None where a store would have to look at each of them."""
+    `size` is their bytes together, None where a store would have to look at each of them. `whole` is False
+    where only a mark was looked for (see `Store.folders`)."""
 
     path: str
     names: list[str]
     size: int | None
+    whole: bool = True
+
+
+Mark = Callable[[str], str | None]
+"""Given a folder's path (no final `/`): the name of the one file that matters of each folder directly in it;
+None where all of them do."""
+
+
+def no_mark(path: str) -> str | None:
+    """Every file matters."""
+    del path
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +113,11 @@ class Store(Protocol):
         """All keys that start with `prefix` (which ends in `/` or is empty), in key order."""
         ...
 
-    def folders(self, prefix: str = "") -> Iterator[StoredFolder]:
+    def folders(self, prefix: str = "", mark: Mark = no_mark) -> Iterator[StoredFolder]:
         """The same keys, those in a row that share a folder at once: the fastest way to see many.
 
-        A folder that other folders' keys stand between comes in several pieces.
+        A folder that other folders' keys stand between comes in several pieces. Of one that holds its
+        `mark`, a store may tell the mark alone, and nothing of the folders in it.
         """
         ...
 

@@ -18,10 +18,12 @@ from engine.stores.base import (
     ByteReader,
     ByteWriter,
     Deletion,
+    Mark,
     StoredFolder,
     StoredObject,
     checked_key,
     checked_prefix,
+    no_mark,
 )
 from engine.stores.folder_errors import failure
 from engine.stores.folder_files import FileReader, FileWriter, begin_part, link_new, status_of, write_all
@@ -94,15 +96,15 @@ class FolderStore:
         return descriptor
 
     def keys(self, prefix: str = "") -> Iterator[str]:
-        for path, names, _ in self.folders(prefix):
-            start = f"{path}/" if path else ""
-            yield from (start + name for name in names)
+        for folder in self.folders(prefix):
+            start = f"{folder.path}/" if folder.path else ""
+            yield from (start + name for name in folder.names)
 
-    def folders(self, prefix: str = "") -> Iterator[StoredFolder]:
+    def folders(self, prefix: str = "", mark: Mark = no_mark) -> Iterator[StoredFolder]:
         segments = checked_prefix(prefix).split("/")[:-1]
         with self._failing(f"Listing {prefix or 'everything'}"):
             if folder_is_there(self._root, segments):
-                yield from walk(self._root, prefix)
+                yield from walk(self._root, prefix, mark)
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         root = f"{self._root}/"

@@ -16,10 +16,12 @@ from engine.stores.base import (
     ByteReader,
     ByteWriter,
     Deletion,
+    Mark,
     StoredFolder,
     StoredObject,
     checked_key,
     checked_prefix,
+    no_mark,
 )
 from engine.stores.s3_bucket import TOKEN, Bucket, Head
 from engine.stores.s3_client import Patience, open_bucket
@@ -123,7 +125,8 @@ class S3Store:
     def keys(self, prefix: str = "") -> Iterator[str]:
         return (found.key for found in self.list(prefix))
 
-    def folders(self, prefix: str = "") -> Iterator[StoredFolder]:
+    def folders(self, prefix: str = "", mark: Mark = no_mark) -> Iterator[StoredFolder]:
+        del mark  # a listing tells every key anyway
         with self._bucket.failing(f"Listing {prefix or 'everything'}"):
             yield from folders(self._bucket, checked_prefix(prefix))
 

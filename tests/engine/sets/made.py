@@ -18,12 +18,14 @@ from engine.stores.base import (
     ByteReader,
     ByteWriter,
     Deletion,
+    Mark,
     Store,
     StoredFolder,
     StoredObject,
     checked_key,
     checked_prefix,
     is_key,
+    no_mark,
 )
 
 NOW = datetime(2026, 2, 7, 18, 0, tzinfo=UTC)
@@ -64,7 +66,7 @@ class MemoryStore:
         self.requests.append(f"list {checked_prefix(prefix)}")
         return iter(sorted(key for key in self.objects if key.startswith(prefix)))
 
-    def folders(self, prefix: str = "") -> Iterator[StoredFolder]:
+    def folders(self, prefix: str = "", mark: Mark = no_mark) -> Iterator[StoredFolder]:
         for path, group in groupby(filter(is_key, self.keys(prefix)), key=lambda key: key.rpartition("/")[0]):
             keys = list(group)
             size = sum(len(self.objects[key]) for key in keys)

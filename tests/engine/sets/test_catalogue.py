@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ConfigurationError, OperationFailed
-from engine.sets.catalogue import Catalogue, IncompleteSet, StoredSet, catalogue
+from engine.sets.catalogue import Catalogue, IncompleteSet, StoredSet, catalogue, measured
 from engine.sets.keys import SetKey
 from engine.sets.manifest import to_json
 from engine.stores.folder import FolderStore
@@ -40,6 +40,24 @@ def test_everything_of_a_store_by_its_keys(tmp_path: Path) -> None:
     ]
     assert {one.key for one in catalogue(store).sets} == {cluster, app, hangul, other}
     assert {one.size for one in catalogue(store).sets} == {None}
+
+
+def test_without_their_files_sets_are_the_same(tmp_path: Path) -> None:
+    store = FolderStore("local", tmp_path)
+    app, other = store_set(store, a_key("2026-02-06", "app")), store_set(store, a_key("2026-02-06", "other"))
+    running = a_key("2026-02-07", "app")
+    write(store, running.prefix + "app.dump.gz", b"1234")
+    judge(store, app, "drill", "passed", "2026-02-06 19:00")
+    for stray in ("", "platform/", "platform/db/", "platform/db/app/", f"platform/verdicts/{app.set_id}/"):
+        write(store, f"{stray}manifest.json", b"{}")
+
+    quick, whole = catalogue(store), catalogue(store, files=True)
+    assert [(one.key, one.files) for one in quick.sets] == [(app, None), (other, None)]
+    assert [(one.key, one.files) for one in whole.sets] == [(app, 3), (other, 3)]
+    assert [one._replace(files=3) for one in quick.sets] == list(whole.sets)
+    assert (quick.incomplete, quick.verdicts) == (whole.incomplete, whole.verdicts)
+    assert [one.key for one in quick.incomplete] == [running]
+    assert [one.files for one in measured(store, quick.sets)] == [3, 3]
 
 
 def test_nothing_is_read_and_one_listing_is_enough() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -176,7 +175,7 @@ def test_a_verdict_comes_back_from_its_key(at: datetime, words: tuple[str, str])
     assert found.at == at.astimezone(UTC).replace(microsecond=0)
     assert (found.kind, found.result, found.set_id, found.tag) == (kind, result, ID, "")
     sealed = verdict.sealed("a key")
-    assert parse_verdict_key(str(sealed)) == found.sealed("a key") == replace(found, tag=sealed.tag)
+    assert parse_verdict_key(str(sealed)) == found.sealed("a key") == found._replace(tag=sealed.tag)
     assert len(sealed.tag) == 16
     assert sealed.sealed(None).tag == ""
 

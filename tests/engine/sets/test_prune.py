@@ -60,13 +60,9 @@ def test_a_plan_is_plain_data() -> None:
     a_week(store, "app")
     plan = plan_prune(store, "platform", POLICY, NOW)
     document = json.loads(json.dumps(asdict(plan), default=str))
-    assert document["decisions"][7]["set"]["key"] == {
-        "server": "platform",
-        "database": "app",
-        "set_id": "20260131T170000Z-abcd1234",
-    }
-    assert document["decisions"][7]["keep"] is False
-    assert document["decisions"][7]["reasons"] == ["older than 3 days"]
+    (key, _, state, *_), keep, reasons = document["decisions"][7]
+    assert key == ["platform", "app", "20260131T170000Z-abcd1234"]
+    assert (state, keep, reasons) == ("recorded", False, ["older than 3 days"])
     assert document["policy"]["database"]["days"] == 3
     json.dumps(asdict(apply_prune(store, plan)))
 

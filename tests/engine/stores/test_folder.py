@@ -154,6 +154,43 @@ def test_strangers_are_not_listed(store: FolderStore, root: Path) -> None:
         pass
 
 
+def marked_in_app(path: str) -> str | None:
+    return "mark" if path == "app" else None
+
+
+def test_a_folder_is_told_by_its_mark_alone(store: FolderStore, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "mark").touch()
+    for key in (
+        "app/1/mark",
+        "app/1/x",
+        "app/1/deep/x",
+        "app/2/x",
+        "app/mark",
+        "app/2-/mark",
+        "mark",
+        "z/1/mark",
+        "z/1/x",
+    ):
+        put(store, key)
+    (root / "app/3").mkdir()
+    (root / "app/3/mark").symlink_to(tmp_path / "mark")
+    (root / "app/4/mark").mkdir(parents=True)
+    put(store, "app/4/mark/x")
+    (root / "app/5").mkdir()
+    os.mkfifo(root / "app/5/mark")
+    (root / "app/6").symlink_to(root / "app/1")
+    told = list(store.folders("", marked_in_app))
+    assert [(one.path, one.names, one.whole) for one in told] == [
+        ("app/1", ["mark"], False),
+        ("app/2-", ["mark"], False),
+        ("app/2", ["x"], True),
+        ("app/4/mark", ["x"], True),
+        ("app", ["mark"], True),
+        ("", ["mark"], True),  # one where none belongs hides nothing
+        ("z/1", ["mark", "x"], True),
+    ]
+
+
 def test_a_lost_mount_is_not_an_empty_store(tmp_path: Path) -> None:
     store = FolderStore("nightly", tmp_path / "mnt" / "store")
     for act in (lambda: put(store, "a/x"), lambda: list(store.keys()), lambda: store.sweep()):
