@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +10,7 @@ import click
 
 from engine.cli.invocation import Invocation, operation, server_option, store_option
 from engine.cli.outcome import Outcome
-from engine.reports.listing import Listing, list_report, newest_of_each
+from engine.reports.listing import Listing, list_report, newest_first, newest_of_each
 from engine.sets.catalogue import Catalogue
 from engine.sets.prune import plan_of, with_sizes
 from engine.sets.retention import Decision
@@ -57,8 +56,7 @@ def _listing(
     decisions = [
         one for one in _judged(stored, target, now) if database is None or one.set.key.database == database
     ]
-    decisions.sort(key=lambda one: (one.set.created, one.set.key.set_id), reverse=True)
-    shown = decisions if everything else newest_of_each(decisions)
+    shown = newest_first(decisions) if everything else newest_of_each(decisions)
     return Listing(
         store=target.store.name,
         address=target.store.address,
@@ -73,13 +71,7 @@ def _listing(
 def _judged(stored: Catalogue, target: Target, now: datetime) -> Iterator[Decision]:
     """Why each set stays or may go, judged server by server as pruning would."""
     for server in dict.fromkeys(one.key.server for one in stored.sets):
-        own = replace(
-            stored,
-            sets=tuple(one for one in stored.sets if one.key.server == server),
-            incomplete=tuple(one for one in stored.incomplete if one.key.server == server),
-            verdicts=tuple(one for one in stored.verdicts if one.server == server),
-        )
-        yield from plan_of(own, server, target.retention, now, False).decisions
+        yield from plan_of(stored.of(server), server, target.retention, now, False).decisions
 
 
 def _document(listing: Listing, now: datetime) -> dict[str, Any]:

@@ -25,9 +25,10 @@ _ROWS = 100  # of a list, unless there are more databases than that
 
 @dataclass(frozen=True)
 class Listing:
-    """What one store holds, newest first, with why each set is kept or may go.
+    """What one store holds, with why each set is kept or may go.
 
-    `shown` are those of `decisions` that get a line, each with its size; `remarks`: see `verdicts.remarks`.
+    `shown` are those of `decisions` that get a line, newest first and each with its size; `remarks`: see
+    `verdicts.remarks`.
     """
 
     store: str
@@ -44,14 +45,19 @@ class Listing:
 
 
 def newest_of_each(decisions: Iterable[Decision]) -> list[Decision]:
-    """What people can take in of a long list, which is newest first: the newest sets of each database (and
-    cluster), equally many of each, about a hundred in all; of a thousand databases the newest one each."""
+    """What people can take in of a long list, newest first: the newest sets of each database (and cluster),
+    equally many of each, about a hundred in all; of a thousand databases the newest one each. Of each database
+    the decisions are given newest first."""
     scopes: dict[tuple[str, str | None], list[Decision]] = {}
     for one in decisions:
         scopes.setdefault((one.set.key.server, one.set.key.database), []).append(one)
     each = max(1, _ROWS // max(1, len(scopes)))
-    newest = [one for scope in scopes.values() for one in scope[:each]]
-    return sorted(newest, key=lambda one: (one.set.created, one.set.key.set_id), reverse=True)
+    return newest_first(one for scope in scopes.values() for one in scope[:each])
+
+
+def newest_first(decisions: Iterable[Decision]) -> list[Decision]:
+    """All of them, by the time their sets were begun."""
+    return sorted(decisions, key=lambda one: one.set.key.set_id, reverse=True)
 
 
 def list_report(listings: Sequence[Listing], now: datetime) -> Report:
@@ -65,7 +71,14 @@ def list_report(listings: Sequence[Listing], now: datetime) -> Report:
         sentence=f"{counted(len(sets), 'set')}{_size_of(listings)}{': ' if states else ''}{states}.",
         tables=tuple(table for listing in listings for table in _by_server(listing, now)),
         next_steps=(
-            *_explained({listing.remark(one.set) for listing in listings for one in listing.decisions}),
+            *_explained(
+                {
+                    listing.remark(one.set)
+                    for listing in listings
+                    if listing.remarks  # as a rule there are none
+                    for one in listing.decisions
+                }
+            ),
             *(_unfinished(listing) for listing in listings if listing.incomplete),
             *(_unsealed(listing) for listing in listings if listing.unsealed),
         ),

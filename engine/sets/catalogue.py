@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple, TypeVar
@@ -78,6 +78,13 @@ class Catalogue:
         for one in self.sets:
             found.setdefault((one.key.server, one.key.database), []).append(one)
         return {scope: tuple(sorted(sets, key=by_age, reverse=True)) for scope, sets in found.items()}
+
+    def of(self, server: str) -> Catalogue:
+        """What is of this server alone."""
+        sets = tuple(one for one in self.sets if one.key.server == server)
+        incomplete = tuple(one for one in self.incomplete if one.key.server == server)
+        verdicts = tuple(one for one in self.verdicts if one.server == server)
+        return replace(self, sets=sets, incomplete=incomplete, verdicts=verdicts)
 
     def newest(self, server: str, database: str | None, word: str = "newest") -> StoredSet | None:
         """The newest set of a scope that `word` (of `NEWEST`) accepts; None when there is none."""

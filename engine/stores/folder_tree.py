@@ -7,13 +7,14 @@ between the look and the use.
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 from engine.stores.base import SEGMENT, Mark, StoredFolder, no_mark
+from engine.stores.folder_aide import Looker, looker
 
 FOLDER_MODE = 0o700
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -73,82 +74,60 @@ def make_folders(root: Path, segments: Sequence[str]) -> None:
             os.fsync(above)
 
 
+class _Below(NamedTuple):
+    """A folder that has folders in it, and what else was found there."""
+
+    prefix: str
+    files: list[str]
+    folders: list[str]
+
+
 def walk(root: Path, prefix: str, mark: Mark = no_mark) -> Iterator[StoredFolder]:
     """All keys under `prefix` in key order; memory for the names of the folders on the way only.
 
     A folder that holds its mark is told by it alone: to look for one file costs a quarter of reading the folder.
-
-    A stack instead of recursion: with 200,000 folders nested generators cost more than the disk.
+    A stack instead of recursion: whoever writes to the store may nest folders a thousand deep.
     """
-    base = f"{root}/"
-    stack: list[str | StoredFolder] = [prefix]
-    while stack:
-        top = stack.pop()
-        if isinstance(top, tuple):
-            yield top
-            continue
-        files, below = _names(base, top)
-        if not below:  # as nearly all are
-            if files:
-                files.sort()
-                yield StoredFolder(top[:-1], files, None)
-        elif marking := mark(top[:-1]):
-            yield from _marked(root, _in_key_order(top, files, below), marking)
-        else:
-            stack += reversed(_in_key_order(top, files, below))
+    with looker(root) as looking:
+        stack = [_seen([prefix], looking, None)]
+        while stack:
+            for found in stack[-1]:
+                if isinstance(found, StoredFolder):
+                    yield found
+                else:
+                    stack.append(_level(found, looking, mark(found.prefix[:-1])))
+                    break
+            else:
+                stack.pop()
 
 
-def _marked(root: Path, found: Iterable[str | StoredFolder], mark: str) -> Iterator[StoredFolder]:
-    """What was found in one folder, those folders of it that hold `mark` by it alone."""
-    base = f"{root}/"
-    for one in found:
-        if isinstance(one, tuple):
-            yield one
-        elif _is_file(f"{base}{one}{mark}"):
-            yield StoredFolder(one[:-1], [mark], None, whole=False)
-        else:
-            yield from walk(root, one)
-
-
-def _is_file(path: str) -> bool:
-    try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
-    except FileNotFoundError:
-        return False
-
-
-def _in_key_order(prefix: str, files: list[str], below: list[str]) -> list[str | StoredFolder]:
-    """A folder sorts with its `/`, as in S3, where `a-b/x` comes before `a/x`."""
-    if not files:
-        return [prefix + name for name in sorted(below)]
-    found: list[str | StoredFolder] = []
-    for is_file, names in groupby(sorted([*files, *below]), key=lambda name: name[-1] != "/"):
+def _level(above: _Below, looking: Looker, mark: str | None) -> Iterator[StoredFolder | _Below]:
+    """What is in a folder, in key order. A folder sorts with its `/`, as in S3: `a-b/x` comes before `a/x`."""
+    below = [name + "/" for name in above.folders]
+    for is_file, group in groupby(sorted([*above.files, *below]), key=_is_file):
         if is_file:
-            found.append(StoredFolder(prefix[:-1], list(names), None))
+            yield StoredFolder(above.prefix[:-1], list(group), None)
         else:
-            found += [prefix + name for name in names]
-    return found
+            yield from _seen([above.prefix + name for name in group], looking, mark)
 
 
-def _names(base: str, prefix: str) -> tuple[list[str], list[str]]:
-    """The files and (ending in `/`) the folders directly below. A folder that is gone by now is empty."""
-    files: list[str] = []
-    below: list[str] = []
-    is_segment = SEGMENT.fullmatch  # at most 600,000 times: an attribute less, and a cache would not pay
-    try:
-        entries = os.scandir(base + prefix)
-    except FileNotFoundError:
-        return files, below
-    with entries:
-        for entry in entries:
-            name = entry.name
-            if not is_segment(name):
-                continue
-            if entry.is_file(follow_symlinks=False):
-                files.append(name)
-            elif entry.is_dir(follow_symlinks=False) and (prefix or name != FILE_SYSTEMS_OWN):
-                below.append(name + "/")
-    return files, below
+def _is_file(name: str) -> bool:
+    return name[-1] != "/"
+
+
+def _seen(prefixes: Sequence[str], looking: Looker, mark: str | None) -> Iterator[StoredFolder | _Below]:
+    """What was seen in each of these folders."""
+    is_segment = SEGMENT.fullmatch
+    for prefix, found in zip(prefixes, looking.looks(prefixes, mark), strict=True):
+        if found is None:
+            yield StoredFolder(prefix[:-1], [mark or ""], None, whole=False)
+            continue
+        files = [name for name in found[0] if is_segment(name)]
+        folders = [name for name in found[1] if is_segment(name) and (prefix or name != FILE_SYSTEMS_OWN)]
+        if folders:
+            yield _Below(prefix, files, folders)
+        elif files:  # as nearly all are
+            yield StoredFolder(prefix[:-1], sorted(files), None)
 
 
 def remove_empty_folders(root: Path, segments: Sequence[str]) -> None:
