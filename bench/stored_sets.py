@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
+import statistics
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -71,7 +73,7 @@ def _sets(sets: int, now: datetime) -> Iterator[SetKey]:
 def measure(sets: int, laps: int) -> list[Figure]:
     """Figure 9: seconds in a folder, requests in S3, and that both grow no faster than the sets."""
     now = datetime.now(UTC)
-    few, many = _folder(sets // 10, now, laps), _folder(sets, now, laps)
+    few, _, many = (_folder(count, now, laps) for count in (sets // 10, 3 * sets // 10, sets))
     went = _NIGHT * _nights_that_go(sets)
     figures = []
     for what in ("list", "prune"):
@@ -80,9 +82,16 @@ def measure(sets: int, laps: int) -> list[Figure]:
             _seconds(
                 f"{what} of {sets:,} stored sets with a verdict each", many.median(f"{what}, drilled"), 3.0
             ),
-            Figure(
-                f"{what} of {sets:,} sets ÷ of {sets // 10:,}",
-                *(many.median(what) / few.median(what), "", "<=", 11.0, None, _COMMANDS),
+            _seconds(
+                f"{what} of {sets:,} stored sets with a verdict each, processor",
+                many.median(f"{what}, drilled, processor"),
+            ),
+            *(
+                Figure(
+                    f"{what} of {sets:,} sets{mark} ÷ of {sets // 10:,}",
+                    *(many.median(what + mark) / few.median(what + mark), "", "<=", 11.0, None, _COMMANDS),
+                )
+                for mark in ("", ", drilled")
             ),
         ]
     figures.append(
@@ -107,11 +116,16 @@ def _folder(sets: int, now: datetime, laps: int) -> Laps:
         environment = dict(os.environ) | {"PLATFORM_OPS_CONFIG": str(config)}
         program = str(Path(sys.executable).with_name("platformctl"))
 
-        def step(*words: str) -> float:
-            return run([program, *words], environment)
+        processor: dict[str, list[float]] = {}
+
+        def step(mark: str, *words: str) -> float:
+            before = _processor_seconds()
+            took = run([program, *words], environment)
+            processor.setdefault(f"{words[0]}{mark}, processor", []).append(_processor_seconds() - before)
+            return took
 
         def both(mark: str = "") -> dict[str, list[float]]:
-            steps = {f"list{mark}": lambda: step("list"), f"prune{mark}": lambda: step("prune")}
+            steps = {f"list{mark}": lambda: step(mark, "list"), f"prune{mark}": lambda: step(mark, "prune")}
             return interleaved(steps, laps).seconds
 
         _make(config.parent, keys(sets, now))
@@ -119,8 +133,16 @@ def _folder(sets: int, now: datetime, laps: int) -> Laps:
         _make(config.parent, verdicts(sets, now))
         found |= both(", drilled")
         # What went is gone: there is one lap of it.
-        found |= interleaved({"prune --delete": lambda: step("prune", "--delete")}, 1).seconds
-        return Laps(found)
+        found |= interleaved({"prune --delete": lambda: step(", delete", "prune", "--delete")}, 1).seconds
+        for what, seconds in processor.items():
+            tell(f"{sets:,} sets: {what} {statistics.median(seconds):.2f} s")
+        return Laps(found | processor)
+
+
+def _processor_seconds() -> float:
+    """Of all children that have ended, and theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @contextmanager

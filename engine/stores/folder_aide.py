@@ -44,7 +44,8 @@ class Looker:
         self._count += len(prefixes)
         # What is in the folders of a level that is shared is looked at alone: the aide answers one at a time.
         if self._sharing or len(prefixes) < _LARGE or self._count < _MANY:
-            yield from (self._look(prefix, mark) for prefix in prefixes)
+            for prefix in prefixes:
+                yield self._look(prefix, mark)
             return
         self._sharing = True
         self._aide = self._aide or Aide(self._root)
@@ -55,7 +56,8 @@ class Looker:
         blocks = [prefixes[start : start + _BLOCK] for start in range(0, len(prefixes), _BLOCK)]
         aide.ask(blocks[0][_OWN:], mark)
         for block, following in zip(blocks, [*blocks[1:], ()], strict=True):
-            yield from (self._look(prefix, mark) for prefix in block[:_OWN])
+            for prefix in block[:_OWN]:
+                yield self._look(prefix, mark)
             answers = aide.answers()
             aide.ask(following[_OWN:], mark)  # not earlier: each would wait for the other to read
             for prefix, answer in zip(block[_OWN:], answers, strict=True):
