@@ -34,7 +34,7 @@ class Looker:
         self._root = root
         self._count = 0
         self._aide: Aide | None = None
-        self._sharing = len(os.sched_getaffinity(0)) < 2
+        self._sharing = False
 
     def looks(self, prefixes: Sequence[str], mark: str | None) -> Iterator[Look]:
         """What is in each of these folders, in their order: paths below the root that end in `/`.
@@ -42,8 +42,7 @@ class Looker:
         A folder that is gone by now is empty. `mark`: see `folder_look.look`. Raises OSError.
         """
         self._count += len(prefixes)
-        # What is in the folders of a level that is shared is looked at alone: the aide answers one at a time.
-        if self._sharing or len(prefixes) < _LARGE or self._count < _MANY:
+        if not self._is_shared(len(prefixes)):
             for prefix in prefixes:
                 yield self._look(prefix, mark)
             return
@@ -51,6 +50,11 @@ class Looker:
         self._aide = self._aide or Aide(self._root)
         yield from self._shared(self._aide, prefixes, mark)
         self._sharing = False
+
+    def _is_shared(self, folders: int) -> bool:
+        """What is in the folders of a level that is shared is looked at alone: the aide answers one at a time."""
+        many = folders >= _LARGE and self._count >= _MANY
+        return many and not self._sharing and len(os.sched_getaffinity(0)) > 1
 
     def _shared(self, aide: Aide, prefixes: Sequence[str], mark: str | None) -> Iterator[Look]:
         blocks = [prefixes[start : start + _BLOCK] for start in range(0, len(prefixes), _BLOCK)]
