@@ -98,7 +98,9 @@ def measure(sets: int, laps: int) -> list[Figure]:
         _seconds(f"prune --delete of {went:,} of {sets:,} sets, folder", many.median("prune --delete"))
     )
     pages = -(-6 * sets // 1000)
-    deletions = 2 * -(-went // BATCH)  # of a batch the manifests, then its other files
+    # Of a batch the manifests go, then its other files, and last all verdicts; before each the bucket is asked
+    # whether it has an object lock.
+    deletions = 4 * -(-went // BATCH) + 1 + -(-went // 1000)
     # Once to plan and once more before anything goes; two for what stands around it.
     least = {"list": pages, "prune": 2 * pages + deletions}
     for what, count in _requests(sets, now).items():
