@@ -27,7 +27,7 @@ from demo.layout import Layout
 from demo.state import changing
 from deployments.apply import apply
 from engine.config.settings import Settings
-from engine.hosts.processes import ProcessIdentity, running_pids
+from engine.hosts.processes import ProcessIdentity, arguments, running_pids
 from engine.postgres.place import free_port
 from tests.conftest import WORKER
 
@@ -138,11 +138,11 @@ class Installation:
         return wait_for(found)
 
     def child(self, run: UUID, program: str, wrote: int = 0) -> ProcessIdentity:
-        """A program that the run started, once it has written so many bytes."""
+        """A program (or a module of ours) that the run started, once it has written so many bytes."""
 
         def found() -> ProcessIdentity | None:
             for one in self._marked(run):
-                if _name(one.pid) == program and _written(one.pid) >= wrote:
+                if program in (_name(one.pid), *arguments(one.pid)) and _written(one.pid) >= wrote:
                     return one
             return None
 

@@ -74,8 +74,9 @@ def test_killed_while_dumping(scene: Scene) -> None:
 
 
 def test_killed_while_restoring(scene: Scene) -> None:
+    scene.installation.completed(scene.installation.run("nightly-backup", server="platform"))
     run = scene.installation.run("restore-databases", server="platform", databases=["large"])
-    kill(scene, run, scene.installation.child(run, "pg_restore", wrote=1))
+    kill(scene, run, scene.installation.child(run, "engine.streams.unpack", wrote=WELL_BEGUN))
     assert "SIGKILL" in crashed(scene, run)
     names = "SELECT datname FROM pg_database WHERE datname ~ 'large|platform'"
     assert [name for (name,) in scene.sql("postgres", names) if "restored" in str(name)] == []
