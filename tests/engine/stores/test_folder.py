@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -261,11 +264,26 @@ def test_a_disk_that_became_read_only_is_one_sentence(small_disk: Path) -> None:
     assert get(store, "a/x") == b"good"
 
 
-@pytest.mark.skipif(IS_ROOT, reason="root may write everywhere; the read-only disk above covers it")
-def test_a_folder_without_the_right_to_write_is_one_sentence(store: FolderStore, root: Path) -> None:
-    root.mkdir(mode=0o500)
-    with pytest.raises(ConfigurationError, match=r"is not allowed \(Permission denied\)"):
-        put(store, KEY)
+@pytest.fixture
+def ordinary_user() -> Iterator[None]:
+    """Not root, who may write everywhere."""
+    if not IS_ROOT:
+        yield
+        return
+    os.seteuid(pwd.getpwnam("nobody").pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.usefixtures("ordinary_user")
+def test_a_folder_without_the_right_to_write_is_one_sentence() -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        root = Path(folder, "store")
+        root.mkdir(mode=0o500)
+        with pytest.raises(ConfigurationError, match=r"is not allowed \(Permission denied\)"):
+            put(FolderStore("nightly", root), KEY)
 
 
 def test_settings_open_a_folder_relative_to_where_one_is(
