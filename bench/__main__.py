@@ -66,7 +66,7 @@ def _measured(options: argparse.Namespace) -> Iterator[Figure]:
             "help": lambda: command_line.measure(laps),
             "night": lambda: night.measure(place_of(scale), laps),
             "restore": lambda: restores.measure(place_of(scale, "tables"), laps),
-            "memory": lambda: _memory(place_of(scale), "0.05 GB" if options.quick else "1 GB"),
+            "memory": lambda: _memory(place_of(scale), "1 GB" if scale == SCALE else f"scale {scale:g}"),
             "flow": lambda: flow_run.measure(place_of(QUICK_SCALE), laps),
             "databases": lambda: small_databases.measure(counts),
             "sets": lambda: stored_sets.measure(sets, laps),

@@ -192,9 +192,8 @@ def _vacuum(filling: Filling, tables: Sequence[bytes]) -> None:
 
 def _after_data(work: _Work) -> None:
     filling, environment = work.filling, work.environment
-    if (
-        len(work.handover.large_tables) >= JOBS
-    ):  # there is work for all sessions; an index's own workers only cost more
+    # With a table for each session, an index's own workers only cost more.
+    if len(work.handover.large_tables) >= JOBS:
         options = f"{environment['PGOPTIONS']} -c max_parallel_maintenance_workers=0"
         environment = environment | {"PGOPTIONS": options}
     argv = commands.restore_argv(filling.programs, filling.working, "post-data", archive=work.head, jobs=JOBS)
