@@ -5,6 +5,8 @@ The exit codes are the command line's contract (see `platformctl --help`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class PlatformOpsError(Exception):
     """Base of all expected failures. `args` is the whole sentence, so pickling keeps it."""
@@ -49,3 +51,19 @@ class PartialSuccess(PlatformOpsError):
     """The main copy is good; a second store missed it."""
 
     exit_code = 5
+
+
+def failed_in_part(
+    failures: Sequence[tuple[str, PlatformOpsError]], what: str, done: int, doing: str
+) -> PlatformOpsError | None:
+    """What to say when some of several databases failed: the first one's sentence; None when none did.
+
+    When nothing was `done`, it is the first failure's kind.
+    """
+    if not failures:
+        return None
+    name, error = failures[0]
+    more = f" {len(failures) - 1} more failed." if len(failures) > 1 else ""
+    others = f" {done} other{'' if done == 1 else 's'} {doing}." if done else ""
+    kind = OperationFailed if done else type(error)
+    return kind(f"Database {name!r} was not {what}: {error}{more}{others}")

@@ -30,9 +30,10 @@ class Throttled:
             self._progress(what, done, total)
 
 
-def counted(count: int, noun: str) -> str:
-    """`1 table`, `1,204 tables`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def counted(count: int, noun: str, of: int | None = None) -> str:
+    """`1 table`, `1,204 tables`, `3 of 8 tables`."""
+    few = f"{count:,}" if of is None else f"{count:,} of {of:,}"
+    return f"{few} {noun}{'' if (of or count) == 1 else 's'}"
 
 
 def readable_bytes(count: float) -> str:

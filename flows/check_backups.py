@@ -7,7 +7,7 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
-from tasks.artifacts import leave_record
+from tasks.artifacts import Record
 from tasks.monitoring import tell_monitor
 from tasks.scheduling import Skipped, skipped_if_missed
 from tasks.watching import look_at, require_fresh
@@ -27,7 +27,8 @@ def check_backups(
     """
     if skipped := skipped_if_missed():
         return skipped
-    check = look_at(server, max_hours)
-    leave_record(check.report, "check-backups")
+    with Record(f"Check of the backups of {server}") as record:
+        check = look_at(server, max_hours)
+        record.report = check.report
     require_fresh(check)
     return None

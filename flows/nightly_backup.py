@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from engine.sets.copies import require_copies
-from tasks.artifacts import record_backup
+from tasks.artifacts import BackupRecord
 from tasks.backups import (
     backup_lock,
     copy_everywhere,
@@ -14,6 +14,7 @@ from tasks.backups import (
     list_databases,
     plan_retention,
     publish_cluster,
+    require_stored,
     sweep_leftovers,
     tonight,
 )
@@ -26,8 +27,8 @@ def nightly_backup(server: str = "platform") -> Skipped | None:
     """Back up a whole server: one cluster set, one set for each database, then further stores and retention.
 
     Nothing is locked for writers. If a backup of this server runs already, this one ends at once. A database that
-    is dropped meanwhile is left out, and the record says so. A further store that missed something ends the run as
-    Failed, although the first store has everything.
+    fails does not stop the others; one that is dropped meanwhile is left out, and the record says so. A further store
+    that missed something ends the run as Failed, although the first store has everything.
 
     Args:
         server: The PostgreSQL server to back up.
@@ -35,14 +36,17 @@ def nightly_backup(server: str = "platform") -> Skipped | None:
     if skipped := skipped_if_missed():
         return skipped
     night = tonight(server)
-    with backup_lock(server):
+    with BackupRecord(server) as record, backup_lock(server):
         sweep_leftovers(server)
-        found = list_databases(server)
-        dumped, found = dump_databases(found, night)
-        cluster = publish_cluster(night, dumped, found)
-        copies = copy_everywhere(server)
-        plan = plan_retention(server)
-        pruned = delete_expired(plan, server)
-    record_backup(night, found, dumped, cluster, plan, pruned, copies)
-    require_copies(copies)
+        outcome = record.begin(list_databases(server))
+        dump_databases(night, outcome, record.goes_on)
+        if outcome.failures:  # what is stored is copied; nothing old goes
+            outcome.copies = copy_everywhere(server, apply_retention=False)
+            sweep_leftovers(server)
+        require_stored(outcome)
+        outcome.cluster = publish_cluster(night, outcome.databases, outcome.found)
+        outcome.copies = copy_everywhere(server)
+        outcome.plan = plan_retention(server)
+        outcome.pruned = delete_expired(outcome.plan, server)
+    require_copies(outcome.copies)
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from engine.reports.prune import prune_report
-from tasks.artifacts import leave_record
+from tasks.artifacts import Record
 from tasks.backups import delete_expired, plan_retention
 
 
@@ -21,6 +21,8 @@ def prune_backups(
         delete: Really delete what would go.
         allow_clock_jump: Go on although the clock looks wrong (it went back, or no set is younger than a week).
     """
-    plan = plan_retention(server, store, allow_clock_jump)
-    pruned = delete_expired(plan, server, store) if delete else None
-    leave_record(prune_report([(plan, pruned)]), "prune-backups")
+    with Record(f"Retention of {server}") as record:
+        plan = plan_retention(server, store, allow_clock_jump)
+        record.report = prune_report([(plan, None)])
+        if delete:
+            record.report = prune_report([(plan, delete_expired(plan, server, store))])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from prefect import flow
 
-from tasks.artifacts import record_restore
-from tasks.restores import check_confirmation, choose_sets, restore_database
+from tasks.artifacts import RestoreRecord
+from tasks.restores import check_confirmation, choose_sets, require_restored, restore_one
 
 
 @flow(name="restore-databases", timeout_seconds=12 * 3600)
@@ -21,7 +19,8 @@ def restore_databases(
 ) -> None:
     """Restore databases beside the live ones, under new names, with owners, grants and missing roles.
 
-    In place: the live database is renamed and kept, the restored one takes its name, once it is proven.
+    In place: the live database is renamed and kept, the restored one takes its name, once it is proven. One that fails
+    does not keep the others from coming back.
 
     Args:
         server: The server to restore into; its own backups are used.
@@ -31,8 +30,9 @@ def restore_databases(
         in_place: Replace the live database instead of restoring beside it.
         confirm: With in place: the database's name once more.
     """
-    started = datetime.now(UTC)
-    check_confirmation(databases, in_place, confirm)
-    choices = choose_sets(server, store, databases, which)
-    restored = [restore_database(choice, server, store, in_place) for choice in choices]
-    record_restore(server, restored, started)
+    with RestoreRecord(server) as record:
+        check_confirmation(databases, in_place, confirm)
+        record.choices = choose_sets(server, store, databases, which)
+        for choice in record.choices:
+            restore_one(record, choice, server, store, in_place)
+        require_restored(record)

@@ -8,7 +8,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from engine.reports.drill import drill_report
-from tasks.artifacts import leave_record
+from tasks.artifacts import Record
 from tasks.checks import choose_set, drill_set, past_drills, require_equal
 from tasks.monitoring import tell_monitor
 from tasks.scheduling import skipped_if_missed
@@ -33,10 +33,11 @@ def restore_drill(
     """
     if skipped := skipped_if_missed():
         return skipped
-    chosen = choose_set(server, store, database, which)
-    trend = past_drills(chosen, server, store)
-    report = drill_set(chosen, server, store)
-    leave_record(drill_report(report, trend), "restore-drill")
+    with Record(f"Drill of {database or server}") as record:
+        chosen = choose_set(server, store, database, which)
+        trend = past_drills(chosen, server, store)
+        report = drill_set(chosen, server, store)
+        record.report = drill_report(report, trend)
     if report.result == "passed":
         announce("proven", [server])
     return require_equal(report)

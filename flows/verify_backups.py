@@ -8,7 +8,7 @@ from prefect import flow
 from pydantic import Field
 
 from engine.reports.verify import verify_report, verify_sentence
-from tasks.artifacts import leave_record
+from tasks.artifacts import Record
 from tasks.checks import require_passed, verify_least_recent
 from tasks.monitoring import tell_monitor
 from tasks.scheduling import Skipped, skipped_if_missed
@@ -27,8 +27,9 @@ def verify_backups(
     """
     if skipped := skipped_if_missed():
         return skipped
-    run = verify_least_recent(store, budget_gib)
-    leave_record(verify_report(run), "verify-backups")
+    with Record(f"Verification of {store}") as record:
+        run = verify_least_recent(store, budget_gib)
+        record.report = verify_report(run)
     announce("verified", [one.key.server for one in run.reports if one.result == "passed"])
     require_passed(run.result, verify_sentence(run))
     return None

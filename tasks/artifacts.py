@@ -1,64 +1,157 @@
-"""The readable record that every run leaves: one artifact, the same words as the command line's."""
+"""The readable record of a run: one artifact, the same words as the command line's.
+
+It is made when the run begins and written again as the run goes on, so that a run that fails leaves one too,
+and one that is killed leaves what it had come to.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+from uuid import UUID
 
+import httpx
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.exceptions import ObjectNotFound, TerminationSignal
+from prefect.runtime import flow_run
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from engine.postgres.backup import ClusterBackup, DatabaseBackup
-from engine.postgres.restore import RestoredDatabase
+from engine.errors import PlatformOpsError
+from engine.postgres.restore import RestoreChoice, RestoredDatabase
 from engine.postgres.survey import DatabaseFound, excluded_but_unknown
 from engine.reports.backup import BackupOutcome, backup_report
 from engine.reports.report import Report
 from engine.reports.restore import restore_report
+from engine.reports.standing import DONE, Standing, plain_report
 from engine.reports.wording import escaped
-from engine.sets.copies import CopyRun
-from engine.sets.prune import PrunePlan, PruneReport
-from tasks.backups import NightTicket
 from tasks.opening import open_server, open_store, store_of
 from tasks.patience import patient
+from tasks.running import known
+
+_PAUSE_SECONDS = 5.0
 
 
-def leave_record(report: Report, key: str) -> None:
-    """Store the report as this run's artifact; `key` groups the runs of one operation."""
-    text, title = report.as_markdown(), escaped(report.title)
-    patient(lambda: create_markdown_artifact(text, key=key, description=title))
+class Record:
+    """A run's record, from its beginning to its end.
+
+    `report` is what the run came to; without one the record says that the run goes on, or why it failed.
+    """
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.started = datetime.now(UTC)
+        self.report: Report | None = None
+        self._artifact: UUID | None = None
+        self._shown = 0.0
+
+    def __enter__(self) -> Self:
+        self.show(self.so_far(Standing(going=True)))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.show(self.so_far(DONE))
+            return
+        with suppress(httpx.HTTPError):  # the run's own error says more
+            self.show(self.so_far(Standing(problem=_sentence_of(error))))
+
+    def so_far(self, standing: Standing) -> Report:
+        """The record as it is now."""
+        if self.report is None:
+            return plain_report(self.title, self.started, standing)
+        if standing.problem:
+            return replace(self.report, sentence=f"Failed: {standing.problem} {self.report.sentence}")
+        return self.report
+
+    def goes_on(self) -> None:
+        """Write how far the run is, now and then; no work waits for it, or fails for it."""
+        if time.monotonic() - self._shown < _PAUSE_SECONDS:
+            return
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), suppress(httpx.HTTPError):
+            self._put(self.so_far(Standing(going=True)))
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken until now."""
+        return (datetime.now(UTC) - self.started).total_seconds()
+
+    def show(self, report: Report) -> None:
+        """Write it now, and wait for a Prefect server that is away.
+
+        Raises:
+            httpx.HTTPError: it was away for too long, or refuses.
+        """
+        patient(lambda: self._put(report))
+
+    def _put(self, report: Report) -> None:
+        self._shown = time.monotonic()
+        text, title = report.as_markdown(), escaped(report.title)
+        if self._artifact is not None:
+            with get_client(sync_client=True) as client, suppress(ObjectNotFound):  # somebody deleted it
+                client.update_artifact(self._artifact, ArtifactUpdate(data=text, description=title))
+                return
+        # `key` groups the runs of one operation.
+        self._artifact = UUID(str(create_markdown_artifact(text, key=flow_run.flow_name, description=title)))
 
 
-def record_backup(
-    night: NightTicket,
-    found: Sequence[DatabaseFound],
-    dumped: Sequence[DatabaseBackup],
-    cluster: ClusterBackup,
-    plan: PrunePlan,
-    pruned: PruneReport,
-    copies: Sequence[CopyRun],
-) -> None:
-    """What was stored, how big, how long, its proof, what is missing, what was pruned."""
-    server = open_server(night.server)
-    store = store_of(server)
-    outcome = BackupOutcome(
-        server=night.server,
-        store=store,
-        encrypted=bool(open_store(store).recipients),
-        databases=dumped,
-        cluster=cluster,
-        found=found,
-        seconds=_since(night.started),
-        plan=plan,
-        pruned=pruned,
-        copies=copies,
-        unknown=excluded_but_unknown(found, server),
-    )
-    leave_record(backup_report(outcome), "nightly-backup")
+def _sentence_of(error: BaseException) -> str:
+    if isinstance(error, TerminationSignal | KeyboardInterrupt):
+        return "It was cancelled, or its worker was stopped."
+    if isinstance(error, TimeoutError):
+        return "It took longer than a run of this operation may."
+    return str(known(error))
 
 
-def record_restore(server: str, restored: Sequence[RestoredDatabase], started: datetime) -> None:
+class BackupRecord(Record):
+    """What was stored, how big, how long, its proof, what is missing, what was pruned and why."""
+
+    def __init__(self, server: str) -> None:
+        super().__init__(f"Backup of {server}")
+        self._server = server
+        self._outcome: BackupOutcome | None = None
+
+    def begin(self, found: Sequence[DatabaseFound]) -> BackupOutcome:
+        """These databases are going to be backed up: from here on there is something to tell."""
+        server = open_server(self._server)
+        store = store_of(server)
+        self._outcome = BackupOutcome(
+            server=self._server,
+            store=store,
+            encrypted=bool(open_store(store).recipients),
+            found=found,
+            unknown=excluded_but_unknown(found, server),
+        )
+        return self._outcome
+
+    def so_far(self, standing: Standing) -> Report:
+        if self._outcome is None:
+            return super().so_far(standing)
+        self._outcome.seconds = self.seconds
+        return backup_report(self._outcome, standing)
+
+
+class RestoreRecord(Record):
     """Which databases came back, under which names, and where the old ones are."""
-    leave_record(restore_report(server, restored, _since(started)), "restore-databases")
 
+    def __init__(self, server: str) -> None:
+        super().__init__(f"Restore to {server}")
+        self._server = server
+        self.choices: Sequence[RestoreChoice] = ()
+        self.restored: list[RestoredDatabase] = []
+        self.failures: list[tuple[str, PlatformOpsError]] = []
 
-def _since(moment: datetime) -> float:
-    return (datetime.now(UTC) - moment).total_seconds()
+    def so_far(self, standing: Standing) -> Report:
+        if not self.choices:
+            return super().so_far(standing)
+        return restore_report(
+            self._server, self.restored, self.seconds, self.failures, len(self.choices), standing
+        )

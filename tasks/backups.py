@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,20 +11,22 @@ from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from engine.errors import DatabaseDropped
+from engine.errors import DatabaseDropped, failed_in_part
 from engine.postgres import backup, lock, survey
 from engine.postgres.backup import ClusterBackup, DatabaseBackup
 from engine.postgres.night import Night, begin, ordinals
 from engine.postgres.survey import DatabaseFound
+from engine.reports.backup import BackupOutcome
 from engine.sets.copies import CopyRun, failed_copy, require_copies, update_copy
 from engine.sets.lease import PATIENCE_SECONDS
 from engine.sets.prune import PrunePlan, PruneReport, plan_prune, prune, sweep_incomplete
 from tasks.opening import open_server, open_store, store_of
-from tasks.running import DROPPED, logged_progress, worth_retrying
+from tasks.running import DROPPED, known, logged_progress, worth_retrying
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,27 +96,33 @@ def dump_database(
         return Completed(name=DROPPED, message=str(error))
 
 
-def dump_databases(
-    found: Sequence[DatabaseFound], night: NightTicket
-) -> tuple[list[DatabaseBackup], tuple[DatabaseFound, ...]]:
+def dump_databases(night: NightTicket, outcome: BackupOutcome, tell: Callable[[], None]) -> None:
     """Dump every database that can be, as many at once as the server's `jobs` allow, the largest first.
 
-    Gives back what was stored, and `found` with the databases marked that were dropped meanwhile.
+    One that fails does not stop the others. What becomes of each is put into `outcome`, then `tell` is called.
     """
-    numbers = ordinals(found)
-    wanted = sorted((one for one in found if not one.skipped), key=lambda one: -one.size)
+    numbers = ordinals(outcome.found)
+    largest_first = sorted((one for one in outcome.found if not one.skipped), key=lambda one: -one.size)
     runner = ThreadPoolTaskRunner[Any](max_workers=open_server(night.server).settings.jobs)
     with runner:
-        dumps = {
-            one: runner.submit(dump_database, {"database": one, "ordinal": numbers[one.name], "night": night})
-            for one in wanted
+        dumps: dict[PrefectFuture[Any], DatabaseFound] = {
+            runner.submit(dump_database, {"database": one, "ordinal": numbers[one.name], "night": night}): one
+            for one in largest_first
         }
-        results: dict[DatabaseFound, DatabaseBackup | None] = {
-            one: dump.result() for one, dump in dumps.items()
-        }
-    dropped = {one for one, result in results.items() if result is None}
-    left = tuple(one.as_dropped() if one in dropped else one for one in found)
-    return [result for result in results.values() if result is not None], left
+        for dump in as_completed(list(dumps)):
+            _collect(outcome, dumps[dump], dump.result(raise_on_failure=False))
+            tell()
+    outcome.databases.sort(key=lambda one: numbers[one.database])
+
+
+def _collect(outcome: BackupOutcome, database: DatabaseFound, result: object) -> None:
+    match result:
+        case DatabaseBackup():
+            outcome.databases.append(result)
+        case None:
+            outcome.drop(database)
+        case _:
+            outcome.failures.append((database.name, known(result)))
 
 
 @task(
@@ -131,20 +139,28 @@ def publish_cluster(
 
 
 @task(task_run_name="copy to {store}", retries=2, retry_delay_seconds=60, retry_condition_fn=worth_retrying)
-def copy_to(store: str, server: str) -> CopyRun:
+def copy_to(store: str, server: str, apply_retention: bool = True) -> CopyRun:
     """Copy what a further store lacks and apply its retention there; fails while anything is missing."""
     source, further = open_store(store_of(open_server(server))), open_store(store)
-    run = update_copy(source, further, server, datetime.now(UTC), str(flow_run.name), logged_progress())
+    run = update_copy(
+        source,
+        further,
+        server,
+        datetime.now(UTC),
+        str(flow_run.name),
+        logged_progress(),
+        apply_retention=apply_retention,
+    )
     require_copies([run])
     return run
 
 
-def copy_everywhere(server: str) -> list[CopyRun]:
+def copy_everywhere(server: str, apply_retention: bool = True) -> list[CopyRun]:
     """Copy to each further store of the server; one that fails is told, and stops neither the next nor the night."""
     settings = open_server(server).settings
     runs = []
     for store in settings.copies:
-        result = copy_to(store, server, return_state=True).result(raise_on_failure=False)
+        result = copy_to(store, server, apply_retention, return_state=True).result(raise_on_failure=False)
         runs.append(result if isinstance(result, CopyRun) else failed_copy(settings.store, store, result))
     return runs
 
@@ -186,3 +202,13 @@ def delete_expired(plan: PrunePlan, server: str, store: str = "") -> PruneReport
         wait_seconds=PATIENCE_SECONDS,
         digest_key=target.digest_key,
     )
+
+
+def require_stored(outcome: BackupOutcome) -> None:
+    """End the run as Failed when a database is not stored.
+
+    Raises:
+        PlatformOpsError: the first one's sentence, and how many others there are.
+    """
+    if failed := failed_in_part(outcome.failures, "backed up", len(outcome.databases), "stored"):
+        raise failed

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from prefect import task
 
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, failed_in_part
 from engine.postgres import restore
 from engine.postgres.restore import RestoreChoice, RestoredDatabase
+from tasks.artifacts import RestoreRecord
 from tasks.opening import open_server, open_store, store_of
-from tasks.running import logged_progress, worth_retrying
+from tasks.running import known, logged_progress, worth_retrying
 
 
 def check_confirmation(databases: Sequence[str], in_place: bool, confirm: str) -> None:
@@ -34,6 +35,30 @@ def check_confirmation(databases: Sequence[str], in_place: bool, confirm: str) -
 def choose_sets(server: str, store: str, databases: Sequence[str], which: str) -> tuple[RestoreChoice, ...]:
     target = open_store(store_of(open_server(server), store))
     return restore.choose(target.catalogue(server), target, server, databases, which)
+
+
+def restore_one(
+    record: RestoreRecord, choice: RestoreChoice, server: str, store: str, in_place: bool
+) -> None:
+    """Restore one database and put into the record what became of it."""
+    result = restore_database(choice, server, store, in_place, return_state=True).result(
+        raise_on_failure=False
+    )
+    if isinstance(result, RestoredDatabase):
+        record.restored.append(result)
+    else:
+        record.failures.append((choice.database, known(result)))
+    record.goes_on()
+
+
+def require_restored(record: RestoreRecord) -> None:
+    """End the run as Failed when a database did not come back.
+
+    Raises:
+        PlatformOpsError: the first one's sentence, and how many others there are.
+    """
+    if failed := failed_in_part(record.failures, "restored", len(record.restored), "restored"):
+        raise failed
 
 
 @task(task_run_name="restore {choice.database}")

@@ -19,7 +19,9 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.context import FlowRunContext
 from prefect.states import Cancelled
 
+from engine.reports.report import Report
 from engine.reports.wording import readable_time
+from tasks.artifacts import Record
 from tasks.running import SKIPPED
 
 _DOES_THE_WORK = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.COMPLETED]
@@ -41,11 +43,12 @@ def skipped_if_missed() -> Skipped | None:
     newest = max(_newer(own), key=_due, default=None)
     if newest is None:
         return None
-    return Cancelled(
-        name=SKIPPED,
-        message=f"Missed at {readable_time(_due(own))}; {newest.name}, which was due at "
-        f"{readable_time(_due(newest))}, does the work.",
+    message = (
+        f"Missed at {readable_time(_due(own))}; {newest.name}, which was due at "
+        f"{readable_time(_due(newest))}, does the work."
     )
+    Record("Skipped").show(Report("Skipped", message))
+    return Cancelled(name=SKIPPED, message=message)
 
 
 def _newer(own: FlowRun) -> Iterator[FlowRun]:

@@ -7,21 +7,16 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from engine.cli.invocation import Invocation, operation, server_option
-from engine.cli.outcome import Outcome, Problem, failed_in_part
-from engine.errors import DatabaseDropped, PartialSuccess, PlatformOpsError
-from engine.postgres.backup import (
-    ClusterBackup,
-    DatabaseBackup,
-    backup_database,
-    publish_cluster,
-)
+from engine.cli.outcome import Outcome, Problem, problem_of
+from engine.errors import DatabaseDropped, PartialSuccess, PlatformOpsError, failed_in_part
+from engine.postgres.backup import DatabaseBackup, backup_database, publish_cluster
 from engine.postgres.lock import backup_lock
 from engine.postgres.night import Night, begin, ordinals
 from engine.postgres.server import Server
@@ -30,7 +25,7 @@ from engine.reports.backup import BackupOutcome, backup_report
 from engine.sets.copies import CopyRun, failed_copy, update_copy
 from engine.sets.keys import server_prefix
 from engine.sets.lease import PATIENCE_SECONDS
-from engine.sets.prune import PrunePlan, PruneReport, plan_prune, prune, sweep_incomplete
+from engine.sets.prune import plan_prune, prune, sweep_incomplete
 from engine.sets.target import Target
 
 _LABEL = "platformctl backup"
@@ -57,15 +52,18 @@ def command(
     invocation: Invocation, server: str | None, databases: tuple[str, ...], no_prune: bool
 ) -> Outcome:
     source = invocation.server(server)
-    run = _Run(invocation, source, invocation.target(source.settings.store), databases)
+    target = invocation.target(source.settings.store)
+    done = BackupOutcome(source.name, target.store.name, bool(target.recipients))
+    run = _Run(invocation, source, target, databases, done)
     began = time.monotonic()
     with backup_lock(source, "platformctl"):
         run.back_up()
-        retaining = not (no_prune or run.failures)
+        retaining = not (no_prune or done.failures)
         run.copy(retaining)
         if retaining:
             run.prune()
-    return _outcome(run, time.monotonic() - began)
+    done.seconds = time.monotonic() - began
+    return Outcome("backup", _result(done), backup_report(done), problem=run.problem())
 
 
 @dataclass
@@ -76,28 +74,23 @@ class _Run:
     server: Server
     target: Target
     wanted: tuple[str, ...]
-    found: tuple[DatabaseFound, ...] = ()
-    stored: list[DatabaseBackup] = field(default_factory=list)
-    failures: list[tuple[str, PlatformOpsError]] = field(default_factory=list)
-    cluster: ClusterBackup | None = None
-    plan: PrunePlan | None = None
-    pruned: PruneReport | None = None
-    prune_failure: str = ""
-    copies: list[CopyRun] = field(default_factory=list)
+    done: BackupOutcome
 
     def back_up(self) -> None:
         """Survey, clear away what a killed run left, dump, publish. The caller holds the lock."""
         self.invocation.progress(f"look at {self.server.address}")
         night = begin(self.server, secrets.token_hex(8))
-        self.found = list_databases(self.server)
-        todo = chosen(self.found, self.wanted, self.server)
+        done = self.done
+        done.found = list_databases(self.server)
+        done.unknown = excluded_but_unknown(done.found, self.server)
+        todo = chosen(done.found, self.wanted, self.server)
         self._sweep()
         try:
             self._dump(night, todo)
-            if not self.wanted and not self.failures:
-                self.cluster = publish_cluster(night, self.stored, self.found, self.target)
+            if not self.wanted and not done.failures:
+                done.cluster = publish_cluster(night, done.databases, done.found, self.target)
         finally:
-            if self.cluster is None and not self.wanted:
+            if done.cluster is None and not self.wanted:
                 with suppress(PlatformOpsError):
                     self._sweep()  # the databases' parts of a cluster set that there will not be
 
@@ -108,7 +101,7 @@ class _Run:
 
     def _dump(self, night: Night, todo: Sequence[DatabaseFound]) -> None:
         """Dump `jobs` at a time, the largest first; one that fails does not stop the others."""
-        numbers = ordinals(self.found)
+        numbers = ordinals(self.done.found)
         largest_first = sorted(todo, key=lambda one: -one.size)
         pool = ThreadPoolExecutor(self.server.settings.jobs)
         try:
@@ -119,7 +112,7 @@ class _Run:
                 self._collect(one, future)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-        self.stored.sort(key=lambda one: numbers[one.database])
+        self.done.databases.sort(key=lambda one: numbers[one.database])
 
     def _dump_one(self, night: Night, one: DatabaseFound, ordinal: int) -> DatabaseBackup:
         self.invocation.progress(f"dump {one.name}")
@@ -128,12 +121,12 @@ class _Run:
 
     def _collect(self, one: DatabaseFound, future: Future[DatabaseBackup]) -> None:
         try:
-            self.stored.append(future.result())
+            self.done.databases.append(future.result())
         except PlatformOpsError as error:
             if isinstance(error, DatabaseDropped) and not self.wanted:
-                self.found = tuple(other.as_dropped() if other == one else other for other in self.found)
+                self.done.drop(one)
                 return
-            self.failures.append((one.name, error))
+            self.done.failures.append((one.name, error))
 
     def copy(self, apply_retention: bool) -> None:
         """Bring each further store up to date; what goes wrong there spoils nothing in the first."""
@@ -142,7 +135,7 @@ class _Run:
             try:
                 further = self.invocation.target(name)
             except PlatformOpsError as error:
-                self.copies.append(failed_copy(first, name, error))
+                self.done.copies.append(failed_copy(first, name, error))
                 continue
             run = update_copy(
                 self.target,
@@ -153,49 +146,31 @@ class _Run:
                 self.invocation.progress,
                 apply_retention=apply_retention,
             )
-            self.copies.append(run)
+            self.done.copies.append(run)
 
     def prune(self) -> None:
         """Let go what retention no longer wants; what goes wrong here spoils nothing that was stored."""
         self.invocation.progress("apply retention")
         store, key, tell = self.target.store, self.target.digest_key, self.invocation.progress
         try:
-            self.plan = plan_prune(
+            self.done.plan = plan_prune(
                 store, self.server.name, self.target.retention, datetime.now(UTC), sizes=True, digest_key=key
             )
-            self.pruned = prune(store, self.plan, _LABEL, tell, wait_seconds=PATIENCE_SECONDS, digest_key=key)
+            self.done.pruned = prune(
+                store, self.done.plan, _LABEL, tell, wait_seconds=PATIENCE_SECONDS, digest_key=key
+            )
         except PlatformOpsError as error:
-            self.prune_failure = str(error)
+            self.done.prune_failure = str(error)
 
     def problem(self) -> Problem | None:
         """Why this run is not wholly good; None when it is."""
-        if failed := failed_in_part(self.failures, "backed up", len(self.stored), "stored"):
-            return failed
-        partial = [run.problem for run in self.copies if run.problem]
-        if self.prune_failure:
-            partial.append(f"The backup is stored, but retention could not be applied: {self.prune_failure}")
-        if partial:
-            return Problem(PartialSuccess.exit_code, PartialSuccess.__name__, " ".join(partial))
-        return None
-
-
-def _outcome(run: _Run, seconds: float) -> Outcome:
-    done = BackupOutcome(
-        server=run.server.name,
-        store=run.target.store.name,
-        encrypted=bool(run.target.recipients),
-        databases=run.stored,
-        cluster=run.cluster,
-        found=run.found,
-        seconds=seconds,
-        failures=[(name, str(error)) for name, error in run.failures],
-        plan=run.plan,
-        pruned=run.pruned,
-        prune_failure=run.prune_failure,
-        copies=run.copies,
-        unknown=excluded_but_unknown(run.found, run.server),
-    )
-    return Outcome("backup", _result(done), backup_report(done), problem=run.problem())
+        done = self.done
+        if failed := failed_in_part(done.failures, "backed up", len(done.databases), "stored"):
+            return problem_of(failed)
+        partial = [run.problem for run in done.copies if run.problem]
+        if done.prune_failure:
+            partial.append(f"The backup is stored, but retention could not be applied: {done.prune_failure}")
+        return problem_of(PartialSuccess(" ".join(partial))) if partial else None
 
 
 def _copy(run: CopyRun) -> dict[str, Any]:
@@ -220,7 +195,7 @@ def _result(done: BackupOutcome) -> dict[str, Any]:
         "cluster": done.cluster.model_dump(mode="json") if done.cluster else None,
         "databases": [one.model_dump(mode="json", exclude={"cluster_files"}) for one in done.databases],
         "skipped": [asdict(one) for one in done.found if one.skipped],
-        "failed": [{"database": name, "sentence": why} for name, why in done.failures],
+        "failed": [{"database": name, "sentence": str(error)} for name, error in done.failures],
         "missing": done.missing,
         "excluded_but_unknown": list(done.unknown),
         "pruned": [str(key) for key in pruned.deleted] if pruned else [],

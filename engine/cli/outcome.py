@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +39,7 @@ class Outcome:
     problem: Problem | None = None
 
 
-def problem_of(error: BaseException, program: str) -> Problem:
+def problem_of(error: BaseException, program: str = "platformctl") -> Problem:
     """An error as one sentence with its exit code."""
     kind = type(error).__name__
     match error:
@@ -60,22 +59,6 @@ def problem_of(error: BaseException, program: str) -> Problem:
     return Problem(
         1, kind, f"An unexpected error ({kind}): {error}; start again with --debug and report what it shows."
     )
-
-
-def failed_in_part(
-    failures: Sequence[tuple[str, PlatformOpsError]], what: str, done: int, doing: str
-) -> Problem | None:
-    """A problem when some of several databases failed: the first one's sentence; None when none did.
-
-    When nothing was `done`, the first failure's own exit code is the command's.
-    """
-    if not failures:
-        return None
-    name, error = failures[0]
-    more = f" {len(failures) - 1} more failed." if len(failures) > 1 else ""
-    others = f" {done} other{'' if done == 1 else 's'} {doing}." if done else ""
-    code = 1 if done else error.exit_code
-    return Problem(code, type(error).__name__, f"Database {name!r} was not {what}: {error}{more}{others}")
 
 
 def emit(outcome: Outcome, *, as_json: bool, program: str) -> int:

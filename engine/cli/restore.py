@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from engine.cli.invocation import Invocation, operation, server_option, store_option
-from engine.cli.outcome import Outcome, failed_in_part
-from engine.errors import ConfigurationError, PlatformOpsError
+from engine.cli.outcome import Outcome, problem_of
+from engine.errors import ConfigurationError, PlatformOpsError, failed_in_part
 from engine.postgres.restore import RestoreChoice, RestoredDatabase, choose, restore_databases
 from engine.postgres.server import Server
 from engine.reports.restore import plan_report, restore_report
@@ -76,14 +76,9 @@ def command(
     restored, failures = _restored(invocation, target, destination, choices, in_place)
     result["restored"] = [one.model_dump(mode="json") for one in restored]
     result["failed"] = [{"database": name, "sentence": str(error)} for name, error in failures]
-    problem = failed_in_part(failures, "restored", len(restored), "restored")
-    report = restore_report(
-        destination.address,
-        restored,
-        time.monotonic() - began,
-        [(name, str(error)) for name, error in failures],
-    )
-    return Outcome("restore", result, report, problem=problem)
+    failed = failed_in_part(failures, "restored", len(restored), "restored")
+    report = restore_report(destination.address, restored, time.monotonic() - began, failures)
+    return Outcome("restore", result, report, problem=problem_of(failed) if failed else None)
 
 
 def _restored(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from engine.progress import counted, readable_bytes, readable_seconds
 from engine.reports.prune import deleted_table, freed
 from engine.reports.report import Report, Table, foremost
+from engine.reports.standing import DONE, Standing, going_step
 
 if TYPE_CHECKING:
+    from engine.errors import PlatformOpsError
     from engine.postgres.backup import ClusterBackup, DatabaseBackup
     from engine.postgres.survey import DatabaseFound
     from engine.sets.copies import CopyRun
@@ -19,11 +21,12 @@ if TYPE_CHECKING:
 _SHOWN = 200
 
 
-@dataclass(frozen=True)
+@dataclass
 class BackupOutcome:
-    """One run of a backup. `seconds` is the whole run's.
+    """What one run of a backup has come to. `seconds` is the whole run's until now.
 
-    `cluster` is None when no cluster set was published; `failures` are sentences by database.
+    `found` are the server's databases and `databases` those that are stored. `cluster` is None when no cluster
+    set was published; `failures` are errors by database.
     `plan` and `pruned` are what retention decided and did; `prune_failure` says why it did nothing.
     `copies` is what was done for each further store. `unknown` are excluded databases that do not exist.
     """
@@ -31,16 +34,20 @@ class BackupOutcome:
     server: str
     store: str
     encrypted: bool
-    databases: Sequence[DatabaseBackup]
-    cluster: ClusterBackup | None
-    found: Sequence[DatabaseFound]
-    seconds: float
-    failures: Sequence[tuple[str, str]] = ()
+    databases: list[DatabaseBackup] = field(default_factory=list)
+    cluster: ClusterBackup | None = None
+    found: Sequence[DatabaseFound] = ()
+    seconds: float = 0.0
+    failures: list[tuple[str, PlatformOpsError]] = field(default_factory=list)
     plan: PrunePlan | None = None
     pruned: PruneReport | None = None
     prune_failure: str = ""
-    copies: Sequence[CopyRun] = ()
+    copies: list[CopyRun] = field(default_factory=list)
     unknown: Sequence[str] = ()
+
+    def drop(self, database: DatabaseFound) -> None:
+        """Somebody dropped the database since it was listed."""
+        self.found = tuple(one.as_dropped() if one == database else one for one in self.found)
 
     @property
     def stored_bytes(self) -> int:
@@ -56,32 +63,40 @@ class BackupOutcome:
         return tuple(what for one in self.databases for what in one.missing)
 
 
-def backup_report(outcome: BackupOutcome) -> Report:
-    """What a backup did; for the command line and for the flow's artifact."""
+def backup_report(outcome: BackupOutcome, standing: Standing = DONE) -> Report:
+    """What a backup did, or did so far; for the command line and for the flow's artifact."""
     return Report(
         title=f"Backup of {outcome.server}",
-        sentence=_sentence(outcome),
+        sentence=_sentence(outcome, standing),
         facts=_facts(outcome),
         tables=(
             _database_table(outcome),
-            Table("Failed", ("database", "why"), tuple(outcome.failures)),
+            Table(
+                "Failed", ("database", "why"), tuple((name, str(error)) for name, error in outcome.failures)
+            ),
             Table("Not in the backup", ("what",), tuple((what,) for what in outcome.missing[:_SHOWN])),
             _copy_table(outcome),
             *_pruned(outcome),
         ),
-        next_steps=_next_steps(outcome),
+        next_steps=(going_step(),) if standing.going else _next_steps(outcome, standing),
     )
 
 
-def _sentence(outcome: BackupOutcome) -> str:
+def _sentence(outcome: BackupOutcome, standing: Standing) -> str:
     done, failed = outcome.databases, outcome.failures
     rows = sum(one.rows for one in done)
+    wanted = None if standing == DONE else sum(not one.skipped for one in outcome.found)
     said = (
-        f"{counted(len(done), 'database')} with {counted(rows, 'row')} stored in {outcome.store} "
+        f"{counted(len(done), 'database', wanted)} with {counted(rows, 'row')} stored in {outcome.store} "
         f"({readable_bytes(outcome.stored_bytes)}, {readable_seconds(outcome.seconds)})"
     )
+    if standing.going:
+        return f"Going on: {said}{f', {len(failed):,} failed' if failed else ''}."
     if failed:
         return f"{counted(len(failed), 'database')} failed; {said}, and no cluster set was published."
+    if standing.problem:
+        cluster = "the cluster set too" if outcome.cluster else "no cluster set"
+        return f"Failed: {standing.problem} What is stored all the same: {said}, {cluster}."
     kind = (
         "as one cluster set and one set each" if outcome.cluster else "as one set each, without a cluster set"
     )
@@ -157,9 +172,13 @@ def _pruned(outcome: BackupOutcome) -> tuple[Table, ...]:
     return (deleted_table(outcome.plan, outcome.pruned),)
 
 
-def _next_steps(outcome: BackupOutcome) -> tuple[str, ...]:
-    steps = [_retention(outcome), *(run.problem for run in outcome.copies), *_configuration(outcome)]
-    if outcome.failures:
+def _next_steps(outcome: BackupOutcome, standing: Standing) -> tuple[str, ...]:
+    steps = [
+        _retention(outcome, standing.problem),
+        *(run.problem for run in outcome.copies),
+        *_configuration(outcome),
+    ]
+    if outcome.failures or standing.problem:
         steps.append("Correct what failed and run the backup again; the sets that are listed here are whole.")
     if any(one.dropped for one in outcome.found):
         steps.append(
@@ -190,11 +209,16 @@ def _configuration(outcome: BackupOutcome) -> Iterator[str]:
         )
 
 
-def _retention(outcome: BackupOutcome) -> str:
+def _retention(outcome: BackupOutcome, problem: str) -> str:
     if outcome.prune_failure:
         return f"Retention could not be applied: {outcome.prune_failure}"
     if outcome.plan is None:
-        return "Nothing was pruned: retention was not asked for."
+        why = (
+            "a backup that failed lets nothing go"
+            if outcome.failures or problem
+            else "retention was not asked for"
+        )
+        return f"Nothing was pruned: {why}."
     if outcome.plan.doubt:
         return f"Nothing was pruned: {outcome.plan.doubt}."
     if outcome.pruned is None or not outcome.pruned.deleted:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from engine.progress import counted, readable_seconds
 from engine.reports.report import Report, Table
+from engine.reports.standing import DONE, Standing, going_step
 from engine.reports.wording import readable_time
 
 if TYPE_CHECKING:
+    from engine.errors import PlatformOpsError
     from engine.postgres.restore import RestoreChoice, RestoredDatabase
 
 
@@ -38,27 +40,38 @@ def restore_report(
     server: str,
     restored: Sequence[RestoredDatabase],
     seconds: float,
-    failures: Sequence[tuple[str, str]] = (),
+    failures: Sequence[tuple[str, PlatformOpsError]] = (),
+    wanted: int = 0,
+    standing: Standing = DONE,
 ) -> Report:
-    """What a restore made, and where the old databases are; `failures` are sentences by database."""
+    """What a restore made, or made so far, and where the old databases are.
+
+    `failures` are errors by database, `wanted` is the number of databases where the run has not ended well.
+    """
     missing = tuple(dict.fromkeys((one.set_key, what) for one in restored for what in one.missing))
     return Report(
         title=f"Restore to {server}",
-        sentence=_sentence(restored, seconds, len(failures)),
+        sentence=_sentence(restored, seconds, len(failures), wanted, standing),
         tables=(
-            Table("Failed", ("database", "why"), tuple(failures)),
+            Table("Failed", ("database", "why"), tuple((name, str(error)) for name, error in failures)),
             _databases(restored),
             Table("Not in the sets", ("set", "what"), missing),
         ),
-        next_steps=_next_steps(restored),
+        next_steps=(*_next_steps(restored), *((going_step(),) if standing.going else ())),
     )
 
 
-def _sentence(restored: Sequence[RestoredDatabase], seconds: float, failures: int) -> str:
+def _sentence(
+    restored: Sequence[RestoredDatabase], seconds: float, failures: int, wanted: int, standing: Standing
+) -> str:
     rows = counted(sum(one.rows for one in restored), "row")
     sampled = any(one.sample_percent < 100 for one in restored)
+    before = "Going on: " if standing.going else ""
+    if standing.problem and not failures:
+        before = f"Failed: {standing.problem} What was restored all the same: "
+    databases = counted(len(restored), "database", None if standing == DONE else wanted)
     return (
-        f"{counted(len(restored), 'database')} with {rows} restored in {readable_seconds(seconds)}, each equal to its "
+        f"{before}{databases} with {rows} restored in {readable_seconds(seconds)}, each equal to its "
         f"proof{' (only a sample of the rows was compared)' if sampled else ''}"
         f"{f'; {failures} failed' if failures else ''}."
     )

@@ -10,9 +10,9 @@ _MARKED = re.compile(r"[\\`*_\[\]|~#@]")
 _LINKED = re.compile(r"://|www\.", re.IGNORECASE)
 
 
-def readable_time(at: datetime) -> str:
+def readable_time(at: datetime, *, seconds: bool = False) -> str:
     """A moment for people, in this host's zone: `2026-02-07 02:00 KST`."""
-    return at.astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    return at.astimezone().strftime(f"%Y-%m-%d %H:%M{':%S' if seconds else ''} %Z")
 
 
 def of_what(database: str | None) -> str:

@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import boto3
 import psycopg
 import pyrage
 from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
     DeploymentFilter,
     DeploymentFilterName,
     FlowRunFilter,
@@ -69,6 +73,17 @@ class Scene:
             for pool in pools:
                 if pool in self.installation.processes:
                     self.installation.kill(pool)
+
+    def record(self, run: UUID) -> str:
+        """The one artifact that the run leaves for people."""
+        with self.installation.client() as client:
+            found = client.read_artifacts(
+                artifact_filter=ArtifactFilter(
+                    flow_run_id=ArtifactFilterFlowRunId(any_=[run]), key=ArtifactFilterKey(exists_=True)
+                )
+            )
+        [record] = found
+        return str(record.data)
 
     def slots(self, deployment: str) -> int:
         """How many runs stand in the way of the deployment's next one."""

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from prefect.client.schemas.objects import StateType
+from prefect.states import Cancelling
 
 from engine.hosts.processes import ProcessIdentity
 from engine.sets.keys import SetKey, new_set_id
@@ -61,11 +62,14 @@ def test_killed_while_dumping(scene: Scene) -> None:
     run = scene.installation.run("nightly-backup", server="platform")
     kill(scene, run, scene.installation.child(run, "pg_dump", wrote=WELL_BEGUN))
     assert "SIGKILL" in crashed(scene, run)
+    assert "Where the run has ended and this still stands here, it was killed" in scene.record(run)
     assert scene.slots("nightly-backup") == 0
     new = {one.key for one in scene.stored("nightly", "platform").sets} - before
     assert {key.database for key in new} <= {"small", "postgres", "template1"}
 
-    scene.installation.completed(scene.installation.run("nightly-backup", server="platform"))
+    again = scene.installation.run("nightly-backup", server="platform")
+    scene.installation.completed(again)
+    assert "as one cluster set and one set each" in scene.record(again)
     nothing_is_left(scene, run)
     stored = scene.stored("nightly", "platform")
     assert stored.incomplete == ()
@@ -92,6 +96,20 @@ def test_killed_while_restoring(scene: Scene) -> None:
     sums = [scene.sql(name, "SELECT count(*), sum(hashtext(body)) FROM note") for name in found]
     assert sums[0] == sums[1]
     scene.sql("postgres", f'DROP DATABASE "{found[1]}"')
+
+
+def test_cancelled_while_dumping(scene: Scene) -> None:
+    run = scene.installation.run("nightly-backup", server="platform")
+    dump = scene.installation.child(run, "pg_dump", wrote=WELL_BEGUN)
+    dump.send(signal.SIGSTOP)
+    with scene.installation.client() as client:
+        client.set_flow_run_state(run, Cancelling(), force=True)
+    state = scene.installation.ended(run).state
+    assert state is not None
+    assert state.type is StateType.CANCELLED
+    assert "Failed: It was cancelled, or its worker was stopped." in scene.record(run)
+    nothing_is_left(scene, run)
+    scene.installation.completed(scene.installation.run("nightly-backup", server="platform"))
 
 
 def old_sets(folder: Path, count: int) -> None:

@@ -9,15 +9,18 @@ from pathlib import Path
 import pytest
 
 from engine.config.file import load
+from engine.errors import OperationFailed
 from engine.postgres.backup import DatabaseBackup
 from engine.postgres.compare import Difference
 from engine.postgres.course import DatabaseRow, DrillReport
 from engine.postgres.restore import RestoredDatabase
+from engine.postgres.survey import DatabaseFound
 from engine.progress import counted
 from engine.reports.backup import BackupOutcome, backup_report
 from engine.reports.drill import drill_report
 from engine.reports.report import Report, Table
 from engine.reports.restore import restore_report
+from engine.reports.standing import Standing, plain_report
 from engine.reports.wording import escaped, one_line, readable_time, width
 
 _EXAMPLE = Path(__file__).parents[3] / "docs" / "platform-ops.example.toml"
@@ -206,7 +209,9 @@ def _stored(**changed: object) -> DatabaseBackup:
 
 def test_a_backup_that_lost_a_database_says_so_first() -> None:
     stored = _stored(missing=("kohub: invalid index public.i",))
-    outcome = BackupOutcome("platform", "nightly", True, [stored], None, (), 4.0, [("keycloak", "It broke.")])
+    outcome = BackupOutcome(
+        "platform", "nightly", True, [stored], None, (), 4.0, [("keycloak", OperationFailed("It broke."))]
+    )
     text = backup_report(outcome).as_text()
     assert text.startswith(
         "Backup of platform\n1 database failed; 1 database with 1,204 rows stored in nightly (1.0 MB, 4.0 s), "
@@ -214,6 +219,37 @@ def test_a_backup_that_lost_a_database_says_so_first() -> None:
     )
     assert "keycloak  It broke." in text
     assert "kohub: invalid index public.i" in text
+
+
+def test_a_backup_that_goes_on_says_how_far_it_is() -> None:
+    found = tuple(DatabaseFound(name, 1000) for name in ("desk", "hub"))
+    outcome = BackupOutcome("platform", "nightly", True, [_stored()], None, found, 4.0)
+    report = backup_report(outcome, Standing(going=True))
+    assert report.sentence == "Going on: 1 of 2 databases with 1,204 rows stored in nightly (1.0 MB, 4.0 s)."
+    [step] = report.next_steps
+    assert "Where the run has ended and this still stands here, it was killed" in step
+
+
+def test_a_backup_that_failed_says_why_and_what_is_stored_all_the_same() -> None:
+    found = tuple(DatabaseFound(name, 1000) for name in ("desk", "hub"))
+    outcome = BackupOutcome("platform", "nightly", True, [_stored()], None, found, 4.0)
+    report = backup_report(outcome, Standing(problem="The disk is full."))
+    assert report.sentence == (
+        "Failed: The disk is full. What is stored all the same: 1 of 2 databases with 1,204 rows stored in nightly "
+        "(1.0 MB, 4.0 s), no cluster set."
+    )
+    assert report.next_steps[:2] == (
+        "Nothing was pruned: a backup that failed lets nothing go.",
+        "Correct what failed and run the backup again; the sets that are listed here are whole.",
+    )
+
+
+def test_a_run_with_nothing_else_to_tell_says_how_it_stands() -> None:
+    started = datetime(2026, 2, 7, 17, 0, tzinfo=UTC)
+    assert plain_report("Drill", started, Standing(going=True)).sentence.startswith(
+        "Going on since 2026-02-0"
+    )
+    assert plain_report("Drill", started, Standing(problem="It broke.")).sentence == "Failed: It broke."
 
 
 def test_a_backup_says_what_is_wrong_with_the_configuration() -> None:
@@ -262,6 +298,18 @@ def _restored(name: str, previous: str | None, sample_percent: int = 100) -> Res
     )
 
 
+def test_a_restore_that_did_not_end_well_says_how_far_it_came() -> None:
+    one = [_restored("hub_restored_1", None)]
+    going = restore_report("platform", one, 3.0, wanted=2, standing=Standing(going=True))
+    assert going.sentence == (
+        "Going on: 1 of 2 databases with 1,204 rows restored in 3.0 s, each equal to its proof."
+    )
+    failed = restore_report("platform", one, 3.0, wanted=2, standing=Standing(problem="It was cancelled."))
+    assert failed.sentence.startswith(
+        "Failed: It was cancelled. What was restored all the same: 1 of 2 databases"
+    )
+
+
 def test_a_restore_says_how_to_be_rid_of_what_nobody_needs() -> None:
     beside = restore_report("platform", [_restored('hub "2" _restored_', None)], 3.0)
     assert beside.sentence == "1 database with 1,204 rows restored in 3.0 s, each equal to its proof."
@@ -276,4 +324,4 @@ def test_a_restore_says_how_to_be_rid_of_what_nobody_needs() -> None:
         "Check the applications, then drop the old ones: they take their space, and each night backs them up too, "
         'until then: DROP DATABASE "hub_before_20260207";'
     )
-    assert restore_report("platform", [], 0.1, [("hub", "It failed.")]).next_steps == ()
+    assert restore_report("platform", [], 0.1, [("hub", OperationFailed("It failed."))]).next_steps == ()

@@ -1,0 +1,121 @@
+"""Every run leaves one readable record, also one that fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
+from prefect.client.schemas.objects import State, StateType
+
+from blocks import PostgresServer
+from engine.errors import OperationFailed
+from engine.postgres.lock import backup_lock
+from flows.nightly_backup import nightly_backup
+from flows.prune_backups import prune_backups
+from flows.restore_databases import restore_databases
+from flows.restore_drill import restore_drill
+from flows.verify_backups import verify_backups
+from tasks.backups import dump_database
+from tasks.opening import open_server
+from tests.flows.conftest import Platform
+
+pytestmark = pytest.mark.xdist_group("flows")
+
+
+def record(state: State[Any]) -> str:
+    """The only artifact for people of the run that ended in this state."""
+    run = state.state_details.flow_run_id
+    assert run is not None
+    chosen = ArtifactFilter(
+        flow_run_id=ArtifactFilterFlowRunId(any_=[run]), key=ArtifactFilterKey(exists_=True)
+    )
+    with get_client(sync_client=True) as client:
+        [found] = client.read_artifacts(artifact_filter=chosen)
+    return str(found.data)
+
+
+def databases_of(platform: Platform) -> set[str]:
+    """What one run stored: a database's name for each set, `None` for the cluster's."""
+    return {str(one.key.database) for one in platform.target.catalogue("platform").sets}
+
+
+def test_a_database_that_fails_does_not_stop_the_others(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dump_database, "retries", 0)
+    usual = PostgresServer.named("platform").settings()
+    # One at a time and the largest first: the others still wait when it fails.
+    hasty = usual.model_copy(update={"lock_wait_seconds": 1, "jobs": 1})
+    PostgresServer.of(hasty).save("platform", overwrite=True)
+    platform.sql("desk", "CREATE TABLE large AS SELECT i FROM generate_series(1, 100000) AS i")
+    before = {one.key for one in platform.target.catalogue("platform").sets}
+    try:
+        with psycopg.connect(platform.instance.conninfo("desk")) as blocker:
+            blocker.execute("LOCK TABLE note")
+            state = nightly_backup("platform", return_state=True)
+    finally:
+        PostgresServer.of(usual).save("platform", overwrite=True)
+        platform.sql("desk", "DROP TABLE large")
+    assert state.type is StateType.FAILED
+    assert "Database 'desk' was not backed up: " in (state.message or "")
+    new = {one.key for one in platform.target.catalogue("platform").sets} - before
+    assert {key.database for key in new} == {"hub", "postgres", "template1"}
+    assert platform.target.catalogue("platform").incomplete == ()
+    said = record(state)
+    assert said.startswith("**1 database failed; 3 of 4 databases with 500 rows stored in nightly")
+    assert "## Failed" in said
+    assert "a backup that failed lets nothing go" in said
+
+
+def test_a_backup_that_may_not_begin(platform: Platform) -> None:
+    with backup_lock(open_server("platform"), "a test"):
+        state = nightly_backup("platform", return_state=True)
+    assert "**Failed: " in record(state)
+    assert "a test" in record(state)
+
+
+def test_an_unknown_server(platform: Platform) -> None:
+    said = record(nightly_backup("nowhere", return_state=True))
+    assert "postgres-server/nowhere" in said
+
+
+def test_a_restore_of_which_one_fails(platform: Platform) -> None:
+    nightly_backup("platform")
+    newest = platform.target.catalogue("platform").newest("platform", "desk")
+    assert newest is not None
+    [dump] = (platform.store / str(newest.key)).glob("*.dump.gz.age")
+    dump.write_bytes(dump.read_bytes()[:-1])
+    state = restore_databases("platform", databases=("desk", "hub"), return_state=True)
+    assert state.type is StateType.FAILED
+    said = record(state)
+    assert "1 of 2 databases with 500 rows restored" in said
+    assert "1 failed" in said
+    assert "| desk |" in said
+    assert "hub\\_restored\\_" in said
+
+
+def test_a_restore_that_is_not_confirmed(platform: Platform) -> None:
+    state = restore_databases("platform", databases=("desk",), in_place=True, return_state=True)
+    assert "**Failed: In place replaces a live database" in record(state)
+
+
+def test_others_that_fail(platform: Platform) -> None:
+    for flow in (restore_drill, prune_backups):
+        assert "**Failed: " in record(flow("nowhere", return_state=True))
+    assert "**Failed: " in record(verify_backups("nowhere", return_state=True))
+
+
+def test_what_is_not_ours_is_not_quoted(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("the password is hunter2")
+
+    monkeypatch.setattr("tasks.backups.backup.backup_database", broken)
+    monkeypatch.setattr(dump_database, "retries", 0)
+    state = nightly_backup("platform", return_state=True)
+    with pytest.raises(OperationFailed, match=r"An unexpected error \(ValueError\)"):
+        state.result()
+    assert "ValueError" in record(state)
+    assert "hunter2" not in record(state)
