@@ -11,8 +11,9 @@ without a primary key is hashed whole. What is outside the sample may change uns
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import psycopg
@@ -35,6 +36,7 @@ from engine.postgres.row_hash import Table, table_query
 from engine.postgres.server import WITHOUT_CONVERSION
 
 _MODULUS = 1 << 64
+_NONE: Mapping[str, TableProof] = MappingProxyType({})
 
 
 class _Frozen(BaseModel):
@@ -109,6 +111,10 @@ def plain_name(schema: str, name: str) -> str:
     )
 
 
+def _name_of(table: Table) -> str:
+    return plain_name(table.schema, table.name)
+
+
 class _Reader:
     """Takes the parts of a proof through one session."""
 
@@ -118,8 +124,8 @@ class _Reader:
     def rows(self, query: str, *parameters: Any) -> list[TupleRow]:
         return self._connection.execute(query.encode(), parameters or None).fetchall()
 
-    def tables(self, encoding: str, percent: int) -> dict[str, TableProof]:
-        found = [Table(*row) for row in self.rows(TABLES)]
+    def tables(self, encoding: str, percent: int, choose: Callable[[Table], bool]) -> dict[str, TableProof]:
+        found = [table for table in (Table(*row) for row in self.rows(TABLES)) if choose(table)]
         oids = [table.oid for table in found]
         columns: dict[int, list[TupleRow]] = {oid: [] for oid in oids}
         for row in self.rows(COLUMNS, oids):
@@ -133,7 +139,7 @@ class _Reader:
             for table in found:
                 own = frozenset(domains[table.oid])
                 query = table_query(table, columns[table.oid], own, keys.get(table.oid), percent)
-                proofs[plain_name(table.schema, table.name)] = self._table(query, table)
+                proofs[_name_of(table)] = self._table(query, table)
         return proofs
 
     def _keys(self, tables: Sequence[Table]) -> dict[int, frozenset[str]]:
@@ -180,6 +186,14 @@ class _Reader:
         return DatabaseProperties.model_validate(values)
 
 
+def prove_rows(connection: psycopg.Connection[TupleRow], table: bytes) -> dict[str, TableProof]:
+    """The proof of all rows of one table, whose name is given as SQL."""
+    reader = _Reader(connection)
+    found = connection.execute(b"SELECT " + sql.Literal(table.decode()).as_bytes(None) + b"::regclass::oid")
+    ((oid,),) = found.fetchall()
+    return reader.tables(reader.properties().encoding, 100, lambda one: one.oid == oid)
+
+
 def take_proof(
     connection: psycopg.Connection[TupleRow],
     database: str,
@@ -187,19 +201,24 @@ def take_proof(
     sequences: dict[str, tuple[int, bool]] | None = None,
     *,
     sample_percent: int = 100,
+    rows: Mapping[str, TableProof] = _NONE,
 ) -> DatabaseProof:
     """The proof of what `connection` sees: in the dump's snapshot, or after a restore.
 
     `sequences` are the values in the dump: sequences are not part of a snapshot, so the dump may
     hold a later value than the proof's session would see. None reads them from the database.
     `sample_percent` is that of the proof it will be compared with; every row is counted all the same.
+    `rows` are proofs of tables that were taken before and still hold.
     """
     reader = _Reader(connection)
     properties = reader.properties()
     return DatabaseProof(
         database=database,
         properties=properties,
-        tables=reader.tables(properties.encoding, sample_percent),
+        tables={
+            **reader.tables(properties.encoding, sample_percent, lambda table: _name_of(table) not in rows),
+            **rows,
+        },
         sequences=reader.sequences() if sequences is None else sequences,
         large_objects=reader.large_objects(),
         unpopulated=tuple(plain_name(*row) for row in reader.rows(UNPOPULATED)),

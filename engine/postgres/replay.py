@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -18,9 +18,10 @@ from pydantic import TypeAdapter, ValidationError
 from engine.errors import CouldNotVerify, OperationFailed
 from engine.postgres import archive, commands
 from engine.postgres.database import working_name
-from engine.postgres.proof import DatabaseProof, take_proof
+from engine.postgres.proof import DatabaseProof, TableProof, take_proof
 from engine.postgres.roles import RoleProof
 from engine.postgres.server import Server, failed
+from engine.postgres.unchanged import unchanged
 from engine.progress import Progress, Throttled
 from engine.sets.keys import SetKey
 from engine.sets.manifest import Body, FileEntry
@@ -146,13 +147,23 @@ def _identity_pipe(identities: tuple[str, ...]) -> Iterator[int | None]:
         os.close(reading)
 
 
-def restored_proof(server: Server, database: str, programs: Path, sample_percent: int = 100) -> DatabaseProof:
-    """The proof of a restored database, its schema dumped again; sampled as the one it is compared with."""
+def restored_proof(
+    server: Server,
+    database: str,
+    programs: Path,
+    sample_percent: int = 100,
+    rows: Mapping[str, TableProof] | None = None,
+) -> DatabaseProof:
+    """The proof of a restored database, its schema dumped again; sampled as the one it is compared with.
+
+    `rows` are proofs of tables that were taken while the restore was going on; what was written since is read again.
+    """
     with server.connect(database, application=APPLICATION) as connection, ThreadPoolExecutor(1) as pool:
         try:
             encoding = connection.execute(_ENCODING).fetchall()[0][0]
+            still = unchanged(connection, rows) if rows and sample_percent == 100 else {}
             schema = pool.submit(_schema, server, database, encoding, programs)
-            proof = take_proof(connection, database, "", sample_percent=sample_percent)
+            proof = take_proof(connection, database, "", sample_percent=sample_percent, rows=still)
             return proof.model_copy(update={"schema_sql": schema.result()})
         except psycopg.Error as error:
             raise failed(f"Reading the restored database {database!r} failed", error) from None

@@ -53,7 +53,7 @@ place = {
     "locked": (restore, "drop_working"),
     "checked": (restore, "_create_missing_roles"),
     "unpacking": (filling_from_archive, "_before_data"),
-    "loaded": (filling_from_archive, "_vacuum"),
+    "loaded": (filling_from_archive, "_after_data"),
     "proving": (restore, "compare_databases"),
 }.get(step)
 if place:
