@@ -30,6 +30,10 @@ _NO_HEARTBEAT = (
     "No heartbeat: the process was killed or its host is gone; start the run again. Where Prefect itself was away, the "
     "run may still work: then its own end replaces this."
 )
+_BEGINS_WITHIN = timedelta(minutes=10)  # a worker starts a process in seconds
+_NEVER_BEGAN = (
+    "A worker took it and it never began: the worker's host is gone or has no room. Start the run again."
+)
 _DEAD_MAN = timedelta(hours=26)  # a day, and two hours for a slow night
 _BODY = (
     "{{ flow.name }} / {{ flow_run.name }} is {{ flow_run.state.name }}.\n"
@@ -41,6 +45,7 @@ _BODY = (
 def wanted(alert_block: UUID | None, servers: Iterable[str]) -> Iterator[AutomationCore]:
     """Every automation of this installation. Without a notification block there is nobody to tell."""
     yield _zombies()
+    yield _never_began()
     if alert_block is not None:
         yield _bad_runs(alert_block)
         for server in servers:
@@ -72,6 +77,25 @@ def _zombies() -> AutomationCore:
                 message=_NO_HEARTBEAT,
             )
         ],
+    )
+
+
+def _never_began() -> AutomationCore:
+    """A run whose host was lost between being taken and its first heartbeat would hold its queue's only place."""
+    waiting = {f"prefect.flow-run.{state}" for state in ("Running", "Scheduled", "Late", "AwaitingRetry")}
+    return AutomationCore(
+        name=f"{_PREFIX}end runs that never began",
+        description="A run that a worker took and that did not begin within ten minutes is marked crashed.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.Pending"},
+            expect=waiting | _ENDS,
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=_BEGINS_WITHIN,
+        ),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message=_NEVER_BEGAN)],
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import TupleRow
 
 from engine.errors import LockedByAnother, TransientFailure
@@ -19,6 +20,15 @@ _CLASS, _BACKUP = 0x706C6F70, 1  # "plop": platform-ops
 HOLDER = "platform-ops lock"
 WORKER = "platform-ops dump"
 """application_name of the lock's session, and of every session and client program it protects."""
+
+SOON_MISSED = {
+    "tcp_keepalives_idle": 30,
+    "tcp_keepalives_interval": 10,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""Of the server's side (seconds; the last one milliseconds): a holder whose host lost its power is noticed within a
+minute and not after the kernel's two hours. On a local socket they do nothing."""
 
 _WHO = """
 SELECT a.application_name, a.backend_start, COALESCE(pg_catalog.host(a.client_addr), 'a local socket')
@@ -43,6 +53,8 @@ def backup_lock(server: Server, label: str = "") -> Iterator[None]:
     connection = server.connect(application=f"{HOLDER} {label}".strip()[:63])
     try:
         _no_pooler(server, connection)
+        for setting, value in SOON_MISSED.items():
+            connection.execute(sql.SQL("SET {} = {}").format(sql.Identifier(setting), value))
         row = connection.execute(
             "SELECT pg_catalog.pg_try_advisory_lock(%s, %s)", (_CLASS, _BACKUP)
         ).fetchone()

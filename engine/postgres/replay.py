@@ -54,12 +54,13 @@ def play(
     """
     key = SetKey(body.server, body.database, body.set_id)
     meter, tick = Meter(), Throttled(progress)
-    with _blaming_the_right_one(), Pipeline() as pipeline:
+    with _blaming_the_right_one() as told, Pipeline() as pipeline:
         unpacked = start_unpack(pipeline, target, key, file, body.encrypted)
         tool = pipeline.start(
             argv, name=what, env=environment, stdin=unpacked.stdout, stdout=subprocess.DEVNULL
         )
         tool.failed_as = OperationFailed
+        told.append(tool)
         unpacked.stdout.close()
         pipeline.run(partial(pump, stored_pieces(target, key, file), (unpacked.stdin,), meter), "read")
         pipeline.join(meter, STALL_SECONDS, on_tick=lambda: tick(what, meter.bytes, file.size))
@@ -68,17 +69,22 @@ def play(
 _LACKING = re.compile(
     r"invalid (?:LC_COLLATE|LC_CTYPE|locale|ICU|builtin)|could not create locale|not supported (?:in|by) this build"
     r"|compression method \S+ not supported|could not access file"
-    r"|No space left on device"
+    r"|No space left on device|out of memory|could not resize shared memory"
+    r"|server closed the connection unexpectedly|connection to server was lost|terminating connection because of crash"
+    r"|the database system is (?:in recovery mode|shutting down|starting up)|Connection refused"
 )
-"""What a server says when it, not the set, is at fault: a locale, a library, a build option or room is missing."""
+"""What is said when the server, not the set, is at fault: a locale, a library, a build option, room or memory is
+missing, or it went away (a full disk of its log ends all of it)."""
 
 
 @contextmanager
-def _blaming_the_right_one() -> Iterator[None]:
+def _blaming_the_right_one() -> Iterator[list[Process]]:
+    """Of the programs that are put into the list all that they said is looked at."""
+    told: list[Process] = []
     try:
-        yield
+        yield told
     except OperationFailed as error:
-        if _LACKING.search(str(error)):
+        if any(_LACKING.search(text) for text in (str(error), *(tool.all_it_said() for tool in told))):
             raise CouldNotVerify(
                 f"The scratch server cannot hold this set: {error} Drill where a server like the source's can run."
             ) from None

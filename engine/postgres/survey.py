@@ -82,7 +82,7 @@ def survey_server(server: Server) -> ServerFacts:
     """Version, identity and roles of a server.
 
     Raises:
-        ConfigurationError: the configured role may not read everything, or the server is a standby.
+        ConfigurationError: the configured role may not read everything.
     """
     with server.connect() as connection:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -21,13 +22,14 @@ from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
 from engine.hosts.base import Program
 from engine.hosts.machine import tool_environment as tool_environment
 from engine.streams.memory import keep_freed_memory
-from engine.streams.pack import CHUNK, widen
+from engine.streams.pack import CHUNK, READER_GONE, widen
 
 _STDERR_LINES = 40
 _GRACE_SECONDS = 2.0
 _GATHER_SECONDS = 0.001
 _TICK_SECONDS, _LAST_SECONDS = 0.1, 0.002
 """How often `join` looks at the clock, and at processes whose work is done and that are about to end."""
+_VICTIMS = (READER_GONE, -signal.SIGPIPE)
 _QUIET = ("DETAIL:", "CONTEXT:", "HINT:", "pg_dump: detail:", "pg_dump: hint:", "LINE ")
 """Lines of a tool's stderr that may repeat rows of the data; they are not shown."""
 
@@ -92,6 +94,15 @@ class Process:
             f"{self.name} gave no byte for {seconds:.0f} s and was ended; look at locks and load."
         )
         self.popen.kill()
+
+    def is_victim(self) -> bool:
+        """Whether it ended because what reads from it did."""
+        return self.popen.returncode in _VICTIMS or "Broken pipe" in self.says()
+
+    def all_it_said(self) -> str:
+        """Its stderr's last lines, whatever they are: to look something up in, not to show."""
+        self._reader.join(1)
+        return "\n".join(self._tail)
 
     def failure(self) -> PlatformOpsError:
         if self.stalled is not None:
@@ -208,6 +219,10 @@ class Pipeline:
     def _broken(self) -> list[Process]:
         return [process for process in self._processes if process.popen.returncode not in (0, None)]
 
+    def _culprits(self) -> list[Process]:
+        """Those that did not merely end because their reader was gone."""
+        return [process for process in self._broken() if not process.is_victim()]
+
     def _stalled(self, seconds: float) -> None:
         names = ", ".join(p.name for p in self._processes if p.popen.poll() is None) or "the store"
         raise TransientFailure(
@@ -217,13 +232,13 @@ class Pipeline:
     def _raise_first(self) -> None:
         if self._errors:  # perhaps only a reader that went away: give the cause a moment to be told
             deadline = time.monotonic() + _GRACE_SECONDS
-            while time.monotonic() < deadline and not self._telling() and not self._broken():
+            while time.monotonic() < deadline and not self._telling() and not self._culprits():
                 self._poll()
                 time.sleep(0.01)
         self._poll()
         if telling := self._telling():
             raise telling[0]
-        if broken := self._broken():
+        if broken := self._culprits() or self._broken():
             raise broken[0].failure()
         if self._errors:
             raise OperationFailed("A stage of the stream closed too early.") from self._errors[0]

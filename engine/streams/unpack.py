@@ -14,7 +14,7 @@ from typing import Any
 from isal import isal_zlib
 
 from engine.streams.memory import keep_freed_memory
-from engine.streams.pack import CHUNK
+from engine.streams.pack import CHUNK, READER_GONE
 
 DAMAGED, WRONG_KEY = 4, 5
 """Exit codes: the stored bytes are damaged; the private key does not open them."""
@@ -124,7 +124,7 @@ def main() -> int:
     except WrongKeyError:
         return WRONG_KEY
     except BrokenPipeError:
-        os._exit(1)
+        os._exit(READER_GONE)
     return 0
 
 

@@ -13,12 +13,16 @@ from uuid import UUID
 import pytest
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.events.schemas.automations import EventTrigger
+from prefect.states import Pending, Scheduled
 
 from blocks import BackupStore
 from deployments.automations import alert_block, silence, wanted
 from engine.config.settings import FolderStore
 from engine.errors import OperationFailed
 from engine.sets.target import open_target
+from flows.check_backups import check_backups
 from flows.verify_backups import verify_backups
 from tasks.watching import announce
 from tests.engine.sets.made import a_key, store_set
@@ -91,6 +95,28 @@ def test_silence_rings_and_a_verdict_keeps_it_quiet(alerts: Webhook, tmp_path: P
     [first, *_] = [call for call in alerts.calls if "of once for" in call.body]
     assert first.at - since > WITHIN.total_seconds() - 1
     assert "Is a worker running, is the schedule on?" in first.body
+
+
+def test_a_run_that_was_taken_and_never_began_gives_its_place_back(alerts: Webhook) -> None:
+    """Its host was lost before the first heartbeat. One that waits for its time is no such run."""
+    never_began = [one for one in wanted(None, []) if one.name.endswith("runs that never began")]
+    assert len(never_began) == 1
+    trigger = never_began[0].trigger
+    assert isinstance(trigger, EventTrigger)
+    soon = trigger.model_copy(update={"within": timedelta(seconds=10)})
+    with get_client(sync_client=True) as client:
+        client.create_automation(never_began[0].model_copy(update={"trigger": soon}))
+        taken, put_back = (client.create_flow_run(check_backups).id for _ in range(2))
+        for run in (taken, put_back):
+            client.set_flow_run_state(run, Pending(), force=True)
+        client.set_flow_run_state(put_back, Scheduled(), force=True)
+
+        def state(run: UUID) -> StateType | None:
+            return client.read_flow_run(run).state_type
+
+        wait_for(lambda: state(taken) is StateType.CRASHED)
+        assert "A worker took it and it never began" in str(client.read_flow_run(taken).state)
+        assert state(put_back) is StateType.SCHEDULED
 
 
 def test_a_failed_run_is_told_once_with_its_sentence(alerts: Webhook, tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from engine.hosts.local import account
+from engine.postgres.instance import Instance
 from tests.engine.cli.site import Answer
+from tests.engine.postgres.backups import execute
 from tests.faults.conftest import DATABASE
 from tests.faults.gates import left_in
 from tests.faults.site import FaultSite, sentences
@@ -96,6 +98,29 @@ def test_of_the_scratch_server(site: FaultSite, server_base: Path) -> None:
         assert left_in(disk) == []
     again = site.run("drill", "--database", DATABASE)
     assert again.code == 0, again.stderr
+
+
+@pytest.mark.parametrize("size", ["56m", "80m"])
+def test_of_the_scratch_server_in_the_middle_of_a_restore(
+    site: FaultSite, fault_server: Instance, server_base: Path, size: str
+) -> None:
+    """A full disk of the write-ahead log ends the whole server, which says nothing of the set."""
+    execute(fault_server, "postgres", "CREATE DATABASE large TEMPLATE template0")
+    rows = "SELECT md5(i::text) || md5((i + 1)::text) AS note FROM generate_series(1, 600000) AS i"
+    execute(fault_server, "large", f"CREATE TABLE notes AS {rows}", "CREATE INDEX ON notes (note)")
+    disk = server_base / "scratch"
+    try:
+        assert site.run("backup", "--database", "large").code == 0
+        with _mounted(disk, size):
+            os.chown(disk, *account())
+            full = FaultSite(site.folder, site.server, site.stores, {"TMPDIR": str(disk)})
+            answer = full.run("drill", "--database", "large")
+            _one_sentence(answer, 3, "The scratch server cannot hold this set")
+            assert left_in(disk) == []
+        again = site.run("drill", "--database", "large")
+        assert again.code == 0, again.stderr
+    finally:
+        execute(fault_server, "postgres", "DROP DATABASE large")
 
 
 def test_a_disk_that_is_read_only(site: FaultSite) -> None:

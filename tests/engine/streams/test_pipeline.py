@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from engine.errors import OperationFailed
 from engine.streams.pipeline import Meter, Pipeline, pass_on
+from engine.streams.unpack import unpack_argv
 
 DATA = os.urandom(3 << 20)
 
@@ -70,4 +72,22 @@ def test_the_cause_is_told_though_a_broken_pipe_came_first() -> None:
     with pytest.raises(OperationFailed, match="the cause"), Pipeline() as pipeline:
         pipeline.run(breaks, "breaks")
         pipeline.run(tells, "tells")
+        pipeline.join()
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5])
+def test_who_ended_first_is_told_and_not_who_wrote_to_it(tmp_path: Path, seconds: float) -> None:
+    """Much more is to come than pipes hold: the unpacking process loses its reader."""
+    packed = tmp_path / "packed"
+    packed.write_bytes(gzip.compress(DATA * 4))
+    script = f"head -c 100000 >/dev/null; exec 0<&-; sleep {seconds}; echo the cause >&2; exit 3"
+    with (
+        packed.open("rb") as stored,
+        pytest.raises(OperationFailed, match=r"the tool ended with 3: the cause\."),
+        Pipeline() as pipeline,
+    ):
+        unpacked = pipeline.start(unpack_argv(None), name="unpacking", stdin=stored)
+        tool = pipeline.start(["sh", "-c", script], name="the tool", stdin=unpacked.stdout)
+        tool.failed_as = OperationFailed
+        unpacked.stdout.close()
         pipeline.join()
