@@ -126,7 +126,7 @@ class S3Store(StoreBase):
     """For servers other than AWS: the default where an endpoint is given."""
     checksums: Literal["when_supported", "when_required"] | None = None
     """when_required is for servers other than AWS, and the default where an endpoint is given."""
-    part_size_mib: int = Field(default=8, ge=5, le=1024)
+    part_size_mib: int = Field(default=5, ge=5, le=1024)
     """The least size of an upload's parts; it grows with what is uploaded."""
     parts_in_flight: int = Field(default=4, ge=1, le=32)
     """How many parts are sent at once."""

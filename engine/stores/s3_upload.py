@@ -7,6 +7,7 @@ the work was done.
 from __future__ import annotations
 
 import secrets
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from types_boto3_s3.type_defs import CompletedPartTypeDef
 
 _MIB = 2**20
-_IN_MEMORY = 64 * _MIB  # what parts in flight may hold together, unless the settings ask for more
 
 ACTIVE: set[str] = set()
 """Multipart uploads this process is writing now; a sweep leaves them alone."""
@@ -42,10 +42,34 @@ def next_part_size(size: int, written: int, max_parts: int) -> int:
     return max(size, -(-written * 5 // max_parts // _MIB) * _MIB)
 
 
-def parts_in_memory(size: int, settings: S3Store) -> int:
-    """How many parts of `size` bytes may be on their way at once; fewer when parts are large."""
-    wanted = settings.parts_in_flight
-    return max(1, min(wanted, max(_IN_MEMORY, settings.part_size_mib * _MIB * wanted) // size))
+def most_in_flight(settings: S3Store) -> int:
+    """Bytes that may be on their way at once, of all files: as many as the settings' parts have.
+
+    Parts that had to become larger go one at a time.
+    """
+    return settings.part_size_mib * _MIB * settings.parts_in_flight
+
+
+class _Flight:
+    """The bytes that all uploads of this process have on their way together."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+        self._changed = threading.Condition()
+
+    def begin(self, count: int, most: int) -> None:
+        """Wait until they fit into `most`; one part alone always does."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._bytes or self._bytes + count <= most)
+            self._bytes += count
+
+    def end(self, count: int) -> None:
+        with self._changed:
+            self._bytes -= count
+            self._changed.notify_all()
+
+
+_FLIGHT = _Flight()
 
 
 class Upload:
@@ -155,10 +179,14 @@ class Upload:
                 f"{self._bucket.settings.max_parts} parts; raise part_size_mib of that store and start again."
             )
         self._threads = self._threads or self._begin()
-        while len(self._flying) >= parts_in_memory(self._size, self._bucket.settings):
+        while len(self._flying) >= self._bucket.settings.parts_in_flight:
             self._parts.append(self._flying.popleft().result())
-        self._flying.append(self._threads.submit(self._send, number, self._buffer))
-        self._written += len(self._buffer)
+        count = len(self._buffer)
+        _FLIGHT.begin(count, most_in_flight(self._bucket.settings))
+        part = self._threads.submit(self._send, number, self._buffer)
+        part.add_done_callback(lambda _: _FLIGHT.end(count))
+        self._flying.append(part)
+        self._written += count
         self._size = next_part_size(self._size, self._written, self._bucket.settings.max_parts)
         self._buffer = bytearray()
 

@@ -15,7 +15,7 @@ from engine.errors import ConfigurationError, TransientFailure
 from engine.stores.base import Deletion
 from engine.stores.opening import open_store
 from engine.stores.s3_client import Patience, open_bucket
-from engine.stores.s3_upload import first_part_size, next_part_size, parts_in_memory
+from engine.stores.s3_upload import first_part_size, next_part_size
 from tests.engine.stores.conftest import StartServer, new_place
 from tests.engine.stores.places import IMPATIENT, MIB, S3Place
 from tests.engine.stores.proxy import proxy_to
@@ -48,14 +48,6 @@ def test_parts_grow_when_more_comes_than_was_expected(max_parts: int, total: int
         assert next_part_size(size, written, max_parts) >= size
         size = next_part_size(size, written, max_parts)
     assert parts <= max_parts
-
-
-@pytest.mark.parametrize(("part_mib", "at_once"), [(8, 4), (16, 4), (17, 3), (40, 1), (500, 1)])
-def test_large_parts_are_fewer_at_once(part_mib: int, at_once: int) -> None:
-    settings = S3Settings(bucket="b", part_size_mib=8, parts_in_flight=4)
-    assert parts_in_memory(part_mib * MIB, settings) == at_once
-    asked_for = S3Settings(bucket="b", part_size_mib=part_mib, parts_in_flight=4)
-    assert parts_in_memory(part_mib * MIB, asked_for) == 4
 
 
 def test_small_objects_take_one_request_and_large_ones_parts(moto: S3Place) -> None:
