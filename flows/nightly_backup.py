@@ -39,7 +39,7 @@ def nightly_backup(server: str = "platform") -> Skipped | None:
     with BackupRecord(server) as record, backup_lock(server):
         sweep_leftovers(server)
         outcome = record.begin(list_databases(server))
-        dump_databases(night, outcome, record.goes_on)
+        dump_databases(night, outcome, record)
         if outcome.failures:  # what is stored is copied; nothing old goes
             outcome.copies = copy_everywhere(server, apply_retention=False)
             sweep_leftovers(server)

@@ -60,8 +60,12 @@ class Record:
     ) -> None:
         if error is None:
             self.show(self.so_far(DONE))
-            return
-        with suppress(httpx.HTTPError):  # the run's own error says more
+        else:
+            self.fails(error)
+
+    def fails(self, error: BaseException) -> None:
+        """Write why the run ends; the run's own error says more than one of writing it."""
+        with suppress(httpx.HTTPError):
             self.show(self.so_far(Standing(problem=_sentence_of(error))))
 
     def so_far(self, standing: Standing) -> Report:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +25,7 @@ from engine.reports.backup import BackupOutcome
 from engine.sets.copies import CopyRun, failed_copy, require_copies, update_copy
 from engine.sets.lease import PATIENCE_SECONDS
 from engine.sets.prune import PrunePlan, PruneReport, plan_prune, prune, sweep_incomplete
+from tasks.artifacts import BackupRecord
 from tasks.opening import open_server, open_store, store_of
 from tasks.running import DROPPED, known, logged_progress, worth_retrying
 
@@ -96,10 +97,10 @@ def dump_database(
         return Completed(name=DROPPED, message=str(error))
 
 
-def dump_databases(night: NightTicket, outcome: BackupOutcome, tell: Callable[[], None]) -> None:
+def dump_databases(night: NightTicket, outcome: BackupOutcome, record: BackupRecord) -> None:
     """Dump every database that can be, as many at once as the server's `jobs` allow, the largest first.
 
-    One that fails does not stop the others. What becomes of each is put into `outcome`, then `tell` is called.
+    One that fails does not stop the others. What becomes of each is put into `outcome` and the record.
     """
     numbers = ordinals(outcome.found)
     largest_first = sorted((one for one in outcome.found if not one.skipped), key=lambda one: -one.size)
@@ -109,9 +110,13 @@ def dump_databases(night: NightTicket, outcome: BackupOutcome, tell: Callable[[]
             runner.submit(dump_database, {"database": one, "ordinal": numbers[one.name], "night": night}): one
             for one in largest_first
         }
-        for dump in as_completed(list(dumps)):
-            _collect(outcome, dumps[dump], dump.result(raise_on_failure=False))
-            tell()
+        try:
+            for dump in as_completed(list(dumps)):
+                _collect(outcome, dumps[dump], dump.result(raise_on_failure=False))
+                record.goes_on()
+        except BaseException as error:
+            record.fails(error)  # now: a run that is cancelled is killed while it waits for what still runs
+            raise
     outcome.databases.sort(key=lambda one: numbers[one.database])
 
 

@@ -128,7 +128,7 @@ class S3Store(StoreBase):
     """when_required is for servers other than AWS, and the default where an endpoint is given."""
     part_size_mib: int = Field(default=5, ge=5, le=1024)
     """The least size of an upload's parts; it grows with what is uploaded."""
-    parts_in_flight: int = Field(default=4, ge=1, le=32)
+    parts_in_flight: int = Field(default=3, ge=1, le=32)
     """How many parts are sent at once."""
     max_parts: int = Field(default=10000, ge=100, le=10000)
     """Some servers take 1000 parts only."""

@@ -93,8 +93,11 @@ def test_a_drill_of_a_damaged_set_fails_with_its_evidence(platform: Platform, ni
     assert victim is not None
     [dump] = (platform.store / str(victim.key)).glob("*.dump.gz.age")
     dump.write_bytes(dump.read_bytes()[:-1] + b"?")
+    known = {record.id for record in artifacts("restore-drill")}
     with pytest.raises(OperationFailed, match="hub"):
         restore_drill("platform", database="hub")
+    [record] = [one for one in artifacts("restore-drill") if one.id not in known]
+    assert dump.name in str(record.data)
     assert [one.state for one in stored(platform).sets if one.key == victim.key] == ["failed"]
 
 

@@ -105,6 +105,7 @@ def test_cancelled_while_dumping(scene: Scene) -> None:
     with scene.installation.client() as client:
         client.set_flow_run_state(run, Cancelling(), force=True)
     state = scene.installation.ended(run).state
+    dump.send(signal.SIGCONT)
     assert state is not None
     assert state.type is StateType.CANCELLED
     assert "Failed: It was cancelled, or its worker was stopped." in scene.record(run)

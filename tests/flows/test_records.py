@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -10,9 +11,11 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 from prefect.client.schemas.objects import State, StateType
 
-from blocks import PostgresServer
+from blocks import BackupStore, PostgresServer
+from engine.config.settings import FolderStore
 from engine.errors import OperationFailed
 from engine.postgres.lock import backup_lock
+from engine.sets.target import open_target
 from flows.nightly_backup import nightly_backup
 from flows.prune_backups import prune_backups
 from flows.restore_databases import restore_databases
@@ -20,6 +23,7 @@ from flows.restore_drill import restore_drill
 from flows.verify_backups import verify_backups
 from tasks.backups import dump_database
 from tasks.opening import open_server
+from tests.engine.sets.made import a_key, store_set
 from tests.flows.conftest import Platform
 
 pytestmark = pytest.mark.xdist_group("flows")
@@ -37,18 +41,16 @@ def record(state: State[Any]) -> str:
     return str(found.data)
 
 
-def databases_of(platform: Platform) -> set[str]:
-    """What one run stored: a database's name for each set, `None` for the cluster's."""
-    return {str(one.key.database) for one in platform.target.catalogue("platform").sets}
-
-
 def test_a_database_that_fails_does_not_stop_the_others(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(dump_database, "retries", 0)
     usual = PostgresServer.named("platform").settings()
     # One at a time and the largest first: the others still wait when it fails.
-    hasty = usual.model_copy(update={"lock_wait_seconds": 1, "jobs": 1})
+    hasty = usual.model_copy(update={"lock_wait_seconds": 1, "jobs": 1, "copies": ("second",)})
+    second = FolderStore(path=str(tmp_path / "second"))
+    BackupStore.of(second).save("second", overwrite=True)
+    old = store_set(platform.target.store, a_key("2020-01-01", "gone", server="platform"))
     PostgresServer.of(hasty).save("platform", overwrite=True)
     platform.sql("desk", "CREATE TABLE large AS SELECT i FROM generate_series(1, 100000) AS i")
     before = {one.key for one in platform.target.catalogue("platform").sets}
@@ -64,6 +66,9 @@ def test_a_database_that_fails_does_not_stop_the_others(
     new = {one.key for one in platform.target.catalogue("platform").sets} - before
     assert {key.database for key in new} == {"hub", "postgres", "template1"}
     assert platform.target.catalogue("platform").incomplete == ()
+    copied = {one.key for one in open_target("second", second).catalogue("platform").sets}
+    assert new <= copied
+    assert old in {one.key for one in platform.target.catalogue("platform").sets}
     said = record(state)
     assert said.startswith("**1 database failed; 3 of 4 databases with 500 rows stored in nightly")
     assert "## Failed" in said

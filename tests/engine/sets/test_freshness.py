@@ -66,7 +66,7 @@ def test_a_passed_drill_of_a_set_that_names_what_it_lacks_counts() -> None:
     assert overdue(store) == {"verified"}
 
 
-def test_another_server_or_one_database_does_not_count() -> None:
+def test_another_server_does_not_count_and_one_database_does_not_record_the_server() -> None:
     store = MemoryStore()
     other = store_set(store, a_key("2026-02-08 02:00", server="other"))
     judge(store, other, "verify", "passed", "2026-02-08 03:00")
