@@ -105,6 +105,29 @@ def test_beside_from_either_kind_of_set(made: Backup, goal: Instance) -> None:
         execute(goal, "postgres", f"DROP DATABASE {quoted(one.name)}")  # both sets are of the same second
 
 
+LARGE = """
+CREATE TABLE big (id int PRIMARY KEY, note text);
+INSERT INTO big SELECT i, repeat(md5(i::text), 3) FROM generate_series(1, 120000) AS i;
+CREATE TABLE bigger (id int PRIMARY KEY REFERENCES big, note text);
+INSERT INTO bigger SELECT i, repeat(md5(i::text), 4) FROM generate_series(1, 100000) AS i;
+CREATE TABLE few AS SELECT 1 AS one;
+"""
+
+
+def test_large_tables_are_vacuumed_as_soon_as_their_rows_are_in(goal: Instance, tmp_path: Path) -> None:
+    execute(goal, "postgres", "CREATE DATABASE large")
+    run_script(goal, "large", LARGE)
+    made = back_up(server_of(goal), store_in(tmp_path), ["large"], cluster=False)
+    one = restored(made, goal, made.key("large"), "large")
+    seen = (
+        "SELECT relname, relallvisible > 0 FROM pg_class WHERE relname IN ('big', 'bigger', 'few') ORDER BY 1"
+    )
+    assert execute(goal, one.name, seen) == [("big", True), ("bigger", True), ("few", False)]
+    sums = "SELECT count(*), sum(hashtext(note)) FROM bigger"
+    assert execute(goal, one.name, sums) == execute(goal, "large", sums)
+    assert (one.tables, one.rows) == (3, 220_001)
+
+
 def test_missing_roles_come_with_it_and_others_stay_as_they_are(
     made: Backup, source: Instance, goal: Instance
 ) -> None:
