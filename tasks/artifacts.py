@@ -35,7 +35,7 @@ from tasks.opening import open_server, open_store, store_of
 from tasks.patience import patient
 from tasks.running import known
 
-_PAUSE_SECONDS = 5.0
+_PAUSE_SECONDS = 1.0
 
 
 class Record:

@@ -210,8 +210,11 @@ class Pipeline:
     def _busy(self) -> bool:
         if self._working():
             return True
+        return self._running() and not self._broken()
+
+    def _running(self) -> bool:
         running = [process for process in self._processes if process.popen.poll() is None]
-        return bool(running) and not self._broken()
+        return bool(running)
 
     def _working(self) -> bool:
         return len(self._done) < len(self._threads)
@@ -230,9 +233,11 @@ class Pipeline:
         )
 
     def _raise_first(self) -> None:
-        if self._errors:  # perhaps only a reader that went away: give the cause a moment to be told
+        if self._errors or self._broken():  # perhaps only a reader that went away: give the cause a moment
             deadline = time.monotonic() + _GRACE_SECONDS
             while time.monotonic() < deadline and not self._telling() and not self._culprits():
+                if not self._working() and not self._running():
+                    break
                 self._poll()
                 time.sleep(0.01)
         self._poll()

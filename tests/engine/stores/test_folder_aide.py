@@ -103,10 +103,12 @@ def test_an_aide_that_dies_or_stops_is_done_without(
     full: Path, aides: list[Known], monkeypatch: pytest.MonkeyPatch, blow: signal.Signals, at: int
 ) -> None:
     expected = alone(full, monkeypatch)
-    monkeypatch.setattr(folder_aide, "_PATIENCE_SECONDS", 0.2)
     found: list[StoredFolder] = []
     for one in FolderStore("nightly", full).folders("", mark):
         if len(found) == at:
+            monkeypatch.setattr(
+                folder_aide, "_PATIENCE_SECONDS", 0.2
+            )  # not before: a slow one would be given up
             pid = aides[0].pid
             os.kill(pid, blow)
         found.append(one)
