@@ -92,7 +92,7 @@ def test_a_database_set_restores_with_pg_restore(
 
 
 @pytest.mark.skipif(shutil.which("age") is None, reason="this host has no age")
-def test_an_encrypted_cluster_set_restores_with_age(
+def test_encrypted_sets_restore_with_age(
     postgres_server: Instance,
     new_database: Callable[..., str],
     empty_server: Instance,
@@ -107,6 +107,13 @@ def test_an_encrypted_cluster_set_restores_with_age(
     shell(
         f"cd {folder_of(made, made.cluster_key)} && for file in *.sql.gz.age; do age -d -i {tmp_path}/key $file | gunzip; done"
         " | psql -X -q -v ON_ERROR_STOP=1 -o /dev/null postgres",
+        empty_server,
+    )
+    assert execute(empty_server, "sealed", "SELECT a FROM t") == [("canary",)]
+    execute(empty_server, "postgres", "DROP DATABASE sealed")
+    shell(
+        f"age -d -i {tmp_path}/key {folder_of(made, made.key('sealed'))}/sealed.dump.gz.age | gunzip"
+        " | pg_restore --exit-on-error --create --dbname=postgres",
         empty_server,
     )
     assert execute(empty_server, "sealed", "SELECT a FROM t") == [("canary",)]
