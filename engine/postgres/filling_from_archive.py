@@ -12,11 +12,14 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import IO
+
+import psycopg
 
 from engine.errors import OperationFailed
 from engine.postgres import commands
@@ -26,7 +29,8 @@ from engine.postgres.early_proofs import EarlyProofs
 from engine.postgres.filling import JOBS, Filling
 from engine.postgres.loading import Handover, load
 from engine.postgres.proof import TableProof
-from engine.postgres.replay import STALL_SECONDS
+from engine.postgres.replay import APPLICATION, STALL_SECONDS
+from engine.postgres.server import failed
 from engine.postgres.table_data import rows_of
 from engine.progress import Throttled
 from engine.streams.pack import widen
@@ -43,6 +47,7 @@ def fill_from_archive(filling: Filling) -> dict[str, TableProof]:
     """
     work = _Work(filling, filling.environment(), Handover(JOBS))
     _until_data_are_in(work)
+    _vacuum(filling, work.handover.large_tables)
     return _after_data(work)
 
 
@@ -172,8 +177,26 @@ def _passed(pieces: Iterable[bytes], sinks: Sequence[IO[bytes]]) -> Iterator[byt
                 sink.close()
 
 
+def _vacuum(filling: Filling, tables: Sequence[bytes]) -> None:
+    """Mark large tables as visible to all: foreign keys are then checked in indexes alone, four times as fast.
+
+    While any session loads, its snapshot is older than the rows of another, and VACUUM marks nothing.
+    """
+
+    def vacuum(table: bytes) -> None:
+        with filling.server.connect(filling.working, application=APPLICATION) as connection:
+            connection.execute("SET synchronous_commit = off")
+            connection.execute(b"VACUUM " + table)
+
+    with ThreadPoolExecutor(JOBS) as pool:
+        try:
+            list(pool.map(vacuum, tables))
+        except psycopg.Error as error:
+            raise failed(f"Vacuuming the restored {filling.working!r} failed", error) from None
+
+
 def _after_data(work: _Work) -> dict[str, TableProof]:
-    filling, environment = work.filling, work.environment
+    filling, environment = work.filling, work.filling.environment(work.handover.largest)
     tables = work.handover.large_tables
     # With a table for each session, an index's own workers only cost more.
     if len(tables) >= JOBS:

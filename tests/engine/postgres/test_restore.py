@@ -114,7 +114,7 @@ CREATE TABLE few AS SELECT 1 AS one;
 """
 
 
-def test_large_tables_are_vacuumed_as_soon_as_their_rows_are_in(goal: Instance, tmp_path: Path) -> None:
+def test_large_tables_are_vacuumed_when_all_rows_are_in(goal: Instance, tmp_path: Path) -> None:
     execute(goal, "postgres", "CREATE DATABASE large")
     run_script(goal, "large", LARGE)
     made = back_up(server_of(goal), store_in(tmp_path), ["large"], cluster=False)

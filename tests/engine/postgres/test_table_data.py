@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -133,42 +131,3 @@ def test_who_leaves_ends_it_for_all() -> None:
     assert handover.take() is None
     with pytest.raises(BrokenPipeError):
         handover.give([Rows(copy, b"1\n")])
-
-
-def test_a_table_is_whole_when_the_last_of_its_sessions_has_committed() -> None:
-    first, second = (TableCopy(name, b"COPY t FROM stdin", b"") for name in (b"a", b"b"))
-    handover = Handover(4)
-    handover.give([Rows(first, b"1\n"), Rows(first, b"2\n"), Rows(second, b"3\n")])
-    one, other = handover.take(), handover.take()
-    assert one is not None
-    assert other is not None
-    assert (one.data, other.data) == (b"1\n", b"2\n")
-    assert handover.more(b"a") is None  # what comes next is of another table
-    assert not handover.done(b"a")
-    assert handover.more(b"a") is None
-    assert handover.done(b"a")
-    last = handover.take()
-    assert last is not None
-    assert last.data == b"3\n"
-    assert handover.more(b"b") is None
-    assert handover.done(b"b")
-    assert handover.take() is None
-
-
-def test_a_session_waits_for_more_of_its_table() -> None:
-    copy = TableCopy(b"a", b"COPY t FROM stdin", b"")
-    handover, taken = Handover(1), []
-
-    def give() -> Iterator[Rows]:
-        yield Rows(copy, b"1\n")
-        time.sleep(0.2)
-        yield Rows(copy, b"2\n")
-
-    giver = threading.Thread(target=handover.give, args=(give(),))
-    giver.start()
-    assert handover.take() is not None
-    while rows := handover.more(b"a"):
-        taken.append(rows.data)
-    giver.join()
-    assert taken == [b"2\n"]
-    assert handover.done(b"a")
