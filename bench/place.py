@@ -198,7 +198,7 @@ CREATE INDEX ON {name} (account, at);
 CREATE INDEX ON {name} (title);
 CREATE INDEX ON {name} (at);
 """
-_ROWS = 500_000
+_ROWS = 1_000_000
 
 
 def _load_tables(place: Place) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
@@ -30,6 +30,15 @@ _RUN_BUFFER, _LEAST_SORT_KB = 264, 4096
 """A merge reads each sorted run through 264 kB (MERGE_BUFFER_SIZE and TAPE_BUFFER_OVERHEAD in tuplesort.c)."""
 
 
+def sort_memory(size: int, most: int) -> int:
+    """The memory to sort an index in, in kB, at most `most`; the rows of its table are `size` bytes.
+
+    Sorting is two to three times as fast in memory that a processor's cache holds, so an index gets only what
+    lets one pass merge all runs: `size` / memory runs, each with a buffer in that memory.
+    """
+    return min(most, max(_LEAST_SORT_KB, isqrt(size // 1024 * _RUN_BUFFER)))
+
+
 @dataclass(frozen=True, slots=True)
 class Filling:
     """One database to fill: where it comes from, and the working database it goes to."""
@@ -53,19 +62,18 @@ class Filling:
         widen(process.stdout.fileno())
         return process
 
-    def environment(self, largest: int | None = None) -> dict[str, str]:
-        """For the programs that write: nothing is durable before the database has its name, indexes have memory.
-
-        `largest`: how many bytes the rows of the largest table are. An index is sorted two to three times as fast
-        in memory that a processor's cache holds, so it gets only what lets one pass merge all runs.
-        """
+    def environment(self, memory: int | None = None) -> dict[str, str]:
+        """For the programs that write: nothing is durable before the database has its name, indexes have memory (kB)."""
         environment = self.server.fixed_environment(APPLICATION)
-        with self.server.connect(application=APPLICATION) as connection:
-            (memory,) = connection.execute(_MEMORY, (JOBS,)).fetchall()[0]
-        if largest is not None:
-            memory = min(int(memory), max(_LEAST_SORT_KB, isqrt(largest // 1024 * _RUN_BUFFER)))
+        memory = self.most_memory() if memory is None else memory
         options = f"{environment['PGOPTIONS']} -c synchronous_commit=off -c maintenance_work_mem={memory}kB"
         return environment | {"PGOPTIONS": options}
+
+    def most_memory(self) -> int:
+        """What a session that builds an index may have, in kB."""
+        with self.server.connect(application=APPLICATION) as connection:
+            (memory,) = connection.execute(_MEMORY, (JOBS,)).fetchall()[0]
+        return int(memory)
 
     def writer(
         self,
@@ -85,9 +93,18 @@ class Filling:
         tool.failed_as = OperationFailed
         return tool
 
-    def join(self, pipeline: Pipeline, meter: Meter, stored: IO[bytes]) -> None:
-        """Wait for the pipeline; how far it is follows from how much of `stored` was read."""
+    def join(
+        self, pipeline: Pipeline, meter: Meter, stored: IO[bytes], at_work: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Wait for the pipeline; how far it is follows from how much of `stored` was read.
+
+        `at_work`: whether something is done that moves no bytes and may take long.
+        """
         tick, total = Throttled(self.progress), self.source.file.size
-        pipeline.join(
-            meter, STALL_SECONDS, lambda: tick(self.what, os.lseek(stored.fileno(), 0, os.SEEK_CUR), total)
-        )
+
+        def on_tick() -> None:
+            if at_work():
+                meter.add(0)
+            tick(self.what, os.lseek(stored.fileno(), 0, os.SEEK_CUR), total)
+
+        pipeline.join(meter, STALL_SECONDS, on_tick)

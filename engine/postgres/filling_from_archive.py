@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -26,17 +27,21 @@ from engine.postgres import commands
 from engine.postgres.archive import Head, read_head
 from engine.postgres.archive_rows import rows_of_archive
 from engine.postgres.early_proofs import EarlyProofs
-from engine.postgres.filling import JOBS, Filling
-from engine.postgres.loading import Handover, load
-from engine.postgres.proof import TableProof
+from engine.postgres.filling import JOBS, Filling, sort_memory
+from engine.postgres.handover import Handover
+from engine.postgres.loading import Loading
+from engine.postgres.proof import TableProof, plain_name
 from engine.postgres.replay import APPLICATION, STALL_SECONDS
 from engine.postgres.server import failed
-from engine.postgres.table_data import rows_of
+from engine.postgres.table_data import copy_of, rows_of
+from engine.postgres.toc import DataPlan
 from engine.progress import Throttled
 from engine.streams.pack import widen
 from engine.streams.pipeline import Meter, Patient, Pipeline, Process, pieces_of, write_all
 
 _END_SECONDS = 10.0
+_MANY_ROWS = 100_000
+"""A table of so many is worth what TRUNCATE costs."""
 
 
 def fill_from_archive(filling: Filling) -> dict[str, TableProof]:
@@ -45,17 +50,21 @@ def fill_from_archive(filling: Filling) -> dict[str, TableProof]:
     Raises:
         OperationFailed: the set does not restore, or the server refuses something in it.
     """
-    work = _Work(filling, filling.environment(), Handover(JOBS))
-    _until_data_are_in(work)
-    _vacuum(filling, work.handover.large_tables)
-    return _after_data(work)
+    work = _Work(filling, filling.most_memory())
+    head, loading = _until_data_are_in(work)
+    return _after_data(work, head, loading)
 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
+    """`most_memory` is what a session that builds an index may have, in kB."""
+
     filling: Filling
-    environment: dict[str, str]
-    handover: Handover
+    most_memory: int
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return self.filling.environment(self.most_memory)
 
     @property
     def head(self) -> Path:
@@ -69,7 +78,7 @@ class _Work:
         return path
 
 
-def _until_data_are_in(work: _Work) -> None:
+def _until_data_are_in(work: _Work) -> tuple[Head, Loading]:
     filling, meter = work.filling, Meter()
     with filling.source.stored.open("rb") as stored, Pipeline() as pipeline:
         unpacked = filling.unpacked(pipeline, stored)
@@ -77,21 +86,48 @@ def _until_data_are_in(work: _Work) -> None:
         _before_data(work)
         with head.path.open("rb") as start:
             pieces = _counted(chain(pieces_of(start), pieces_of(unpacked.stdout)), meter)
-            _start_readers(work, pipeline, head, pieces)
-            filling.join(pipeline, meter, stored)
+            loading = _start_readers(work, pipeline, head, pieces)
+            filling.join(pipeline, meter, stored, lambda: loading.handover.building)
+    return head, loading
 
 
-def _start_readers(work: _Work, pipeline: Pipeline, head: Head, pieces: Iterator[bytes]) -> None:
+def _start_readers(work: _Work, pipeline: Pipeline, head: Head, pieces: Iterator[bytes]) -> Loading:
     """Whoever takes the data out of the archive: `pieces` are all of it, from its start."""
     plan = head.data_plan()
+    loading = _loading(work, plan)
     others = _other_readers(work, pipeline, head)
     if plan is None:
-        sinks = (*_row_readers(work, pipeline, head), *others)
+        sinks = (*_row_readers(work, pipeline, head, loading), *others)
         pipeline.run(lambda: deque(_passed(pieces, sinks), maxlen=0), "read")
-        return
+        return loading
     rows = rows_of_archive(_passed(pieces, tuple(others)), plan, head.settings())
-    pipeline.run(partial(work.handover.give, rows), "cut")
-    _load(work, pipeline)
+    pipeline.run(partial(loading.handover.give, rows), "cut")
+    _load(loading, pipeline)
+    return loading
+
+
+def _loading(work: _Work, plan: DataPlan | None) -> Loading:
+    filling = work.filling
+    # The keys that a sample is chosen by are not there yet.
+    prove = filling.source.proof.sample_percent == 100
+    worth = _worth_a_session(plan, filling.source.proof.tables) if plan else ()
+    handover = Handover(JOBS, worth, plan.indexes if plan else (), prove=prove)
+    return Loading(
+        filling.server, filling.working, handover, lambda size: sort_memory(size, work.most_memory)
+    )
+
+
+def _worth_a_session(plan: DataPlan, proofs: Mapping[str, TableProof]) -> frozenset[bytes]:
+    """Tables, as SQL, with many rows."""
+    found = set()
+    for entry in plan.entries:
+        proof = proofs.get(
+            plain_name(*(part.decode("utf8", "replace") for part in (entry.schema, entry.name)))
+        )
+        copy = copy_of(entry.copy, b"")
+        if copy and proof and proof.rows >= _MANY_ROWS:
+            found.add(copy.copy.table)
+    return frozenset(found)
 
 
 def _head(work: _Work, unpacked: Process) -> Head:
@@ -118,26 +154,26 @@ def _before_data(work: _Work) -> None:
         pipeline.join()
 
 
-def _row_readers(work: _Work, pipeline: Pipeline, head: Head) -> Iterator[IO[bytes]]:
+def _row_readers(work: _Work, pipeline: Pipeline, head: Head, loading: Loading) -> Iterator[IO[bytes]]:
     """The program that writes tables' rows as text where only it can read the archive."""
     lines = head.lines_of_rows()
     if not lines:
         return
-    filling, handover = work.filling, work.handover
+    filling, handover = work.filling, loading.handover
     argv = commands.archive_text_argv(filling.programs, use_list=work.listed("rows", lines))
     text = pipeline.start(argv, name="pg_restore of the rows", env=work.environment)
     text.failed_as = OperationFailed
     widen(text.stdin.fileno())
     widen(text.stdout.fileno())
     pipeline.run(lambda: handover.give(rows_of(pieces_of(text.stdout))), "cut")
-    _load(work, pipeline)
+    _load(loading, pipeline)
     yield text.stdin
 
 
-def _load(work: _Work, pipeline: Pipeline) -> None:
+def _load(loading: Loading, pipeline: Pipeline) -> None:
     """The sessions that load the rows."""
     for _ in range(JOBS):
-        pipeline.run(partial(load, work.filling.server, work.filling.working, work.handover), "load")
+        pipeline.run(loading.run, "load")
 
 
 def _other_readers(work: _Work, pipeline: Pipeline, head: Head) -> Iterator[IO[bytes]]:
@@ -177,41 +213,57 @@ def _passed(pieces: Iterable[bytes], sinks: Sequence[IO[bytes]]) -> Iterator[byt
                 sink.close()
 
 
-def _vacuum(filling: Filling, tables: Sequence[bytes]) -> None:
+def _vacuum(loading: Loading) -> None:
     """Mark large tables as visible to all: foreign keys are then checked in indexes alone, four times as fast.
 
     While any session loads, its snapshot is older than the rows of another, and VACUUM marks nothing.
     """
+    server, database = loading.server, loading.database
 
     def vacuum(table: bytes) -> None:
-        with filling.server.connect(filling.working, application=APPLICATION) as connection:
+        with server.connect(database, application=APPLICATION) as connection:
             connection.execute("SET synchronous_commit = off")
             connection.execute(b"VACUUM " + table)
 
     with ThreadPoolExecutor(JOBS) as pool:
         try:
-            list(pool.map(vacuum, tables))
+            tables = loading.handover.large_tables
+            list(pool.map(vacuum, [table for table in tables if table not in loading.done.frozen]))
         except psycopg.Error as error:
-            raise failed(f"Vacuuming the restored {filling.working!r} failed", error) from None
+            raise failed(f"Vacuuming the restored {database!r} failed", error) from None
 
 
-def _after_data(work: _Work) -> dict[str, TableProof]:
-    filling, environment = work.filling, work.filling.environment(work.handover.largest)
-    tables = work.handover.large_tables
+def _after_data(work: _Work, head: Head, loading: Loading) -> dict[str, TableProof]:
+    """What makes the rows a database, and meanwhile proofs of the rows of large tables."""
+    filling, handover, ended = work.filling, loading.handover, threading.Event()
+    proving = EarlyProofs(filling.server, filling.working, handover.to_prove, lambda: not ended.is_set())
+    with Pipeline() as pipeline:
+        if handover.to_prove:
+            pipeline.run(proving.run, "prove")
+        try:
+            _vacuum(loading)
+            _statements_after_data(work, head, loading)
+        finally:
+            ended.set()
+        pipeline.join()
+    return loading.done.proofs | proving.proofs
+
+
+def _statements_after_data(work: _Work, head: Head, loading: Loading) -> None:
+    """All that were not run on the way."""
+    filling, handover, built = work.filling, loading.handover, loading.done.built
+    environment = filling.environment(loading.sort_memory(handover.largest))
     # With a table for each session, an index's own workers only cost more.
-    if len(tables) >= JOBS:
+    if len(handover.large_tables) >= JOBS:
         options = f"{environment['PGOPTIONS']} -c max_parallel_maintenance_workers=0"
         environment = environment | {"PGOPTIONS": options}
-    argv = commands.restore_argv(filling.programs, filling.working, "post-data", archive=work.head, jobs=JOBS)
+    rest = work.listed("rest", head.lines_without(built)) if built else None
+    argv = commands.restore_argv(
+        filling.programs, filling.working, "post-data", archive=work.head, use_list=rest, jobs=JOBS
+    )
     began, tick = time.monotonic(), Throttled(filling.progress)
     with Pipeline() as pipeline:
-        builds = filling.writer(pipeline, argv, environment)
-        # The keys that a sample is chosen by are not there yet.
-        wanted = tables if filling.source.proof.sample_percent == 100 else ()
-        proving = EarlyProofs(filling.server, filling.working, wanted, lambda: builds.popen.poll() is None)
-        if wanted:
-            pipeline.run(proving.run, "prove")
+        filling.writer(pipeline, argv, environment)
         pipeline.join(
             on_tick=lambda: tick(f"{filling.what}: indexes and constraints, {time.monotonic() - began:.0f} s")
         )
-    return proving.proofs

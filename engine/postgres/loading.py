@@ -1,123 +1,126 @@
-"""Sessions that load rows at the same time: several tables, or several parts of a large one."""
+"""A session that loads rows beside others, and meanwhile builds indexes and proves rows of tables that are in."""
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import psycopg
 
+from engine.postgres.handover import Build, Handover, Load, Step
+from engine.postgres.proof import TableProof, prove_rows
 from engine.postgres.replay import APPLICATION
 from engine.postgres.server import Server, failed
 from engine.postgres.table_data import Rows, TableCopy
 
-_LARGE = 8 * 2**20
+_FREEZE_SINCE = 140000
+"""From PostgreSQL 14 on COPY FREEZE marks its pages as visible to all (its release notes, E.2.3.1.5)."""
 
 
-class Handover:
-    """Rows on their way from one thread to several, a few at a time; whoever leaves ends it for all."""
+@dataclass(slots=True)
+class Done:
+    """What sessions did beside loading rows: `frozen` are tables that need no VACUUM, `built` dump ids of indexes."""
 
-    def __init__(self, room: int) -> None:
-        self._room = room
-        self._rows: deque[Rows] = deque()
-        self._changed = threading.Condition()
-        self._ended = self._left = False
-        self._bytes: dict[bytes, int] = {}
-        self._owner: int | None = None
+    frozen: set[bytes] = field(default_factory=set)
+    built: set[int] = field(default_factory=set)
+    proofs: dict[str, TableProof] = field(default_factory=dict)
 
-    @property
-    def large_tables(self) -> tuple[bytes, ...]:
-        """The tables whose rows were many, as SQL."""
-        return tuple(table for table, size in self._bytes.items() if size > _LARGE)
 
-    @property
-    def largest(self) -> int:
-        """How many bytes the rows of the largest table are."""
-        return max(self._bytes.values(), default=0)
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """What the sessions share. `sort_memory` says in kB what an index of a table of so many bytes is sorted in."""
 
-    def give(self, source: Iterable[Rows]) -> None:
-        """Pass on all rows, then end.
+    server: Server
+    database: str
+    handover: Handover
+    sort_memory: Callable[[int], int]
+    done: Done = field(default_factory=Done)
+
+    def run(self) -> None:
+        """One session, until there is no more to do.
 
         Raises:
-            BrokenPipeError: nobody takes them any more.
+            OperationFailed: the server refuses a row (a TransientFailure where it went away).
         """
         try:
-            for rows in source:
-                self._bytes[rows.copy.table] = self._bytes.get(rows.copy.table, 0) + len(rows.data)
-                self._put(rows)
-        finally:
-            with self._changed:
-                self._ended = True
-                self._changed.notify_all()
-
-    def _put(self, rows: Rows) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: len(self._rows) < self._room or self._left)
-            if self._left:
-                raise BrokenPipeError
-            self._rows.append(rows)
-            self._changed.notify_all()
-
-    def take(self) -> Rows | None:
-        """The next rows; None when there are no more. Who got the start of a row gets the rest of it."""
-        me = threading.get_ident()
-        with self._changed:
-            self._changed.wait_for(lambda: self._left or self._has_for(me))
-            if self._left or not self._rows:
-                return None
-            rows = self._rows.popleft()
-            self._owner = me if rows.unfinished else None
-            self._changed.notify_all()
-            return rows
-
-    def _has_for(self, thread: int) -> bool:
-        return self._owner in (None, thread) if self._rows else self._ended
-
-    def leave(self) -> None:
-        """Take no more, and let nobody: this session has failed."""
-        with self._changed:
-            self._left = True
-            self._changed.notify_all()
-
-
-def load(server: Server, database: str, handover: Handover) -> None:
-    """Load what is handed over, in one session, until there is no more.
-
-    Raises:
-        OperationFailed: the server refuses a row (a TransientFailure where it went away).
-    """
-    try:
-        with server.connect(database, application=APPLICATION) as connection:
-            # What is not flushed yet, VACUUM could not mark as visible to all.
-            connection.execute("SET synchronous_commit = local")
-            _Session(connection, handover).load()
-    except psycopg.Error as error:
-        handover.leave()
-        raise failed(f"Loading the rows of {database!r} failed", error) from None
-    except BaseException:
-        handover.leave()
-        raise
+            with self.server.connect(self.database, application=APPLICATION) as connection:
+                connection.execute("SET synchronous_commit = off")
+                connection.execute("SET max_parallel_maintenance_workers = 0")
+                _Session(self, connection).run()
+        except psycopg.Error as error:
+            self.handover.leave()
+            raise failed(f"Loading the rows of {self.database!r} failed", error) from None
+        except BaseException:
+            self.handover.leave()
+            raise
 
 
 class _Session:
-    def __init__(self, connection: psycopg.Connection[tuple[object, ...]], handover: Handover) -> None:
+    def __init__(self, loading: Loading, connection: psycopg.Connection[tuple[object, ...]]) -> None:
+        self._loading = loading
+        self._handover = loading.handover
         self._connection = connection
-        self._handover = handover
         self._ready = False
 
-    def load(self) -> None:
-        rows = self._handover.take()
-        while rows is not None:
-            rows = self._copied(rows.copy, rows)
+    def run(self) -> None:
+        while step := self._handover.take():
+            self._do(step)
+            self._handover.done(step)
 
-    def _copied(self, table: TableCopy, rows: Rows | None) -> Rows | None:
-        """Copy rows of one table; the first that are another's."""
+    def _do(self, step: Step) -> None:
+        if isinstance(step, Load):
+            self._load(step)
+        elif isinstance(step, Build):
+            self._build(step)
+        else:
+            self._prove(step.table)
+
+    def _load(self, step: Load) -> None:
+        table = step.rows.copy
         if not self._ready:
             self._connection.execute(table.settings)
             self._ready = True
-        with self._connection.cursor().copy(table.statement) as copy:
-            while rows is not None and rows.copy is table:
+        if step.alone and self._may_freeze(table):
+            # Rows that are born visible to all need no VACUUM and are not written again when they are first read.
+            with self._connection.transaction():
+                self._connection.execute(b"TRUNCATE ONLY " + table.table)
+                self._copy(table.statement + b" WITH (FREEZE)", step.rows)
+            self._loading.done.frozen.add(table.table)
+        else:
+            # What is not flushed yet, VACUUM could not mark as visible to all.
+            with self._connection.transaction():
+                self._connection.execute("SET LOCAL synchronous_commit = local")
+                self._copy(table.statement, step.rows)
+
+    def _may_freeze(self, table: TableCopy) -> bool:
+        """An extension's table may have rows of its own; a partitioned one has none to truncate."""
+        if self._connection.info.server_version < _FREEZE_SINCE:
+            return False
+        literal = b"'" + table.table.replace(b"'", b"''") + b"'"
+        (answer,) = self._connection.execute(
+            b"SELECT relkind = 'r' AND NOT EXISTS (SELECT FROM ONLY " + table.table + b") "
+            b"FROM pg_catalog.pg_class WHERE oid = " + literal + b"::pg_catalog.regclass"
+        ).fetchall()[0]
+        return bool(answer)
+
+    def _copy(self, statement: bytes, rows: Rows | None) -> None:
+        """Copy rows of one table until there are no more of it."""
+        with self._connection.cursor().copy(statement) as copy:
+            while rows is not None:
                 copy.write(rows.data)
-                rows = self._handover.take()
-        return rows
+                rows = self._handover.more(rows.copy.table)
+
+    def _build(self, step: Build) -> None:
+        """What cannot be built is left to pg_restore, which says why."""
+        memory = self._loading.sort_memory(step.size)
+        self._connection.execute(f"SET maintenance_work_mem = '{memory}kB'".encode())
+        with suppress(psycopg.errors.DatabaseError):
+            self._connection.execute(step.index.statement)
+            self._loading.done.built.add(step.index.dump_id)
+
+    def _prove(self, table: bytes) -> None:
+        """In a session under our own settings, not the archive's."""
+        loading = self._loading
+        with loading.server.connect(loading.database, application=APPLICATION) as connection:
+            loading.done.proofs |= prove_rows(connection, table)

@@ -7,6 +7,7 @@ and a store across a network is read once.
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from engine.progress import Progress, Throttled
 from engine.sets.manifest import Body, FileEntry
 from engine.sets.reading import read_manifest, read_small, stored_pieces
 from engine.sets.target import Target
+from engine.streams.pipeline import write_all
 
 
 @dataclass(frozen=True)
@@ -73,15 +75,24 @@ def _copy(source: Source, progress: Progress) -> None:
     what, size = f"check the stored bytes of {source.choice.database}", source.file.size
     progress(what, 0, size)
     tick, copied = Throttled(progress), 0
-    with source.stored.open("xb") as copy:
+    with source.stored.open("xb", buffering=0) as copy, ThreadPoolExecutor(1) as writer:
         source.stored.chmod(0o600)
+        written: Future[None] | None = None
         for piece in stored_pieces(source.target, source.choice.key, source.file):
-            try:
-                copy.write(piece)
-            except OSError as error:
-                raise _no_room(source, error) from None
+            # While one piece is written the next one is read and hashed.
+            _wait_for(source, written)
+            written = writer.submit(write_all, copy, piece)
             copied += len(piece)
             tick(what, copied, size)
+        _wait_for(source, written)
+
+
+def _wait_for(source: Source, written: Future[None] | None) -> None:
+    try:
+        if written is not None:
+            written.result()
+    except OSError as error:
+        raise _no_room(source, error) from None
 
 
 def _no_room(source: Source, error: OSError) -> OperationFailed:

@@ -10,6 +10,8 @@ import io
 import struct
 from dataclasses import dataclass
 
+from engine.postgres.plain_index import PlainIndex, plain_index
+
 DATA_MARK = b"-- Data for Name: "
 """With this pg_restore starts each part of the data in its SQL, and nothing else."""
 
@@ -22,6 +24,7 @@ ROWS, LARGE_OBJECTS = 1, 3
 _VERSIONS = ((1, 12), (1, 16))  # PostgreSQL 9.x to 18
 _MAGIC = b"PGDMP"
 _CUSTOM = 1
+_INDEXES = (b"INDEX", b"CONSTRAINT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,11 @@ class DataEntry:
 
 @dataclass(frozen=True, slots=True)
 class DataPlan:
-    """What of an archive is before its data (`head`), and which data follows, in order."""
+    """What of an archive is before its data (`head`), which data follows, in order, and its plain indexes."""
 
     head: bytes
     entries: tuple[DataEntry, ...]
+    indexes: tuple[PlainIndex, ...] = ()
 
     def block(self, entry: DataEntry) -> bytes:
         """What starts an entry's data."""
@@ -69,7 +73,11 @@ def data_plan(archive: bytes) -> DataPlan | None:
     head = archive[: reader.position]
     if DATA_MARK in head:
         return None  # a function's body, a comment: it could pass for data in the SQL
-    return DataPlan(head, tuple(entry for entry in entries if entry is not None))
+    return DataPlan(
+        head,
+        tuple(entry for entry in entries if isinstance(entry, DataEntry)),
+        tuple(entry for entry in entries if isinstance(entry, PlainIndex)),
+    )
 
 
 class _Reader:
@@ -112,12 +120,12 @@ class _Reader:
             self.text()
         return version
 
-    def entry(self, version: tuple[int, int]) -> DataEntry | None:
-        """The next entry, None when it has no data of its own."""
+    def entry(self, version: tuple[int, int]) -> DataEntry | PlainIndex | None:
+        """The next entry, None when it has no data of its own and is no plain index."""
         dump_id, has_data = self.integer(), self.integer()
         _, _, name, kind = (self.text() for _ in range(4))  # after two oids
         self.integer()  # the section
-        comment, _, copy, schema = (self.text() or b"" for _ in range(4))  # the second: what drops it
+        statement, _, copy, schema = (self.text() or b"" for _ in range(4))  # the second: what drops it
         self.text()  # the tablespace
         if version >= (1, 14):
             self.text()  # the access method
@@ -129,9 +137,9 @@ class _Reader:
             pass
         self.take(1 + self._offset_bytes)
         if not has_data:
-            return None
+            return plain_index(dump_id, statement) if kind in _INDEXES else None
         is_rows = copy.startswith(b"COPY ") and copy.endswith(b" FROM stdin;\n")
-        if (kind == b"TABLE DATA" and is_rows) or (kind == b"BLOBS" and not copy + comment):
-            before = comment + b"\n\n" if comment else b""
+        if (kind == b"TABLE DATA" and is_rows) or (kind == b"BLOBS" and not copy + statement):
+            before = statement + b"\n\n" if statement else b""
             return DataEntry(dump_id, before + copy, schema, name or b"")
         raise _UnknownError

@@ -111,10 +111,16 @@ INSERT INTO big SELECT i, repeat(md5(i::text), 3) FROM generate_series(1, 120000
 CREATE TABLE bigger (id int PRIMARY KEY REFERENCES big, note text);
 INSERT INTO bigger SELECT i, repeat(md5(i::text), 4) FROM generate_series(1, 100000) AS i;
 CREATE TABLE few AS SELECT 1 AS one;
+CREATE INDEX "plain, descending" ON big (note DESC, id);
+COMMENT ON INDEX "plain, descending" IS 'built while other rows came';
+CREATE INDEX ON big (lower(note));
+CREATE INDEX ON bigger (note) WHERE id > 5;
+ALTER TABLE big CLUSTER ON big_pkey;
 """
 
 
-def test_large_tables_are_vacuumed_when_all_rows_are_in(goal: Instance, tmp_path: Path) -> None:
+def test_large_tables_are_marked_as_visible_before_their_foreign_keys(goal: Instance, tmp_path: Path) -> None:
+    """The first one is loaded by all sessions and vacuumed, the next one frozen by the one that loads it."""
     execute(goal, "postgres", "CREATE DATABASE large")
     run_script(goal, "large", LARGE)
     made = back_up(server_of(goal), store_in(tmp_path), ["large"], cluster=False)
@@ -123,6 +129,8 @@ def test_large_tables_are_vacuumed_when_all_rows_are_in(goal: Instance, tmp_path
         "SELECT relname, relallvisible > 0 FROM pg_class WHERE relname IN ('big', 'bigger', 'few') ORDER BY 1"
     )
     assert execute(goal, one.name, seen) == [("big", True), ("bigger", True), ("few", False)]
+    vacuumed = "SELECT relname FROM pg_stat_user_tables WHERE vacuum_count > 0"
+    assert execute(goal, one.name, vacuumed) == [("big",)]
     sums = "SELECT count(*), sum(hashtext(note)) FROM bigger"
     assert execute(goal, one.name, sums) == execute(goal, "large", sums)
     assert (one.tables, one.rows) == (3, 220_001)

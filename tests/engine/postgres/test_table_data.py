@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import random
-import threading
 
 import pytest
 
-from engine.postgres.loading import Handover
-from engine.postgres.table_data import Rows, TableCopy, rows_of
+from engine.postgres.table_data import rows_of
 
 TEXT = rb"""--
 -- PostgreSQL database dump
@@ -101,33 +99,8 @@ def test_a_text_that_ends_inside_a_table() -> None:
         list(rows_of([TEXT[:cut]]))
 
 
-def test_a_long_row_is_not_kept_and_goes_to_one_session() -> None:
+def test_a_long_row_is_not_kept() -> None:
     pieces = [b"COPY t (a) FROM stdin;\n", *[b"x" * 1000] * 50, b"\n", b"next\n\\.\n"]
     rows = list(rows_of(pieces, 2000))
     assert max(len(one.data) for one in rows) <= 3000
     assert [one.unfinished for one in rows] == [True] * (len(rows) - 2) + [False, False]
-
-    handover = Handover(4)
-    taken: dict[int, bytes] = {}
-
-    def take() -> None:
-        while one := handover.take():
-            me = threading.get_ident()
-            taken[me] = taken.get(me, b"") + one.data
-
-    sessions = [threading.Thread(target=take) for _ in range(3)]
-    for session in sessions:
-        session.start()
-    handover.give(rows)
-    for session in sessions:
-        session.join()
-    assert sum(b"x" in data for data in taken.values()) == 1
-    assert sum(map(len, taken.values())) == 50 * 1000 + 1 + 5
-
-
-def test_who_leaves_ends_it_for_all() -> None:
-    handover, copy = Handover(1), TableCopy(b"t", b"COPY t FROM stdin", b"")
-    handover.leave()
-    assert handover.take() is None
-    with pytest.raises(BrokenPipeError):
-        handover.give([Rows(copy, b"1\n")])

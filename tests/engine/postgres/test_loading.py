@@ -1,0 +1,115 @@
+"""Sessions that load rows into a real server, and what they do beside it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from engine.errors import OperationFailed
+from engine.postgres.handover import Handover
+from engine.postgres.instance import Instance
+from engine.postgres.loading import Loading
+from engine.postgres.plain_index import PlainIndex, plain_index
+from engine.postgres.proof import take_proof
+from engine.postgres.table_data import Rows, TableCopy
+from engine.postgres.unchanged import unchanged
+from tests.engine.postgres.backups import server_of
+
+Connection = psycopg.Connection[tuple[object, ...]]
+ROWS = 40_000
+FIRST, SECOND, THIRD = (b"public.first", b'public."it\'s ""2"""', b"public.third")
+TABLE = "CREATE TABLE {} (id int NOT NULL, note text)"
+
+
+def index(dump_id: int, statement: bytes) -> PlainIndex:
+    found = plain_index(dump_id, statement)
+    assert found is not None
+    return found
+
+
+KEY = index(11, b"ALTER TABLE ONLY public.first\n    ADD CONSTRAINT first_pkey PRIMARY KEY (id);\n")
+NOTE = index(12, b"CREATE INDEX note ON public.first USING btree (note, id DESC);\n")
+WRONG = index(13, b"CREATE INDEX wrong ON public.first USING btree (missing);\n")
+
+
+@pytest.fixture
+def empty(connection: Connection) -> Iterator[Connection]:
+    for table in (FIRST, SECOND, THIRD):
+        connection.execute(TABLE.format(table.decode()).encode())
+    yield connection
+
+
+def rows(table: bytes) -> Iterator[Rows]:
+    """More than a large table has at least."""
+    copy = TableCopy(table, b"COPY " + table + b" (id, note) FROM stdin", b"SET client_encoding = 'UTF8';\n")
+    for start in range(0, ROWS, 1000):
+        yield Rows(copy, b"".join(b"%d\t%0250d\n" % (at, at) for at in range(start, start + 1000)))
+
+
+def loaded(server: Instance, database: str, handover: Handover, *tables: bytes) -> Loading:
+    loading = Loading(server_of(server), database, handover, lambda size: 4096)
+    sessions = [threading.Thread(target=loading.run) for _ in range(2)]
+    for session in sessions:
+        session.start()
+    handover.give(piece for table in tables for piece in rows(table))
+    for session in sessions:
+        session.join(60)
+        assert not session.is_alive()
+    return loading
+
+
+def test_rows_are_frozen_indexes_built_and_rows_proven_while_others_come(
+    postgres_server: Instance, fresh_database: str, empty: Connection
+) -> None:
+    tables = (FIRST, SECOND, THIRD)
+    handover = Handover(2, tables, (KEY, NOTE, WRONG), prove=True)
+    done = loaded(postgres_server, fresh_database, handover, *tables).done
+    assert done.built == {11, 12}  # what cannot be built is left to pg_restore
+    assert done.frozen == {SECOND, THIRD}  # the first one was loaded by both sessions
+    empty.execute("CREATE INDEX ON public.third (id)")  # updates what the catalogue says of its table
+    visible = "SELECT relallvisible > 0.9 * relpages FROM pg_class WHERE oid = 'public.third'::regclass"
+    assert empty.execute(visible).fetchall() == [(True,)]
+    with server_of(postgres_server).connect(fresh_database) as reading:
+        whole = take_proof(reading, fresh_database, "").tables
+        assert {proof.rows for proof in whole.values()} == {ROWS}
+        assert done.proofs
+        assert done.proofs == {name: whole[name] for name in done.proofs}
+        empty.close()  # nobody else may be at work there
+        assert unchanged(reading, done.proofs) == done.proofs
+
+
+def test_a_table_that_has_rows_keeps_them(
+    postgres_server: Instance, fresh_database: str, empty: Connection
+) -> None:
+    empty.execute("INSERT INTO public.third VALUES (-1, 'its own')")
+    handover = Handover(2, (FIRST, THIRD), (KEY,), prove=True)
+    assert loaded(postgres_server, fresh_database, handover, FIRST, THIRD).done.frozen == set()
+    assert empty.execute("SELECT count(*), min(id) FROM public.third").fetchall() == [(ROWS + 1, -1)]
+
+
+def test_a_partitioned_table_is_loaded_through_its_root(
+    postgres_server: Instance, fresh_database: str, empty: Connection
+) -> None:
+    empty.execute("DROP TABLE public.third")
+    empty.execute("CREATE TABLE public.third (id int, note text) PARTITION BY RANGE (id)")
+    empty.execute("CREATE TABLE leaf PARTITION OF public.third DEFAULT")
+    handover = Handover(2, (FIRST, THIRD), (KEY,), prove=False)
+    assert loaded(postgres_server, fresh_database, handover, FIRST, THIRD).done.frozen == set()
+    assert empty.execute("SELECT count(*) FROM leaf").fetchall() == [(ROWS,)]
+
+
+def test_a_row_that_the_server_refuses_ends_all_sessions(
+    postgres_server: Instance, fresh_database: str, empty: Connection
+) -> None:
+    handover = Handover(2, (FIRST,))
+    loading = Loading(server_of(postgres_server), fresh_database, handover, lambda size: 4096)
+    copy = TableCopy(FIRST, b"COPY public.first (id, note) FROM stdin", b"")
+    giving = threading.Thread(target=handover.give, args=([Rows(copy, b"no number\tx\n")],))
+    giving.start()
+    with pytest.raises(OperationFailed, match="invalid input syntax for type integer"):
+        loading.run()
+    giving.join(10)
+    assert handover.take() is None
