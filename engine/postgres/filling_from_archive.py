@@ -87,7 +87,7 @@ def _until_data_are_in(work: _Work) -> tuple[Head, Loading]:
         with head.path.open("rb") as start:
             pieces = _counted(chain(pieces_of(start), pieces_of(unpacked.stdout)), meter)
             loading = _start_readers(work, pipeline, head, pieces)
-            filling.join(pipeline, meter, stored, lambda: loading.handover.building)
+            filling.join(pipeline, meter, stored, lambda: loading.handover.at_work_beside)
     return head, loading
 
 

@@ -93,9 +93,9 @@ class Handover:
         return max(self._bytes.values(), default=0)
 
     @property
-    def building(self) -> bool:
-        """Whether a session builds an index now, which may take long."""
-        return bool(self._building)
+    def at_work_beside(self) -> bool:
+        """Whether a session does something that may take long and moves no rows."""
+        return self._busy > sum(self._loading.values())
 
     def give(self, source: Iterable[Rows]) -> None:
         """Pass on all rows, then end.

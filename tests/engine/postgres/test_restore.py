@@ -116,6 +116,9 @@ COMMENT ON INDEX "plain, descending" IS 'built while other rows came';
 CREATE INDEX ON big (lower(note));
 CREATE INDEX ON bigger (note) WHERE id > 5;
 ALTER TABLE big CLUSTER ON big_pkey;
+CREATE TABLE parted (id int, note text, PRIMARY KEY (id)) PARTITION BY RANGE (id);
+CREATE TABLE parted_leaf PARTITION OF parted DEFAULT;
+INSERT INTO parted SELECT * FROM bigger;
 """
 
 
@@ -133,7 +136,9 @@ def test_large_tables_are_marked_as_visible_before_their_foreign_keys(goal: Inst
     assert execute(goal, one.name, vacuumed) == [("big",)]
     sums = "SELECT count(*), sum(hashtext(note)) FROM bigger"
     assert execute(goal, one.name, sums) == execute(goal, "large", sums)
-    assert (one.tables, one.rows) == (3, 220_001)
+    assert (one.tables, one.rows) == (4, 320_001)
+    valid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid AND indrelid >= 16384"
+    assert execute(goal, one.name, valid) == [(0,)]
 
 
 def test_missing_roles_come_with_it_and_others_stay_as_they_are(
