@@ -38,12 +38,14 @@ WELL_BEGUN = 500_000
 _Found = TypeVar("_Found")
 
 
-def wait_for(what: Callable[[], _Found | None], seconds: float = PATIENCE_SECONDS) -> _Found:
+def wait_for(
+    what: Callable[[], _Found | None], seconds: float = PATIENCE_SECONDS, pause: float = 0.02
+) -> _Found:
     """What `what` gives once it gives something."""
     deadline = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < deadline, "nothing came in time"
-        time.sleep(0.02)
+        time.sleep(pause)
     return found
 
 
@@ -109,7 +111,7 @@ class Installation:
                 found = client.read_flow_run(run)
             return found if found.state and found.state.is_final() else None
 
-        return wait_for(final, seconds)
+        return wait_for(final, seconds, pause=0.3)  # each question costs Prefect more than it costs us
 
     def completed(self, run: UUID) -> FlowRun:
         found = self.ended(run)

@@ -99,7 +99,7 @@ def test_of_the_runs_that_were_missed_only_the_newest_does_the_work(scene: Scene
     if "backup" in ops.processes:
         ops.kill("backup")
     before = len(scene.stored("nightly", "platform").scopes[("platform", None)])
-    wait_for(lambda: len(missed(scene, begin)) == 5)
+    wait_for(lambda: len(missed(scene, begin)) == 5, pause=0.3)
     time.sleep(max(0.0, (begin + timedelta(seconds=9) - datetime.now(UTC)).total_seconds()))
     ops.start_worker("backup")
     runs = wait_for(
@@ -237,7 +237,7 @@ def _whole(scene: Scene, run: UUID) -> None:
     """The run ended well, and its cluster set is there."""
     ops = scene.installation
     wait_for(lambda: not ops.left(run))
-    wait_for(lambda: _is(ops, run, StateType.COMPLETED), 60)
+    wait_for(lambda: _is(ops, run, StateType.COMPLETED), 60, pause=0.3)
     newest = scene.stored("nightly", "platform").newest("platform", None)
     assert newest is not None
     with ops.client() as client:
@@ -253,7 +253,7 @@ def test_prefect_away_for_longer_than_its_patience(scene: Scene) -> None:
         ops.kill("server")
         time.sleep(45)
         ops.start_server()
-        wait_for(lambda: _is(ops, run, StateType.CRASHED), 60)
+        wait_for(lambda: _is(ops, run, StateType.CRASHED), 60, pause=0.3)
         let_go()
         _whole(scene, run)
         assert scene.slots("nightly-backup") == 0
