@@ -7,13 +7,12 @@ once. The rows between go to several sessions as well, so that a single large ta
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import threading
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -34,7 +33,7 @@ from engine.postgres.proof import TableProof, plain_name
 from engine.postgres.replay import APPLICATION, STALL_SECONDS
 from engine.postgres.server import failed
 from engine.postgres.table_data import copy_of, rows_of
-from engine.postgres.toc import DataPlan
+from engine.postgres.toc import DataEntry, DataPlan
 from engine.progress import Throttled
 from engine.streams.pack import widen
 from engine.streams.pipeline import Meter, Patient, Pipeline, Process, pieces_of, write_all
@@ -51,8 +50,7 @@ def fill_from_archive(filling: Filling) -> dict[str, TableProof]:
         OperationFailed: the set does not restore, or the server refuses something in it.
     """
     work = _Work(filling, filling.most_memory())
-    head, loading = _until_data_are_in(work)
-    return _after_data(work, head, loading)
+    return _after_data(work, _until_data_are_in(work))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,20 @@ class _Work:
         return path
 
 
-def _until_data_are_in(work: _Work) -> tuple[Head, Loading]:
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """The archive's head, what is known of its data (if anything), and what sessions have done."""
+
+    head: Head
+    plan: DataPlan | None
+    loading: Loading
+
+    @property
+    def large_tables(self) -> tuple[bytes, ...]:
+        return self.loading.handover.large_tables
+
+
+def _until_data_are_in(work: _Work) -> _Loaded:
     filling, meter = work.filling, Meter()
     with filling.source.stored.open("rb") as stored, Pipeline() as pipeline:
         unpacked = filling.unpacked(pipeline, stored)
@@ -86,12 +97,12 @@ def _until_data_are_in(work: _Work) -> tuple[Head, Loading]:
         _before_data(work)
         with head.path.open("rb") as start:
             pieces = _counted(chain(pieces_of(start), pieces_of(unpacked.stdout)), meter)
-            loading = _start_readers(work, pipeline, head, pieces)
-            filling.join(pipeline, meter, stored, lambda: loading.handover.at_work_beside)
-    return head, loading
+            loaded = _start_readers(work, pipeline, head, pieces)
+            filling.join(pipeline, meter, stored, lambda: loaded.loading.handover.at_work_beside)
+    return loaded
 
 
-def _start_readers(work: _Work, pipeline: Pipeline, head: Head, pieces: Iterator[bytes]) -> Loading:
+def _start_readers(work: _Work, pipeline: Pipeline, head: Head, pieces: Iterator[bytes]) -> _Loaded:
     """Whoever takes the data out of the archive: `pieces` are all of it, from its start."""
     plan = head.data_plan()
     loading = _loading(work, plan)
@@ -99,35 +110,47 @@ def _start_readers(work: _Work, pipeline: Pipeline, head: Head, pieces: Iterator
     if plan is None:
         sinks = (*_row_readers(work, pipeline, head, loading), *others)
         pipeline.run(lambda: deque(_passed(pieces, sinks), maxlen=0), "read")
-        return loading
+        return _Loaded(head, plan, loading)
     rows = rows_of_archive(_passed(pieces, tuple(others)), plan, head.settings())
     pipeline.run(partial(loading.handover.give, rows), "cut")
     _load(loading, pipeline)
-    return loading
+    return _Loaded(head, plan, loading)
 
 
 def _loading(work: _Work, plan: DataPlan | None) -> Loading:
     filling = work.filling
     # The keys that a sample is chosen by are not there yet.
     prove = filling.source.proof.sample_percent == 100
-    worth = _worth_a_session(plan, filling.source.proof.tables) if plan else ()
-    handover = Handover(JOBS, worth, plan.indexes if plan else (), prove=prove)
+    handover = Handover(JOBS, prove=prove)
+    if plan is not None:
+        whole = {table for _, table in _tables(plan)}
+        indexes = [index for index in plan.indexes if index.table in whole]
+        handover = Handover(JOBS, _worth_a_session(plan, filling.source.proof.tables), indexes, prove=prove)
     return Loading(
         filling.server, filling.working, handover, lambda size: sort_memory(size, work.most_memory)
     )
 
 
-def _worth_a_session(plan: DataPlan, proofs: Mapping[str, TableProof]) -> frozenset[bytes]:
-    """Tables, as SQL, with many rows."""
-    found = set()
-    for entry in plan.entries:
-        proof = proofs.get(
-            plain_name(*(part.decode("utf8", "replace") for part in (entry.schema, entry.name)))
-        )
-        copy = copy_of(entry.copy, b"")
-        if copy and proof and proof.rows >= _MANY_ROWS:
-            found.add(copy.copy.table)
-    return frozenset(found)
+def _worth_a_session(plan: DataPlan, proofs: Mapping[str, TableProof]) -> dict[bytes, int]:
+    """Tables, as SQL, with many rows, and how many."""
+    found = {}
+    for entry, table in _tables(plan):
+        names = (part.decode("utf8", "replace") for part in (entry.schema, entry.name))
+        proof = proofs.get(plain_name(*names))
+        if proof and proof.rows >= _MANY_ROWS:
+            found[table] = proof.rows
+    return found
+
+
+def _tables(plan: DataPlan) -> list[tuple[DataEntry, bytes]]:
+    """Data, and the table as SQL that it goes into, where it is all of that table's.
+
+    The rows of several leaves may be meant for their root (hash partitions of an enum).
+    """
+    copies = [(entry, copy_of(entry.copy, b"")) for entry in plan.entries]
+    into = [(entry, found.copy.table) for entry, found in copies if found]
+    times = Counter(table for _, table in into)
+    return [(entry, table) for entry, table in into if times[table] == 1]
 
 
 def _head(work: _Work, unpacked: Process) -> Head:
@@ -209,61 +232,71 @@ def _passed(pieces: Iterable[bytes], sinks: Sequence[IO[bytes]]) -> Iterator[byt
             yield piece
     finally:
         for sink in sinks:
-            with contextlib.suppress(BrokenPipeError):
+            with suppress(BrokenPipeError):
                 sink.close()
 
 
-def _vacuum(loading: Loading) -> None:
+def _vacuum(filling: Filling, loaded: _Loaded) -> None:
     """Mark large tables as visible to all: foreign keys are then checked in indexes alone, four times as fast.
 
     While any session loads, its snapshot is older than the rows of another, and VACUUM marks nothing.
     """
-    server, database = loading.server, loading.database
+    tables = deque(table for table in loaded.large_tables if table not in loaded.loading.done.frozen)
 
-    def vacuum(table: bytes) -> None:
-        with server.connect(database, application=APPLICATION) as connection:
-            connection.execute("SET synchronous_commit = off")
-            connection.execute(b"VACUUM " + table)
-
-    with ThreadPoolExecutor(JOBS) as pool:
+    def vacuum() -> None:
         try:
-            tables = loading.handover.large_tables
-            list(pool.map(vacuum, [table for table in tables if table not in loading.done.frozen]))
+            with filling.server.connect(filling.working, application=APPLICATION) as connection:
+                connection.execute("SET synchronous_commit = off")
+                with suppress(IndexError):
+                    while True:
+                        connection.execute(b"VACUUM " + tables.popleft())
         except psycopg.Error as error:
-            raise failed(f"Vacuuming the restored {database!r} failed", error) from None
+            raise failed(f"Vacuuming the restored {filling.working!r} failed", error) from None
 
-
-def _after_data(work: _Work, head: Head, loading: Loading) -> dict[str, TableProof]:
-    """What makes the rows a database, and meanwhile proofs of the rows of large tables."""
-    filling, handover, ended = work.filling, loading.handover, threading.Event()
-    proving = EarlyProofs(filling.server, filling.working, handover.to_prove, lambda: not ended.is_set())
     with Pipeline() as pipeline:
-        if handover.to_prove:
+        for _ in range(min(JOBS, len(tables))):
+            pipeline.run(vacuum, "vacuum")
+        pipeline.join(on_tick=_ticking(filling, "VACUUM of large tables"))
+
+
+def _ticking(filling: Filling, what: str) -> Callable[[], None]:
+    """Tells now and then for how long something that moves no bytes goes on."""
+    began, tick = time.monotonic(), Throttled(filling.progress)
+    return lambda: tick(f"{filling.what}: {what}, {time.monotonic() - began:.0f} s")
+
+
+def _after_data(work: _Work, loaded: _Loaded) -> dict[str, TableProof]:
+    """What makes the rows a database, and meanwhile proofs of the rows of large tables."""
+    filling, wanted, ended = work.filling, loaded.loading.handover.to_prove, threading.Event()
+    proving = EarlyProofs(filling.server, filling.working, wanted, lambda: not ended.is_set())
+    with Pipeline() as pipeline:
+        if wanted:
             pipeline.run(proving.run, "prove")
         try:
-            _vacuum(loading)
-            _statements_after_data(work, head, loading)
+            _vacuum(filling, loaded)
+            _statements_after_data(work, loaded)
         finally:
             ended.set()
         pipeline.join()
-    return loading.done.proofs | proving.proofs
+    return loaded.loading.done.proofs | proving.proofs
 
 
-def _statements_after_data(work: _Work, head: Head, loading: Loading) -> None:
+def _statements_after_data(work: _Work, loaded: _Loaded) -> None:
     """All that were not run on the way."""
-    filling, handover, built = work.filling, loading.handover, loading.done.built
-    environment = filling.environment(loading.sort_memory(handover.largest))
+    filling, loading = work.filling, loaded.loading
+    # An index that is not sorted (gin, gist) wants all the memory it can get; so may a materialized view's, of any size.
+    only_sorts = loaded.plan is not None and loaded.plan.only_sorts
+    memory = loading.sort_memory(loading.handover.largest) if only_sorts else work.most_memory
+    environment = filling.environment(memory)
     # With a table for each session, an index's own workers only cost more.
-    if len(handover.large_tables) >= JOBS:
+    if len(loaded.large_tables) >= JOBS:
         options = f"{environment['PGOPTIONS']} -c max_parallel_maintenance_workers=0"
         environment = environment | {"PGOPTIONS": options}
-    rest = work.listed("rest", head.lines_without(built)) if built else None
+    built = loading.done.built
+    rest = work.listed("rest", loaded.head.lines_without(built)) if built else None
     argv = commands.restore_argv(
         filling.programs, filling.working, "post-data", archive=work.head, use_list=rest, jobs=JOBS
     )
-    began, tick = time.monotonic(), Throttled(filling.progress)
     with Pipeline() as pipeline:
         filling.writer(pipeline, argv, environment)
-        pipeline.join(
-            on_tick=lambda: tick(f"{filling.what}: indexes and constraints, {time.monotonic() - began:.0f} s")
-        )
+        pipeline.join(on_tick=_ticking(filling, "indexes and constraints"))

@@ -1,21 +1,24 @@
 """Who of several sessions does what while a database's rows come as one stream.
 
-A table's rows go to all sessions, unless there is something better to do: then one session loads the next
-large table alone, and the others build the plain indexes of those that are in, or prove their rows.
+A table's rows go to all sessions, unless there is enough to do beside: then one session loads the next large
+table alone, and the others build the plain indexes of those that are in, or prove their rows.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
-from collections.abc import Collection, Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from engine.postgres.plain_index import PlainIndex
-from engine.postgres.table_data import Rows
+from engine.postgres.table_data import Rows, TableCopy
 
 LARGE = 8 * 2**20
 """Bytes of rows from which on a table is worth steps of its own."""
+_ENOUGH = 2
+"""A table is loaded by one session if it has at most so many times the rows of those that are worked on beside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,10 @@ class Load:
     rows: Rows
     alone: bool
 
+    @property
+    def table(self) -> bytes:
+        return self.rows.copy.table
+
 
 @dataclass(frozen=True, slots=True)
 class Build:
@@ -32,6 +39,10 @@ class Build:
 
     index: PlainIndex
     size: int
+
+    @property
+    def table(self) -> bytes:
+        return self.index.table
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +58,14 @@ Step = Load | Build | Prove
 class Handover:
     """Rows on their way from one thread to `sessions`, and what can be done beside; whoever leaves ends it for all.
 
-    `worth` are the tables (as SQL) that a session may load alone, `indexes` those that may be built early;
-    `prove`: whether rows are proven early.
+    `worth` are the tables (as SQL) that a session may load alone, with their number of rows; `indexes` those that
+    may be built early; `prove`: whether rows are proven early.
     """
 
     def __init__(
         self,
         sessions: int,
-        worth: Collection[bytes] = (),
+        worth: Mapping[bytes, int] = MappingProxyType({}),
         indexes: Sequence[PlainIndex] = (),
         *,
         prove: bool = False,
@@ -65,16 +76,14 @@ class Handover:
         self._prove = prove
         self._changed = threading.Condition()
         self._rows: deque[Rows] = deque()
-        self._given: bytes | None = None
+        self._given: TableCopy | None = None
         self._ended = self._left = False
         self._owner: int | None = None
         self._bytes: dict[bytes, int] = {}
         self._alone: set[bytes] = set()
-        self._loading: Counter[bytes] = Counter()
-        self._building: list[PlainIndex] = []
+        self._at_work: list[Step] = []
         self._builds: list[Build] = []
         self._proofs: deque[Prove] = deque()
-        self._busy = 0
 
     @property
     def large_tables(self) -> tuple[bytes, ...]:
@@ -95,7 +104,7 @@ class Handover:
     @property
     def at_work_beside(self) -> bool:
         """Whether a session does something that may take long and moves no rows."""
-        return self._busy > sum(self._loading.values())
+        return any(not isinstance(step, Load) for step in self._at_work)
 
     def give(self, source: Iterable[Rows]) -> None:
         """Pass on all rows, then end.
@@ -118,7 +127,7 @@ class Handover:
             if self._left:
                 raise BrokenPipeError
             self._bytes[table] = self._bytes.get(table, 0) + len(rows.data)
-            self._given = table
+            self._given = rows.copy
             self._rows.append(rows)
             self._changed.notify_all()
 
@@ -129,18 +138,24 @@ class Handover:
             while step is None and not self._is_over():
                 self._changed.wait()
                 step = self._step()
-            self._busy += step is not None
+            if step is not None:
+                self._at_work.append(step)
             return step
 
     def _is_over(self) -> bool:
         return self._left or (self._ended and not self._rows)
+
+    def _loaded_by(self, table: bytes | None = None) -> int:
+        """How many sessions load, or load this table."""
+        steps = [step for step in self._at_work if isinstance(step, Load)]
+        return sum(table in (None, step.table) for step in steps)
 
     def _step(self) -> Step | None:
         """Rows must never wait for want of a session that loads them."""
         if self._left:
             return None
         over = self._is_over()
-        if self._loading or (over and self._busy):
+        if self._loaded_by() or (over and self._at_work):
             if step := self._build():
                 return step
             if self._proofs and not over:
@@ -148,11 +163,11 @@ class Handover:
         return self._load()
 
     def _build(self) -> Build | None:
+        building = [step.index for step in self._at_work if isinstance(step, Build)]
         for build in self._builds:
-            others = [index for index in self._building if index.table == build.index.table]
+            others = [index for index in building if index.table == build.table]
             if not others or not (build.index.alone or any(index.alone for index in others)):
                 self._builds.remove(build)
-                self._building.append(build.index)
                 return build
         return None
 
@@ -160,23 +175,29 @@ class Handover:
         if not self._rows or not self._mine() or self._rows[0].copy.table in self._alone:
             return None
         table = self._rows[0].copy.table
-        spare = self._sessions - self._busy - len(self._builds) - len(self._proofs)
-        if table in self._worth and table not in self._loading and spare <= 1:
+        if not self._loaded_by(table) and self._is_enough_beside(table):
             self._alone.add(table)
-        self._loading[table] += 1
         return Load(self._next(), table in self._alone)
 
-    def more(self, table: bytes) -> Rows | None:
-        """The next rows of the same table; None when there are no more of it. Who got the start of a row gets its rest."""
+    def _is_enough_beside(self, table: bytes) -> bool:
+        """Whether the other sessions have something to do while one loads this table."""
+        waiting: list[Step] = [*self._builds, *self._proofs]
+        spare = self._sessions - len(self._at_work) - len(waiting)
+        beside = {step.table for step in self._at_work + waiting}
+        rows = sum(self._worth.get(other, 0) for other in beside)
+        return spare <= 1 and 0 < self._worth.get(table, 0) <= _ENOUGH * rows
+
+    def more(self, copy: TableCopy) -> Rows | None:
+        """The next rows for the same COPY; None when there are no more. Who got the start of a row gets its rest."""
 
         def known() -> bool:
             if not self._rows:
-                return self._given != table
-            return self._rows[0].copy.table != table or self._mine()
+                return self._given != copy
+            return self._rows[0].copy != copy or self._mine()
 
         with self._changed:
             self._changed.wait_for(lambda: self._left or known())
-            if self._left or not self._rows or self._rows[0].copy.table != table:
+            if self._left or not self._rows or self._rows[0].copy != copy:
                 return None
             return self._next()
 
@@ -192,18 +213,13 @@ class Handover:
     def done(self, step: Step) -> None:
         """A session has done this step; rows that it loaded are committed."""
         with self._changed:
-            self._busy -= 1
-            if isinstance(step, Load):
-                self._loaded(step.rows.copy.table)
-            elif isinstance(step, Build):
-                self._building.remove(step.index)
+            self._at_work.remove(step)
+            if isinstance(step, Load) and not self._loaded_by(step.table):
+                self._is_in(step.table)
             self._changed.notify_all()
 
-    def _loaded(self, table: bytes) -> None:
-        self._loading[table] -= 1
-        if self._loading[table]:
-            return
-        del self._loading[table]
+    def _is_in(self, table: bytes) -> None:
+        self._alone.discard(table)
         if self._bytes[table] > LARGE:
             own = (index for index in self._indexes if index.table == table)
             self._builds += [Build(index, self._bytes[table]) for index in own]

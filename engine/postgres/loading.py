@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import psycopg
@@ -16,6 +15,9 @@ from engine.postgres.table_data import Rows, TableCopy
 
 _FREEZE_SINCE = 140000
 """From PostgreSQL 14 on COPY FREEZE marks its pages as visible to all (its release notes, E.2.3.1.5)."""
+
+_LOCK_SECONDS = 10
+"""Longer than it takes autovacuum to yield; sessions that wait for each other's rows are no deadlock to PostgreSQL."""
 
 
 @dataclass(slots=True)
@@ -94,12 +96,14 @@ class _Session:
                 self._copy(table.statement, step.rows)
 
     def _may_freeze(self, table: TableCopy) -> bool:
-        """An extension's table may have rows of its own; a partitioned one has none to truncate."""
+        """An extension's table may have rows of its own, or foreign keys; a partitioned one has none to truncate."""
         if self._connection.info.server_version < _FREEZE_SINCE:
             return False
         literal = b"'" + table.table.replace(b"'", b"''") + b"'"
         (answer,) = self._connection.execute(
-            b"SELECT relkind = 'r' AND NOT EXISTS (SELECT FROM ONLY " + table.table + b") "
+            b"SELECT relkind = 'r' AND NOT relhastriggers AND NOT EXISTS (SELECT FROM ONLY "
+            + table.table
+            + b") "
             b"FROM pg_catalog.pg_class WHERE oid = " + literal + b"::pg_catalog.regclass"
         ).fetchall()[0]
         return bool(answer)
@@ -109,15 +113,21 @@ class _Session:
         with self._connection.cursor().copy(statement) as copy:
             while rows is not None:
                 copy.write(rows.data)
-                rows = self._handover.more(rows.copy.table)
+                rows = self._handover.more(rows.copy)
 
     def _build(self, step: Build) -> None:
-        """What cannot be built is left to pg_restore, which says why."""
+        """What cannot be built, or waits for a lock, is left to pg_restore, which says why."""
         memory = self._loading.sort_memory(step.size)
-        self._connection.execute(f"SET maintenance_work_mem = '{memory}kB'".encode())
-        with suppress(psycopg.errors.DatabaseError):
-            self._connection.execute(step.index.statement)
-            self._loading.done.built.add(step.index.dump_id)
+        try:
+            with self._connection.transaction():
+                self._connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS * 1000:.0f}ms'".encode())
+                self._connection.execute(f"SET LOCAL maintenance_work_mem = '{memory}kB'".encode())
+                self._connection.execute(step.index.statement)
+        except psycopg.DatabaseError:
+            if self._connection.closed:
+                raise
+            return
+        self._loading.done.built.add(step.index.dump_id)
 
     def _prove(self, table: bytes) -> None:
         """In a session under our own settings, not the archive's."""

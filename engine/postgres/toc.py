@@ -42,11 +42,15 @@ class DataEntry:
 
 @dataclass(frozen=True, slots=True)
 class DataPlan:
-    """What of an archive is before its data (`head`), which data follows, in order, and its plain indexes."""
+    """What of an archive is before its data (`head`), which data follows, in order, and its plain indexes.
+
+    `only_sorts`: all its indexes are made by sorting the rows of tables.
+    """
 
     head: bytes
     entries: tuple[DataEntry, ...]
     indexes: tuple[PlainIndex, ...] = ()
+    only_sorts: bool = False
 
     def block(self, entry: DataEntry) -> bytes:
         """What starts an entry's data."""
@@ -73,11 +77,31 @@ def data_plan(archive: bytes) -> DataPlan | None:
     head = archive[: reader.position]
     if DATA_MARK in head:
         return None  # a function's body, a comment: it could pass for data in the SQL
+    # pg_restore takes a comment to the section of what is listed before it: that must be what it is about.
+    commented = {dump_id for entry in entries if entry.kind == b"COMMENT" for dump_id in entry.needs}
     return DataPlan(
         head,
-        tuple(entry for entry in entries if isinstance(entry, DataEntry)),
-        tuple(entry for entry in entries if isinstance(entry, PlainIndex)),
+        tuple(entry.data for entry in entries if entry.data),
+        tuple(entry.index for entry in entries if entry.index and entry.index.dump_id not in commented),
+        all(entry.only_sorts for entry in entries),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An entry of the table of contents; `needs` are the dump ids of what it depends on."""
+
+    kind: bytes
+    statement: bytes
+    needs: tuple[int, ...]
+    data: DataEntry | None
+    index: PlainIndex | None
+
+    @property
+    def only_sorts(self) -> bool:
+        if self.kind == b"INDEX":
+            return b" USING btree (" in self.statement
+        return self.kind != b"MATERIALIZED VIEW" and b" EXCLUDE USING " not in self.statement
 
 
 class _Reader:
@@ -120,10 +144,9 @@ class _Reader:
             self.text()
         return version
 
-    def entry(self, version: tuple[int, int]) -> DataEntry | PlainIndex | None:
-        """The next entry, None when it has no data of its own and is no plain index."""
+    def entry(self, version: tuple[int, int]) -> _Entry:
         dump_id, has_data = self.integer(), self.integer()
-        _, _, name, kind = (self.text() for _ in range(4))  # after two oids
+        _, _, name, kind = (self.text() or b"" for _ in range(4))  # after two oids
         self.integer()  # the section
         statement, _, copy, schema = (self.text() or b"" for _ in range(4))  # the second: what drops it
         self.text()  # the tablespace
@@ -133,13 +156,16 @@ class _Reader:
             self.integer()  # the kind of relation
         self.text()  # the owner
         self.text()  # whether it has oids
-        while self.text() is not None:  # what it depends on
-            pass
+        needs = tuple(int(text) for text in iter(self.text, None) if text and text.isdigit())
         self.take(1 + self._offset_bytes)
-        if not has_data:
-            return plain_index(dump_id, statement) if kind in _INDEXES else None
-        is_rows = copy.startswith(b"COPY ") and copy.endswith(b" FROM stdin;\n")
-        if (kind == b"TABLE DATA" and is_rows) or (kind == b"BLOBS" and not copy + statement):
-            before = statement + b"\n\n" if statement else b""
-            return DataEntry(dump_id, before + copy, schema, name or b"")
-        raise _UnknownError
+        data = _data(dump_id, kind, statement, copy, schema, name) if has_data else None
+        index = plain_index(dump_id, statement) if kind in _INDEXES else None
+        return _Entry(kind, statement, needs, data, index)
+
+
+def _data(dump_id: int, kind: bytes, statement: bytes, copy: bytes, schema: bytes, name: bytes) -> DataEntry:
+    is_rows = copy.startswith(b"COPY ") and copy.endswith(b" FROM stdin;\n")
+    if (kind == b"TABLE DATA" and is_rows) or (kind == b"BLOBS" and not copy + statement):
+        before = statement + b"\n\n" if statement else b""
+        return DataEntry(dump_id, before + copy, schema, name)
+    raise _UnknownError

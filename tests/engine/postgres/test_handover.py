@@ -16,6 +16,7 @@ A, B, C = (TableCopy(name, b"COPY t FROM stdin", b"") for name in (b"a", b"b", b
 KEY = PlainIndex(1, b"a", b"key", alone=True)
 INDEX = PlainIndex(2, b"a", b"index", alone=False)
 OTHER = PlainIndex(3, b"a", b"other index", alone=False)
+MANY = {b"a": 1000, b"b": 1000, b"c": 1000}
 MUCH = b"x" * LARGE + b"\n"
 
 
@@ -32,23 +33,23 @@ def first_is_in(handover: Handover) -> Load:
     """One session has loaded all of a large table A; another loads B. The latter's step."""
     handover.give([Rows(A, MUCH), Rows(B, b"1\n")])
     first = load(handover.take())
-    assert handover.more(b"a") is None
+    assert handover.more(A) is None
     second = load(handover.take())
     handover.done(first)
     return second
 
 
 def test_all_sessions_load_a_table_when_there_is_nothing_else() -> None:
-    handover = Handover(2, worth=(b"a",))
+    handover = Handover(2, worth=MANY)
     handover.give([Rows(A, b"1\n"), Rows(A, b"2\n")])
     steps = [load(handover.take()), load(handover.take())]
     assert [(step.rows.data, step.alone) for step in steps] == [(b"1\n", False), (b"2\n", False)]
-    assert handover.more(b"a") is None
+    assert handover.more(A) is None
     assert handover.take() is None
 
 
 def test_the_next_table_is_loaded_alone_while_the_others_have_work() -> None:
-    handover = Handover(2, worth=(b"a", b"b"), indexes=(KEY, INDEX, OTHER), prove=True)
+    handover = Handover(2, worth=MANY, indexes=(KEY, INDEX, OTHER), prove=True)
     second = first_is_in(handover)
     assert second.alone
     beside = [handover.at_work_beside]
@@ -73,7 +74,7 @@ def test_a_key_is_never_built_beside_another_index_of_its_table() -> None:
 
 
 def test_rows_are_proven_when_no_index_is_left_and_rows_still_come() -> None:
-    handover = Handover(2, worth=(b"a", b"b"), prove=True)
+    handover = Handover(2, worth=MANY, prove=True)
     coming = threading.Event()
 
     def rows() -> Iterator[Rows]:
@@ -85,7 +86,7 @@ def test_rows_are_proven_when_no_index_is_left_and_rows_still_come() -> None:
     giving = threading.Thread(target=handover.give, args=(rows(),))
     giving.start()
     first = load(handover.take())
-    assert handover.more(b"a") is None
+    assert handover.more(A) is None
     second = load(handover.take())
     handover.done(first)
     assert handover.take() == Prove(b"a")
@@ -93,13 +94,13 @@ def test_rows_are_proven_when_no_index_is_left_and_rows_still_come() -> None:
     coming.set()
     giving.join()
     assert second.alone
-    assert handover.more(b"b") is not None
+    assert handover.more(B) is not None
 
 
 def test_what_was_not_proven_while_rows_came_is_left_for_later() -> None:
-    handover = Handover(2, worth=(b"a", b"b"), prove=True)
+    handover = Handover(2, worth=MANY, prove=True)
     second = first_is_in(handover)  # and these were all rows
-    assert handover.more(b"b") is None
+    assert handover.more(B) is None
     assert handover.take() is None
     assert handover.to_prove == (b"a",)
     handover.done(second)
@@ -107,7 +108,7 @@ def test_what_was_not_proven_while_rows_came_is_left_for_later() -> None:
 
 
 def test_rows_never_wait_for_sessions_that_build() -> None:
-    handover = Handover(2, worth=(b"a", b"b", b"c"), indexes=(KEY, INDEX))
+    handover = Handover(2, worth=MANY, indexes=(KEY, INDEX))
     second = first_is_in(handover)
     assert indexes(handover.take()) == [KEY]
     handover.done(second)
@@ -118,7 +119,7 @@ def test_rows_never_wait_for_sessions_that_build() -> None:
 
 
 def test_a_small_table_has_no_steps_of_its_own() -> None:
-    handover = Handover(2, worth=(), indexes=(KEY,), prove=True)
+    handover = Handover(2, indexes=(KEY,), prove=True)
     handover.give([Rows(A, b"1\n"), Rows(B, b"1\n")])
     first = load(handover.take())
     second = load(handover.take())
@@ -130,7 +131,7 @@ def test_a_small_table_has_no_steps_of_its_own() -> None:
 
 def test_who_got_the_start_of_a_row_gets_its_rest() -> None:
     handover = Handover(4)
-    rows = [*[Rows(A, b"x" * 1000, unfinished=True)] * 50, Rows(A, b"\n"), Rows(A, b"next\n")]
+    rows = [*[Rows(A, b"x" * 1000, unfinished=True)] * 50, Rows(A, b"\n"), Rows(A, b"end\n")]
     taken: dict[int, bytes] = {}
 
     def session() -> None:
@@ -139,7 +140,7 @@ def test_who_got_the_start_of_a_row_gets_its_rest() -> None:
             while one is not None:
                 me = threading.get_ident()
                 taken[me] = taken.get(me, b"") + one.data
-                one = handover.more(b"a")
+                one = handover.more(A)
             handover.done(step)
 
     sessions = [threading.Thread(target=session) for _ in range(3)]
@@ -149,7 +150,48 @@ def test_who_got_the_start_of_a_row_gets_its_rest() -> None:
     for thread in sessions:
         thread.join()
     assert sum(b"x" in data for data in taken.values()) == 1
-    assert sum(map(len, taken.values())) == 50 * 1000 + 1 + 5
+    assert sum(map(len, taken.values())) == 50 * 1000 + 1 + 4
+
+
+@pytest.mark.parametrize(("rows", "alone"), [(2000, True), (2001, False), (0, False)])
+def test_a_far_larger_table_is_loaded_by_all(rows: int, alone: bool) -> None:
+    """What is to be done beside would soon be done, and one core idle for long."""
+    handover = Handover(2, worth={b"a": 1000, b"b": rows}, indexes=(KEY,))
+    assert first_is_in(handover).alone is alone
+
+
+def test_a_session_that_ends_a_small_table_is_nothing_beside() -> None:
+    handover = Handover(2, worth={b"b": 1000}, prove=True)
+    handover.give([Rows(A, b"1\n"), Rows(B, b"1\n")])
+    load(handover.take())
+    assert not load(handover.take()).alone
+
+
+def test_rows_of_one_table_in_several_places() -> None:
+    """The leaves of a hash-partitioned table may all go into their root, with other tables between."""
+    handover = Handover(2, worth=MANY)
+    other_columns = TableCopy(b"b", b"COPY t (other, columns) FROM stdin", b"")
+    rows = [Rows(A, MUCH), Rows(B, b"1\n"), Rows(C, b"2\n"), Rows(B, b"3\n"), Rows(other_columns, b"4\n")]
+    threading.Thread(target=handover.give, args=(rows,), daemon=True).start()
+    found: list[tuple[bytes, bool]] = []
+
+    def session() -> None:
+        before = load(handover.take())
+        for _ in range(3):
+            assert handover.more(before.rows.copy) is None
+            step = load(handover.take())  # by another session: the one before is not done yet
+            handover.done(before)
+            found.append((step.rows.data, step.alone))
+            before = step
+        assert handover.more(before.rows.copy) is None
+        handover.done(before)
+        last = load(handover.take())
+        found.append((last.rows.data, last.alone))
+
+    thread = threading.Thread(target=session, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert found == [(b"1\n", True), (b"2\n", True), (b"3\n", True), (b"4\n", False)]
 
 
 def test_who_leaves_ends_it_for_all() -> None:

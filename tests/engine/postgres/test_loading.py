@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from itertools import chain
 
 import psycopg
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from engine.errors import OperationFailed
 from engine.postgres.handover import Handover
 from engine.postgres.instance import Instance
-from engine.postgres.loading import Loading
+from engine.postgres.loading import Done, Loading
 from engine.postgres.plain_index import PlainIndex, plain_index
 from engine.postgres.proof import take_proof
 from engine.postgres.table_data import Rows, TableCopy
@@ -21,6 +23,7 @@ from tests.engine.postgres.backups import server_of
 Connection = psycopg.Connection[tuple[object, ...]]
 ROWS = 40_000
 FIRST, SECOND, THIRD = (b"public.first", b'public."it\'s ""2"""', b"public.third")
+MANY = dict.fromkeys((FIRST, SECOND, THIRD), ROWS)
 TABLE = "CREATE TABLE {} (id int NOT NULL, note text)"
 
 
@@ -49,12 +52,28 @@ def rows(table: bytes) -> Iterator[Rows]:
         yield Rows(copy, b"".join(b"%d\t%0250d\n" % (at, at) for at in range(start, start + 1000)))
 
 
-def loaded(server: Instance, database: str, handover: Handover, *tables: bytes) -> Loading:
+def held_back(table: bytes, until: Callable[[Done], bool], done: Done) -> Iterator[Rows]:
+    """The last rows come when something is done."""
+    *first, last = rows(table)
+    yield from first
+    deadline = time.monotonic() + 30
+    while not until(done) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    yield last
+
+
+def loaded(
+    server: Instance,
+    database: str,
+    handover: Handover,
+    *tables: bytes,
+    until: Callable[[Done], bool] = lambda done: True,
+) -> Loading:
     loading = Loading(server_of(server), database, handover, lambda size: 4096)
     sessions = [threading.Thread(target=loading.run) for _ in range(2)]
     for session in sessions:
         session.start()
-    handover.give(piece for table in tables for piece in rows(table))
+    handover.give(chain(*map(rows, tables[:-1]), held_back(tables[-1], until, loading.done)))
     for session in sessions:
         session.join(60)
         assert not session.is_alive()
@@ -65,8 +84,12 @@ def test_rows_are_frozen_indexes_built_and_rows_proven_while_others_come(
     postgres_server: Instance, fresh_database: str, empty: Connection
 ) -> None:
     tables = (FIRST, SECOND, THIRD)
-    handover = Handover(2, tables, (KEY, NOTE, WRONG), prove=True)
-    done = loaded(postgres_server, fresh_database, handover, *tables).done
+    handover = Handover(2, MANY, (KEY, NOTE, WRONG), prove=True)
+
+    def all_is_done(done: Done) -> bool:
+        return len(done.built) == 2 and len(done.proofs) == 2
+
+    done = loaded(postgres_server, fresh_database, handover, *tables, until=all_is_done).done
     assert done.built == {11, 12}  # what cannot be built is left to pg_restore
     assert done.frozen == {SECOND, THIRD}  # the first one was loaded by both sessions
     empty.execute("CREATE INDEX ON public.third (id)")  # updates what the catalogue says of its table
@@ -75,7 +98,7 @@ def test_rows_are_frozen_indexes_built_and_rows_proven_while_others_come(
     with server_of(postgres_server).connect(fresh_database) as reading:
         whole = take_proof(reading, fresh_database, "").tables
         assert {proof.rows for proof in whole.values()} == {ROWS}
-        assert done.proofs
+        assert len(done.proofs) == 2
         assert done.proofs == {name: whole[name] for name in done.proofs}
         empty.close()  # nobody else may be at work there
         assert unchanged(reading, done.proofs) == done.proofs
@@ -85,9 +108,33 @@ def test_a_table_that_has_rows_keeps_them(
     postgres_server: Instance, fresh_database: str, empty: Connection
 ) -> None:
     empty.execute("INSERT INTO public.third VALUES (-1, 'its own')")
-    handover = Handover(2, (FIRST, THIRD), (KEY,), prove=True)
+    handover = Handover(2, MANY, (KEY,), prove=True)
     assert loaded(postgres_server, fresh_database, handover, FIRST, THIRD).done.frozen == set()
     assert empty.execute("SELECT count(*), min(id) FROM public.third").fetchall() == [(ROWS + 1, -1)]
+
+
+def test_a_table_that_has_a_foreign_key_already_is_not_truncated(
+    postgres_server: Instance, fresh_database: str, empty: Connection
+) -> None:
+    """As those of an extension may have."""
+    empty.execute("ALTER TABLE public.third ADD UNIQUE (id)")
+    empty.execute("CREATE TABLE child (id int REFERENCES public.third (id))")
+    handover = Handover(2, MANY, (KEY,), prove=True)
+    assert loaded(postgres_server, fresh_database, handover, FIRST, THIRD).done.frozen == set()
+    assert empty.execute("SELECT count(*) FROM public.third").fetchall() == [(ROWS,)]
+
+
+def test_an_index_that_waits_for_a_lock_is_left_to_pg_restore(
+    postgres_server: Instance, fresh_database: str, empty: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.postgres.loading._LOCK_SECONDS", 0.3)
+    handover = Handover(2, MANY, (KEY, NOTE))
+    with psycopg.connect(postgres_server.conninfo(fresh_database)) as other:
+        other.execute("SELECT FROM public.first")  # a reader is in a key's way, and in no index's
+        done = loaded(
+            postgres_server, fresh_database, handover, FIRST, SECOND, until=lambda done: bool(done.built)
+        ).done
+    assert done.built == {12}
 
 
 def test_a_partitioned_table_is_loaded_through_its_root(
@@ -96,7 +143,7 @@ def test_a_partitioned_table_is_loaded_through_its_root(
     empty.execute("DROP TABLE public.third")
     empty.execute("CREATE TABLE public.third (id int, note text) PARTITION BY RANGE (id)")
     empty.execute("CREATE TABLE leaf PARTITION OF public.third DEFAULT")
-    handover = Handover(2, (FIRST, THIRD), (KEY,), prove=False)
+    handover = Handover(2, MANY, (KEY,), prove=False)
     assert loaded(postgres_server, fresh_database, handover, FIRST, THIRD).done.frozen == set()
     assert empty.execute("SELECT count(*) FROM leaf").fetchall() == [(ROWS,)]
 
@@ -104,7 +151,7 @@ def test_a_partitioned_table_is_loaded_through_its_root(
 def test_a_row_that_the_server_refuses_ends_all_sessions(
     postgres_server: Instance, fresh_database: str, empty: Connection
 ) -> None:
-    handover = Handover(2, (FIRST,))
+    handover = Handover(2, MANY)
     loading = Loading(server_of(postgres_server), fresh_database, handover, lambda size: 4096)
     copy = TableCopy(FIRST, b"COPY public.first (id, note) FROM stdin", b"")
     giving = threading.Thread(target=handover.give, args=([Rows(copy, b"no number\tx\n")],))

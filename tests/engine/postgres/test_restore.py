@@ -113,12 +113,19 @@ INSERT INTO bigger SELECT i, repeat(md5(i::text), 4) FROM generate_series(1, 100
 CREATE TABLE few AS SELECT 1 AS one;
 CREATE INDEX "plain, descending" ON big (note DESC, id);
 COMMENT ON INDEX "plain, descending" IS 'built while other rows came';
+COMMENT ON CONSTRAINT big_pkey ON big IS 'nothing stands before it';
 CREATE INDEX ON big (lower(note));
 CREATE INDEX ON bigger (note) WHERE id > 5;
-ALTER TABLE big CLUSTER ON big_pkey;
+CREATE INDEX clustered ON big (id, note);
+ALTER TABLE big CLUSTER ON clustered;
 CREATE TABLE parted (id int, note text, PRIMARY KEY (id)) PARTITION BY RANGE (id);
 CREATE TABLE parted_leaf PARTITION OF parted DEFAULT;
 INSERT INTO parted SELECT * FROM bigger;
+CREATE TYPE mood AS ENUM ('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h');
+CREATE TABLE feel (id int, mood mood, note text) PARTITION BY HASH (mood);
+CREATE TABLE a_feel PARTITION OF feel FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE z_feel PARTITION OF feel FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+INSERT INTO feel SELECT i, (enum_range(NULL::mood))[1 + i % 8], repeat('x', 90) FROM generate_series(1, 300000) AS i;
 """
 
 
@@ -133,10 +140,10 @@ def test_large_tables_are_marked_as_visible_before_their_foreign_keys(goal: Inst
     )
     assert execute(goal, one.name, seen) == [("big", True), ("bigger", True), ("few", False)]
     vacuumed = "SELECT relname FROM pg_stat_user_tables WHERE vacuum_count > 0"
-    assert execute(goal, one.name, vacuumed) == [("big",)]
+    assert ("big",) in execute(goal, one.name, vacuumed)
     sums = "SELECT count(*), sum(hashtext(note)) FROM bigger"
     assert execute(goal, one.name, sums) == execute(goal, "large", sums)
-    assert (one.tables, one.rows) == (4, 320_001)
+    assert (one.tables, one.rows) == (6, 620_001)
     valid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid AND indrelid >= 16384"
     assert execute(goal, one.name, valid) == [(0,)]
 
