@@ -1,0 +1,56 @@
+"""What an archive's table of contents tells about its indexes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.postgres.filling import sort_memory
+from engine.postgres.instance import Instance
+from tests.engine.postgres.archives import dumped, load
+
+SQL = """
+CREATE TABLE t (id int PRIMARY KEY, name text, words tsvector, during int4range);
+CREATE INDEX by_name ON t (name);
+CREATE INDEX commented ON t (id, name);
+COMMENT ON INDEX commented IS 'pg_restore takes this to the section of what stands before it';
+CREATE INDEX by_function ON t (lower(name));
+"""
+
+
+def test_plain_indexes_without_a_comment(
+    postgres_server: Instance, fresh_database: str, tmp_path: Path
+) -> None:
+    load(postgres_server, fresh_database, SQL)
+    plan = dumped(postgres_server, fresh_database, tmp_path / "a").plan
+    told = [(index.table, index.statement.split(b"\n")[-2]) for index in plan.indexes]
+    assert told == [
+        (b"public.t", b"    ADD CONSTRAINT t_pkey PRIMARY KEY (id);"),
+        (b"public.t", b"CREATE INDEX by_name ON public.t USING btree (name);"),
+    ]
+    assert plan.only_sorts
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "CREATE INDEX ON t USING gin (words)",
+        "ALTER TABLE t ADD EXCLUDE USING gist (during WITH &&)",
+        "CREATE MATERIALIZED VIEW m AS SELECT 1",
+    ],
+)
+def test_what_wants_memory_for_something_else(
+    more: str, postgres_server: Instance, fresh_database: str, tmp_path: Path
+) -> None:
+    load(postgres_server, fresh_database, f"{SQL}; {more}")
+    assert not dumped(postgres_server, fresh_database, tmp_path / "a").plan.only_sorts
+
+
+@pytest.mark.parametrize("size", [0, 2**20, 2**30, 10 * 2**30, 2**40])
+def test_one_pass_merges_all_runs_of_an_index(size: int) -> None:
+    memory = sort_memory(size, most=2**30)
+    assert memory >= 4096
+    runs = size / 1024 / memory
+    assert runs * 264 <= memory + 264
+    assert sort_memory(size, most=8192) <= 8192
