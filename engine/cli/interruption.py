@@ -35,20 +35,34 @@ class Interrupted(BaseException):
 
 @contextmanager
 def ended_cleanly() -> Iterator[None]:
-    """While the block runs, the first signal raises `Interrupted` in it and ends its child processes."""
-    before = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
+    """While the block runs, the first signal raises `Interrupted` in it and ends its child processes.
+
+    The thread that ends them waits from the beginning: a signal may come while the main thread holds a lock of
+    `threading` that a start needs (joining takes one that cannot be taken twice).
+    """
+    over, woken = threading.Event(), threading.Event()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        woken.set()
+        raise Interrupted(number)
+
+    def end_children() -> None:
+        woken.wait()
+        if not over.is_set():
+            _end_children()
+
+    threading.Thread(target=end_children, name="end children", daemon=True).start()
+    before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    for each in _SIGNALS:
-        signal.signal(each, signal.SIG_DFL)
-    threading.Thread(target=_end_children, daemon=True).start()
-    raise Interrupted(number)
+        if not woken.is_set():
+            over.set()
+            woken.set()
 
 
 def _end_children() -> None:
