@@ -199,7 +199,7 @@ def test_a_signal_ends_a_backup_with_all_it_started(
             # One database only: another that had ended before the signal would rightly have its set.
             [*COMMAND, "backup", "--database", DATABASE, "--json"],
             cwd=empty_site.folder,
-            env=environment(),
+            env=environment() | {"PYTHONFAULTHANDLER": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -208,7 +208,11 @@ def test_a_signal_ends_a_backup_with_all_it_started(
         children = _children(running.pid)
         assert children
         running.send_signal(number)
-        stdout, stderr = running.communicate(timeout=30)
+        try:
+            stdout, stderr = running.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            running.send_signal(signal.SIGABRT)  # it tells where each of its threads is
+            pytest.fail(f"The signal did not end it: {running.communicate()[1]}")
     assert running.returncode == code, stderr
     answer = Answer(code, stdout, stderr)
     assert answer.document["error"]["exit_code"] == code
