@@ -14,7 +14,7 @@ from engine.postgres.server import Server, failed
 from engine.postgres.table_data import Rows, TableCopy
 
 _FREEZE_SINCE = 140000
-"""From PostgreSQL 14 on COPY FREEZE marks its pages as visible to all (its release notes, E.2.3.1.5)."""
+"""From PostgreSQL 14 on COPY FREEZE marks its pages as visible to all ("properly update page visibility", its release notes)."""
 
 _LOCK_SECONDS = 10
 """Longer than it takes autovacuum to yield; sessions that wait for each other's rows are no deadlock to PostgreSQL."""
