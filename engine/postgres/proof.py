@@ -187,9 +187,16 @@ class _Reader:
 
 
 def prove_rows(connection: psycopg.Connection[TupleRow], table: bytes) -> dict[str, TableProof]:
-    """The proof of all rows of one table, whose name is given as SQL."""
+    """The proof of all rows of one table, whose name is given as SQL.
+
+    None in a database without an encoding whose name is no text.
+    """
+    try:
+        name = table.decode()
+    except UnicodeDecodeError:
+        return {}
     reader = _Reader(connection)
-    found = connection.execute(b"SELECT " + sql.Literal(table.decode()).as_bytes(None) + b"::regclass::oid")
+    found = connection.execute(b"SELECT " + sql.Literal(name).as_bytes(None) + b"::regclass::oid")
     ((oid,),) = found.fetchall()
     return reader.tables(reader.properties().encoding, 100, lambda one: one.oid == oid)
 

@@ -11,7 +11,7 @@ import pytest
 from engine.postgres.early_proofs import EarlyProofs
 from engine.postgres.filling import JOBS
 from engine.postgres.instance import Instance
-from engine.postgres.proof import TableProof, take_proof
+from engine.postgres.proof import TableProof, prove_rows, take_proof
 from engine.postgres.unchanged import unchanged
 from tests.engine.postgres.backups import server_of
 
@@ -114,3 +114,12 @@ def test_nothing_is_believed_while_another_session_is_there(
         assert unchanged(reading, found) == {}
         filled.close()
         assert unchanged(reading, found) == found
+
+
+def test_a_name_that_is_no_text_is_left_to_the_whole_proof(
+    postgres_server: Instance, fresh_database: str, filled: Connection
+) -> None:
+    """As a database without an encoding may have."""
+    with server_of(postgres_server).connect(fresh_database) as reading:
+        assert prove_rows(reading, b'public."\xe9"') == {}
+        assert list(prove_rows(reading, b"public.plain")) == ["public.plain"]
