@@ -65,7 +65,8 @@ def test_killed_while_dumping(scene: Scene) -> None:
     assert "Where the run has ended and this still stands here, it was killed" in scene.record(run)
     assert scene.slots("nightly-backup") == 0
     new = {one.key for one in scene.stored("nightly", "platform").sets} - before
-    assert {key.database for key in new} <= {"small", "postgres", "template1"}
+    # What was stored before the kill stays; which of the small ones that is depends on the moment.
+    assert {key.database for key in new}.isdisjoint({"large", None})
 
     again = scene.installation.run("nightly-backup", server="platform")
     scene.installation.completed(again)
