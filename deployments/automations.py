@@ -18,6 +18,9 @@ from tasks.watching import Shown, event_of, resource_of
 ALERT_BLOCK = "alerts"
 """The name of the notification block (Slack, Teams, e-mail, ...) an operator makes in the UI."""
 
+TAG = "platform-ops"
+"""Every deployment's tag, by which its runs are told from those of others who use the same Prefect server."""
+
 _PREFIX = "platform-ops: "
 _HEARTBEAT = "prefect.flow-run.heartbeat"
 _ENDS = {
@@ -25,6 +28,13 @@ _ENDS = {
     for state in ("Completed", SAMPLED, "Failed", "TimedOut", "Cancelled", SKIPPED, "Crashed")
 }
 """Events are named after a state's name, not its type."""
+_RUNS: dict[str, Any] = {
+    "match": {"prefect.resource.id": "prefect.flow-run.*"},
+    "match_related": {"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"},
+    "for_each": {"prefect.resource.id"},
+    "threshold": 1,
+}
+"""A trigger's part that means each of our own runs: another's heart may beat more slowly, or not at all."""
 _ZOMBIE_AFTER = timedelta(seconds=100)  # three missed heartbeats of 30 s, the least Prefect allows
 _NO_HEARTBEAT = (
     "No heartbeat: the process was killed or its host is gone; start the run again. Where Prefect itself was away, the "
@@ -54,7 +64,8 @@ def wanted(alert_block: UUID | None, servers: Iterable[str]) -> Iterator[Automat
 
 
 def _zombies() -> AutomationCore:
-    """A killed run tells nobody: when its heartbeats stop, call it crashed, which lets the next one begin.
+    """A killed run tells nobody: when its heartbeats stop, or none ever comes, call it crashed, which lets the next
+    one begin.
 
     A Prefect that comes back after a longer absence calls those crashed whose heartbeats it missed; Crashed is not
     the last word on a run that lives.
@@ -63,12 +74,10 @@ def _zombies() -> AutomationCore:
         name=f"{_PREFIX}end zombie runs",
         description="A run whose heartbeats stopped was killed; it is marked crashed.",
         trigger=EventTrigger(
-            after={_HEARTBEAT},
+            **_RUNS,
+            after={"prefect.flow-run.Running", _HEARTBEAT},
             expect={_HEARTBEAT} | _ENDS,
-            match={"prefect.resource.id": "prefect.flow-run.*"},
-            for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
-            threshold=1,
             within=_ZOMBIE_AFTER,
         ),
         actions=[
@@ -81,18 +90,16 @@ def _zombies() -> AutomationCore:
 
 
 def _never_began() -> AutomationCore:
-    """A run whose host was lost between being taken and its first heartbeat would hold its queue's only place."""
+    """A run whose host was lost between being taken and Running would hold its queue's only place."""
     waiting = {f"prefect.flow-run.{state}" for state in ("Running", "Scheduled", "Late", "AwaitingRetry")}
     return AutomationCore(
         name=f"{_PREFIX}end runs that never began",
         description="A run that a worker took and that did not begin within ten minutes is marked crashed.",
         trigger=EventTrigger(
+            **_RUNS,
             after={"prefect.flow-run.Pending"},
             expect=waiting | _ENDS,
-            match={"prefect.resource.id": "prefect.flow-run.*"},
-            for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
-            threshold=1,
             within=_BEGINS_WITHIN,
         ),
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message=_NEVER_BEGAN)],
@@ -104,11 +111,9 @@ def _bad_runs(alert_block: UUID) -> AutomationCore:
         name=f"{_PREFIX}failed and crashed runs",
         description="Tells the block `alerts` about every run that failed or crashed.",
         trigger=EventTrigger(
+            **_RUNS,
             expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"},
-            match={"prefect.resource.id": "prefect.flow-run.*"},
-            for_each={"prefect.resource.id"},
             posture=Posture.Reactive,
-            threshold=1,
         ),
         actions=[_notify(alert_block, "{{ flow.name }}: {{ flow_run.state.name }}", _BODY)],
     )

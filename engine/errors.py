@@ -5,6 +5,7 @@ The exit codes are the command line's contract (see `platformctl --help`).
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 
 
@@ -51,6 +52,22 @@ class PartialSuccess(PlatformOpsError):
     """The main copy is good; a second store missed it."""
 
     exit_code = 5
+
+
+def out_of(error: object) -> OperationFailed | None:
+    """What to say when the process or the machine has no more of what each step needs; None: it is another error."""
+    number = (
+        errno.ENOMEM if isinstance(error, MemoryError) else error.errno if isinstance(error, OSError) else 0
+    )
+    said = _LIMITS.get(number or 0)
+    return OperationFailed(f"{said}, then start again.") if said else None
+
+
+_LIMITS = {
+    errno.EMFILE: "This process may not open more files; raise its limit (`ulimit -n`, LimitNOFILE= of a unit)",
+    errno.ENFILE: "This machine may not open more files; end what holds many, or raise fs.file-max",
+    errno.ENOMEM: "This machine has no memory left; end what needs much, or give it more",
+}
 
 
 def failed_in_part(

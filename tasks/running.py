@@ -12,7 +12,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from engine.errors import OperationFailed, PlatformOpsError
+from engine.errors import OperationFailed, PlatformOpsError, out_of
 from engine.progress import Progress, readable_bytes
 
 SAMPLED = "Sampled"
@@ -39,7 +39,9 @@ def known(error: object) -> PlatformOpsError:
     """An error of our own; of any other only the kind, since what it says may quote a secret."""
     if isinstance(error, PlatformOpsError):
         return error
-    return OperationFailed(f"An unexpected error ({type(error).__name__}); the log of the run has all of it.")
+    return out_of(error) or OperationFailed(
+        f"An unexpected error ({type(error).__name__}); the log of the run has all of it."
+    )
 
 
 def logged_progress() -> Progress:

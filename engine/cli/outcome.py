@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from engine.cli.interruption import Interrupted
-from engine.errors import PlatformOpsError
+from engine.errors import PlatformOpsError, out_of
 from engine.reports.report import Report
 from engine.reports.wording import one_line
 
@@ -41,6 +41,7 @@ class Outcome:
 
 def problem_of(error: BaseException, program: str = "platformctl") -> Problem:
     """An error as one sentence with its exit code."""
+    error = out_of(error) or error
     kind = type(error).__name__
     match error:
         case PlatformOpsError():

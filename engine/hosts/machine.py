@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import OperationFailed, TransientFailure
+from engine.errors import OperationFailed, TransientFailure, out_of
 from engine.hosts.base import Done, Program, Route
 from engine.hosts.processes import ProcessIdentity, running_pids
 
@@ -75,7 +75,9 @@ class Local:
 
 
 def _not_started(argv: Sequence[str], error: OSError) -> OperationFailed:
-    return OperationFailed(f"{argv[0]} cannot be started: {error.strerror}; install it or correct `tools`.")
+    return out_of(error) or OperationFailed(
+        f"{argv[0]} cannot be started: {error.strerror}; install it or correct `tools`."
+    )
 
 
 def _ended(pid: int, wanted: set[bytes]) -> bool:

@@ -92,6 +92,7 @@ def _storable(report: DrillReport, course: Course) -> DrillReport:
 
 def _judged(course: Course, target: Target, progress: Progress, docker_host: str) -> DrillReport:
     body = course.body = read_manifest(target, course.key)
+    _nothing_but(target, body)
     progress(f"drill of {course.key}: starting a scratch PostgreSQL {body.server_version}")
     proofs = _proofs(target, course.key, body)
     course.sample_percent = min([body.sample_percent, *(proof.sample_percent for proof in proofs.values())])
@@ -121,6 +122,20 @@ def _scratch(body: Body, major: int, encoding: str, locale: str, docker_host: st
             return
     with scratch_server(major, superuser=body.superuser, encoding=encoding, locale=locale) as instance:
         yield instance
+
+
+def _nothing_but(target: Target, body: Body) -> None:
+    """A file more is as bad as a file less: whoever restores with stock tools would run it.
+
+    Raises:
+        OperationFailed: something lies in the set that its manifest does not name.
+    """
+    named = {body.key.manifest, *(body.key.prefix + file.name for file in body.files)}
+    if more := next((stored for stored in target.store.keys(body.key.prefix) if stored not in named), None):
+        raise OperationFailed(
+            f"{more} in {target.store.address} is not in the manifest of its set, and stock tools would restore it too; "
+            "use another set, and see who put it there."
+        )
 
 
 def _failed(course: Course) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO, Any
 
-from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
+from engine.errors import OperationFailed, PlatformOpsError, TransientFailure, out_of
 from engine.hosts.base import Program
 from engine.hosts.machine import tool_environment as tool_environment
 from engine.streams.memory import keep_freed_memory
@@ -159,7 +159,8 @@ class Pipeline:
                 bufsize=0,
             )
         except OSError as error:
-            raise OperationFailed(f"{name} cannot be started from {argv[0]}: {error.strerror}.") from None
+            said = f"{name} cannot be started from {argv[0]}: {error.strerror}."
+            raise out_of(error) or OperationFailed(said) from None
         return self.add(popen, name=name)
 
     def add(self, program: Program, *, name: str) -> Process:

@@ -8,23 +8,25 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
+from prefect import tags
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import StateType
-from prefect.events.schemas.automations import EventTrigger
-from prefect.states import Pending, Scheduled
+from prefect.client.schemas.objects import State, StateType
+from prefect.events.schemas.automations import AutomationCore, EventTrigger
+from prefect.states import Crashed, Pending, Running, Scheduled
 
 from blocks import BackupStore
-from deployments.automations import alert_block, silence, wanted
+from deployments.automations import TAG, alert_block, silence, wanted
 from engine.config.settings import FolderStore
 from engine.errors import OperationFailed
 from engine.sets.target import open_target
 from flows.check_backups import check_backups
 from flows.verify_backups import verify_backups
-from tasks.watching import announce
+from tasks.watching import Shown, announce
 from tests.engine.sets.made import a_key, store_set
 from tests.webhook import Webhook, webhook
 
@@ -80,43 +82,81 @@ def test_silence_rings_and_a_verdict_keeps_it_quiet(alerts: Webhook, tmp_path: P
     with get_client(sync_client=True) as client:
         for server in ("never", "once", "often"):
             client.create_automation(silence(server, "verified", block, WITHIN))
+        for server in ("never", "often"):
+            client.create_automation(silence(server, "proven", block, WITHIN))
     # What another run did, or another server's, or a drill's, is no verdict of these.
     verify_backups(a_store(tmp_path, "other"))
-    announce("proven", ["never"])
+    announce("proven", ["once"])
     verify_backups(a_store(tmp_path, "often"))
     verify_backups(a_store(tmp_path, "once"))
     since = time.monotonic()
 
-    def heard(server: str) -> list[str]:
-        return alerts.bodies(f"nothing verified of {server} for 26 hours")
+    def heard(shown: Shown, server: str) -> list[str]:
+        return alerts.bodies(f"nothing {shown} of {server} for 26 hours")
 
-    wait_for(lambda: heard("never") and heard("once"), tick=lambda: announce("verified", ["often"]))
-    assert heard("often") == []
+    def both_often() -> None:
+        announce("verified", ["often"])
+        announce("proven", ["often"])
+
+    silent: list[tuple[Shown, str]] = [("verified", "never"), ("verified", "once"), ("proven", "never")]
+    wait_for(lambda: all(heard(*each) for each in silent), tick=both_often)
+    assert heard("verified", "often") == heard("proven", "often") == []
     [first, *_] = [call for call in alerts.calls if "of once for" in call.body]
     assert first.at - since > WITHIN.total_seconds() - 1
     assert "Is a worker running, is the schedule on?" in first.body
 
 
-def test_a_run_that_was_taken_and_never_began_gives_its_place_back(alerts: Webhook) -> None:
-    """Its host was lost before the first heartbeat. One that waits for its time is no such run."""
-    never_began = [one for one in wanted(None, []) if one.name.endswith("runs that never began")]
-    assert len(never_began) == 1
-    trigger = never_began[0].trigger
-    assert isinstance(trigger, EventTrigger)
-    soon = trigger.model_copy(update={"within": timedelta(seconds=10)})
+def soon(name: str, seconds: float) -> AutomationCore:
+    """The wanted automation whose name ends so, that acts after so many seconds."""
+    [found] = [one for one in wanted(None, []) if one.name.endswith(name)]
+    assert isinstance(found.trigger, EventTrigger)
+    trigger = found.trigger.model_copy(update={"within": timedelta(seconds=seconds)})
+    return found.model_copy(update={"trigger": trigger})
+
+
+def test_a_lost_host_s_run_gives_its_place_back_before_its_first_heartbeat_too(alerts: Webhook) -> None:
+    """Taken only, or begun: both are called crashed. One that waits for its time is no such run, nor another's."""
     with get_client(sync_client=True) as client:
-        client.create_automation(never_began[0].model_copy(update={"trigger": soon}))
-        taken, put_back = (client.create_flow_run(check_backups).id for _ in range(2))
-        for run in (taken, put_back):
-            client.set_flow_run_state(run, Pending(), force=True)
-        client.set_flow_run_state(put_back, Scheduled(), force=True)
+        client.create_automation(soon("end runs that never began", 10))
+        client.create_automation(soon("end zombie runs", 10))
 
-        def state(run: UUID) -> StateType | None:
-            return client.read_flow_run(run).state_type
+        def made(*states: State[Any], tag: str = TAG) -> UUID:
+            run = client.create_flow_run(check_backups, tags=[tag]).id
+            for state in states:
+                client.set_flow_run_state(run, state, force=True)
+            return run
 
-        wait_for(lambda: state(taken) is StateType.CRASHED)
-        assert "A worker took it and it never began" in str(client.read_flow_run(taken).state)
-        assert state(put_back) is StateType.SCHEDULED
+        others = [made(Pending(), tag="other"), made(Pending(), Running(), tag="other")]
+        put_back = made(Pending(), Scheduled())
+        taken = made(Pending())
+        begun = made(Pending(), Running())
+
+        def state(run: UUID) -> State[Any]:
+            found = client.read_flow_run(run).state
+            assert found is not None
+            return found
+
+        wait_for(lambda: state(taken).type is state(begun).type is StateType.CRASHED)
+        assert "A worker took it and it never began" in (state(taken).message or "")
+        assert "No heartbeat" in (state(begun).message or "")
+        assert [state(run).type for run in (put_back, *others)] == [
+            StateType.SCHEDULED,
+            StateType.PENDING,
+            StateType.RUNNING,
+        ]
+
+
+def test_a_crashed_run_is_told(alerts: Webhook) -> None:
+    with get_client(sync_client=True) as client:
+        for automation in wanted(told(), []):
+            client.create_automation(automation)
+        for tag in ("other", TAG):
+            run = client.create_flow_run(check_backups, tags=[tag]).id
+            client.set_flow_run_state(run, Crashed(message=f"Its host of {tag} is gone."), force=True)
+    wait_for(lambda: alerts.calls)
+    [call] = alerts.calls
+    assert "check-backups: Crashed" in call.body
+    assert "Its host of platform-ops is gone." in call.body
 
 
 def test_a_failed_run_is_told_once_with_its_sentence(alerts: Webhook, tmp_path: Path) -> None:
@@ -126,10 +166,11 @@ def test_a_failed_run_is_told_once_with_its_sentence(alerts: Webhook, tmp_path: 
     store = a_store(tmp_path, "damaged")
     [file] = (tmp_path / "damaged").rglob("app.dump.gz")
     file.write_bytes(b"canary" * 400)
-    with pytest.raises(OperationFailed, match=r"app\.dump\.gz"):
+    with tags(TAG), pytest.raises(OperationFailed, match=r"app\.dump\.gz"):
         verify_backups(store)
     wait_for(lambda: alerts.calls)
-    verify_backups(a_store(tmp_path, "good"))
+    with tags(TAG):
+        verify_backups(a_store(tmp_path, "good"))
     time.sleep(3)
     [call] = alerts.calls
     text = json.loads(call.body)["text"]

@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from blocks import PostgresServer
 from deployments.apply import PREFECT_YAML, apply, apply_automations, apply_blocks, main
-from deployments.automations import wanted
+from deployments.automations import TAG, wanted
 from deployments.prefect_api import connected, find_deployment
 from engine.config.settings import FolderStore, ServerSettings, Settings
 from engine.errors import ConfigurationError, TransientFailure
@@ -73,6 +73,10 @@ def test_prefect_yaml_has_the_six_operations_with_dotted_entrypoints() -> None:
         "restore-drill",
         "restore-databases",
     }
+
+
+def test_every_deployment_has_the_tag_that_automations_look_for() -> None:
+    assert [entry["name"] for entry in deployments() if TAG not in entry["tags"]] == []
 
 
 def test_prefect_yaml_runs_on_seoul_time_and_knows_no_machines_path() -> None:

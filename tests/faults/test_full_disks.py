@@ -1,8 +1,9 @@
-"""A full, read-only or forbidden disk under the store, the spool and the scratch server."""
+"""A full, read-only or forbidden disk under the store, the spool and the scratch server; no more open files."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import pytest
 
 from engine.hosts.local import account
 from engine.postgres.instance import Instance
-from tests.engine.cli.site import Answer
+from tests.engine.cli.site import COMMAND, Answer, environment
 from tests.engine.postgres.backups import execute
 from tests.faults.conftest import DATABASE
 from tests.faults.gates import left_in
@@ -130,3 +131,26 @@ def test_a_disk_that_is_read_only(site: FaultSite) -> None:
         _one_sentence(site.run(*ASKED), 2, "is not allowed (Read-only file system)")
         assert site.run("list").code == 0
         assert site.run("show", "newest", "--database", DATABASE).code == 0
+
+
+def test_of_open_files(site: FaultSite) -> None:
+    """Wherever the limit is met, nothing is half-written; with enough of them it works."""
+    refused = 0
+    for limit in range(11, 64):
+        line = f"ulimit -n {limit}; exec {shlex.join([*COMMAND, *ASKED])}"
+        done = subprocess.run(
+            ["sh", "-c", line],
+            cwd=site.folder,
+            env=environment(),
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode == 0:
+            break
+        answer = Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+        _one_sentence(answer, 1, "This process may not open more files; raise its limit (`ulimit -n`")
+        assert [path for path in site.store.rglob("*") if path.is_file()] == []
+        refused += 1
+    assert done.returncode == 0
+    assert refused >= 3

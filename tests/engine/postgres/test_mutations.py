@@ -135,6 +135,14 @@ def test_a_missing_file(made: Backup, store_folder: Path, ending: str) -> None:
     assert (report.result, name in report.sentence) == ("failed", True), report.sentence
 
 
+def test_a_file_more(made: Backup, store_folder: Path) -> None:
+    target, key = store_in(store_folder), made.cluster_key
+    copied(made.target, key, target)
+    put(target, f"{key.prefix}999-more.sql.gz", b"")
+    report = drill(target, key)
+    assert (report.result, "999-more.sql.gz" in report.sentence) == ("failed", True), report.sentence
+
+
 @pytest.mark.parametrize("damage", ["cut in the middle", "a bit in the middle"])
 def test_damaged_bytes_of_a_database_set(made: Backup, store_folder: Path, damage: str) -> None:
     target, key = store_in(store_folder), made.key("small")
