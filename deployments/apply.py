@@ -21,7 +21,7 @@ from prefect.settings import get_current_settings
 from prefect.utilities.callables import parameter_schema
 
 from deployments.automations import ALERT_BLOCK, alert_block, apply_automation, remove_unwanted, wanted
-from deployments.forms import Schema, with_dropdowns
+from deployments.forms import with_dropdowns
 from deployments.nouns import apply_noun, nouns, only_inside_prefect, strangers
 from deployments.plan import Document, at_once, completed, noun_of, stale_slugs
 from deployments.prefect_api import (
@@ -40,6 +40,7 @@ from engine.errors import OperationFailed, PlatformOpsError
 from engine.postgres.server import Server
 from engine.postgres.survey import list_databases
 from engine.sets.target import open_target
+from tasks.forms import Schema
 
 PREFECT_YAML = Path(__file__).parent.parent / "prefect.yaml"
 POOLS = {

@@ -12,14 +12,11 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-from tasks.running import SAMPLED, SKIPPED
+from tasks.running import SAMPLED, SKIPPED, TAG
 from tasks.watching import Shown, event_of, resource_of
 
 ALERT_BLOCK = "alerts"
 """The name of the notification block (Slack, Teams, e-mail, ...) an operator makes in the UI."""
-
-TAG = "platform-ops"
-"""Every deployment's tag, by which its runs are told from those of others who use the same Prefect server."""
 
 _PREFIX = "platform-ops: "
 _HEARTBEAT = "prefect.flow-run.heartbeat"

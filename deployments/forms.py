@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any
 
 from engine.config.settings import Settings
-
-Schema = dict[str, Any]
+from tasks.forms import Schema, with_databases
 
 NOUNS = {"server": "servers", "store": "stores"}
 """A flow's parameter and the part of platform-ops.toml whose names it takes."""
@@ -45,13 +43,4 @@ def with_dropdowns(schema: Schema, settings: Settings, databases: Sequence[str] 
         empty_allowed = field.get("default") == ""
         field["enum"] = ([""] if empty_allowed else []) + names(settings, parameter)
         field["default"] = field["enum"][0]
-    if databases:
-        _offer_databases(result.get("properties", {}), list(databases))
-    return result
-
-
-def _offer_databases(fields: dict[str, Schema], databases: list[str]) -> None:
-    if "database" in fields:
-        fields["database"]["enum"] = ["", *databases]
-    if "databases" in fields:
-        fields["databases"]["items"] = {"type": "string", "enum": databases}
+    return with_databases(result, databases) if databases else result

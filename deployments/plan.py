@@ -11,8 +11,9 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from deployments.forms import NOUNS, Schema, default_parameters, names
+from deployments.forms import NOUNS, default_parameters, names
 from engine.config.settings import Settings
+from tasks.forms import Schema
 
 Document = dict[str, Any]
 

@@ -15,9 +15,9 @@ from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import get_current_settings
 
-from deployments.forms import Schema
 from deployments.plan import Existing, Scheduled
 from engine.errors import ConfigurationError, TransientFailure
+from tasks.forms import Schema
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from tasks.backups import (
     sweep_leftovers,
     tonight,
 )
+from tasks.forms import offer_in_forms
 from tasks.monitoring import tell_monitor
 from tasks.scheduling import Skipped, skipped_if_missed
 
@@ -48,5 +49,6 @@ def nightly_backup(server: str = "platform") -> Skipped | None:
         outcome.copies = copy_everywhere(server)
         outcome.plan = plan_retention(server)
         outcome.pruned = delete_expired(outcome.plan, server)
+        offer_in_forms([stored.database for stored in outcome.databases])
     require_copies(outcome.copies)
     return None

@@ -15,6 +15,9 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from engine.errors import OperationFailed, PlatformOpsError, out_of
 from engine.progress import Progress, readable_bytes
 
+TAG = "platform-ops"
+"""Every deployment's tag, by which it and its runs are told from those of others who use the same Prefect server."""
+
 SAMPLED = "Sampled"
 """The name of a completed run that proved nothing, since it compared a sample only."""
 

@@ -46,7 +46,7 @@ def begin(server: Server, token: str, started: datetime | None = None) -> Night:
         ConfigurationError: no tools that fit, or a role that may not read everything.
     """
     facts = survey_server(server)
-    tools = tools_for(server, facts.major)
+    tools = tools_for(server, facts.major, facts.tls)
     # pg_restore runs here, whatever reads the server; it must know the archives of the pg_dump there.
     programs = tools.folder if isinstance(tools.folder, Path) else client_programs(tools.version[0])
     return Night(server, started or datetime.now(UTC), token, facts, programs, tools)

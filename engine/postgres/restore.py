@@ -20,7 +20,6 @@ from engine.errors import ConfigurationError, OperationFailed
 from engine.postgres import commands
 from engine.postgres.compare import compare_databases
 from engine.postgres.database import apply_properties, create_database, drop_working, working_name
-from engine.postgres.embedded import client_programs
 from engine.postgres.filling import Filling
 from engine.postgres.filling_from_archive import fill_from_archive
 from engine.postgres.filling_from_text import fill_from_text
@@ -35,6 +34,7 @@ from engine.postgres.restore_source import Source, read_source
 from engine.postgres.roles import only_roles
 from engine.postgres.server import Server
 from engine.postgres.survey import survey_server
+from engine.postgres.tools import programs_here
 from engine.progress import Progress, silent
 from engine.sets.restoring import restoring
 from engine.sets.target import Target
@@ -84,7 +84,7 @@ def restore_databases(
     if not choices:
         return ()
     facts = survey_server(server)
-    run = _Run(target, server, client_programs(facts.major, server.settings.tools), in_place, progress)
+    run = _Run(target, server, programs_here(server, facts.major, facts.tls), in_place, progress)
     with backup_lock(server, "restore"), _held(run, choices):
         drop_working(server)
         return tuple(_restore(run, choice) for choice in choices)

@@ -45,7 +45,7 @@ UNION ALL SELECT description FROM pg_catalog.pg_shdescription UNION ALL SELECT s
 class ServerFacts:
     """What a manifest says of the server. `version` is text such as `16.4`, `major` a number.
 
-    `missing` is what a restore of the whole server does not bring back, in words.
+    `tls` tells whether our own sessions with it are encrypted, `missing` is what a restore of the whole server does not bring back, in words.
     """
 
     version: str
@@ -54,6 +54,7 @@ class ServerFacts:
     superuser: str
     roles: tuple[str, ...]
     settings: dict[str, str]
+    tls: bool = False
     missing: tuple[str, ...] = ()
 
 
@@ -132,6 +133,7 @@ def _facts(server: Server, connection: psycopg.Connection[TupleRow]) -> ServerFa
         superuser=bootstrap,
         roles=roles,
         settings=settings,
+        tls=connection.pgconn.ssl_in_use,
         missing=left_out_of_server(connection),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import PurePath, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from engine.errors import ConfigurationError
 from engine.hosts.base import Host
@@ -31,16 +31,18 @@ class Tools:
     version: tuple[int, int]
 
 
-def tools_for(server: Server, major: int) -> Tools:
+def tools_for(server: Server, major: int, tls: bool) -> Tools:
     """The programs to dump a server of this major with; they are run once, to tell their version.
 
+    `tls`: our own sessions with it are encrypted.
+
     Raises:
-        ConfigurationError: the host has none, only older ones, or ones without the TLS that is asked for.
+        ConfigurationError: the host has none, only older ones, or ones without the TLS that is used or asked for.
         TransientFailure: the host cannot be reached.
     """
     if server.settings.where == "local":
-        folder = client_programs(major, server.settings.tools)
-        return _fit_for_tls(server, Tools(server.host, folder, version_of(folder / "pg_dump") or (major, 0)))
+        folder = programs_here(server, major, tls)
+        return Tools(server.host, folder, version_of(folder / "pg_dump") or (major, 0))
     found = _probed(server)
     fitting = [tools for tools in found if tools.version[0] >= major]
     if not fitting:
@@ -48,23 +50,42 @@ def tools_for(server: Server, major: int) -> Tools:
             f"The server is PostgreSQL {major} and {_listed(found)}{server.host.note}; install the client programs "
             f"of {major} there, or set `tools` to the folder{server.host.note} that has them."
         )
-    return _fit_for_tls(server, min(fitting, key=lambda tools: (tools.version[0], -tools.version[1])))
+    tools = min(fitting, key=lambda tools: (tools.version[0], -tools.version[1]))
+    _check_tls(server, tools.host, tools.folder, tls)
+    return tools
 
 
-def _fit_for_tls(server: Server, tools: Tools) -> Tools:
-    """Refuse programs without TLS where the setting asks for it: they would fail at the first database."""
-    if server.settings.sslmode not in ("require", "verify-ca", "verify-full"):
-        return tools
-    environment = {"PGHOST": "/nowhere", "PGSSLMODE": "require"}
-    asked = tools.host.run(
-        (str(tools.folder / "pg_dump"), "--dbname=postgres"), env=environment, timeout=_PROBE_SECONDS
-    )
-    if "not compiled in" not in asked.stderr:
-        return tools
+def programs_here(server: Server, major: int, tls: bool) -> Path:
+    """The folder of this host's programs for a server of this major: what restores, and dumps where it is here.
+
+    Raises:
+        ConfigurationError: there are none that fit.
+    """
+    if server.settings.where != "local":  # `tools` is a folder there, and the way there is a forwarded one
+        return client_programs(major)
+    folder = client_programs(major, server.settings.tools)
+    _check_tls(server, server.host, folder, tls)
+    return folder
+
+
+def _check_tls(server: Server, host: Host, folder: PurePath, tls: bool) -> None:
+    """Refuse programs without TLS where the setting asks for it, and where they would silently go without it."""
+    sslmode = server.settings.sslmode
+    asked_for = sslmode in ("require", "verify-ca", "verify-full")
+    if not (asked_for or tls) or _know_tls(host, folder):
+        return
+    would = "" if asked_for else ", so data would cross the network in the clear"
+    otherwise = "" if asked_for else ', or, where nobody listens on the way, sslmode = "disable"'
     raise ConfigurationError(
-        f"[servers.{server.name}] has sslmode {server.settings.sslmode!r} and the programs in {tools.folder} were built "
-        "without TLS; install PostgreSQL's own client programs there, or set `tools` to a folder that has them."
+        f"[servers.{server.name}] has sslmode {sslmode!r} and the programs in {folder} were built without TLS"
+        f"{would}; install PostgreSQL's own client programs there, or set `tools` to a folder that has them{otherwise}."
     )
+
+
+def _know_tls(host: Host, folder: PurePath) -> bool:
+    environment = {"PGHOST": "/nowhere", "PGSSLMODE": "require"}
+    argv = (str(folder / "pg_dump"), "--dbname=postgres")
+    return "not compiled in" not in host.run(argv, env=environment, timeout=_PROBE_SECONDS).stderr
 
 
 def _probed(server: Server) -> list[Tools]:

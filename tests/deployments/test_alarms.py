@@ -20,12 +20,13 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger
 from prefect.states import Crashed, Pending, Running, Scheduled
 
 from blocks import BackupStore
-from deployments.automations import TAG, alert_block, silence, wanted
+from deployments.automations import alert_block, silence, wanted
 from engine.config.settings import FolderStore
 from engine.errors import OperationFailed
 from engine.sets.target import open_target
 from flows.check_backups import check_backups
 from flows.verify_backups import verify_backups
+from tasks.running import TAG
 from tasks.watching import Shown, announce
 from tests.engine.sets.made import a_key, store_set
 from tests.webhook import Webhook, webhook

@@ -16,10 +16,11 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from blocks import PostgresServer
 from deployments.apply import PREFECT_YAML, apply, apply_automations, apply_blocks, main
-from deployments.automations import TAG, wanted
+from deployments.automations import wanted
 from deployments.prefect_api import connected, find_deployment
 from engine.config.settings import FolderStore, ServerSettings, Settings
 from engine.errors import ConfigurationError, TransientFailure
+from tasks.running import TAG
 
 FLOWS = [
     "nightly-backup",

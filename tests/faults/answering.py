@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import struct
@@ -83,9 +84,7 @@ def lenient_pooler(socket_path: str) -> Talk:
 
 def tls_server(folder: Path, ends: timedelta) -> Talk:
     """A server whose certificate (`folder`/server.pem) ends so long from now."""
-    certificate = _certificate(folder, ends)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, folder / "server.key")
+    context = _tls_of(folder, ends)
 
     def talk(connection: socket.socket) -> None:
         connection.recv(8)
@@ -94,6 +93,36 @@ def tls_server(folder: Path, ends: timedelta) -> Talk:
             encrypted.recv(1024)
 
     return talk
+
+
+def tls_before(socket_path: str, folder: Path) -> Talk:
+    """A server that offers TLS, and takes who does not want it: the one behind this socket."""
+    context = _tls_of(folder, timedelta(days=30))
+
+    def talk(connection: socket.socket) -> None:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.connect(socket_path)
+            head = _exactly(connection, 8)
+            if struct.unpack("!ii", head)[1] != _SSL_REQUEST:
+                server.sendall(head)
+                threading.Thread(target=_copy, args=(server, connection), daemon=True).start()
+                return _copy(connection, server)
+            connection.sendall(b"S")
+            with context.wrap_socket(connection, server_side=True) as encrypted:
+                return _both_ways(encrypted, server)
+
+    return talk
+
+
+def _both_ways(encrypted: ssl.SSLSocket, server: socket.socket) -> None:
+    """In one thread: OpenSSL's sessions are not made for two."""
+    while True:
+        ready = [encrypted] if encrypted.pending() else select.select([encrypted, server], [], [])[0]
+        for source in ready:
+            piece = source.recv(1 << 16)
+            if not piece:
+                return
+            (server if source is encrypted else encrypted).sendall(piece)
 
 
 def _start_up(connection: socket.socket) -> bytes:
@@ -125,6 +154,12 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
     with suppress(OSError):
         while piece := source.recv(1 << 16):
             target.sendall(piece)
+
+
+def _tls_of(folder: Path, ends: timedelta) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(_certificate(folder, ends), folder / "server.key")
+    return context
 
 
 def _certificate(folder: Path, ends: timedelta) -> Path:

@@ -25,7 +25,14 @@ from tests.conftest import MAJOR
 from tests.engine.cli.site import COMMAND, Answer, environment
 from tests.engine.postgres.backups import execute
 from tests.engine.stores.conftest import StartServer
-from tests.faults.answering import answering, lenient_pooler, strict_pooler, tls_server, web_server
+from tests.faults.answering import (
+    answering,
+    lenient_pooler,
+    strict_pooler,
+    tls_before,
+    tls_server,
+    web_server,
+)
 from tests.faults.conftest import DATABASE
 from tests.faults.site import FaultSite, fault_site, sentences
 
@@ -198,6 +205,22 @@ def test_a_certificate_that_is_not_accepted(
         root = str(tmp_path / "server.pem") if own_root else "/nowhere.pem"
         server = {"host": "127.0.0.1", "port": port, "sslmode": "verify-full", "sslrootcert": root}
         _refused(stored, Case("certificate", 2, said, server))
+
+
+def test_tls_that_the_programs_would_silently_go_without(
+    stored: FaultSite, fault_server: Instance, tmp_path: Path
+) -> None:
+    """Our own sessions are encrypted, pg_dump's would not be: it is asked for, or nothing is read."""
+    path = f"{fault_server.socket}/.s.PGSQL.{fault_server.port}"
+    tools = str(client_programs(MAJOR))
+    with answering(tls_before(path, tmp_path)) as port:
+        server = {"host": "127.0.0.1", "port": port, "user": fault_server.superuser, "tools": tools}
+        said = r"sslmode 'prefer' and the programs in .* were built without TLS, so data would cross the network in"
+        for asked in (("backup",), ("restore", "--database", DATABASE)):
+            _refused(stored, Case("in the clear", 2, said, server, asked=asked))
+        stored.write({**server, "sslmode": "disable"}, {})
+        answer = stored.run("backup", "--database", DATABASE)
+        assert answer.code == 0, answer.stderr
 
 
 def test_a_server_too_new_for_the_programs(stored: FaultSite) -> None:

@@ -14,12 +14,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from engine.errors import ConfigurationError, OperationFailed, TransientFailure
 from engine.postgres.drill import drill
 from engine.postgres.instance import Instance
 from engine.postgres.lock import WORKER, backup_lock
 from engine.postgres.night import begin
+from engine.postgres.restore import RestoreChoice, restore_databases
 from engine.postgres.server import Server
 from engine.postgres.wheel import folders
 from engine.sets.reading import read_manifest
@@ -60,11 +62,15 @@ def watched(canary: str) -> Iterator[list[str]]:
 
 
 def proven(server: Server, folder: Path) -> Any:
-    """Back up `app`, drill its set, and give its manifest."""
+    """Back up `app`, drill its set, restore it beside the live one, and give its manifest."""
     target = store_in(folder)
     made = back_up(server, target, ["app"], cluster=False)
     report = drill(target, made.key("app"))
     assert (report.result, report.databases[0].rows) == ("passed", ROWS)
+    [restored] = restore_databases(target, server, (RestoreChoice("app", made.key("app")),))
+    assert restored.rows == ROWS
+    with server.connect() as connection:
+        connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(restored.name)))
     return read_manifest(target, made.key("app"))
 
 
@@ -99,7 +105,12 @@ def test_over_ssh(
 ) -> None:
     canary = f"canary{secrets.token_hex(8)}"
     monkeypatch.setenv("CANARY", canary)
-    server = over_ssh(sshd, empty_server, password="env:CANARY")
+    # Over there is what dumps and nothing that restores: that runs here.
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for program in ("pg_dump", "pg_dumpall"):
+        (tools / program).symlink_to(folders()[0] / program)
+    server = over_ssh(sshd, empty_server, password="env:CANARY", tools=str(tools))
     filled(server)
     with watched(canary) as seen:
         body = proven(server, tmp_path / "store")
