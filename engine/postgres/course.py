@@ -41,6 +41,7 @@ class DrillReport(BaseModel):
     `rpo_seconds`: the age of the set when the drill began: what would be lost today.
     `missing`: what the set says it does not carry, and what the drill saw that it lacks.
     `not_compared`: extensions whose members could not be, since the scratch server has another version.
+    `scratch`: what the set was restored into, '' where it did not come so far.
     `sample_percent`: how many in a hundred rows were compared; 100 is all.
     """
 
@@ -61,6 +62,7 @@ class DrillReport(BaseModel):
     missing: tuple[str, ...]
     sample_percent: int = 100
     not_compared: tuple[str, ...] = ()
+    scratch: str = ""
 
     @property
     def verdict(self) -> VerdictResult:
@@ -91,6 +93,7 @@ class Course:
     sample_percent: int = 100
     lost_members: tuple[str, ...] = ()
     not_compared: tuple[str, ...] = ()
+    scratch: str = ""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -113,4 +116,5 @@ class Course:
             missing=self.missing,
             sample_percent=self.sample_percent,
             not_compared=self.not_compared[:_EVIDENCE],
+            scratch=self.scratch,
         )

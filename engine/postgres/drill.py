@@ -12,7 +12,7 @@ from typing import Protocol
 from engine.config.settings import ServerSettings
 from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
 from engine.postgres.course import Course, DrillReport
-from engine.postgres.embedded import client_programs
+from engine.postgres.embedded import client_programs, version_of
 from engine.postgres.proof import DatabaseProof
 from engine.postgres.replay import read_proof
 from engine.postgres.scratch import scratch_server
@@ -98,7 +98,7 @@ def _judged(course: Course, target: Target, progress: Progress, docker_host: str
     course.sample_percent = min([body.sample_percent, *(proof.sample_percent for proof in proofs.values())])
     major = _major(course.key, body)
     encoding, locale = _encoding_and_locale(proofs)
-    with _scratch(body, major, encoding, locale, docker_host) as scratch:
+    with _scratch(course, body, major, encoding, locale, docker_host) as scratch:
         settings = ServerSettings(
             host=str(scratch.socket), port=scratch.port, user=scratch.superuser, store="scratch"
         )
@@ -110,7 +110,9 @@ def _judged(course: Course, target: Target, progress: Progress, docker_host: str
 
 
 @contextmanager
-def _scratch(body: Body, major: int, encoding: str, locale: str, docker_host: str) -> Iterator[Scratch]:
+def _scratch(
+    course: Course, body: Body, major: int, encoding: str, locale: str, docker_host: str
+) -> Iterator[Scratch]:
     if body.image:
         from engine.postgres import scratch_container  # the library takes a while to load
 
@@ -118,9 +120,12 @@ def _scratch(body: Body, major: int, encoding: str, locale: str, docker_host: st
             with scratch_container.scratch_container(
                 body.image, superuser=body.superuser, encoding=encoding, locale=locale, engine=docker_host
             ) as container:
+                course.scratch = f"a container of the source's own image, {body.image}"
                 yield container
             return
     with scratch_server(major, superuser=body.superuser, encoding=encoding, locale=locale) as instance:
+        version = ".".join(str(part) for part in version_of(instance.programs / "postgres") or (major,))
+        course.scratch = f"PostgreSQL {version} in {instance.programs}"
         yield instance
 
 

@@ -25,6 +25,7 @@ from engine.postgres.restore import RestoreChoice, restore_databases
 from engine.postgres.server import Server
 from engine.postgres.wheel import folders
 from engine.sets.reading import read_manifest
+from tests.conftest import MAJOR
 from tests.engine.hosts.away import ROWS, engine_process, eventually, filled, server_at
 from tests.engine.hosts.conftest import Started
 from tests.engine.hosts.engines import Engine
@@ -65,13 +66,16 @@ def proven(server: Server, folder: Path) -> Any:
     """Back up `app`, drill its set, restore it beside the live one, and give its manifest."""
     target = store_in(folder)
     made = back_up(server, target, ["app"], cluster=False)
-    report = drill(target, made.key("app"))
+    report = drill(target, made.key("app"), docker_host=server.settings.docker_host)
     assert (report.result, report.databases[0].rows) == ("passed", ROWS)
+    body = read_manifest(target, made.key("app"))
+    own = f"a container of the source's own image, {body.image}" if body.image else f"PostgreSQL {MAJOR}."
+    assert report.scratch.startswith(own)
     [restored] = restore_databases(target, server, (RestoreChoice("app", made.key("app")),))
     assert restored.rows == ROWS
     with server.connect() as connection:
         connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(restored.name)))
-    return read_manifest(target, made.key("app"))
+    return body
 
 
 @pytest.mark.parametrize(
