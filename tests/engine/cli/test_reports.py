@@ -17,11 +17,14 @@ from engine.postgres.restore import RestoredDatabase
 from engine.postgres.survey import DatabaseFound
 from engine.progress import counted
 from engine.reports.backup import BackupOutcome, backup_report
-from engine.reports.drill import drill_report
+from engine.reports.drill import drill_report, past_drills
 from engine.reports.report import Report, Table
 from engine.reports.restore import restore_report
 from engine.reports.standing import Standing, plain_report
 from engine.reports.wording import escaped, one_line, readable_time, width
+from engine.sets.target import Target
+from engine.sets.verdicts import record_verdict
+from tests.engine.sets.made import MemoryStore, a_key, a_verdict
 
 _EXAMPLE = Path(__file__).parents[3] / "docs" / "platform-ops.example.toml"
 
@@ -123,6 +126,25 @@ def _drill(**changed: object) -> DrillReport:
         "missing": (),
     }
     return DrillReport.model_validate({**values, **changed})
+
+
+def test_past_drills_are_the_newest_of_the_same_scope() -> None:
+    """Of the cluster, not of a database of it; neither verifications, nor what cannot be read."""
+    store = MemoryStore()
+    cluster, database = a_key("2026-02-01"), a_key("2026-02-01 01:00", "app")
+    for day in range(1, 15):
+        for key, hour in ((cluster, 4), (database, 5)):
+            verdict = a_verdict(key, f"2026-02-{day:02} {hour:02}:00", "drill", "passed")
+            record_verdict(store, verdict, {"set_key": str(key), "rto_seconds": float(day)})
+    record_verdict(store, a_verdict(cluster, "2026-02-20", "verify", "passed"), {"set_key": str(cluster)})
+    damaged = record_verdict(store, a_verdict(cluster, "2026-02-19", "drill", "passed"), {})
+    store.objects[str(damaged)] = b"{"
+    other = a_key("2026-02-01", server="other")
+    record_verdict(store, a_verdict(other, "2026-02-20", "drill", "passed"), {"set_key": str(other)})
+    target = Target(store)
+    found = past_drills(target, target.catalogue().verdicts, "platform", str(a_key("2026-02-28")))
+    assert [one["rto_seconds"] for one in found] == [float(day) for day in range(14, 4, -1)]
+    assert {one["set_key"] for one in found} == {str(cluster)}
 
 
 def test_a_drill_s_report_has_verdict_rto_rpo_and_trend() -> None:

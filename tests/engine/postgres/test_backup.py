@@ -228,7 +228,16 @@ def test_what_a_manifest_says(
     postgres_server: Instance, new_database: Callable[..., str], store_folder: Path
 ) -> None:
     name = new_database("a/../b %")
-    execute(postgres_server, name, "CREATE EXTENSION vector", "CREATE TABLE t (a int)")
+    execute(
+        postgres_server,
+        name,
+        "CREATE EXTENSION vector",
+        "CREATE TABLE t (a int)",
+        # The wheel's C library has no version to give.
+        "CREATE COLLATION sorted (provider = libc, locale = 'C.UTF-8')",
+        "UPDATE pg_collation SET collversion = '2.36' WHERE collname = 'sorted'",
+        "UPDATE pg_database SET datcollversion = '2.40' WHERE datname = current_database()",
+    )
     target = store_in(store_folder)
     made = back_up(server_of(postgres_server, exclude=("postgres",)), target, [name])
     body = read_manifest(target, made.key(name))
@@ -238,6 +247,10 @@ def test_what_a_manifest_says(
     ]  # fmt: skip
     assert body.extensions[name].keys() == {"plpgsql", "vector"}
     assert (body.server_version.split(".")[0], body.superuser, body.encrypted) == ("16", "postgres", False)
+    assert body.collations == {name: {"database": "2.40", "public.sorted": "2.36"}}
+    roles = execute(postgres_server, "postgres", "SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_'")
+    assert sorted(body.roles) == sorted(role for (role,) in roles)
+    assert body.client_version.split(".")[0] == "16"
     assert (body.snapshot_seconds[name] > 0, body.timings[name].seconds > 0) == (True, True)
     assert made.cluster is not None
     assert "database postgres: excluded by the configuration" in made.cluster.missing
