@@ -101,7 +101,8 @@ def known_databases(settings: Settings, say: Say) -> tuple[str, ...]:
     found: set[str] = set()
     for name, server in settings.servers.items():
         try:
-            found |= {database.name for database in list_databases(Server(name, server))}
+            there = list_databases(Server(name, server))
+            found |= {database.name for database in there if not database.skipped}
             target = open_target(server.store, settings.stores[server.store])
             found |= {database for _, database in target.catalogue(name).scopes if database is not None}
         except PlatformOpsError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,9 +16,10 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from engine.errors import DatabaseDropped, failed_in_part
+from engine.errors import DatabaseDropped, PlatformOpsError, failed_in_part
 from engine.postgres import backup, lock, survey
 from engine.postgres.backup import ClusterBackup, DatabaseBackup
+from engine.postgres.database import drop_working
 from engine.postgres.night import Night, begin, ordinals
 from engine.postgres.survey import DatabaseFound
 from engine.reports.backup import BackupOutcome
@@ -62,8 +63,14 @@ def backup_lock(server: str) -> Iterator[None]:
 
 @task(task_run_name="sweep what a killed run left of {server}", retries=1, retry_condition_fn=worth_retrying)
 def sweep_leftovers(server: str) -> int:
-    """Remove files without a manifest; the lock's holder knows that nobody else is writing them."""
-    target = open_store(store_of(open_server(server)))
+    """Remove files without a manifest and databases of a restore that did not end.
+
+    The lock's holder knows that nobody else is at them.
+    """
+    opened = open_server(server)
+    with suppress(PlatformOpsError):  # one that stays is listed with its reason
+        drop_working(opened)
+    target = open_store(store_of(opened))
     target.store.sweep(f"{server}/")
     return len(sweep_incomplete(target.store, server, datetime.now(UTC), older_than=None).deleted)
 

@@ -17,6 +17,7 @@ from engine.cli.invocation import Invocation, operation, server_option
 from engine.cli.outcome import Outcome, Problem, problem_of
 from engine.errors import DatabaseDropped, PartialSuccess, PlatformOpsError, failed_in_part
 from engine.postgres.backup import DatabaseBackup, backup_database, publish_cluster
+from engine.postgres.database import drop_working
 from engine.postgres.lock import backup_lock
 from engine.postgres.night import Night, begin, ordinals
 from engine.postgres.server import Server
@@ -80,6 +81,8 @@ class _Run:
         """Survey, clear away what a killed run left, dump, publish. The caller holds the lock."""
         self.invocation.progress(f"look at {self.server.address}")
         night = begin(self.server, secrets.token_hex(8))
+        with suppress(PlatformOpsError):  # one that stays is listed with its reason
+            drop_working(self.server)
         done = self.done
         done.found = list_databases(self.server)
         done.unknown = excluded_but_unknown(done.found, self.server)

@@ -31,17 +31,23 @@ def fitting_name(database: str, suffix: str) -> str:
 
 
 def drop_working(server: Server) -> None:
-    """Drop the databases that a restore did not finish. The caller holds the backup lock."""
+    """Drop the databases that a restore did not finish. The caller holds the backup lock.
+
+    Raises:
+        OperationFailed: one cannot be dropped.
+    """
     with server.connect() as connection:
         rows = connection.execute(
             "SELECT datname FROM pg_catalog.pg_database WHERE pg_catalog.starts_with(datname, %s)",
             (WORKING_PREFIX,),
         ).fetchall()
         for (name,) in rows:
-            connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(sql.Identifier(name)))
-            connection.execute(
-                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-            )
+            database = sql.Identifier(name)
+            try:
+                connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(database))
+                connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
+            except psycopg.Error as error:
+                raise failed(f"Dropping {name!r}, an unfinished restore, failed", error) from None
 
 
 def create_database(server: Server, name: str, properties: DatabaseProperties) -> None:

@@ -111,9 +111,9 @@ class _Run:
 def _restore(run: _Run, choice: RestoreChoice) -> RestoredDatabase:
     began = time.monotonic()
     _check_replaceable(run, choice)
+    final = choice.database if run.in_place else free_name(run.server, choice)
     with spool_folder() as spool:
         source = read_source(run.target, choice, spool, run.progress)
-        final = choice.database if run.in_place else free_name(run.server, choice)
         roles = _create_missing_roles(run, source)
         filling = Filling(source, run.server, working_name(), run.programs, run.progress)
         try:

@@ -155,7 +155,7 @@ def _skipped(server: Server, name: str, connects: bool, invalid: bool) -> str:
     if invalid:
         return "a dropped database that is left over (invalid)"
     if name.startswith(WORKING_PREFIX):
-        return "a restore that was not finished (the next one removes it)"
+        return "a restore that was not finished (the next restore or backup removes it)"
     if name in server.settings.exclude:
         return "excluded by the configuration"
     if "\n" in name or "\r" in name:

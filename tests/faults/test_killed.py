@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from engine.hosts.processes import arguments, running_pids
+from engine.postgres.database import WORKING_PREFIX
 from engine.postgres.instance import Instance
 from engine.sets.keys import SetKey, new_set_id
 from tests.engine.postgres.backups import execute
@@ -197,3 +198,14 @@ def test_while_it_reads(command: str, gated: Gated, fault_server: Instance, serv
     again = gated.site.run(*asked)
     assert again.code == 0, again.stderr
     _next_run_is_clean(gated, fault_server, server_base)
+
+
+def test_what_a_killed_restore_left_goes_with_the_next_backup(
+    site: FaultSite, fault_server: Instance
+) -> None:
+    left = f"{WORKING_PREFIX}0f1e2d3c"
+    execute(fault_server, "postgres", f'CREATE DATABASE "{left}" IS_TEMPLATE true')
+    answer = site.run("backup", "--json")
+    assert answer.code == 0, answer.stderr
+    assert left not in answer.stdout
+    assert execute(fault_server, "postgres", f"SELECT FROM pg_database WHERE datname = '{left}'") == []
