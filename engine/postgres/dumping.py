@@ -128,7 +128,7 @@ def _dump(work: Work, snapshot: Snapshot, folder: Path, encoding: str, *, once: 
     with Pipeline() as pipeline, tempfile.TemporaryDirectory(dir=folder) as own:
         dump = _pg_dump(work, pipeline, snapshot, encoding)
         head = archive.head_of(dump, Path(own), night.programs, settings.stall_minutes * 60)
-        pipeline.run(partial(_prove, work, snapshot, head), "proof")
+        pipeline.run(partial(_prove, work, snapshot, head), "proof", silent=True)
         plan = head.data_plan() if once and not work.alone else None
         with head.path.open("rb") as kept:
             if work.alone:

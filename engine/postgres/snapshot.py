@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import psycopg
@@ -13,6 +15,7 @@ from psycopg.rows import TupleRow
 from engine.postgres.holding import held
 from engine.postgres.server import Server, failed
 
+_CANCEL_SECONDS, _WAKE_SECONDS = 5.0, 10.0
 ISOLATION = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 
@@ -46,4 +49,23 @@ def open_snapshot(server: Server, database: str, application: str) -> Iterator[S
     except psycopg.Error as error:
         raise failed(f"Reading database {database!r} of {server.address} failed", error) from None
     finally:
+        _close(connection)
+
+
+def _close(connection: psycopg.Connection[TupleRow]) -> None:
+    """End the session, also while a thread still waits for its answer, as a proof does whose dump has failed.
+
+    Closed under that thread it would take the whole process with it (libpq's connections are not for two threads):
+    the server is asked to give up, and the socket is shut, which wakes the thread.
+    """
+    if not connection.lock.acquire(blocking=False):
+        with suppress(psycopg.Error):
+            connection.cancel_safe(timeout=_CANCEL_SECONDS)
+        with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as end:
+            end.shutdown(socket.SHUT_RDWR)
+        if not connection.lock.acquire(timeout=_WAKE_SECONDS):
+            return  # it goes with the process
+    try:
         connection.close()
+    finally:
+        connection.lock.release()

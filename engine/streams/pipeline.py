@@ -121,7 +121,8 @@ class Pipeline:
         self._processes: list[Process] = []
         self._threads: list[threading.Thread] = []
         self._errors: list[BaseException] = []
-        self._done: list[str] = []
+        self._done: list[threading.Thread] = []
+        self._silent: list[threading.Thread] = []
         self._ended = threading.Event()
 
     def __enter__(self) -> Pipeline:
@@ -173,19 +174,24 @@ class Pipeline:
         self._processes.append(process)
         return process
 
-    def run(self, work: Callable[[], object], name: str) -> None:
-        """Do `work` in a thread of this pipeline; its error fails the pipeline."""
+    def run(self, work: Callable[[], object], name: str, *, silent: bool = False) -> None:
+        """Do `work` in a thread of this pipeline; its error fails the pipeline.
+
+        `silent`: it moves no bytes, so that none are missed when it alone is left.
+        """
 
         def guarded() -> None:
             try:
                 work()
             except BaseException as error:  # noqa: BLE001 - raised again by join
                 self._errors.append(error)
-            self._done.append(name)
+            self._done.append(threading.current_thread())
             self._ended.set()
 
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         self._threads.append(thread)
+        if silent:
+            self._silent.append(thread)
         thread.start()
 
     def join(
@@ -194,7 +200,7 @@ class Pipeline:
         stall_seconds: float = 0,
         on_tick: Callable[[], None] | None = None,
     ) -> None:
-        """Wait until all is done.
+        """Wait until all is done. Where bytes should move and none has for `stall_seconds`, it is ended.
 
         Raises:
             PlatformOpsError: what went wrong first.
@@ -202,7 +208,7 @@ class Pipeline:
         while self._busy() and not self._errors:
             self._ended.wait(_TICK_SECONDS if self._working() else _LAST_SECONDS)
             self._ended.clear()
-            if meter is not None and stall_seconds and meter.idle_seconds > stall_seconds:
+            if meter is not None and stall_seconds and meter.idle_seconds > stall_seconds and self._moving():
                 self._stalled(stall_seconds)
             if on_tick is not None:
                 on_tick()
@@ -219,6 +225,10 @@ class Pipeline:
 
     def _working(self) -> bool:
         return len(self._done) < len(self._threads)
+
+    def _moving(self) -> bool:
+        """Whether bytes are to be expected: more is at work than what is silent."""
+        return self._running() or bool(set(self._threads) - set(self._silent) - set(self._done))
 
     def _broken(self) -> list[Process]:
         return [process for process in self._processes if process.popen.returncode not in (0, None)]

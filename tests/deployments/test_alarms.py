@@ -155,12 +155,14 @@ def test_a_crashed_run_is_told(alerts: Webhook) -> None:
             run = client.create_flow_run(check_backups, tags=[tag]).id
             client.set_flow_run_state(run, Crashed(message=f"Its host of {tag} is gone."), force=True)
     wait_for(lambda: alerts.calls)
-    [call] = alerts.calls
-    assert "check-backups: Crashed" in call.body
-    assert "Its host of platform-ops is gone." in call.body
+    [body] = {
+        call.body for call in alerts.calls
+    }  # Prefect delivers at least once: twice when its database was busy
+    assert "check-backups: Crashed" in body
+    assert "Its host of platform-ops is gone." in body
 
 
-def test_a_failed_run_is_told_once_with_its_sentence(alerts: Webhook, tmp_path: Path) -> None:
+def test_a_failed_run_is_told_with_its_sentence(alerts: Webhook, tmp_path: Path) -> None:
     with get_client(sync_client=True) as client:
         for automation in wanted(told(), []):
             client.create_automation(automation)
@@ -173,8 +175,7 @@ def test_a_failed_run_is_told_once_with_its_sentence(alerts: Webhook, tmp_path: 
     with tags(TAG):
         verify_backups(a_store(tmp_path, "good"))
     time.sleep(3)
-    [call] = alerts.calls
-    text = json.loads(call.body)["text"]
+    [text] = {json.loads(call.body)["text"] for call in alerts.calls}  # at least once, see above
     assert re.fullmatch(
         r"verify-backups: Failed :: verify-backups / [a-z]+-[a-z]+ is Failed\.\n"
         r"OperationFailed: damaged/cluster/20260207T000000Z-abcd1234 in .+ differs from its manifest: "

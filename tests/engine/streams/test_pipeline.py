@@ -13,7 +13,7 @@ from typing import IO
 
 import pytest
 
-from engine.errors import OperationFailed
+from engine.errors import OperationFailed, TransientFailure
 from engine.streams.pipeline import Meter, Pipeline, pass_on
 from engine.streams.unpack import unpack_argv
 
@@ -91,3 +91,16 @@ def test_who_ended_first_is_told_and_not_who_wrote_to_it(tmp_path: Path, seconds
         tool.failed_as = OperationFailed
         unpacked.stdout.close()
         pipeline.join()
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_where_no_byte_is_to_move_none_is_missed(silent: bool) -> None:
+    """A proof may take longer than the dump beside it: only what moves bytes can stall."""
+    with Pipeline() as pipeline:
+        pipeline.run(lambda: time.sleep(0.8), "proof", silent=silent)
+        pipeline.run(lambda: None, "read")
+        if silent:
+            pipeline.join(Meter(), 0.3)
+        else:
+            with pytest.raises(TransientFailure, match="No byte has moved"):
+                pipeline.join(Meter(), 0.3)
