@@ -17,6 +17,7 @@ from tasks.backups import (
     require_stored,
     sweep_leftovers,
     tonight,
+    withdraw_cluster,
 )
 from tasks.forms import offer_in_forms
 from tasks.monitoring import tell_monitor
@@ -43,7 +44,7 @@ def nightly_backup(server: str = "platform") -> Skipped | None:
         dump_databases(night, outcome, record)
         if outcome.failures:  # what is stored is copied; nothing old goes
             outcome.copies = copy_everywhere(server, apply_retention=False)
-            sweep_leftovers(server)
+            withdraw_cluster(night)
         require_stored(outcome)
         outcome.cluster = publish_cluster(night, outcome.databases, outcome.found)
         outcome.copies = copy_everywhere(server)

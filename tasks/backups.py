@@ -150,6 +150,15 @@ def publish_cluster(
     return backup.publish_cluster(begun, dumped, found, open_store(store_of(begun.server)))
 
 
+@task(
+    task_run_name="withdraw the cluster set of {night.server}", retries=1, retry_condition_fn=worth_retrying
+)
+def withdraw_cluster(night: NightTicket) -> None:
+    """Take back the databases' parts of a cluster set that there will not be."""
+    begun = night.begin()
+    backup.withdraw_cluster(begun, open_store(store_of(begun.server)))
+
+
 @task(task_run_name="copy to {store}", retries=2, retry_delay_seconds=60, retry_condition_fn=worth_retrying)
 def copy_to(store: str, server: str, apply_retention: bool = True) -> CopyRun:
     """Copy what a further store lacks and apply its retention there; fails while anything is missing."""

@@ -16,7 +16,7 @@ import click
 from engine.cli.invocation import Invocation, operation, server_option
 from engine.cli.outcome import Outcome, Problem, problem_of
 from engine.errors import DatabaseDropped, PartialSuccess, PlatformOpsError, failed_in_part
-from engine.postgres.backup import DatabaseBackup, backup_database, publish_cluster
+from engine.postgres.backup import DatabaseBackup, backup_database, publish_cluster, withdraw_cluster
 from engine.postgres.database import drop_working
 from engine.postgres.lock import backup_lock
 from engine.postgres.night import Night, begin, ordinals
@@ -95,7 +95,7 @@ class _Run:
         finally:
             if done.cluster is None and not self.wanted:
                 with suppress(PlatformOpsError):
-                    self._sweep()  # the databases' parts of a cluster set that there will not be
+                    withdraw_cluster(night, self.target)
 
     def _sweep(self) -> None:
         store, name = self.target.store, self.server.name

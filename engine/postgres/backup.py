@@ -167,3 +167,16 @@ def publish_cluster(
     return ClusterBackup(
         set_key=str(key), bytes=sum(file.size for file in files), files=len(files), missing=missing
     )
+
+
+def withdraw_cluster(night: Night, target: Target) -> None:
+    """Take back the parts of a cluster set that there will not be: this night's own, and no other run's.
+
+    Raises:
+        PlatformOpsError: the store cannot be listed or refuses it.
+    """
+    prefix = night.cluster.prefix
+    stored = list(target.store.keys(prefix))
+    if night.cluster.manifest not in stored:
+        target.store.delete(stored)
+        target.store.sweep(prefix)

@@ -1,7 +1,8 @@
 """Never two backups of one server at once: a lock the server itself holds.
 
 An advisory lock of a session kept open: it holds across hosts, and it is gone with its holder,
-however that dies. It lives in the maintenance database. A pooler would break it and is refused.
+however that dies. It lives in the maintenance database; one that is held in another database counts too.
+A pooler would break it and is refused.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ minute and not after the kernel's two hours. On a local socket they do nothing."
 _WHO = """
 SELECT a.application_name, a.backend_start, COALESCE(pg_catalog.host(a.client_addr), 'a local socket')
   FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
- WHERE l.locktype = 'advisory' AND l.classid = %s AND l.objid = %s AND l.granted
+ WHERE l.locktype = 'advisory' AND l.classid = %s AND l.objid = %s AND l.granted AND l.pid <> pg_catalog.pg_backend_pid()
 """
+"""Of whatever database: an advisory lock is its database's own, and another configuration may name another one."""
 _END_LEFTOVERS = """
 SELECT pg_catalog.count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity
  WHERE application_name = %s AND pid <> pg_catalog.pg_backend_pid()
@@ -58,12 +60,13 @@ def backup_lock(server: Server, label: str = "") -> Iterator[None]:
         row = connection.execute(
             "SELECT pg_catalog.pg_try_advisory_lock(%s, %s)", (_CLASS, _BACKUP)
         ).fetchone()
-        if row is None or not row[0]:
-            raise LockedByAnother(_told(server, connection))
+        holder = connection.execute(_WHO.encode(), (_CLASS, _BACKUP)).fetchone()
+        if row is None or not row[0] or holder:
+            raise LockedByAnother(_told(server, holder))
         connection.execute(_END_LEFTOVERS, (WORKER,))
         server.end_leftovers(WORKER)
         yield
-        _still_held(server, connection)
+        _given_back(server, connection)
     finally:
         connection.close()
 
@@ -75,17 +78,17 @@ def _no_pooler(server: Server, connection: psycopg.Connection[TupleRow]) -> None
         raise pooler(server.address)
 
 
-def _told(server: Server, connection: psycopg.Connection[tuple[object, ...]]) -> str:
-    holder = connection.execute(_WHO.encode(), (_CLASS, _BACKUP)).fetchone()
+def _told(server: Server, holder: TupleRow | None) -> str:
     since = (
         f", held by {holder[0]!r} from {holder[2]} since {holder[1]:%Y-%m-%d %H:%M:%S %Z}" if holder else ""
     )
     return f"Another backup of {server.address} is running{since}; wait for it or end it, then start again."
 
 
-def _still_held(server: Server, connection: psycopg.Connection[tuple[object, ...]]) -> None:
+def _given_back(server: Server, connection: psycopg.Connection[TupleRow]) -> None:
+    """Give it back, which tells that it was held until now; the session's end alone would be noticed a little later."""
     try:
-        connection.execute("SELECT 1")
+        connection.execute("SELECT pg_catalog.pg_advisory_unlock(%s, %s)", (_CLASS, _BACKUP))
     except psycopg.Error:
         raise TransientFailure(
             f"The session that held the backup lock of {server.address} was lost during the backup; run it again."

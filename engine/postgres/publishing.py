@@ -6,11 +6,13 @@ import hashlib
 import json
 from collections.abc import Sequence
 
+from engine.errors import TransientFailure
 from engine.postgres.dumping import GLOBALS, SESSION_SETTINGS
 from engine.postgres.lock import WORKER
 from engine.postgres.night import Night
 from engine.postgres.roles import Roles
 from engine.sets import manifest
+from engine.sets.catalogue import contents
 from engine.sets.keys import SetKey
 from engine.sets.manifest import FileEntry, Timing
 from engine.sets.target import Target
@@ -59,7 +61,12 @@ def write_manifest(
     snapshot_seconds: dict[str, float],
     missing: Sequence[str],
 ) -> None:
-    """Write the manifest: from now on the set exists."""
+    """Write the manifest: from now on the set exists.
+
+    Raises:
+        TransientFailure: not all of its files are there any more.
+    """
+    _check_all_there(target, key, files)
     body = manifest.Body(
         server=key.server,
         database=key.database,
@@ -86,3 +93,13 @@ def write_manifest(
     data = manifest.to_json(body, target.digest_key)
     with target.store.writer(key.manifest, expected_bytes=len(data)) as writer:
         writer.write(data)
+
+
+def _check_all_there(target: Target, key: SetKey, files: Sequence[FileEntry]) -> None:
+    """Who lost the lock (its session was ended) may be at work yet while the next holder sweeps."""
+    stored = contents(target.store, key)
+    if gone := next((file.name for file in files if stored.get(file.name) != file.size), None):
+        raise TransientFailure(
+            f"{key} in {target.store.address} was not published: {gone} is not there any more as it was written; another "
+            "run took this one for dead and swept it. Run the backup again."
+        )

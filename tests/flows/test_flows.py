@@ -44,8 +44,10 @@ def stored(platform: Platform) -> Catalogue:
 
 
 def artifacts(key: str) -> list[Artifact]:
+    """The newest first."""
+    asked = {"artifacts": {"key": {"any_": [key]}}, "sort": "UPDATED_DESC"}
     with get_client(sync_client=True) as client:
-        found = client._client.post("/artifacts/filter", json={"artifacts": {"key": {"any_": [key]}}}).json()
+        found = client._client.post("/artifacts/filter", json=asked).json()
     return [Artifact.model_validate(each) for each in found]
 
 

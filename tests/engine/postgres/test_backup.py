@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -19,16 +20,17 @@ import pytest
 
 from engine.errors import ConfigurationError, DatabaseDropped, LockedByAnother, TransientFailure
 from engine.hosts.processes import ProcessIdentity, arguments, running_pids
-from engine.postgres.backup import backup_database
+from engine.postgres.backup import DatabaseBackup, backup_database, publish_cluster, withdraw_cluster
 from engine.postgres.drill import drill
 from engine.postgres.instance import Instance
 from engine.postgres.lock import WORKER, backup_lock
-from engine.postgres.night import begin
+from engine.postgres.night import Night, begin
 from engine.postgres.survey import DatabaseFound, chosen, list_databases
 from engine.sets.catalogue import catalogue
 from engine.sets.prune import sweep_incomplete
 from engine.sets.reading import read_manifest
 from engine.sets.target import Target
+from engine.sets.verify import verify_set
 from engine.stores.base import ByteWriter
 from engine.stores.folder import FolderStore
 from tests.engine.postgres.backups import back_up, execute, run_script, server_of, store_in
@@ -170,15 +172,70 @@ def test_never_two_at_once(postgres_server: Instance) -> None:
         pass
 
 
-def test_a_lost_lock_fails_the_backup(postgres_server: Instance) -> None:
+def test_never_two_at_once_from_whatever_maintenance_database(postgres_server: Instance) -> None:
+    """An advisory lock is its database's own: two configurations may name two of them."""
+    one, other = server_of(postgres_server), server_of(postgres_server, maintenance_database="template1")
+    for first, second in ((one, other), (other, one)):
+        with (
+            backup_lock(first, "first run"),
+            pytest.raises(LockedByAnother, match="'platform-ops lock first"),
+            backup_lock(second),
+        ):
+            pass
+
+
+def lose_the_lock(server: Instance) -> None:
     end = (
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'platform-ops lock'"
     )
+    execute(server, "postgres", end)
+
+
+def test_a_lost_lock_fails_the_backup(postgres_server: Instance) -> None:
     with (
         pytest.raises(TransientFailure, match="was lost during the backup"),
         backup_lock(server_of(postgres_server)),
     ):
-        execute(postgres_server, "postgres", end)
+        lose_the_lock(postgres_server)
+
+
+def a_night(server: Instance, target: Target, database: str) -> tuple[Night, list[DatabaseBackup]]:
+    night = begin(server_of(server), secrets.token_hex(8))
+    return night, [backup_database(night, DatabaseFound(database, 1), 1, target)]
+
+
+def swept(target: Target) -> None:
+    target.store.sweep("platform/")
+    sweep_incomplete(target.store, "platform", datetime.now(UTC), older_than=None)
+
+
+def test_who_lost_the_lock_publishes_nothing_that_the_next_holder_swept(
+    postgres_server: Instance, fresh_database: str, store_folder: Path
+) -> None:
+    target, server = store_in(store_folder), server_of(postgres_server)
+    with pytest.raises(TransientFailure, match="was lost during the backup"), backup_lock(server):
+        night, dumped = a_night(postgres_server, target, fresh_database)
+        lose_the_lock(postgres_server)
+        with backup_lock(server, "the next holder"):
+            swept(target)
+        with pytest.raises(
+            TransientFailure, match=r"was not published: .* another run took this one for dead"
+        ):
+            publish_cluster(night, dumped, (), target)
+    assert [one.key.database for one in catalogue(target.store).sets] == [fresh_database]
+
+
+def test_who_fails_takes_nothing_back_that_is_another_run_s(
+    postgres_server: Instance, fresh_database: str, store_folder: Path
+) -> None:
+    target = store_in(store_folder)
+    failed, _ = a_night(postgres_server, target, fresh_database)
+    other, dumped = a_night(postgres_server, target, fresh_database)
+    withdraw_cluster(failed, target)
+    assert publish_cluster(other, dumped, (), target).files == 4
+    assert catalogue(target.store).incomplete == ()
+    withdraw_cluster(other, target)  # what is published stays
+    assert verify_set(target.store, other.cluster).result == "passed"
 
 
 RUN = """
@@ -216,8 +273,7 @@ def test_a_killed_backup_is_swept_by_the_next(
         while execute(postgres_server, "postgres", f"SELECT count(*) {COPYING}") != [(0,)]:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        target.store.sweep("platform/")
-        sweep_incomplete(target.store, "platform", datetime.now(UTC), older_than=None)
+        swept(target)
     assert files_in(target) == []
     made = back_up(server, target, [bulky])
     assert list(server_base.glob("platform-ops-spool-*")) == []
