@@ -26,6 +26,11 @@ class TransientFailure(OperationFailed):
     retryable = True
 
 
+class DamagedSet(OperationFailed):
+    """What is stored is not what was stored, or does not restore. Only this is held against a set: a disk that is
+    full, a program that was killed or a store that answers oddly tell nothing about it."""
+
+
 class DatabaseDropped(OperationFailed):
     """A database is gone since it was listed. Whoever backs up the whole server goes on without it."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.config.settings import ServerSettings
-from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
+from engine.errors import DamagedSet, PlatformOpsError
 from engine.postgres.course import Course, DrillReport
 from engine.postgres.embedded import client_programs, version_of
 from engine.postgres.proof import DatabaseProof
@@ -50,7 +50,7 @@ def drill(target: Target, key: SetKey, progress: Progress = silent, docker_host:
     course = Course(key, datetime.now(UTC), time.monotonic())
     try:
         report = _judged(course, target, progress, docker_host)
-    except OperationFailed as error:
+    except DamagedSet as error:
         report = _blamed(course, target, error)
     except PlatformOpsError as error:
         report = course.report("unverified", str(error))
@@ -64,10 +64,8 @@ def drill(target: Target, key: SetKey, progress: Progress = silent, docker_host:
     return report
 
 
-def _blamed(course: Course, target: Target, error: OperationFailed) -> DrillReport:
-    """What a failure says of the set: nothing when it is of the moment, or when the set itself is gone."""
-    if isinstance(error, TransientFailure):
-        return course.report("unverified", str(error))
+def _blamed(course: Course, target: Target, error: DamagedSet) -> DrillReport:
+    """What a failure says of the set: nothing when the set itself is gone."""
     try:
         there = course.key.manifest in target.store.keys(course.key.prefix)
     except PlatformOpsError as other:
@@ -133,11 +131,11 @@ def _nothing_but(target: Target, body: Body) -> None:
     """A file more is as bad as a file less: whoever restores with stock tools would run it.
 
     Raises:
-        OperationFailed: something lies in the set that its manifest does not name.
+        DamagedSet: something lies in the set that its manifest does not name.
     """
     named = {body.key.manifest, *(body.key.prefix + file.name for file in body.files)}
     if more := next((stored for stored in target.store.keys(body.key.prefix) if stored not in named), None):
-        raise OperationFailed(
+        raise DamagedSet(
             f"{more} in {target.store.address} is not in the manifest of its set, and stock tools would restore it too; "
             "use another set, and see who put it there."
         )
@@ -171,26 +169,24 @@ def _proofs(target: Target, key: SetKey, body: Body) -> dict[str, DatabaseProof]
     """The proof of each database in the set.
 
     Raises:
-        OperationFailed: a dump without a proof, or none at all: nothing would be compared.
+        DamagedSet: a dump without a proof, or none at all: nothing would be compared.
     """
     files = {file.database: file for file in body.files if file.kind == "proof" and file.database is not None}
     dumped = {file.database for file in body.files if file.kind in ("sql", "dump")}
     if not dumped or dumped != set(files):
-        raise OperationFailed(
+        raise DamagedSet(
             f"{key} has dumps without a proof or none at all; nothing can be compared, use another."
         )
     proofs = {name: read_proof(target, key, file, body.encrypted) for name, file in files.items()}
     if strange := [name for name, proof in proofs.items() if proof.database != name]:
-        raise OperationFailed(f"{key}: the proof of {strange[0]!r} is another database's; use another set.")
+        raise DamagedSet(f"{key}: the proof of {strange[0]!r} is another database's; use another set.")
     return proofs
 
 
 def _major(key: SetKey, body: Body) -> int:
     major = body.server_version.split(".", 1)[0]
     if not major.isdecimal():
-        raise OperationFailed(
-            f"{key} names no PostgreSQL version ({body.server_version[:40]!r}); use another."
-        )
+        raise DamagedSet(f"{key} names no PostgreSQL version ({body.server_version[:40]!r}); use another.")
     return int(major)
 
 

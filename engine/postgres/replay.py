@@ -15,7 +15,7 @@ from typing import IO, TypeVar
 import psycopg
 from pydantic import TypeAdapter, ValidationError
 
-from engine.errors import CouldNotVerify, OperationFailed
+from engine.errors import CouldNotVerify, DamagedSet, OperationFailed
 from engine.postgres import archive, commands
 from engine.postgres.database import working_name
 from engine.postgres.proof import DatabaseProof, TableProof, take_proof
@@ -49,7 +49,7 @@ def play(
     """Stream one stored file, unpacked, into a program's stdin.
 
     Raises:
-        OperationFailed: the stored bytes differ or are damaged, or the program failed.
+        DamagedSet: the stored bytes differ or are damaged, or the program refused them.
         CouldNotVerify: it cannot be decrypted here.
     """
     key = SetKey(body.server, body.database, body.set_id)
@@ -59,7 +59,7 @@ def play(
         tool = pipeline.start(
             argv, name=what, env=environment, stdin=unpacked.stdout, stdout=subprocess.DEVNULL
         )
-        tool.failed_as = OperationFailed
+        tool.failed_as = DamagedSet
         told.append(tool)
         unpacked.stdout.close()
         pipeline.run(partial(pump, stored_pieces(target, key, file), (unpacked.stdin,), meter), "read")
@@ -71,7 +71,7 @@ _LACKING = re.compile(
     r"|compression method \S+ not supported|could not access file"
     r"|No space left on device|out of memory|could not resize shared memory"
     r"|server closed the connection unexpectedly|connection to server was lost|terminating connection because of crash"
-    r"|the database system is (?:in recovery mode|shutting down|starting up)|Connection refused"
+    r"|the database system is (?:in recovery mode|shutting down|starting up)|Connection refused|terminated by user"
 )
 """What is said when the server, not the set, is at fault: a locale, a library, a build option, room or memory is
 missing, or it went away (a full disk of its log ends all of it)."""
@@ -95,7 +95,7 @@ def read_proof(target: Target, key: SetKey, file: FileEntry, encrypted: bool) ->
     """A database's proof.
 
     Raises:
-        OperationFailed: the file is damaged or holds no proof.
+        DamagedSet: the file is damaged or holds no proof.
         CouldNotVerify: it cannot be decrypted here.
     """
     return _parsed(DatabaseProof.model_validate_json, target, key, file, encrypted)
@@ -113,7 +113,7 @@ def _parsed(
     try:
         return parse(data)
     except ValidationError:
-        raise OperationFailed(
+        raise DamagedSet(
             f"{key}: {file.name} holds no proof that this version reads; use another set."
         ) from None
 

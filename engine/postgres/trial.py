@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
-from engine.errors import CouldNotVerify, OperationFailed
+from engine.errors import CouldNotVerify, DamagedSet
 from engine.postgres import commands
 from engine.postgres.compare import Difference, compare_databases, compare_roles
 from engine.postgres.course import Course, DatabaseRow
@@ -53,7 +53,7 @@ class Trial:
         """Restore everything, then compare everything; what is found goes into `course`.
 
         Raises:
-            OperationFailed: the set does not restore.
+            DamagedSet: the set does not restore.
             CouldNotVerify: the scratch server lacks something the set needs.
         """
         self._check_extensions()
@@ -87,7 +87,7 @@ class Trial:
         sql = next((file for file in files if file.kind == "globals"), None)
         proof = next((file for file in files if file.kind == "proof" and file.database is None), None)
         if sql is None or proof is None:
-            raise OperationFailed(f"{course.key} lacks its roles or their proof; use another set.")
+            raise DamagedSet(f"{course.key} lacks its roles or their proof; use another set.")
         expected = read_role_proofs(self.target, course.key, proof, self.body.encrypted)
         argv = commands.psql_argv(self.programs, "postgres")
         self._play(sql, argv, self.server.tool_environment(APPLICATION), "psql of the roles")
@@ -111,9 +111,7 @@ class Trial:
         self.progress(f"restore {name}", 0, file.size)
         self._play(file, argv, environment, f"restore of {name}")
         if name not in self._databases():
-            raise OperationFailed(
-                f"{file.name} did not make database {name!r}: it is another's; use another set."
-            )
+            raise DamagedSet(f"{file.name} did not make database {name!r}: it is another's; use another set.")
         return time.monotonic() - began
 
     def _databases(self) -> set[str]:

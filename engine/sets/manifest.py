@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from engine.errors import CouldNotVerify, OperationFailed
+from engine.errors import CouldNotVerify, DamagedSet
 from engine.sets.keys import MANIFEST, SetKey, is_file_name
 from engine.stores.base import Store
 
@@ -118,7 +118,7 @@ def read_manifest(store: Store, key: SetKey, digest_key: str | None = None) -> B
     """The checked manifest of a stored set: it is unedited and it is this set's own.
 
     Raises:
-        OperationFailed: there is none, or it is damaged, edited or another set's.
+        DamagedSet: there is none, or it is damaged, edited or another set's.
         CouldNotVerify: see `from_json`.
     """
     return read_own(stored_bytes(store, key), store, key, digest_key)
@@ -128,7 +128,7 @@ def stored_bytes(store: Store, key: SetKey) -> bytes:
     """The manifest of a stored set as it is, not yet checked; no more than a manifest can have.
 
     Raises:
-        OperationFailed: there is none.
+        DamagedSet: there is none.
     """
     data = bytearray()
     with store.reader(key.manifest) as source:
@@ -142,7 +142,7 @@ def read_own(data: bytes, store: Store, key: SetKey, digest_key: str | None = No
     where = f"{key.manifest} in {store.address}"
     body = from_json(data, where, digest_key)
     if body.key != key:
-        raise OperationFailed(f"{where} is the manifest of another set; do not trust this set, use another.")
+        raise DamagedSet(f"{where} is the manifest of another set; do not trust this set, use another.")
     return body
 
 
@@ -150,7 +150,7 @@ def from_json(data: bytes, where: str, digest_key: str | None = None) -> Body:
     """Read and check a manifest; `where` names it in errors.
 
     Raises:
-        OperationFailed: damaged, edited, or naming a file outside its set.
+        DamagedSet: damaged, edited, or naming a file outside its set.
         CouldNotVerify: written by a newer version; or keyed and no key is configured here; or not
             keyed although a key is configured, so that nothing shows who wrote it.
     """
@@ -158,14 +158,14 @@ def from_json(data: bytes, where: str, digest_key: str | None = None) -> Body:
     _check_schema(document, where)
     digest, body = document.get("digest"), document.get("body")
     if not isinstance(digest, dict) or not isinstance(body, dict):
-        raise OperationFailed(f"{where} is not a manifest: its digest or body is missing; use another set.")
+        raise DamagedSet(f"{where} is not a manifest: its digest or body is missing; use another set.")
     _check_digest(digest, body, where, digest_key)
     try:
         return Body.model_validate(body)
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise OperationFailed(
+        raise DamagedSet(
             f"{where} is not valid at {place[:80]!r}: {first['msg']}; use another set."
         ) from None
 
@@ -173,7 +173,7 @@ def from_json(data: bytes, where: str, digest_key: str | None = None) -> Body:
 def _check_schema(document: dict[str, Any], where: str) -> None:
     schema = document.get("schema")
     if type(schema) is not int or schema < 1:
-        raise OperationFailed(f"{where} is damaged: it names no schema; use another set.")
+        raise DamagedSet(f"{where} is damaged: it names no schema; use another set.")
     if schema != SCHEMA:
         raise CouldNotVerify(
             f"{where} has manifest schema {schema}; this version reads {SCHEMA}: "
@@ -194,7 +194,7 @@ def _check_digest(digest: dict[str, Any], body: dict[str, Any], where: str, dige
         expected = {}
     found = str(digest.get("value")).encode(errors="replace")
     if algorithm != expected.get("algorithm") or not hmac.compare_digest(found, expected["value"].encode()):
-        raise OperationFailed(
+        raise DamagedSet(
             f"{where} was changed after it was written (its digest differs); do not trust this set, use another."
         )
     if algorithm == "sha256" and keyed:
@@ -210,5 +210,5 @@ def _document(data: bytes, where: str) -> dict[str, Any]:
     except (ValueError, RecursionError):  # also bytes that are not UTF-8, and a bomb of brackets
         document = None
     if not isinstance(document, dict):
-        raise OperationFailed(f"{where} is damaged: it is not a JSON document; use another set.")
+        raise DamagedSet(f"{where} is damaged: it is not a JSON document; use another set.")
     return document

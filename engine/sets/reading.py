@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator
 
-from engine.errors import CouldNotVerify, OperationFailed
+from engine.errors import CouldNotVerify, DamagedSet
 from engine.sets import manifest
 from engine.sets.keys import SetKey
 from engine.sets.manifest import Body, FileEntry
@@ -25,7 +25,7 @@ def stored_pieces(target: Target, key: SetKey, file: FileEntry) -> Generator[byt
     """The stored bytes of a file; when they end, they have been compared with the manifest.
 
     Raises:
-        OperationFailed: they differ.
+        DamagedSet: they differ.
     """
     digest, size = hashlib.sha256(), 0
     with target.store.reader(key.prefix + file.name) as reader:
@@ -39,8 +39,8 @@ def stored_pieces(target: Target, key: SetKey, file: FileEntry) -> Generator[byt
         raise differs(target, key, file.name)
 
 
-def differs(target: Target, key: SetKey, name: str) -> OperationFailed:
-    return OperationFailed(
+def differs(target: Target, key: SetKey, name: str) -> DamagedSet:
+    return DamagedSet(
         f"{key} in {target.store.address} differs from its manifest at {name}; use another set (`list` shows them)."
     )
 
@@ -49,11 +49,11 @@ def read_small(target: Target, key: SetKey, file: FileEntry, encrypted: bool) ->
     """A small file of a set (a proof, the globals), checked, decrypted and unpacked.
 
     Raises:
-        OperationFailed: damaged.
+        DamagedSet: it is.
         CouldNotVerify: encrypted, and no fitting private key is here.
     """
     if file.size > _SMALL:
-        raise OperationFailed(
+        raise DamagedSet(
             f"{key}: {file.name} of {file.size} bytes is too large to be what it says; use another set."
         )
     stored = b"".join(stored_pieces(target, key, file))
@@ -65,8 +65,8 @@ def read_small(target: Target, key: SetKey, file: FileEntry, encrypted: bool) ->
         raise damaged(target, key, file.name) from None
 
 
-def damaged(target: Target, key: SetKey, name: str) -> OperationFailed:
-    return OperationFailed(
+def damaged(target: Target, key: SetKey, name: str) -> DamagedSet:
+    return DamagedSet(
         f"{key} in {target.store.address}: {name} is damaged and cannot be unpacked; use another set."
     )
 

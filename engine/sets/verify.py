@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Literal
 
-from engine.errors import CouldNotVerify, OperationFailed, PlatformOpsError, TransientFailure
+from engine.errors import DamagedSet, OperationFailed, PlatformOpsError
 from engine.sets.catalogue import Catalogue, StoredSet, catalogue, measured
 from engine.sets.keys import MANIFEST, SetKey, VerdictKey
 from engine.sets.manifest import Body, FileEntry, read_manifest
@@ -224,10 +224,8 @@ def _hash(store: Store, key: str) -> tuple[int, str]:
 
 
 def _blame(error: PlatformOpsError) -> Finding:
-    """What an error says about the set: only a lasting failure of its own bytes is held against it."""
-    if isinstance(error, OperationFailed) and not isinstance(error, (TransientFailure, CouldNotVerify)):
-        return "differs"
-    return "unreadable"
+    """What an error says about the set: only what its own bytes are is held against it."""
+    return "differs" if isinstance(error, DamagedSet) else "unreadable"
 
 
 def _report(store: Store, key: SetKey, checks: list[FileCheck], seconds: float) -> VerifyReport:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from engine.errors import OperationFailed
+from engine.errors import DamagedSet
 from engine.stores.base import (
     ByteReader,
     ByteWriter,
@@ -85,14 +85,12 @@ class FolderStore:
             with opened_folder(self._root, segments) as folder:
                 descriptor = os.open(final, _READ, dir_fd=folder)
         except FileNotFoundError:
-            raise OperationFailed(
+            raise DamagedSet(
                 f"{key} is not in store {self.name!r} at {self._root}; `list` shows what is."
             ) from None
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise OperationFailed(
-                f"{key} in store {self.name!r} at {self._root} is no plain file; remove it."
-            )
+            raise DamagedSet(f"{key} in store {self.name!r} at {self._root} is no plain file; remove it.")
         return descriptor
 
     def keys(self, prefix: str = "") -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError, TransientFailure
+from engine.errors import ConfigurationError, DamagedSet, OperationFailed, PlatformOpsError, TransientFailure
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -42,7 +42,7 @@ def failure(error: OSError, name: str, root: Path, doing: str) -> PlatformOpsErr
             f"There is no folder for {where}: a file is in its way; correct its path or move the file."
         )
     if error.errno in _LINK:
-        return OperationFailed(
+        return DamagedSet(
             f"{doing} in {where} met a file or symbolic link where a folder belongs, and stores follow none; "
             "look at who put it there and remove it."
         )

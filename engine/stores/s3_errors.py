@@ -8,7 +8,13 @@ import botocore.exceptions as boto
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
-from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError, TransientFailure
+from engine.errors import (
+    ConfigurationError,
+    DamagedSet,
+    OperationFailed,
+    PlatformOpsError,
+    TransientFailure,
+)
 
 _ACCESS = frozenset(
     (
@@ -151,7 +157,7 @@ def _answer(error: ClientError, doing: str, where: str) -> PlatformOpsError:
     if code.startswith("KMS"):
         return ConfigurationError(f"{doing} failed: {where} cannot use its key ({code}); check kms_key_id.")
     if code == "NoSuchKey":
-        return OperationFailed(f"{doing} failed: it is not in {where}; `list` shows what is.")
+        return DamagedSet(f"{doing} failed: it is not in {where}; `list` shows what is.")
     if code.isdigit() and code != "501":
         kind = TransientFailure if code == "429" or code >= "500" else OperationFailed
         return kind(

@@ -54,7 +54,7 @@ class Process:
     """One running program with the tail of what it says on stderr.
 
     `popen` is a child of ours or a program on another host. `explains` are the errors its exit codes
-    stand for, `failed_as` what any other failure is.
+    stand for, `failed_as` what any other failure is that no signal brought about.
     """
 
     def __init__(self, name: str, popen: Program) -> None:
@@ -110,8 +110,11 @@ class Process:
         code = self.popen.returncode or 0
         if code in self.explains:
             return self.explains[code]
-        how = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
-        return self.failed_as(f"{self.name} {how}: {self.says() or 'it gave no reason'}.")
+        if code < 0:  # by the kernel, which had no memory left, or by somebody
+            return TransientFailure(
+                f"{self.name} was ended by signal {-code}: {self.says() or 'it gave no reason'}."
+            )
+        return self.failed_as(f"{self.name} ended with {code}: {self.says() or 'it gave no reason'}.")
 
 
 class Pipeline:

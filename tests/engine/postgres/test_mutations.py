@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import reduce
 from pathlib import Path
@@ -10,6 +13,7 @@ from pathlib import Path
 import pyrage
 import pytest
 
+from engine.hosts.processes import arguments, running_pids
 from engine.postgres.course import DrillReport
 from engine.postgres.drill import drill
 from engine.postgres.instance import Instance
@@ -283,14 +287,14 @@ def test_a_wrong_archive_under_a_right_manifest(made: Backup) -> None:
 
 
 def edited(made: Backup, **changes: object) -> SetKey:
-    """A copy of the cluster set whose manifest says something else, with a digest that fits."""
+    """A copy of the cluster set whose manifest says something else, with a digest that fits; of the files that it names."""
     body = read_manifest(made.target, made.cluster_key)
     key = SetKey(body.server, None, new_set_id(body.created, secrets.token_hex(8)))
-    for file in body.files:
-        put(made.target, key.prefix + file.name, read(made.target, made.cluster_key.prefix + file.name))
-    put(
-        made.target, key.manifest, manifest.to_json(body.model_copy(update={"set_id": key.set_id, **changes}))
-    )
+    there = {file.name for file in body.files}
+    body = body.model_copy(update={"set_id": key.set_id, **changes})
+    for name in there.intersection(file.name for file in body.files):
+        put(made.target, key.prefix + name, read(made.target, made.cluster_key.prefix + name))
+    put(made.target, key.manifest, manifest.to_json(body))
     return key
 
 
@@ -338,6 +342,46 @@ def test_a_set_that_is_gone_is_not_called_bad(made: Backup, store_folder: Path, 
         remove("drill of")
     report = drill(target, key, remove)
     assert (report.result, "no longer, in" in report.sentence) == ("unverified", True), report.sentence
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "ended"])
+def test_a_program_that_somebody_ended_says_nothing_of_the_set(
+    made: Backup, store_folder: Path, number: signal.Signals
+) -> None:
+    """The kernel without memory, an administrator: were it held against the set, retention would let it go."""
+    target, key = store_in(store_folder), made.key("small")
+    copied(made.target, key, target)
+    while (report := drilled_and_ended(target, key, number)).result == "passed":
+        pass  # it had ended by itself
+    assert report.result == "unverified", report.sentence
+    assert "failed" not in {one.result for one in catalogue(target.store).verdicts}
+
+
+def drilled_and_ended(target: Target, key: SetKey, number: signal.Signals) -> DrillReport:
+    """A drill whose pg_restore gets this signal."""
+    over = threading.Event()
+
+    def end() -> None:
+        while not over.wait(0.002):
+            for pid in running_pids():
+                if "--exit-on-error" in arguments(pid) and parent_of(pid) == os.getpid():
+                    os.kill(pid, number)
+                    return
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    try:
+        return drill(target, key)
+    finally:
+        over.set()
+        thread.join()
+
+
+def parent_of(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def test_without_the_right_key_nothing_is_shown(source: Instance, store_folder: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import ConfigurationError, OperationFailed, TransientFailure
+from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError, TransientFailure
 from engine.sets.catalogue import catalogue
 from engine.sets.keys import MANIFEST, SetKey, parse_verdict_key
 from engine.sets.verdicts import read_verdict
@@ -150,11 +150,16 @@ def test_a_newer_manifest_is_unverified(store: FolderStore, tmp_path: Path) -> N
     assert "use the version that wrote it" in report.sentence
 
 
-@pytest.mark.parametrize("error", [TransientFailure("reset by peer"), ConfigurationError("access denied")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        TransientFailure("reset by peer"),
+        ConfigurationError("access denied"),
+        OperationFailed("not connected"),  # a mount that went away, an object in a cold storage class
+    ],
+)
 @pytest.mark.parametrize("name", ["app.dump.gz", MANIFEST])
-def test_what_cannot_be_read_now_is_not_called_bad(
-    error: TransientFailure | ConfigurationError, name: str
-) -> None:
+def test_what_cannot_be_read_now_is_not_called_bad(error: PlatformOpsError, name: str) -> None:
     store = MemoryStore()
     store_set(store, KEY)
     store.failing[KEY.prefix + name] = error
