@@ -38,10 +38,10 @@ def nightly_backup(server: str = "platform") -> Skipped | None:
     if skipped := skipped_if_missed():
         return skipped
     night = tonight(server)
-    with BackupRecord(server) as record, backup_lock(server):
+    with BackupRecord(server) as record, backup_lock(server) as held:
         sweep_leftovers(server)
         outcome = record.begin(list_databases(server))
-        dump_databases(night, outcome, record)
+        dump_databases(night, outcome, record, held)
         if outcome.failures:  # what is stored is copied; nothing old goes
             outcome.copies = copy_everywhere(server, apply_retention=False)
             withdraw_cluster(night)

@@ -20,6 +20,7 @@ from engine.errors import DatabaseDropped, PlatformOpsError, failed_in_part
 from engine.postgres import backup, lock, survey
 from engine.postgres.backup import ClusterBackup, DatabaseBackup
 from engine.postgres.database import drop_working
+from engine.postgres.lock import HeldLock
 from engine.postgres.night import Night, begin, ordinals
 from engine.postgres.survey import DatabaseFound
 from engine.reports.backup import BackupOutcome
@@ -55,10 +56,10 @@ def tonight(server: str) -> NightTicket:
 
 
 @contextmanager
-def backup_lock(server: str) -> Iterator[None]:
+def backup_lock(server: str) -> Iterator[HeldLock]:
     """Hold the server's backup lock in the flow's own process; it is gone with it, however it ends."""
-    with lock.backup_lock(open_server(server), str(flow_run.name)):
-        yield
+    with lock.backup_lock(open_server(server), str(flow_run.name)) as held:
+        yield held
 
 
 @task(task_run_name="sweep what a killed run left of {server}", retries=1, retry_condition_fn=worth_retrying)
@@ -104,10 +105,10 @@ def dump_database(
         return Completed(name=DROPPED, message=str(error))
 
 
-def dump_databases(night: NightTicket, outcome: BackupOutcome, record: BackupRecord) -> None:
+def dump_databases(night: NightTicket, outcome: BackupOutcome, record: BackupRecord, held: HeldLock) -> None:
     """Dump every database that can be, as many at once as the server's `jobs` allow, the largest first.
 
-    One that fails does not stop the others. What becomes of each is put into `outcome` and the record.
+    One that fails does not stop the others, a lost lock does. What becomes of each is put into `outcome` and the record.
     """
     numbers = ordinals(outcome.found)
     largest_first = sorted((one for one in outcome.found if not one.skipped), key=lambda one: -one.size)
@@ -120,6 +121,7 @@ def dump_databases(night: NightTicket, outcome: BackupOutcome, record: BackupRec
         try:
             for dump in as_completed(list(dumps)):
                 _collect(outcome, dumps[dump], dump.result(raise_on_failure=False))
+                held.require()
                 record.goes_on()
         except BaseException as error:
             record.fails(error)  # now: a run that is cancelled is killed while it waits for what still runs

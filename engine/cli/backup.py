@@ -18,7 +18,7 @@ from engine.cli.outcome import Outcome, Problem, problem_of
 from engine.errors import DatabaseDropped, PartialSuccess, PlatformOpsError, failed_in_part
 from engine.postgres.backup import DatabaseBackup, backup_database, publish_cluster, withdraw_cluster
 from engine.postgres.database import drop_working
-from engine.postgres.lock import backup_lock
+from engine.postgres.lock import HeldLock, backup_lock
 from engine.postgres.night import Night, begin, ordinals
 from engine.postgres.server import Server
 from engine.postgres.survey import DatabaseFound, chosen, excluded_but_unknown, list_databases
@@ -57,8 +57,8 @@ def command(
     done = BackupOutcome(source.name, target.store.name, bool(target.recipients))
     run = _Run(invocation, source, target, databases, done)
     began = time.monotonic()
-    with backup_lock(source, "platformctl"):
-        run.back_up()
+    with backup_lock(source, "platformctl") as lock:
+        run.back_up(lock)
         retaining = not (no_prune or done.failures)
         run.copy(retaining)
         if retaining:
@@ -77,7 +77,7 @@ class _Run:
     wanted: tuple[str, ...]
     done: BackupOutcome
 
-    def back_up(self) -> None:
+    def back_up(self, lock: HeldLock) -> None:
         """Survey, clear away what a killed run left, dump, publish. The caller holds the lock."""
         self.invocation.progress(f"look at {self.server.address}")
         night = begin(self.server, secrets.token_hex(8))
@@ -89,7 +89,7 @@ class _Run:
         todo = chosen(done.found, self.wanted, self.server)
         self._sweep()
         try:
-            self._dump(night, todo)
+            self._dump(night, todo, lock)
             if not self.wanted and not done.failures:
                 done.cluster = publish_cluster(night, done.databases, done.found, self.target)
         finally:
@@ -102,8 +102,8 @@ class _Run:
         store.sweep(server_prefix(name))
         sweep_incomplete(store, name, datetime.now(UTC), older_than=None, progress=self.invocation.progress)
 
-    def _dump(self, night: Night, todo: Sequence[DatabaseFound]) -> None:
-        """Dump `jobs` at a time, the largest first; one that fails does not stop the others."""
+    def _dump(self, night: Night, todo: Sequence[DatabaseFound], lock: HeldLock) -> None:
+        """Dump `jobs` at a time, the largest first; one that fails does not stop the others, a lost lock does."""
         numbers = ordinals(self.done.found)
         largest_first = sorted(todo, key=lambda one: -one.size)
         pool = ThreadPoolExecutor(self.server.settings.jobs)
@@ -113,6 +113,7 @@ class _Run:
             ]
             for one, future in running:
                 self._collect(one, future)
+                lock.require()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
         self.done.databases.sort(key=lambda one: numbers[one.database])

@@ -10,7 +10,7 @@ from itertools import chain
 
 from pydantic import BaseModel, ConfigDict
 
-from engine.errors import DatabaseDropped, PlatformOpsError
+from engine.errors import DatabaseDropped, OperationFailed, PlatformOpsError
 from engine.postgres.dumping import Work, dump
 from engine.postgres.lock import WORKER
 from engine.postgres.night import Night
@@ -75,6 +75,7 @@ def backup_database(
     """
     work = Work(night, target, database, ordinal, progress, alone)
     started, began = datetime.now(UTC), time.monotonic()
+    _check_not_there(work)
     try:
         with open_snapshot(night.server, database.name, WORKER) as snapshot, spool_folder() as folder:
             facts = survey_database(snapshot.connection, database.name)
@@ -93,6 +94,21 @@ def backup_database(
         raise
 
 
+def _check_not_there(work: Work) -> None:
+    """A try whose manifest could neither be written for certain nor taken back must not be written over: what can be
+    seen is whole.
+
+    Raises:
+        OperationFailed: the set exists, and stays.
+    """
+    key, store = work.key, work.target.store
+    if key.manifest in store.keys(key.prefix) and store.delete([key.manifest]).retained:
+        raise OperationFailed(
+            f"{key} in {store.address} was published by a try that then failed, and an object lock holds it; "
+            "run the backup again, which makes another one."
+        )
+
+
 def _publish(
     work: Work, facts: DatabaseFacts, roles: Roles, started: datetime, seconds: float, held: float
 ) -> DatabaseBackup:
@@ -101,6 +117,7 @@ def _publish(
     prefix = work.key.prefix
     own_proof = store_bytes(work.target, prefix + work.proof_name, proof, "proof", work.name)
     files = (*store_globals(work.night, work.target, prefix, roles), work.dump, own_proof)
+    shared = _shared(work, proof)  # before the manifest: what may fail now is tried again under the same keys
     write_manifest(
         work.night,
         work.target,
@@ -116,7 +133,7 @@ def _publish(
         database=work.name,
         set_key=str(work.key),
         set_bytes=sum(file.size for file in files),
-        cluster_files=_shared(work, proof),
+        cluster_files=shared,
         dump_bytes=work.meter.bytes,
         tables=len(work.proof.tables),
         rows=work.proof.rows,

@@ -22,6 +22,9 @@ from engine.streams.pipeline import Pipeline, Process, pass_on, pieces_of, pump,
 if TYPE_CHECKING:
     from engine.postgres.dumping import Work
 
+STORING_SECONDS = 60.0
+"""How long a failed dump waits for what is being stored: coming to its end later, it would replace a retry's file."""
+
 Whole = Callable[[], bool]
 """Whether all that a stored file comes from has ended well; waits for it."""
 
@@ -41,11 +44,14 @@ def packed_twice(work: Work, pipeline: Pipeline, dump: Process, kept: IO[bytes],
     pieces = chain(pieces_of(kept), pieces_of(dump.stdout))
     pipeline.run(partial(pump, pieces, (dump_pack.stdin, text.stdin), work.meter), "read")
     pipeline.run(
-        partial(_store_dump, work, dump_pack.stdout, partial(_ended_well, dump, dump_pack)), "store the dump"
+        partial(_store_dump, work, dump_pack.stdout, partial(_ended_well, dump, dump_pack)),
+        "store the dump",
+        patience=STORING_SECONDS,
     )
     pipeline.run(
         partial(_store_text, work, text_pack.stdout, partial(_ended_well, dump, text, text_pack)),
         "store the SQL",
+        patience=STORING_SECONDS,
     )
 
 
@@ -55,7 +61,9 @@ def packed_alone(work: Work, pipeline: Pipeline, dump: Process, kept: IO[bytes])
     pieces = chain(pieces_of(kept), pieces_of(dump.stdout))
     pipeline.run(partial(pump, pieces, (packed.stdin,), work.meter), "read")
     pipeline.run(
-        partial(_store_dump, work, packed.stdout, partial(_ended_well, dump, packed)), "store the dump"
+        partial(_store_dump, work, packed.stdout, partial(_ended_well, dump, packed)),
+        "store the dump",
+        patience=STORING_SECONDS,
     )
 
 
@@ -82,8 +90,8 @@ def packed_once(
     to = work.target.recipients
     pipeline.run(reading, "read")
     pipeline.run(partial(compose, plan, preamble, text.stdout, dump_in, text_in, composed), "compose")
-    pipeline.run(partial(_store_dump, work, dump_out, whole, to), "store the dump")
-    pipeline.run(partial(_store_text, work, text_out, whole, to), "store the SQL")
+    pipeline.run(partial(_store_dump, work, dump_out, whole, to), "store the dump", patience=STORING_SECONDS)
+    pipeline.run(partial(_store_text, work, text_out, whole, to), "store the SQL", patience=STORING_SECONDS)
     return composed
 
 

@@ -30,8 +30,8 @@ def fitting_name(database: str, suffix: str) -> str:
     return database.encode()[:room].decode("utf8", "ignore") + suffix
 
 
-def drop_working(server: Server) -> None:
-    """Drop the databases that a restore did not finish. The caller holds the backup lock.
+def drop_working(server: Server, prefix: str = WORKING_PREFIX) -> None:
+    """Drop the databases that a restore did not finish: its own by its name, all only as holder of the backup lock.
 
     Raises:
         OperationFailed: one cannot be dropped.
@@ -39,7 +39,7 @@ def drop_working(server: Server) -> None:
     with server.connect() as connection:
         rows = connection.execute(
             "SELECT datname FROM pg_catalog.pg_database WHERE pg_catalog.starts_with(datname, %s)",
-            (WORKING_PREFIX,),
+            (prefix,),
         ).fetchall()
         for (name,) in rows:
             database = sql.Identifier(name)

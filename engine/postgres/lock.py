@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import LiteralString
 
 import psycopg
 from psycopg import sql
@@ -43,8 +45,36 @@ SELECT pg_catalog.count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg
 """
 
 
+@dataclass(frozen=True, slots=True)
+class HeldLock:
+    """A lock that is held for as long as its session lives."""
+
+    server: Server
+    connection: psycopg.Connection[TupleRow]
+
+    def require(self) -> None:
+        """Ask before what only the holder may do.
+
+        Raises:
+            TransientFailure: the session was lost, and another run may hold the lock by now.
+        """
+        self._ask("SELECT 1")
+
+    def give_back(self) -> None:
+        """Unlock, so that the next one need not wait until the server notices the session's end; raises as `require`."""
+        self._ask(f"SELECT pg_catalog.pg_advisory_unlock({_CLASS}, {_BACKUP})")
+
+    def _ask(self, query: LiteralString) -> None:
+        try:
+            self.connection.execute(query)
+        except psycopg.Error:
+            raise TransientFailure(
+                f"The session that held the backup lock of {self.server.address} was lost during the backup; run it again."
+            ) from None
+
+
 @contextmanager
-def backup_lock(server: Server, label: str = "") -> Iterator[None]:
+def backup_lock(server: Server, label: str = "") -> Iterator[HeldLock]:
     """Hold the server's backup lock; end what a dead holder left running on the server.
 
     Raises:
@@ -65,8 +95,9 @@ def backup_lock(server: Server, label: str = "") -> Iterator[None]:
             raise LockedByAnother(_told(server, holder))
         connection.execute(_END_LEFTOVERS, (WORKER,))
         server.end_leftovers(WORKER)
-        yield
-        _given_back(server, connection)
+        held = HeldLock(server, connection)
+        yield held
+        held.give_back()
     finally:
         connection.close()
 
@@ -83,13 +114,3 @@ def _told(server: Server, holder: TupleRow | None) -> str:
         f", held by {holder[0]!r} from {holder[2]} since {holder[1]:%Y-%m-%d %H:%M:%S %Z}" if holder else ""
     )
     return f"Another backup of {server.address} is running{since}; wait for it or end it, then start again."
-
-
-def _given_back(server: Server, connection: psycopg.Connection[TupleRow]) -> None:
-    """Give it back, which tells that it was held until now; the session's end alone would be noticed a little later."""
-    try:
-        connection.execute("SELECT pg_catalog.pg_advisory_unlock(%s, %s)", (_CLASS, _BACKUP))
-    except psycopg.Error:
-        raise TransientFailure(
-            f"The session that held the backup lock of {server.address} was lost during the backup; run it again."
-        ) from None

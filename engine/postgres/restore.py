@@ -10,13 +10,13 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from engine.errors import ConfigurationError, OperationFailed
+from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError
 from engine.postgres import commands
 from engine.postgres.compare import compare_databases
 from engine.postgres.database import apply_properties, create_database, drop_working, working_name
@@ -123,7 +123,10 @@ def _restore(run: _Run, choice: RestoreChoice) -> RestoredDatabase:
             compared = time.monotonic() - filled
             previous = give_name(run.server, filling.working, final, in_place=run.in_place)
         except BaseException:
-            drop_working(run.server)
+            with suppress(
+                PlatformOpsError
+            ):  # the next restore or backup drops it; why this one failed is said
+                drop_working(run.server, filling.working)
             raise
     return RestoredDatabase(
         database=choice.database,

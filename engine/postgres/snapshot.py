@@ -43,6 +43,7 @@ def open_snapshot(server: Server, database: str, application: str) -> Iterator[S
     try:
         connection.execute("BEGIN")
         connection.execute(ISOLATION)
+        connection.execute(f"SET LOCAL lock_timeout = '{server.settings.lock_wait_seconds:d}s'".encode())
         row = connection.execute("SELECT pg_catalog.pg_export_snapshot()").fetchone()
         assert row is not None  # noqa: S101 - a function call returns one row
         yield Snapshot(str(row[0]), connection, time.monotonic(), held(connection))

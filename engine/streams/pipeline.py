@@ -99,6 +99,10 @@ class Process:
         """Whether it ended because what reads from it did."""
         return self.popen.returncode in _VICTIMS or "Broken pipe" in self.says()
 
+    def explains_itself(self) -> bool:
+        """Whether its exit code tells what went wrong, and not only that something did."""
+        return self.stalled is not None or self.popen.returncode in self.explains
+
     def all_it_said(self) -> str:
         """Its stderr's last lines, whatever they are: to look something up in, not to show."""
         self._reader.join(1)
@@ -122,7 +126,7 @@ class Pipeline:
 
     def __init__(self) -> None:
         self._processes: list[Process] = []
-        self._threads: list[threading.Thread] = []
+        self._threads: dict[threading.Thread, float] = {}
         self._errors: list[BaseException] = []
         self._done: list[threading.Thread] = []
         self._silent: list[threading.Thread] = []
@@ -177,10 +181,18 @@ class Pipeline:
         self._processes.append(process)
         return process
 
-    def run(self, work: Callable[[], object], name: str, *, silent: bool = False) -> None:
+    def run(
+        self,
+        work: Callable[[], object],
+        name: str,
+        *,
+        silent: bool = False,
+        patience: float = _GRACE_SECONDS,
+    ) -> None:
         """Do `work` in a thread of this pipeline; its error fails the pipeline.
 
-        `silent`: it moves no bytes, so that none are missed when it alone is left.
+        `silent`: it moves no bytes, so that none are missed when it alone is left. `patience`: how many seconds its end
+        is waited for when the pipeline ends before it.
         """
 
         def guarded() -> None:
@@ -192,7 +204,7 @@ class Pipeline:
             self._ended.set()
 
         thread = threading.Thread(target=guarded, name=name, daemon=True)
-        self._threads.append(thread)
+        self._threads[thread] = patience
         if silent:
             self._silent.append(thread)
         thread.start()
@@ -249,7 +261,7 @@ class Pipeline:
     def _raise_first(self) -> None:
         if self._errors or self._broken():  # perhaps only a reader that went away: give the cause a moment
             deadline = time.monotonic() + _GRACE_SECONDS
-            while time.monotonic() < deadline and not self._telling() and not self._culprits():
+            while time.monotonic() < deadline and not self._cause_is_known():
                 if not self._working() and not self._running():
                     break
                 self._poll()
@@ -258,9 +270,20 @@ class Pipeline:
         if telling := self._telling():
             raise telling[0]
         if broken := self._culprits() or self._broken():
-            raise broken[0].failure()
+            raise next((process for process in broken if process.explains_itself()), broken[0]).failure()
         if self._errors:
             raise OperationFailed("A stage of the stream closed too early.") from self._errors[0]
+
+    def _cause_is_known(self) -> bool:
+        """Whether nothing that ends later could say better what went wrong."""
+        if self._telling():
+            return True
+        culprits = self._culprits()
+        if any(process.explains_itself() for process in culprits):
+            return True
+        return bool(culprits) and not any(
+            process.explains and process.popen.poll() is None for process in self._processes
+        )
 
     def _telling(self) -> list[BaseException]:
         return [error for error in self._errors if not isinstance(error, (BrokenPipeError, ValueError))]
@@ -276,8 +299,8 @@ class Pipeline:
                     process.popen.kill()
         for process in self._processes:
             process.popen.wait()
-        for thread in self._threads:
-            thread.join(_GRACE_SECONDS)
+        for thread, patience in self._threads.items():
+            thread.join(patience)
         for process in self._processes:
             process.says()  # its stderr has been read to the end
             for stream in (process.popen.stdin, process.popen.stdout, process.popen.stderr):

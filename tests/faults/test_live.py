@@ -90,6 +90,25 @@ def test_the_server_goes_away_in_the_middle(killed: bool, own: Instance, tmp_pat
     _failed_whole(site, answer, "was lost during the backup; run it again.")
 
 
+def test_the_lock_s_session_is_lost_in_the_middle(site: FaultSite, fault_server: Instance) -> None:
+    """Another run may hold the lock by now: what is stored stays, and nothing more is done."""
+    lost = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'platform-ops lock%'"
+    with psycopg.connect(fault_server.conninfo(DATABASE)) as blocker:
+        blocker.execute("LOCK TABLE orders")
+
+        def lose() -> None:
+            wait_for(lambda: execute(fault_server, "postgres", WAITING) == [(1,)])
+            execute(fault_server, "postgres", lost)
+            blocker.rollback()
+
+        answer = _meanwhile(site, lose, "backup")
+    [sentence] = sentences(answer)
+    assert (answer.code, "was lost during the backup; run it again." in sentence) == (1, True), answer.stderr
+    assert list(site.store.glob("platform/cluster/*/*")) == []
+    assert site.run("verify").code == 0
+    assert site.run("backup").code == 0
+
+
 def test_a_stopped_pg_dump_is_ended(site: FaultSite, fault_server: Instance) -> None:
     site.write({"stall_minutes": 0.05}, {})
     stopped: list[int] = []

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ import pytest
 
 from engine.errors import ConfigurationError, DatabaseDropped, LockedByAnother, TransientFailure
 from engine.hosts.processes import ProcessIdentity, arguments, running_pids
+from engine.postgres import dumping
 from engine.postgres.backup import DatabaseBackup, backup_database, publish_cluster, withdraw_cluster
 from engine.postgres.drill import drill
 from engine.postgres.instance import Instance
@@ -31,7 +32,7 @@ from engine.sets.prune import sweep_incomplete
 from engine.sets.reading import read_manifest
 from engine.sets.target import Target
 from engine.sets.verify import verify_set
-from engine.stores.base import ByteWriter
+from engine.stores.base import ByteWriter, Deletion
 from engine.stores.folder import FolderStore
 from tests.engine.postgres.backups import back_up, execute, run_script, server_of, store_in
 
@@ -127,6 +128,85 @@ def test_a_backend_that_is_ended_leaves_nothing(
         run_one(postgres_server, target, bulky)
     thread.join()
     assert files_in(target) == []
+
+
+class AwayStore(FolderStore):
+    """From the writing of a key with this end on the store is away, until it is called back."""
+
+    away_from, away = "", False
+
+    @contextmanager
+    def writer(self, key: str, *, expected_bytes: int | None = None) -> Iterator[ByteWriter]:
+        self.away = self.away or bool(self.away_from and key.endswith(self.away_from))
+        if self.away:
+            raise TransientFailure("the store is away")
+        with super().writer(key, expected_bytes=expected_bytes) as inner:
+            yield inner
+
+    def delete(self, keys: Iterable[str]) -> Deletion:
+        if self.away:
+            raise TransientFailure("the store is away")
+        return super().delete(keys)
+
+
+@pytest.mark.parametrize("at", ["-{}.proof.json.gz", "/{}.proof.json.gz", "/manifest.json"])
+def test_a_retry_replaces_nothing_that_can_be_seen(
+    postgres_server: Instance, fresh_database: str, store_folder: Path, at: str
+) -> None:
+    """Whatever a store that went away kept of the first try: what is visible is whole at every moment."""
+    execute(postgres_server, fresh_database, "CREATE TABLE t AS SELECT i FROM generate_series(1, 500) AS i")
+    store = AwayStore("nightly", store_folder)
+    night = begin(server_of(postgres_server), secrets.token_hex(8))
+    store.away_from = at.format(fresh_database)
+    with pytest.raises(TransientFailure, match="away"):
+        backup_database(night, DatabaseFound(fresh_database, 1), 1, Target(store))
+    assert catalogue(store).sets == ()
+    store.away_from, store.away = "", False
+    backup_database(night, DatabaseFound(fresh_database, 1), 1, Target(store))
+    assert verify_set(store, night.database(fresh_database)).result == "passed"
+
+
+def test_what_a_failed_try_still_stores_is_waited_for(
+    postgres_server: Instance, fresh_database: str, store_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last sync takes longer than the proof takes to fail: it must not come to its end after the retry's."""
+    at_its_end = threading.Event()
+
+    class LastSync(FolderStore):
+        @contextmanager
+        def writer(self, key: str, *, expected_bytes: int | None = None) -> Iterator[ByteWriter]:
+            with super().writer(key, expected_bytes=expected_bytes) as inner:
+                yield inner
+                if key.endswith(".dump.gz"):
+                    at_its_end.set()
+                    time.sleep(4)
+
+    def lost(*_: object, **__: object) -> None:
+        at_its_end.wait(30)
+        raise TransientFailure("the proof's session was lost")
+
+    monkeypatch.setattr(dumping, "take_proof", lost)
+    night = begin(server_of(postgres_server), secrets.token_hex(8))
+    target = Target(LastSync("nightly", store_folder))
+    with pytest.raises(TransientFailure, match="the proof's session"):
+        backup_database(night, DatabaseFound(fresh_database, 1), 1, target)
+    before = files_in(target)
+    time.sleep(4)
+    assert files_in(target) == before == []
+
+
+def test_a_locked_table_of_an_extension(
+    postgres_server: Instance, fresh_database: str, store_folder: Path
+) -> None:
+    """It is looked at before the dump begins, which has its own limits."""
+    add = "ALTER EXTENSION plpgsql ADD TABLE job"
+    execute(postgres_server, fresh_database, "CREATE TABLE job (i int)", add)
+    with (
+        psycopg.connect(postgres_server.conninfo(fresh_database)) as holder,
+        pytest.raises(TransientFailure, match="lock timeout"),
+    ):
+        holder.execute("LOCK TABLE job IN ACCESS EXCLUSIVE MODE")
+        run_one(postgres_server, store_in(store_folder), fresh_database, lock_wait_seconds=1)
 
 
 def test_a_database_dropped_before_its_dump(

@@ -104,3 +104,14 @@ def test_where_no_byte_is_to_move_none_is_missed(silent: bool) -> None:
         else:
             with pytest.raises(TransientFailure, match="No byte has moved"):
                 pipeline.join(Meter(), 0.3)
+
+
+def test_the_program_that_can_say_why_is_waited_for() -> None:
+    """What reads a damaged file's start fails first, and knows less than what unpacks it."""
+    why = OperationFailed("the file is damaged")
+    with Pipeline() as pipeline:
+        unpacking = pipeline.start(["sh", "-c", "sleep 0.3; exit 65"], name="unpacking")
+        unpacking.explains = {65: why}
+        pipeline.start(["sh", "-c", "echo input is too short >&2; exit 1"], name="reading")
+        with pytest.raises(OperationFailed, match="the file is damaged"):
+            pipeline.join()
