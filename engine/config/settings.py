@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os.path
 import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from engine.config.secrets import SecretReference
 from engine.hosts.where import checked_where
@@ -104,6 +105,19 @@ class FolderStore(StoreBase):
     kind: Literal["folder"] = "folder"
     path: Annotated[str, Field(min_length=1), AfterValidator(_path)]
     """The folder, as it is called on the workers' hosts."""
+    mount: Annotated[str, AfterValidator(_path)] = ""
+    """Where the disk is mounted that the folder is on, such as /srv/backups: without that disk nothing is read or
+    written. Empty: not checked."""
+
+    @field_validator("mount")
+    @classmethod
+    def _above_the_path(cls, mount: str, info: ValidationInfo) -> str:
+        if mount and not Path(mount).is_absolute():
+            raise ValueError("give the whole path of the mount point, from / on")
+        path = Path(info.data.get("path") or mount).expanduser().absolute()
+        if mount and not Path(os.path.normpath(path)).is_relative_to(os.path.normpath(mount)):
+            raise ValueError("the store's path does not lie in it; give the mount point above the path")
+        return mount
 
 
 class S3Store(StoreBase):

@@ -29,6 +29,7 @@ from engine.stores.folder_errors import failure
 from engine.stores.folder_files import FileReader, FileWriter, begin_part, link_new, status_of, write_all
 from engine.stores.folder_sweep import sweep_parts
 from engine.stores.folder_tree import (
+    check_mounted,
     folder_is_there,
     opened_folder,
     remove_empty_folders,
@@ -40,11 +41,12 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a named pi
 
 
 class FolderStore:
-    """A Store whose keys are files below `root`."""
+    """A Store whose keys are files below `root`. `mount`: the disk it is on, if that is to be there."""
 
-    def __init__(self, name: str, root: Path) -> None:
+    def __init__(self, name: str, root: Path, mount: Path | None = None) -> None:
         self.name = name
         self._root = root
+        self._mount = mount
 
     @property
     def address(self) -> str:
@@ -74,6 +76,7 @@ class FolderStore:
     def reader(self, key: str) -> Iterator[ByteReader]:
         *segments, final = checked_key(key).split("/")
         with self._failing(f"Reading {key}"):
+            check_mounted(self.name, self._mount)
             descriptor = self._opened(key, segments, final)
         try:
             yield FileReader(descriptor, partial(self._failing, f"Reading {key}"))
@@ -101,8 +104,10 @@ class FolderStore:
     def folders(self, prefix: str = "", mark: Mark = no_mark) -> Iterator[StoredFolder]:
         segments = checked_prefix(prefix).split("/")[:-1]
         with self._failing(f"Listing {prefix or 'everything'}"):
+            check_mounted(self.name, self._mount)
             if folder_is_there(self._root, segments):
                 yield from walk(self._root, prefix, mark)
+            check_mounted(self.name, self._mount)  # one lost on the way looks like folders that were emptied
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         root = f"{self._root}/"
@@ -117,6 +122,7 @@ class FolderStore:
         folders: dict[str, None] = {}
         for key in keys:
             *segments, final = checked_key(key).split("/")
+            check_mounted(self.name, self._mount)
             with self._failing(f"Deleting {key}"), suppress(FileNotFoundError, NotADirectoryError):
                 with opened_folder(self._root, segments) as folder, suppress(IsADirectoryError):
                     os.unlink(final, dir_fd=folder)
@@ -129,6 +135,7 @@ class FolderStore:
     def sweep(self, prefix: str = "") -> int:
         segments = checked_prefix(prefix).split("/")[:-1]
         with self._failing(f"Sweeping {prefix or 'everything'}"):
+            check_mounted(self.name, self._mount)
             return sweep_parts(self._root, prefix) if folder_is_there(self._root, segments) else 0
 
     @contextmanager
@@ -136,6 +143,7 @@ class FolderStore:
         """A new part file: its folder's descriptor, its name and its own descriptor."""
         part = new_part_name()
         with self._failing(f"Writing {key}"):
+            check_mounted(self.name, self._mount)
             folder, descriptor = begin_part(self._root, segments, part)
         try:
             yield folder, part, descriptor

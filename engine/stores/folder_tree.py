@@ -13,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.errors import ConfigurationError
 from engine.stores.base import SEGMENT, Mark, StoredFolder, no_mark
 from engine.stores.folder_aide import Looker, looker
 
@@ -43,6 +44,18 @@ def opened_folder(root: Path, segments: Sequence[str]) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def check_mounted(store: str, mount: Path | None) -> None:
+    """Go on only where a disk is mounted at `mount` (None: nobody asked for that).
+
+    Raises:
+        ConfigurationError: there is none: what is found, or written, there would be on another disk.
+    """
+    if mount and not os.path.ismount(os.path.realpath(mount)):  # noqa: PTH - a link is no mount point itself
+        raise ConfigurationError(
+            f"The disk of store {store!r} is not mounted at {mount}; mount it and start again."
+        )
 
 
 def folder_is_there(root: Path, segments: Sequence[str]) -> bool:

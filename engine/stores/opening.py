@@ -16,7 +16,8 @@ def open_store(name: str, settings: kinds.StoreSettings) -> Store:
         ConfigurationError: a secret or setting that cannot be used.
     """
     if isinstance(settings, kinds.FolderStore):
-        return FolderStore(name, Path(settings.path).expanduser().absolute())
+        mount = Path(settings.mount) if settings.mount else None
+        return FolderStore(name, Path(settings.path).expanduser().absolute(), mount)
     from engine.stores.s3 import open_s3  # boto3 takes a quarter of a second to import
 
     return open_s3(name, settings)

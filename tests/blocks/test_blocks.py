@@ -22,7 +22,7 @@ SERVER = ServerSettings(
     host="db.internal", port=5433, password="file:/run/pw", exclude=("scrap",), store="nightly"
 )
 STORES: list[StoreSettings] = [
-    FolderStore(path="/srv/backups", recipients=("age1qqq",), identity="env:KEY"),
+    FolderStore(path="/srv/backups/of/us", mount="/srv/backups", recipients=("age1qqq",), identity="env:KEY"),
     FolderStore(path="/srv/b", retention=StoreRetention(cluster=Retention(days=3, minimum=2))),
     S3Store(
         bucket="kecp", region="ap-northeast-2", secret_key="prefect:s3", lock_mode="COMPLIANCE", lock_days=7

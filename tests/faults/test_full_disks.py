@@ -133,6 +133,18 @@ def test_a_disk_that_is_read_only(site: FaultSite) -> None:
         assert site.run("show", "newest", "--database", DATABASE).code == 0
 
 
+def test_a_disk_that_is_not_mounted(site: FaultSite) -> None:
+    """Its mount point is there, as an empty folder of another disk."""
+    site.write({}, {"mount": str(site.store), "path": str(site.store / "backups")})
+    said = f"The disk of store 'nightly' is not mounted at {site.store}; mount it and start again."
+    with _mounted(site.store, "1m"):
+        assert site.run(*ASKED).code == 0
+        assert site.run("verify").code == 0
+    for asked in (ASKED, ("list",), ("verify",), ("prune",), ("drill", "--database", DATABASE)):
+        _one_sentence(site.run(*asked), 2, said)
+    assert list(site.store.iterdir()) == []
+
+
 def test_of_open_files(site: FaultSite) -> None:
     """Wherever the limit is met, nothing is half-written; with enough of them it works."""
     refused = 0

@@ -202,6 +202,36 @@ def test_a_lost_mount_is_not_an_empty_store(tmp_path: Path) -> None:
     assert everything(tmp_path) == []
 
 
+def test_where_no_disk_is_mounted_nothing_is_read_or_written(small_disk: Path) -> None:
+    link = small_disk.parent / "link"
+    link.symlink_to(small_disk)
+    for mount in (small_disk, link):
+        put(FolderStore("nightly", small_disk / "backups", mount), "a/x")
+    walking = FolderStore("nightly", small_disk / "backups", small_disk).folders()
+    next(walking)
+    subprocess.run(["umount", str(small_disk)], check=True)
+    try:
+        store = FolderStore("nightly", small_disk / "backups", small_disk)
+        for act in (
+            lambda: put(store, "a/y"),
+            lambda: store.create("a/y", b""),
+            lambda: list(store.keys()),
+            lambda: list(store.list()),
+            lambda: get(store, "a/x"),
+            lambda: store.delete(["a/x"]),
+            lambda: store.sweep(),
+            lambda: list(walking),
+        ):
+            with pytest.raises(ConfigurationError) as raised:
+                act()
+            assert str(raised.value) == (
+                f"The disk of store 'nightly' is not mounted at {small_disk}; mount it and start again."
+            )
+        assert everything(small_disk) == []
+    finally:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(small_disk)], check=True)
+
+
 def test_a_store_that_was_never_written_is_empty(store: FolderStore, root: Path) -> None:
     assert list(store.keys()) == []
     assert list(store.list("platform/")) == []
