@@ -20,6 +20,7 @@ from engine.errors import PlatformOpsError
 _CHUNK = 1 << 16
 _LOOPBACK = "127.0.0.1"
 _ESTABLISHED = "01"
+_PAUSE_SECONDS = 0.1
 
 
 class Duplex(Protocol):
@@ -42,23 +43,31 @@ class Forward:
         self._listener = socket.create_server((_LOOPBACK, 0))
         self.address: tuple[str, int] = (_LOOPBACK, self._listener.getsockname()[1])
         self.problem: PlatformOpsError | None = None
+        self._closed = threading.Event()
         threading.Thread(target=self._accept, daemon=True, name=f"forward {self.address[1]}").start()
 
     def close(self) -> None:
+        self._closed.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept
         self._listener.close()
 
     def _accept(self) -> None:
-        while True:
+        while not self._closed.is_set():
             try:
                 near, peer = self._listener.accept()
-            except OSError:
-                return
+            except OSError:  # closed, or this process has no descriptor left for the moment
+                self._closed.wait(_PAUSE_SECONDS)
+            else:
+                self._take(near, peer)
+
+    def _take(self, near: socket.socket, peer: tuple[str, int]) -> None:
+        """Serve a connection of ours; another's, or one that cannot be served at the moment, is closed."""
+        with contextlib.suppress(OSError, RuntimeError, MemoryError):  # no descriptor, no thread
             if is_ours(peer, self.address):
                 threading.Thread(target=self._serve, args=(near,), daemon=True).start()
-            else:
-                near.close()
+                return
+        near.close()
 
     def _serve(self, near: socket.socket) -> None:
         with near:

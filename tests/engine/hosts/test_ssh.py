@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import getpass
 import os
+import resource
+import socket
+import time
 from itertools import count
 from pathlib import Path
 
@@ -146,6 +149,25 @@ def test_a_forward_is_for_its_own_user(host: Ssh, postgres_server: Instance) -> 
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     with psycopg.connect(conninfo) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_forward_outlives_a_moment_without_descriptors(host: Ssh, postgres_server: Instance) -> None:
+    """None is left to see whose a connection is (it is taken with one that was put aside), nor to take the next."""
+    route = host.route(str(postgres_server.socket), postgres_server.port, trusted=True)
+    with psycopg.connect(conninfo_of(route)):
+        pass
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as client:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+        try:
+            client.connect(("127.0.0.1", int(route.parameters["port"])))
+            client.settimeout(5)
+            assert client.recv(1) == b""
+            time.sleep(0.3)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    with psycopg.connect(conninfo_of(route), connect_timeout=5) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
