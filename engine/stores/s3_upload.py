@@ -183,7 +183,11 @@ class Upload:
             self._parts.append(self._flying.popleft().result())
         count = len(self._buffer)
         _FLIGHT.begin(count, most_in_flight(self._bucket.settings))
-        part = self._threads.submit(self._send, number, self._buffer)
+        try:
+            part = self._threads.submit(self._send, number, self._buffer)
+        except BaseException:  # no thread can be started: what never flew must not hold up others
+            _FLIGHT.end(count)
+            raise
         part.add_done_callback(lambda _: _FLIGHT.end(count))
         self._flying.append(part)
         self._written += count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -48,6 +49,21 @@ def test_parts_grow_when_more_comes_than_was_expected(max_parts: int, total: int
         assert next_part_size(size, written, max_parts) >= size
         size = next_part_size(size, written, max_parts)
     assert parts <= max_parts
+
+
+def test_a_part_that_no_thread_could_send_holds_up_no_other_upload(moto: S3Place) -> None:
+    store = moto.store(parts_in_flight=1)
+    usual = threading.stack_size(1 << 47)  # more than a process can address
+    try:
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            put(store, "lost", bytes(6 * MIB))
+    finally:
+        threading.stack_size(usual)
+    other = threading.Thread(target=put, args=(store, KEY, bytes(6 * MIB)), daemon=True)
+    other.start()
+    other.join(20)
+    assert list(store.keys()) == [KEY]
+    assert moto.uploads() == []
 
 
 def test_small_objects_take_one_request_and_large_ones_parts(moto: S3Place) -> None:
