@@ -22,6 +22,7 @@ from engine.postgres.settings import setting_sql
 from engine.postgres.tools import Tools
 
 _TOOL_SECONDS = 600
+_TRIES = 10
 _ROLE_NAME = r'"(?:[^"]|"")+"|[^\s";]+'
 _CREATE_ROLE = re.compile(rf"CREATE ROLE (?P<name>{_ROLE_NAME});\n")
 # A comment, a psql command, a blank line, or a statement: a quoted name or text may hold all of them.
@@ -146,14 +147,27 @@ class Globals:
         """The roles and what makes them. `seen` are those of the moment that is backed up; None: of now.
 
         Raises:
-            TransientFailure: the tool failed.
+            TransientFailure: the tool failed, or the roles change faster than they can be read.
         """
         with self._lock:
             if self._roles is None or self._roles != seen:
-                with server.connect(application=application) as connection:
-                    self._roles = read_roles(connection)
-                self._text = dump_globals(server, tools, application)
+                self._roles, self._text = _of_one_moment(server, tools, application)
             return self._roles, self._text
+
+
+def _of_one_moment(server: Server, tools: Tools, application: str) -> tuple[Roles, bytes]:
+    """The roles and what makes them; pg_dumpall takes no snapshot, so they must be the same before and after it."""
+    with server.connect(application=application) as connection:
+        after = read_roles(connection)
+        for _ in range(_TRIES):
+            before, text = after, dump_globals(server, tools, application)
+            after = read_roles(connection)
+            if after == before:
+                return after, text
+    raise TransientFailure(
+        f"The roles of {server.address} change all the time: {_TRIES} times they were others after pg_dumpall "
+        "than before; see what creates and alters roles, and try again."
+    )
 
 
 def _settings_for_all(connection: psycopg.Connection[TupleRow]) -> str:

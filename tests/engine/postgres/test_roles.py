@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain, count, repeat
+from typing import Any
+
 import pytest
 from psycopg import sql
 
+from engine.errors import TransientFailure
+from engine.postgres import roles
 from engine.postgres.instance import Instance
 from engine.postgres.lock import WORKER
 from engine.postgres.night import begin
@@ -125,3 +131,40 @@ def test_globals_are_read_once_a_night_and_again_when_the_roles_are_others(
         late, late_text = night.globals.read(night.server, night.tools, WORKER, read_roles(connection))
     assert (first, b"of_the_evening" in text, b"of_the_night" in text) == (evening, True, False)
     assert ("of_the_night" in late, b"of_the_night" in late_text) == (True, True)
+
+
+def globals_while(
+    server: Instance, statements: Iterator[str], monkeypatch: pytest.MonkeyPatch
+) -> tuple[roles.Roles, bytes]:
+    """The globals of a server where one statement is run before each pg_dumpall."""
+    night, dump = begin(server_of(server), "token"), roles.dump_globals
+
+    def dump_later(*given: Any) -> bytes:
+        execute(server, "postgres", next(statements))
+        return dump(*given)
+
+    monkeypatch.setattr(roles, "dump_globals", dump_later)
+    return night.globals.read(night.server, night.tools, WORKER, None)
+
+
+@pytest.mark.parametrize(
+    ("statement", "there"),
+    [("CREATE ROLE late", True), ("DROP ROLE app", False), ("ALTER ROLE app RENAME TO late", True)],
+)
+def test_the_roles_and_what_makes_them_are_of_one_moment(
+    empty_server: Instance, monkeypatch: pytest.MonkeyPatch, statement: str, there: bool
+) -> None:
+    execute(empty_server, "postgres", "CREATE ROLE app")
+    found, text = globals_while(empty_server, chain([statement], repeat("SELECT")), monkeypatch)
+    with server_of(empty_server).connect() as connection:
+        assert found == read_roles(connection)
+    assert ("late" in found, b"CREATE ROLE late" in text) == (there, there)
+    assert ("app" in found) == (b"CREATE ROLE app" in text)
+
+
+def test_roles_that_change_all_the_time_are_told(
+    empty_server: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created = (f"CREATE ROLE of_a_moment_{number}" for number in count())
+    with pytest.raises(TransientFailure, match=r"roles of platform .* change all the time: 10 times"):
+        globals_while(empty_server, created, monkeypatch)
