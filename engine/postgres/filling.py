@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import isqrt
 from pathlib import Path
 from typing import IO
 
 from engine.errors import OperationFailed
+from engine.postgres.at_work import at_work
 from engine.postgres.replay import APPLICATION, STALL_SECONDS, start_unpack
 from engine.postgres.restore_source import Source
 from engine.postgres.server import Server
@@ -93,18 +95,11 @@ class Filling:
         tool.failed_as = OperationFailed
         return tool
 
-    def join(
-        self, pipeline: Pipeline, meter: Meter, stored: IO[bytes], at_work: Callable[[], bool] = lambda: False
-    ) -> None:
-        """Wait for the pipeline; how far it is follows from how much of `stored` was read.
-
-        `at_work`: whether something is done that moves no bytes and may take long.
-        """
+    def join(self, pipeline: Pipeline, meter: Meter, stored: IO[bytes]) -> None:
+        """Wait for the pipeline; how far it is follows from how much of `stored` was read."""
         tick, total = Throttled(self.progress), self.source.file.size
 
         def on_tick() -> None:
-            if at_work():
-                meter.add(0)
             tick(self.what, os.lseek(stored.fileno(), 0, os.SEEK_CUR), total)
 
-        pipeline.join(meter, STALL_SECONDS, on_tick)
+        pipeline.join(meter, STALL_SECONDS, on_tick, partial(at_work, self.server, self.working, APPLICATION))

@@ -98,7 +98,7 @@ def _until_data_are_in(work: _Work) -> _Loaded:
         with head.path.open("rb") as start:
             pieces = _counted(chain(pieces_of(start), pieces_of(unpacked.stdout)), meter)
             loaded = _start_readers(work, pipeline, head, pieces)
-            filling.join(pipeline, meter, stored, lambda: loaded.loading.handover.at_work_beside)
+            filling.join(pipeline, meter, stored)
     return loaded
 
 

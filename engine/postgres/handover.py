@@ -101,11 +101,6 @@ class Handover:
         """How many bytes the rows of the largest table are."""
         return max(self._bytes.values(), default=0)
 
-    @property
-    def at_work_beside(self) -> bool:
-        """Whether a session does something that may take long and moves no rows."""
-        return any(not isinstance(step, Load) for step in self._at_work)
-
     def give(self, source: Iterable[Rows]) -> None:
         """Pass on all rows, then end.
 

@@ -34,7 +34,7 @@ from engine.streams.unpack import DAMAGED, WRONG_KEY, unpack_argv
 _Parsed = TypeVar("_Parsed")
 APPLICATION = "platform-ops restore"
 STALL_SECONDS = 3600.0
-"""A restore may build one index for long without reading a byte."""
+"""When nothing has moved for so long, it is asked whether the server is at work: it may build an index."""
 
 
 def play(
@@ -45,8 +45,11 @@ def play(
     environment: dict[str, str],
     progress: Progress,
     what: str,
+    alive: Callable[[], bool],
 ) -> None:
     """Stream one stored file, unpacked, into a program's stdin.
+
+    `alive`: whether the program's server is at work; asked when no byte has moved for long.
 
     Raises:
         DamagedSet: the stored bytes differ or are damaged, or the program refused them.
@@ -63,7 +66,7 @@ def play(
         told.append(tool)
         unpacked.stdout.close()
         pipeline.run(partial(pump, stored_pieces(target, key, file), (unpacked.stdin,), meter), "read")
-        pipeline.join(meter, STALL_SECONDS, on_tick=lambda: tick(what, meter.bytes, file.size))
+        pipeline.join(meter, STALL_SECONDS, lambda: tick(what, meter.bytes, file.size), alive)
 
 
 _LACKING = re.compile(

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
 from engine.errors import CouldNotVerify, DamagedSet
 from engine.postgres import commands
+from engine.postgres.at_work import at_work
 from engine.postgres.compare import Difference, compare_databases, compare_roles
 from engine.postgres.course import Course, DatabaseRow
 from engine.postgres.members import lost_members, not_compared
@@ -97,7 +99,8 @@ class Trial:
         course.differences += compare_roles(expected, found)
 
     def _play(self, file: FileEntry, argv: Sequence[str], environment: dict[str, str], what: str) -> None:
-        play(self.target, self.body, file, argv, environment, self.progress, what)
+        alive = partial(at_work, self.server, file.database or "postgres", APPLICATION)
+        play(self.target, self.body, file, argv, environment, self.progress, what, alive)
 
     def _restored(self, file: FileEntry) -> float:
         """Restore one database; seconds it took."""

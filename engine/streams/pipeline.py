@@ -214,8 +214,12 @@ class Pipeline:
         meter: Meter | None = None,
         stall_seconds: float = 0,
         on_tick: Callable[[], None] | None = None,
+        alive: Callable[[], bool] = lambda: False,
     ) -> None:
         """Wait until all is done. Where bytes should move and none has for `stall_seconds`, it is ended.
+
+        `alive` is asked before: whether something is at work that moves no bytes. If so, they are waited for as
+        long again.
 
         Raises:
             PlatformOpsError: what went wrong first.
@@ -224,7 +228,9 @@ class Pipeline:
             self._ended.wait(_TICK_SECONDS if self._working() else _LAST_SECONDS)
             self._ended.clear()
             if meter is not None and stall_seconds and meter.idle_seconds > stall_seconds and self._moving():
-                self._stalled(stall_seconds)
+                if not alive():
+                    self._stalled(stall_seconds)
+                meter.add(0)
             if on_tick is not None:
                 on_tick()
         self._raise_first()

@@ -52,13 +52,10 @@ def test_the_next_table_is_loaded_alone_while_the_others_have_work() -> None:
     handover = Handover(2, worth=MANY, indexes=(KEY, INDEX, OTHER), prove=True)
     second = first_is_in(handover)
     assert second.alone
-    beside = [handover.at_work_beside]
     key = handover.take()
     assert indexes(key) == [KEY]
     assert key is not None
-    beside.append(handover.at_work_beside)
     handover.done(key)
-    assert [*beside, handover.at_work_beside] == [False, True, False]
     assert indexes(handover.take(), handover.take()) == [INDEX, OTHER]
     assert handover.to_prove == (b"a",)
 

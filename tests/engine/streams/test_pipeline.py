@@ -115,3 +115,21 @@ def test_the_program_that_can_say_why_is_waited_for() -> None:
         pipeline.start(["sh", "-c", "echo input is too short >&2; exit 1"], name="reading")
         with pytest.raises(OperationFailed, match="the file is damaged"):
             pipeline.join()
+
+
+def test_who_is_at_work_without_bytes_is_waited_for() -> None:
+    """It is asked once in each period, not at each tick; when it says no, nothing is waited for any more."""
+    answers = iter([True, True, False])
+    asked = list[float]()
+
+    def alive() -> bool:
+        asked.append(time.monotonic())
+        return next(answers)
+
+    began = time.monotonic()
+    with Pipeline() as pipeline:
+        pipeline.start(["sleep", "30"], name="the tool")
+        with pytest.raises(TransientFailure, match=r"No byte has moved for 0 s; ended the tool\."):
+            pipeline.join(Meter(), 0.3, alive=alive)
+    assert len(asked) == 3
+    assert asked[-1] - began >= 0.9
