@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Literal
 
@@ -86,12 +86,13 @@ def verify_and_record(
     digest_key: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> VerifyReport:
-    """Verify one set and write the verdict; the report names it.
+    """Verify one set and write the verdict; the report names it. `now` is the time of the call.
 
     Raises:
         PlatformOpsError: see `verify_set`, or the verdict cannot be written.
     """
-    return _recorded(store, verify_set(store, key, digest_key, progress), now, digest_key)
+    clock = _going_on(now)
+    return _recorded(store, verify_set(store, key, digest_key, progress), clock(), digest_key)
 
 
 def verify_stored(
@@ -105,18 +106,19 @@ def verify_stored(
     """Verify what was verified least recently, up to `byte_budget` bytes but at least one set.
 
     Never verified sets come first, the newest of them first; then the oldest verification. Each set's
-    verdict is written when it is known, so a killed run loses only the set it was at.
+    verdict is written when it is known, so a killed run loses only the set it was at. `now` is the time of the call.
 
     Raises:
         PlatformOpsError: the store cannot be listed or written.
     """
+    clock = _going_on(now)
     due = verification_order(catalogue(store, server, digest_key=digest_key))
     chosen = _within(store, due, byte_budget)
     reports: list[VerifyReport] = []
     for one in chosen:
         report = _verified(store, one.key, digest_key, progress)
         if report:  # None: pruned since it was listed
-            reports.append(_recorded(store, report, now, digest_key))
+            reports.append(_recorded(store, report, clock(), digest_key))
     return VerifyRun(
         worst(reports), tuple(reports), sum(report.read for report in reports), len(due) - len(chosen)
     )
@@ -161,8 +163,15 @@ def _verified(
     return report
 
 
-def _recorded(store: Store, report: VerifyReport, now: datetime, digest_key: str | None) -> VerifyReport:
-    key = VerdictKey(report.key.server, report.key.set_id, now, "verify", report.result)
+def _going_on(now: datetime) -> Callable[[], datetime]:
+    """A clock that shows `now` at first. A run takes hours, and of two verdicts the newer one counts."""
+    began = monotonic()
+    return lambda: now + timedelta(seconds=monotonic() - began)
+
+
+def _recorded(store: Store, report: VerifyReport, read: datetime, digest_key: str | None) -> VerifyReport:
+    """With a verdict of the time when the set had been `read`."""
+    key = VerdictKey(report.key.server, report.key.set_id, read, "verify", report.result)
     return replace(report, verdict=str(record_verdict(store, key, _evidence(report), digest_key)))
 
 

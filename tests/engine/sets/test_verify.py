@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -278,3 +279,19 @@ def test_a_set_pruned_while_it_is_read_gets_no_verdict() -> None:
     with pytest.raises(OperationFailed, match="There is no set"):
         verify_and_record(store, key, NOW, progress=lambda line: store.objects.clear())
     assert store.objects == {}
+
+
+def test_damage_that_a_long_run_finds_counts_against_a_pass_since_it_began() -> None:
+    store = MemoryStore()
+    late, first = [store_set(store, a_key(f"2026-02-0{day}", "app"), {"a.dump.gz": b"1"}) for day in (1, 2)]
+
+    def go_on(line: str) -> None:
+        if str(first) in line:
+            judge(store, late, "verify", "passed", "2026-02-07 18:00:01")
+            write(store, late.prefix + "a.dump.gz", b"2")
+            time.sleep(1.05)
+
+    assert verify_stored(store, NOW, 10**9, progress=go_on).result == "failed"
+    assert {one.key: one.state for one in catalogue(store).sets} == {late: "failed", first: "verified"}
+    verify_and_record(store, first, NOW.replace(hour=19), progress=lambda line: time.sleep(1.05))
+    assert f"platform/verdicts/{first.set_id}/20260207T190001Z-verify-passed.json" in store.objects
