@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 
 import psycopg
@@ -25,9 +26,16 @@ def working_name() -> str:
 
 
 def fitting_name(database: str, suffix: str) -> str:
-    """`database` and `suffix`, the first cut at a character so that the whole is a legal name."""
-    room = _NAME_BYTES - len(suffix.encode())
-    return database.encode()[:room].decode("utf8", "ignore") + suffix
+    """`database` and `suffix`; where that is too long for a name, the first is cut at a character.
+
+    Names that begin alike are still told apart then: a part of its SHA-256 stands for the rest.
+    """
+    whole = database + suffix
+    if len(whole.encode()) <= _NAME_BYTES:
+        return whole
+    ending = f"_{hashlib.sha256(database.encode()).hexdigest()[:8]}{suffix}"
+    room = _NAME_BYTES - len(ending.encode())
+    return database.encode()[:room].decode("utf8", "ignore") + ending
 
 
 def drop_working(server: Server, prefix: str = WORKING_PREFIX) -> None:

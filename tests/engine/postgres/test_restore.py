@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from engine.errors import ConfigurationError, LockedByAnother, OperationFailed
+from engine.postgres.database import fitting_name
 from engine.postgres.instance import Instance
 from engine.postgres.lock import backup_lock
 from engine.postgres.restore import RestoreChoice, RestoredDatabase, choose, restore_databases
@@ -171,7 +172,7 @@ def test_a_template_of_a_long_hostile_name(made: Backup, goal: Instance) -> None
     for key in (made.key(OTHER), made.cluster_key):
         one = restored(made, goal, key, OTHER)
         assert one.name.startswith("그 \"둘째\" 'db' xxx")
-        assert one.name.endswith(f"x_restored_{key.created:%Y%m%d_%H%M%S}")
+        assert one.name.endswith(f"_restored_{key.created:%Y%m%d_%H%M%S}")
         assert len(one.name.encode()) == 63
         facts = "SELECT pg_get_userbyid(datdba), datistemplate, datconnlimit FROM pg_database WHERE datname = current_database()"
         assert execute(goal, one.name, facts) == [("bob", True, 5)]
@@ -181,6 +182,17 @@ def test_a_template_of_a_long_hostile_name(made: Backup, goal: Instance) -> None
             f"ALTER DATABASE {quoted(one.name)} IS_TEMPLATE false",
             f"DROP DATABASE {quoted(one.name)}",
         )
+
+
+def test_long_names_that_begin_alike_have_each_a_name_of_their_own() -> None:
+    suffix = "_before_20260207_170000"
+    first, second = (fitting_name(f"tenant_{'x' * 50}_{number}", suffix) for number in (1, 2))
+    assert first != second
+    for name in (first, second):
+        assert name.startswith("tenant_xxx")
+        assert name.endswith(suffix)
+        assert len(name.encode()) == 63
+    assert fitting_name("x" * 40, suffix) == "x" * 40 + suffix
 
 
 def test_in_place_under_clients_that_come_back_all_the_time(made: Backup, goal: Instance) -> None:
