@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import TupleRow
 
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, PlatformOpsError, TransientFailure
 from engine.postgres.database import fitting_name
 from engine.postgres.replay import APPLICATION
 from engine.postgres.restore_choice import RestoreChoice
@@ -19,6 +21,9 @@ from engine.postgres.server import Server, failed
 _SWAP_TRIES = 5
 _PAUSE_SECONDS = 0.05
 _JOIN_SECONDS = 15.0
+_END_ONE = """
+SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE pid = %s AND application_name = %s
+"""
 
 
 def free_name(server: Server, choice: RestoreChoice) -> str:
@@ -29,7 +34,7 @@ def free_name(server: Server, choice: RestoreChoice) -> str:
     """
     name = fitting_name(choice.database, f"_restored_{choice.key.created:%Y%m%d_%H%M%S}")
     with server.connect(application=APPLICATION) as connection:
-        if _exists(connection, name):
+        if _oid(connection, name):
             raise ConfigurationError(
                 f"{server.address} already has a database {name!r}, restored from this set before; drop or rename it first."
             )
@@ -40,38 +45,79 @@ def give_name(server: Server, working: str, final: str, *, in_place: bool) -> st
     """Rename `working` to `final`; in place, a live one steps aside in the same transaction: its new name.
 
     Raises:
-        TransientFailure: sessions came back faster than they could be ended; nothing was renamed.
+        TransientFailure: sessions came back faster than they could be ended, or our own was lost; nothing was renamed
+            unless the sentence says that this cannot be told.
+        OperationFailed: the server refuses to rename; nothing was.
     """
     previous = (
         fitting_name(final, f"_before_{datetime.now().astimezone():%Y%m%d_%H%M%S}") if in_place else None
     )
-    rename = sql.SQL("ALTER DATABASE {} RENAME TO {}").format
-    with server.connect(application=APPLICATION, autocommit=False) as connection:
-        steps = [rename(sql.Identifier(working), sql.Identifier(final))]
-        if previous is not None and _exists(connection, final):
-            steps.insert(0, rename(sql.Identifier(final), sql.Identifier(previous)))
+    with closing(server.connect(application=APPLICATION, autocommit=False)) as connection:
+        steps = [(working, final)]
+        if previous is not None and _oid(connection, final):
+            steps.insert(0, (final, previous))
         else:
             previous = None
+        restored, session = _oid(connection, working), connection.info.backend_pid
         connection.rollback()
-        for attempt in range(1, _SWAP_TRIES + 1):
-            try:
-                with _ending_sessions(server, (final, working)):
-                    for step in steps:
-                        connection.execute(step)
-                    connection.commit()
-                return previous
-            except psycopg.errors.ObjectInUse as error:
-                connection.rollback()
-                if attempt == _SWAP_TRIES:
-                    raise failed(
-                        f"Database {final!r} could not be renamed, its sessions came back", error
-                    ) from None
-    return None
+        try:
+            _rename(server, connection, steps)
+        except psycopg.Error as error:
+            connection.close()
+            if not _has_name(server, session, restored, previous or final, final):
+                said = f"Renaming to {final!r} on {server.address} failed and nothing was renamed"
+                raise failed(said, error) from None
+    return previous
 
 
-def _exists(connection: psycopg.Connection[tuple[object, ...]], database: str) -> bool:
-    query = "SELECT FROM pg_catalog.pg_database WHERE datname = %s"
-    return connection.execute(query, (database,)).fetchone() is not None
+def _rename(
+    server: Server, connection: psycopg.Connection[TupleRow], steps: Sequence[tuple[str, str]]
+) -> None:
+    """From one name to another, all in one transaction."""
+    rename = sql.SQL("ALTER DATABASE {} RENAME TO {}").format
+    working, final = steps[-1]
+    for attempt in range(1, _SWAP_TRIES + 1):
+        try:
+            with _ending_sessions(server, (final, working)):
+                for before, after in steps:
+                    connection.execute(rename(sql.Identifier(before), sql.Identifier(after)))
+                connection.commit()
+            return
+        except psycopg.errors.ObjectInUse as error:
+            connection.rollback()
+            if attempt == _SWAP_TRIES:
+                raise failed(
+                    f"Database {final!r} could not be renamed, its sessions came back", error
+                ) from None
+
+
+def _has_name(server: Server, session: int, restored: int, sign: str, final: str) -> bool:
+    """Whether the database of the oid `restored` is `final`, once the lost `session` is over: it may be at its COMMIT.
+
+    Raises:
+        TransientFailure: it cannot be asked.
+    """
+    deadline = time.monotonic() + _JOIN_SECONDS
+    try:
+        with server.connect(application=APPLICATION) as connection:
+            while connection.execute(_END_ONE, (session, APPLICATION)).fetchone():
+                if time.monotonic() > deadline:
+                    raise TransientFailure("Its session does not end.")
+                time.sleep(_PAUSE_SECONDS)
+            return _oid(connection, final) == restored
+    except (PlatformOpsError, psycopg.Error) as error:
+        reason = str(error).splitlines()[0]
+        raise TransientFailure(
+            f"The restored database is whole, but the session that renamed it to {final!r} on {server.address} was "
+            f"lost, and whether it did cannot be asked ({reason}) Look there: if there is a database {sign!r}, it did."
+        ) from None
+
+
+def _oid(connection: psycopg.Connection[TupleRow], database: str) -> int:
+    """Its oid; 0 when there is none."""
+    query = "SELECT oid::pg_catalog.int8 FROM pg_catalog.pg_database WHERE datname = %s"
+    row = connection.execute(query, (database,)).fetchone()
+    return int(row[0]) if row else 0
 
 
 @contextmanager
@@ -85,7 +131,11 @@ def _ending_sessions(server: Server, databases: Sequence[str]) -> Iterator[None]
     statement = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = ANY (%s)"
 
     def end() -> None:
-        with server.connect(application=APPLICATION) as connection:
+        # Who cannot end them lets RENAME say that they are there.
+        with (
+            suppress(PlatformOpsError, psycopg.Error),
+            server.connect(application=APPLICATION) as connection,
+        ):
             while not done.wait(_PAUSE_SECONDS):
                 connection.execute(statement, (list(databases),))
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 from pydantic import BaseModel, ConfigDict
 
 from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError
@@ -123,9 +124,8 @@ def _restore(run: _Run, choice: RestoreChoice) -> RestoredDatabase:
             compared = time.monotonic() - filled
             previous = give_name(run.server, filling.working, final, in_place=run.in_place)
         except BaseException:
-            with suppress(
-                PlatformOpsError
-            ):  # the next restore or backup drops it; why this one failed is said
+            # What stays is dropped by the next restore or backup; the reason is told.
+            with suppress(PlatformOpsError, psycopg.Error):
                 drop_working(run.server, filling.working)
             raise
     return RestoredDatabase(

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow
 
-from engine.errors import ConfigurationError, LockedByAnother, OperationFailed
+from engine.errors import ConfigurationError, LockedByAnother, OperationFailed, TransientFailure
 from engine.postgres.database import fitting_name
 from engine.postgres.instance import Instance
 from engine.postgres.lock import backup_lock
+from engine.postgres.renaming import give_name
 from engine.postgres.restore import RestoreChoice, RestoredDatabase, choose, restore_databases
 from engine.postgres.roles import read_roles
 from engine.postgres.scratch import scratch_server
@@ -238,6 +242,63 @@ def test_in_place_under_clients_that_come_back_all_the_time(made: Backup, goal: 
 def test_in_place_where_there_is_none(made: Backup, goal: Instance) -> None:
     one = restored(made, goal, made.cluster_key, in_place=True)
     assert (one.name, one.previous, databases(goal)) == ("small", None, {"small"})
+
+
+def lose_after_commit(monkeypatch: pytest.MonkeyPatch, then: Callable[[], object] = lambda: None) -> None:
+    """The next transaction's COMMIT arrives; its answer does not."""
+    commit = psycopg.Connection.commit
+
+    def lost(self: psycopg.Connection[TupleRow]) -> None:
+        ours = self.info.transaction_status is TransactionStatus.INTRANS
+        commit(self)
+        if ours:
+            then()
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(psycopg.Connection, "commit", lost)
+
+
+def test_the_session_that_renames_is_lost_after_its_commit(
+    goal: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(goal, "postgres", "CREATE DATABASE restored", "CREATE DATABASE small")
+    lose_after_commit(monkeypatch)
+    previous = give_name(server_of(goal), "restored", "small", in_place=True)
+    assert previous is not None
+    assert databases(goal) == {"small", previous}
+
+
+def test_the_session_that_renames_is_lost_before(goal: Instance) -> None:
+    execute(goal, "postgres", "CREATE DATABASE restored", "CREATE DATABASE small")
+    waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%RENAME%'"
+
+    def end() -> None:
+        deadline = time.monotonic() + 30
+        while not execute(goal, "postgres", f"SELECT pg_terminate_backend(pid) FROM ({waiting}) AS w"):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    with psycopg.connect(goal.conninfo()) as holder, ThreadPoolExecutor(1) as pool:
+        holder.execute("LOCK TABLE pg_database IN SHARE MODE")
+        ended = pool.submit(end)
+        with pytest.raises(
+            TransientFailure, match=r"^Renaming to 'small' on platform .* nothing was renamed: "
+        ):
+            give_name(server_of(goal), "restored", "small", in_place=True)
+        ended.result()
+    assert databases(goal) == {"small", "restored"}
+
+
+def test_who_cannot_tell_whether_it_was_renamed_says_how_to_see(
+    made: Backup, goal: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(goal, "postgres", "CREATE DATABASE small")
+    lose_after_commit(monkeypatch, lambda: goal.stop(immediate=True))
+    with pytest.raises(
+        TransientFailure,
+        match=r"cannot be asked \(.*if there is a database 'small_before_\d+_\d+', it did\.$",
+    ):
+        restored(made, goal, made.key("small"), in_place=True)
 
 
 def test_what_came_back_wrong_never_gets_the_name(made: Backup, goal: Instance, store_folder: Path) -> None:
