@@ -19,7 +19,7 @@ import httpx
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
-from prefect.exceptions import ObjectNotFound, TerminationSignal
+from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
@@ -99,12 +99,22 @@ class Record:
     def _put(self, report: Report) -> None:
         self._shown = time.monotonic()
         text, title = report.as_markdown(), escaped(report.title)
-        if self._artifact is not None:
-            with get_client(sync_client=True) as client, suppress(ObjectNotFound):  # somebody deleted it
-                client.update_artifact(self._artifact, ArtifactUpdate(data=text, description=title))
-                return
+        if self._artifact is not None and _rewritten(self._artifact, text, title):
+            return
         # `key` groups the runs of one operation.
         self._artifact = UUID(str(create_markdown_artifact(text, key=flow_run.flow_name, description=title)))
+
+
+def _rewritten(artifact: UUID, text: str, title: str) -> bool:
+    """Whether it was written again; else somebody has deleted it."""
+    try:
+        with get_client(sync_client=True) as client:
+            client.update_artifact(artifact, ArtifactUpdate(data=text, description=title))
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code == httpx.codes.NOT_FOUND:
+            return False
+        raise
+    return True
 
 
 def _sentence_of(error: BaseException) -> str:

@@ -7,20 +7,24 @@ from typing import Any
 
 import psycopg
 import pytest
+from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 from prefect.client.schemas.objects import State, StateType
+from prefect.states import Completed
 
 from blocks import BackupStore, PostgresServer
 from engine.config.settings import FolderStore
 from engine.errors import OperationFailed
 from engine.postgres.lock import backup_lock
+from engine.reports.report import Report
 from engine.sets.target import open_target
 from flows.nightly_backup import nightly_backup
 from flows.prune_backups import prune_backups
 from flows.restore_databases import restore_databases
 from flows.restore_drill import restore_drill
 from flows.verify_backups import verify_backups
+from tasks.artifacts import Record
 from tasks.backups import dump_database
 from tasks.opening import open_server
 from tests.engine.sets.made import a_key, store_set
@@ -108,9 +112,23 @@ def test_a_restore_that_is_not_confirmed(platform: Platform) -> None:
 
 
 def test_others_that_fail(platform: Platform) -> None:
-    for flow in (restore_drill, prune_backups):
-        assert "**Failed: " in record(flow("nowhere", return_state=True))
+    for one in (restore_drill, prune_backups):
+        assert "**Failed: " in record(one("nowhere", return_state=True))
     assert "**Failed: " in record(verify_backups("nowhere", return_state=True))
+
+
+def test_a_record_that_somebody_deletes_is_written_anew(prefect_server: str) -> None:
+    @flow(name="a-probe")
+    def probe() -> State[None]:
+        with Record("A probe") as begun, get_client(sync_client=True) as client:
+            [made] = client.read_artifacts(
+                artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["a-probe"]))
+            )
+            client.delete_artifact(made.id)
+            begun.report = Report("A probe", "All is well.")
+        return Completed()
+
+    assert "All is well." in record(probe(return_state=True))
 
 
 def test_what_is_not_ours_is_not_quoted(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
