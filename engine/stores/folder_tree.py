@@ -52,7 +52,7 @@ def check_mounted(store: str, mount: Path | None) -> None:
     Raises:
         ConfigurationError: there is none: what is found, or written, there would be on another disk.
     """
-    if mount and not os.path.ismount(os.path.realpath(mount)):  # noqa: PTH - a link is no mount point itself
+    if mount and not mount.resolve().is_mount():
         raise ConfigurationError(
             f"The disk of store {store!r} is not mounted at {mount}; mount it and start again."
         )
