@@ -71,8 +71,12 @@ def damaged(target: Target, key: SetKey, name: str) -> DamagedSet:
     )
 
 
-def wrong_key(target: Target, key: SetKey) -> CouldNotVerify:
-    return CouldNotVerify(
+class NoFittingKey(CouldNotVerify):
+    """No private key here opens it, as it seems: a file whose head was changed looks the same."""
+
+
+def wrong_key(target: Target, key: SetKey) -> NoFittingKey:
+    return NoFittingKey(
         f"The private key of [stores.{target.store.name}] does not open {key}; "
         "configure the identity that belongs to one of the recipients in its manifest."
     )

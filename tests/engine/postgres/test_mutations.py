@@ -403,6 +403,14 @@ def test_without_the_right_key_nothing_is_shown(source: Instance, store_folder: 
             assert (report.result, why in report.sentence) == (result, True), report.sentence
     for file in read_manifest(sealed, made.cluster_key).files:
         assert read(sealed, made.cluster_key.prefix + file.name).startswith(b"age-encryption.org/v1\n")
+    # A changed head looks like another's key, and is not.
+    target = store_in(store_folder, recipients=recipients, identity_reference=f"file:{tmp_path / 'right'}")
+    name = made.cluster_key.prefix + the_file(target, made.cluster_key, "-other.sql.gz.age")
+    put(target, name, read(target, name).replace(b"-> X25519 ", b"-> X25519 a", 1))
+    report = drill(target, made.cluster_key)
+    assert (report.result, "differs from its manifest" in report.sentence) == ("failed", True), (
+        report.sentence
+    )
 
 
 def test_what_this_host_lacks_is_not_held_against_the_set(made: Backup) -> None:
