@@ -87,6 +87,64 @@ _OF_DATABASE = (
         " WHERE g.tgisinternal AND g.tgenabled <> 'O' AND g.tgparentid = 0 ORDER BY 1",
     ),
     (
+        "that the partitions {} are being detached (they come back attached: finish it with DETACH PARTITION ... FINALIZE)",
+        "SELECT inhrelid::pg_catalog.regclass::text FROM pg_catalog.pg_inherits i"
+        " WHERE pg_catalog.to_jsonb(i)->>'inhdetachpending' = 'true' ORDER BY 1",  # no such column before 14
+    ),
+    (
+        "privileges of {} (pg_dump leaves them out: grant or revoke them again)",
+        """SELECT 'the schema information_schema' FROM pg_catalog.pg_namespace n WHERE n.nspname = 'information_schema'
+              AND (SELECT pg_catalog.count(*) FROM pg_catalog.aclexplode(n.nspacl) x WHERE x.grantee <> n.nspowner
+                    AND (x.grantee, x.privilege_type) <> (0, 'USAGE')) + CASE WHEN EXISTS
+                  (SELECT FROM pg_catalog.aclexplode(n.nspacl) x WHERE (x.grantee, x.privilege_type) = (0, 'USAGE'))
+                   THEN 0 ELSE 1 END > 0
+           UNION ALL SELECT c.oid::pg_catalog.regclass::text FROM pg_catalog.pg_class c
+            WHERE c.relnamespace = 'information_schema'::pg_catalog.regnamespace AND c.oid < 16384 AND c.relacl IS NOT NULL
+              AND (NOT EXISTS (SELECT FROM pg_catalog.aclexplode(c.relacl) x
+                    WHERE (x.grantee, x.privilege_type) = (0, 'SELECT'))
+                OR EXISTS (SELECT FROM pg_catalog.aclexplode(c.relacl) x WHERE x.grantee <> c.relowner
+                    AND (x.grantee, x.privilege_type) <> (0, 'SELECT'))) AND c.relkind IN ('r', 'v')
+           UNION ALL SELECT 'the language ' || pg_catalog.quote_ident(l.lanname) FROM pg_catalog.pg_language l
+            WHERE l.lanname IN ('internal', 'c', 'sql') AND l.lanacl IS NOT NULL
+           UNION ALL SELECT 'the row type of ' || t.typrelid::pg_catalog.regclass FROM pg_catalog.pg_type t
+             JOIN pg_catalog.pg_class c ON c.oid = t.typrelid AND c.relkind <> 'c' WHERE t.typacl IS NOT NULL
+           UNION ALL SELECT p.oid::pg_catalog.regprocedure::text FROM pg_catalog.pg_proc p
+             JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid
+              AND d.deptype = 'i' AND d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass
+            WHERE p.proacl IS NOT NULL ORDER BY 1""",
+    ),
+    (
+        "changes of the built-in text search configurations {} (make a copy of your own and change that)",
+        """SELECT pg_catalog.quote_ident(c.cfgname) FROM pg_catalog.pg_ts_config c
+             JOIN pg_catalog.pg_ts_config_map m ON m.mapcfg = c.oid JOIN pg_catalog.pg_ts_dict d ON d.oid = m.mapdict
+            WHERE c.oid < 16384 GROUP BY c.cfgname
+           HAVING pg_catalog.count(*) <> 19 OR pg_catalog.bool_or(m.mapseqno <> 1 OR d.dictname <> ALL (CASE
+              WHEN c.cfgname = 'simple' OR m.maptokentype NOT IN (1, 2, 10, 11, 16, 17) THEN ARRAY['simple']
+              WHEN m.maptokentype IN (2, 10, 17) THEN ARRAY[c.cfgname || '_stem']
+              ELSE ARRAY[c.cfgname || '_stem', 'english_stem'] END)) ORDER BY 1""",
+    ),
+    (
+        "that the language {} was dropped (every new database has it: drop it again)",
+        "SELECT 'plpgsql' WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_language WHERE lanname = 'plpgsql')",
+    ),
+    (
+        "comments on {} (pg_dump leaves them out)",
+        """SELECT pg_catalog.quote_ident(k.conname) || ' of ' || k.conrelid::pg_catalog.regclass
+             FROM pg_catalog.pg_description d JOIN pg_catalog.pg_constraint k ON k.oid = d.objoid AND NOT k.conislocal
+            WHERE d.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
+           UNION ALL SELECT pg_catalog.quote_ident(g.tgname) || ' of ' || g.tgrelid::pg_catalog.regclass
+             FROM pg_catalog.pg_description d JOIN pg_catalog.pg_trigger g ON g.oid = d.objoid
+            WHERE d.classoid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND g.tgparentid <> 0
+           UNION ALL SELECT 'the rule of ' || r.ev_class::pg_catalog.regclass
+             FROM pg_catalog.pg_description d JOIN pg_catalog.pg_rewrite r ON r.oid = d.objoid AND r.rulename = '_RETURN'
+            WHERE d.classoid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+           UNION ALL SELECT t.oid::pg_catalog.regtype::text
+             FROM pg_catalog.pg_description d JOIN pg_catalog.pg_type t ON t.oid = d.objoid AND t.oid >= 16384
+              AND (t.typtype = 'm' OR t.typcategory = 'A'
+                OR EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = t.typrelid AND c.relkind <> 'c'))
+            WHERE d.classoid = 'pg_catalog.pg_type'::pg_catalog.regclass ORDER BY 1""",
+    ),
+    (
         "silence of the event triggers {}, which fire when a restore refreshes materialized views (they are ENABLE"
         " ALWAYS or REPLICA)",
         "SELECT pg_catalog.quote_ident(evtname) FROM pg_catalog.pg_event_trigger WHERE evtenabled IN ('A', 'R')"

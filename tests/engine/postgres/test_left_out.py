@@ -53,6 +53,32 @@ NAMED = {
         "CREATE TRUSTED LANGUAGE mylang HANDLER plpgsql_call_handler",
         "the languages mylang, whose handler pg_dump does not dump (the dump does not restore: drop them, or install them as an extension)",
     ),
+    "a DETACH CONCURRENTLY that was cancelled": (
+        "CREATE TABLE whole (a int) PARTITION BY LIST (a); CREATE TABLE part PARTITION OF whole FOR VALUES IN (1);"
+        "UPDATE pg_inherits SET inhdetachpending = true WHERE inhrelid = 'part'::regclass",
+        "that the partitions public.part are being detached (they come back attached: finish it with DETACH PARTITION ... FINALIZE)",
+    ),
+    "privileges where pg_dump does not look": (
+        "REVOKE SELECT ON information_schema.tables FROM PUBLIC; GRANT CREATE ON SCHEMA information_schema TO pg_monitor;"
+        "REVOKE USAGE ON LANGUAGE sql FROM PUBLIC; CREATE TABLE rowed (a int); REVOKE USAGE ON TYPE rowed FROM PUBLIC;"
+        "CREATE TYPE span AS RANGE (subtype = int); REVOKE EXECUTE ON FUNCTION span(int, int) FROM PUBLIC",
+        "privileges of information_schema.tables, public.span(integer,integer), the language sql, the row type of public.rowed, "
+        "the schema information_schema (pg_dump leaves them out: grant or revoke them again)",
+    ),
+    "a built-in text search configuration": (
+        "ALTER TEXT SEARCH CONFIGURATION english ALTER MAPPING FOR asciiword WITH simple",
+        "changes of the built-in text search configurations english (make a copy of your own and change that)",
+    ),
+    "a dropped language": (
+        "DROP EXTENSION plpgsql",
+        "that the language plpgsql was dropped (every new database has it: drop it again)",
+    ),
+    "comments where pg_dump does not look": (
+        "CREATE TABLE mother (a int CONSTRAINT positive CHECK (a > 0)); CREATE TABLE child () INHERITS (mother);"
+        "COMMENT ON CONSTRAINT positive ON child IS 'x'; COMMENT ON TYPE mother IS 'x'; CREATE VIEW seen AS SELECT 1 AS a;"
+        """COMMENT ON RULE "_RETURN" ON seen IS 'x'""",
+        "comments on positive of public.child, public.mother, the rule of public.seen (pg_dump leaves them out)",
+    ),
     "check that reads a table": (
         """CREATE TABLE zone (name text); INSERT INTO zone VALUES ('a');
            CREATE FUNCTION known(z text) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN RETURN EXISTS (SELECT 1 FROM public.zone WHERE name = z); END $$;
