@@ -22,6 +22,8 @@ from engine.postgres.settings import setting_sql
 from engine.postgres.tools import Tools
 
 _TOOL_SECONDS = 600
+_FIRST = "SELECT rolname FROM pg_catalog.pg_roles WHERE oid = 10"
+"""The superuser that initdb made."""
 _TRIES = 10
 _ROLE_NAME = r'"(?:[^"]|"")+"|[^\s";]+'
 _CREATE_ROLE = re.compile(rf"CREATE ROLE (?P<name>{_ROLE_NAME});\n")
@@ -78,6 +80,12 @@ class RoleProof(BaseModel):
     parameters: tuple[str, ...] = ()
 
 
+_BARE = RoleProof(
+    attributes="inherit limit=-1", password="", valid_until="", comment="", settings=(), member_of=()
+)
+"""What CREATE ROLE makes. (No password is '' here.)"""
+_QUOTED = '"{}"'
+
 Roles = dict[str, RoleProof]
 """Roles by name."""
 
@@ -130,8 +138,11 @@ def dump_globals(server: Server, tools: Tools, application: str) -> bytes:
     if done.code:
         raise TransientFailure(f"pg_dumpall of {server.address} failed: {done.stderr[-300:]}")
     with server.connect(application=application) as connection:
+        ((first,),) = connection.execute(_FIRST).fetchall()
         return (
-            rerunnable(done.stdout.decode()) + _settings_for_all(connection) + _configuration(connection)
+            rerunnable(done.stdout.decode(), first)
+            + _settings_for_all(connection)
+            + _configuration(connection)
         ).encode()
 
 
@@ -142,9 +153,12 @@ class Globals:
         self._lock = Lock()
         self._roles: Roles | None = None
         self._text = b""
+        self._seen: set[str] = set()
 
     def read(self, server: Server, tools: Tools, application: str, seen: Roles | None) -> tuple[Roles, bytes]:
         """The roles and what makes them. `seen` are those of the moment that is backed up; None: of now.
+
+        One that was dropped since may have grants in a dump of this night: it is made too, with nothing of its own.
 
         Raises:
             TransientFailure: the tool failed, or the roles change faster than they can be read.
@@ -152,7 +166,10 @@ class Globals:
         with self._lock:
             if self._roles is None or self._roles != seen:
                 self._roles, self._text = _of_one_moment(server, tools, application)
-            return self._roles, self._text
+            self._seen.update(seen or ())
+            dropped = sorted(self._seen - self._roles.keys())
+            made = "".join(_create_absent(_QUOTED.format(name.replace('"', '""'))) for name in dropped)
+            return self._roles | dict.fromkeys(dropped, _BARE), self._text + made.encode()
 
 
 def _of_one_moment(server: Server, tools: Tools, application: str) -> tuple[Roles, bytes]:
@@ -196,16 +213,24 @@ def _configuration(connection: psycopg.Connection[TupleRow]) -> str:
     return f"\n-- The configuration of the server, which a restore does not set:\n{shown}"
 
 
-def rerunnable(text: str) -> str:
-    """Globals whose CREATE statements pass over what is there."""
-    return "".join(_absent_only(piece) for piece in _PIECE.findall(text))
+def rerunnable(text: str, first: str) -> str:
+    """Globals whose CREATE statements pass over what is there, for a server whose first superuser may have another name
+    than `first`: what that one granted its successor grants, as PostgreSQL has it for every superuser's grant."""
+    return "".join(_by_whoever_is_first(_absent_only(piece), first) for piece in _PIECE.findall(text))
+
+
+def _by_whoever_is_first(piece: str, first: str) -> str:
+    found = _GRANTED_BY.fullmatch(piece)
+    return f"{found['grant']};\n" if found and _unquoted(found["grantor"]) == first else piece
 
 
 def _absent_only(piece: str) -> str:
     found = _CREATE_ROLE.fullmatch(piece)
-    if not found:
-        return piece
-    name = found["name"]
+    return _create_absent(found["name"]) if found else piece
+
+
+def _create_absent(name: str) -> str:
+    """Make a role, whose `name` is given as SQL, unless it is there."""
     absent = f"NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {_literal(_unquoted(name))})"
     # No \gexec: psql allows no backslash command between \restrict and \unrestrict.
     return f"DO {_literal(f'BEGIN IF {absent} THEN CREATE ROLE {name}; END IF; END')};\n"
@@ -217,6 +242,9 @@ def _literal(text: str) -> str:
     return " E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f"'{doubled}'"
 
 
+_GRANTED_BY = re.compile(
+    rf"(?P<grant>GRANT (?:{_ROLE_NAME}) TO (?:{_ROLE_NAME})(?: WITH [A-Z, ]+)?) GRANTED BY (?P<grantor>{_ROLE_NAME});\n"
+)
 _DO = re.compile(r"DO (?P<escaped> E)?'(?P<body>.*)';\n", re.DOTALL)
 _CREATED = re.compile(rf"THEN CREATE ROLE (?P<name>{_ROLE_NAME}); END IF; END\Z")
 _OF_ROLE = re.compile(rf"(?:ALTER ROLE |COMMENT ON ROLE )(?P<name>{_ROLE_NAME})")

@@ -208,4 +208,4 @@ def test_what_a_killed_restore_left_goes_with_the_next_backup(
     answer = site.run("backup", "--json")
     assert answer.code == 0, answer.stderr
     assert left not in answer.stdout
-    assert execute(fault_server, "postgres", f"SELECT FROM pg_database WHERE datname = '{left}'") == []
+    assert execute(fault_server, "postgres", f"SELECT 1 FROM pg_database WHERE datname = '{left}'") == []

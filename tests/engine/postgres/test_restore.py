@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -15,7 +16,10 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from engine.errors import ConfigurationError, LockedByAnother, OperationFailed, TransientFailure
+from engine.postgres import backup, dumping
 from engine.postgres.database import fitting_name
+from engine.postgres.drill import drill
+from engine.postgres.dumping import Work
 from engine.postgres.instance import Instance
 from engine.postgres.lock import backup_lock
 from engine.postgres.renaming import give_name
@@ -357,6 +361,41 @@ def test_no_room_for_the_copy_of_the_stored_bytes(
     ):
         restored(made, goal, made.key("bulky"), "bulky")
     assert (databases(goal), list(small_disk.iterdir())) == (set(), [])
+
+
+def test_into_a_server_whose_first_superuser_has_another_name(goal: Instance, tmp_path: Path) -> None:
+    with scratch_server(MAJOR, settings=LIVE, superuser="boss") as source:
+        execute(
+            source, "postgres", "CREATE ROLE crew", "CREATE ROLE app IN ROLE crew", "CREATE DATABASE small"
+        )
+        execute(source, "small", "CREATE TABLE t (a int)", "ALTER TABLE t OWNER TO app")
+        made = back_up(server_of(source), store_in(tmp_path))
+    assert drill(made.target, made.cluster_key).result == "passed"
+    restored(made, goal, made.key("small"))
+    members = "SELECT roleid::regrole::text, grantor::regrole::text FROM pg_auth_members WHERE member = 'app'::regrole"
+    assert execute(goal, "postgres", members) == [("crew", "postgres")]
+
+
+def test_a_role_that_is_dropped_while_its_grants_are_dumped(
+    goal: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As short-lived roles are: it is made again with nothing of its own, or the dump could not be restored."""
+    with scratch_server(MAJOR, settings=LIVE) as source:
+        execute(source, "postgres", "CREATE ROLE brief LOGIN", "CREATE DATABASE small")
+        execute(source, "small", "CREATE TABLE t (a int)", "GRANT SELECT ON t TO brief")
+
+        def dump_and_drop(work: Work, *more: Any) -> None:
+            dumping.dump(work, *more)
+            if work.name == "small":
+                execute(source, "small", "DROP OWNED BY brief", "DROP ROLE brief")
+
+        monkeypatch.setattr(backup, "dump", dump_and_drop)
+        made = back_up(server_of(source), store_in(tmp_path))
+    for key in (made.cluster_key, made.key("small")):
+        report = drill(made.target, key)
+        assert report.result == "passed", report
+    restored(made, goal, made.key("small"))
+    assert len(execute(goal, "postgres", "SELECT 1 FROM pg_roles WHERE rolname = 'brief'")) == 1
 
 
 def test_one_at_a_time(made: Backup, goal: Instance) -> None:
