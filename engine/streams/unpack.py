@@ -11,15 +11,13 @@ import os
 import sys
 from typing import Any
 
-from isal import isal_zlib
+from isal import igzip_lib
 
 from engine.streams.memory import keep_freed_memory
 from engine.streams.pack import CHUNK, READER_GONE
 
 DAMAGED, WRONG_KEY = 4, 5
 """Exit codes: the stored bytes are damaged; the private key does not open them."""
-
-_GZIP = 31
 
 
 class DamagedStreamError(Exception):
@@ -31,30 +29,35 @@ class WrongKeyError(Exception):
 
 
 class GunzipWriter(io.RawIOBase):
-    """A writable file that gunzips (concatenated members too) into `target`."""
+    """A writable file that gunzips (concatenated members too) into `target`, in pieces of at most CHUNK bytes."""
 
     def __init__(self, target: Any) -> None:
         self._target = target
-        self._gunzip = isal_zlib.decompressobj(_GZIP)
+        self._gunzip = _member()
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any, /) -> int:
         rest = bytes(data)
-        while rest:
+        while rest or not (self._gunzip.needs_input or self._gunzip.eof):
             if self._gunzip.eof:
-                self._gunzip = isal_zlib.decompressobj(_GZIP)
+                self._gunzip = _member()
             try:
-                self._target.write(self._gunzip.decompress(rest))
-            except isal_zlib.error as error:  # type: ignore[misc] # its stub does not say it is an exception
+                piece = self._gunzip.decompress(rest, CHUNK)
+            except igzip_lib.error as error:  # type: ignore[misc] # its stub does not say it is an exception
                 raise DamagedStreamError(str(error)) from None
-            rest = self._gunzip.unused_data
+            self._target.write(piece)
+            rest = self._gunzip.unused_data if self._gunzip.eof else b""
         return len(data)
 
     def finish(self) -> None:
         if not self._gunzip.eof:
             raise DamagedStreamError("the stream ends too early")
+
+
+def _member() -> igzip_lib.IgzipDecompressor:
+    return igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_GZIP)
 
 
 def unpack(source: Any, target: Any, identities: tuple[str, ...]) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
 import subprocess
 import threading
 import time
+import zlib
 from pathlib import Path
 from typing import IO
 
 import pytest
+from pyrage import encrypt, x25519
 
 from engine.errors import OperationFailed, TransientFailure
 from engine.streams.pipeline import Meter, Pipeline, pass_on
-from engine.streams.unpack import unpack_argv
+from engine.streams.unpack import DamagedStreamError, unpack_argv, unpack_bytes
 
 DATA = os.urandom(3 << 20)
 
@@ -48,6 +51,43 @@ def test_a_process_s_output_is_passed_on_whole(tmp_path: Path) -> None:
 
 def test_what_is_no_pipe_of_this_machine_is_copied() -> None:
     assert passed_on(io.BytesIO(DATA)) == (DATA, len(DATA))
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_unpacking_takes_little_memory_whatever_comes_out(encrypted: bool) -> None:
+    """160 MiB of zeros in two members, packed two hundred to one, come out of one piece."""
+    packed, size = b"", 80
+    for _ in range(2):
+        member = zlib.compressobj(1, wbits=31)
+        packed += b"".join(member.compress(bytes(1 << 20)) for _ in range(size)) + member.flush()
+    key, (reading, writing) = x25519.Identity.generate(), os.pipe()
+    os.write(writing, f"{key}\n".encode())
+    os.close(writing)
+    argv = unpack_argv(reading if encrypted else None)
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[reading]) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(encrypt(packed, [key.to_public()]) if encrypted else packed)
+        process.stdin.close()
+        come = sum(len(process.stdout.read(1 << 20)) for _ in range(2 * size - 8))
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+        while piece := process.stdout.read(1 << 20):
+            assert not piece.strip(b"\0")
+            come += len(piece)
+    os.close(reading)
+    [peak] = re.findall(r"VmHWM:\s+(\d+) kB", status)
+    assert (process.returncode, come) == (0, 2 * size << 20)
+    assert int(peak) < 60_000
+
+
+@pytest.mark.parametrize("spoilt", ["cut", "garbage", "flipped"])
+def test_damage_is_found_in_any_member(spoilt: str) -> None:
+    whole = gzip.compress(bytes(5 << 20)) + gzip.compress(DATA) + gzip.compress(b"")
+    assert unpack_bytes(whole, ()) == bytes(5 << 20) + DATA
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    damaged = {"cut": whole[:-1], "garbage": whole + b"x", "flipped": flipped}[spoilt]
+    with pytest.raises(DamagedStreamError):
+        unpack_bytes(damaged, ())
 
 
 def test_a_reader_that_left_before_the_end_is_an_error() -> None:
