@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from engine.config.settings import ServerSettings, Settings, StoreSettings
+from engine.config.settings import FolderStore, ServerSettings, Settings, StoreSettings
 from engine.errors import ConfigurationError
 
 NAME = "platform-ops.toml"
@@ -85,7 +85,26 @@ def _stores_exist(settings: Settings, path: Path) -> Settings:
                 raise ConfigurationError(
                     f"{path}: servers.{name} names the store {store!r}; there are: {known}."
                 )
+        _are_apart(settings, name, path)
     return settings
+
+
+def _are_apart(settings: Settings, name: str, path: Path) -> None:
+    """A copy in the same place is none, and two retentions would prune one set of backups."""
+    server, found = settings.servers[name], dict[tuple[str, ...], str]()
+    for store in (server.store, *server.copies):
+        other = found.setdefault(_place(settings.stores[store]), store)
+        if other != store:
+            raise ConfigurationError(
+                f"{path}: the stores {other!r} and {store!r} of servers.{name} are one and the same place; "
+                "each copy goes to a place of its own."
+            )
+
+
+def _place(store: StoreSettings) -> tuple[str, ...]:
+    if isinstance(store, FolderStore):
+        return ("folder", os.path.realpath(Path(store.path).expanduser()))
+    return ("s3", store.endpoint_url.rstrip("/").lower(), store.bucket, store.prefix.strip("/"))
 
 
 def server_settings(settings: Settings, name: str) -> ServerSettings:

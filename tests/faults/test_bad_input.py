@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from pyrage import x25519
 
+from engine.config.file import load
 from engine.postgres.embedded import client_programs
 from engine.postgres.instance import Instance
 from engine.postgres.scratch import scratch_server
@@ -165,6 +166,36 @@ def test_one_sentence(case: Case, stored: FaultSite, fault_server: Instance) -> 
 
 def _weak_role(server: Instance) -> None:
     execute(server, "postgres", "DROP ROLE IF EXISTS weak", "CREATE ROLE weak LOGIN")
+
+
+ONE_PLACE = {
+    "a folder": ({"path": "{folder}/store"}, {"path": "{folder}/./store/"}),
+    "a folder and a link to it": ({"path": "{folder}/store"}, {"path": "{folder}/link"}),
+    "a bucket": ({"bucket": "b", "prefix": "kecp"}, {"bucket": "b", "prefix": "/kecp/"}),
+}
+
+
+@pytest.mark.parametrize("places", ONE_PLACE.values(), ids=ONE_PLACE.keys())
+def test_two_stores_that_are_one_place(
+    stored: FaultSite, places: tuple[Mapping[str, str], Mapping[str, str]]
+) -> None:
+    link = stored.folder / "link"
+    if not link.is_symlink():
+        link.symlink_to(stored.store)
+    kinds = [
+        {"kind": "s3" if "bucket" in place else "folder", **_filled(place, stored.folder)} for place in places
+    ]
+    names = dict(zip(("nightly", "offsite"), kinds, strict=True))
+    site = FaultSite(stored.folder, {**stored.server, "copies": ["offsite"]}, names)
+    site.write({}, {})
+    answer = site.run("list")
+    assert answer.code == 2, answer.stderr
+    assert sentences(answer) == [
+        f"platformctl: {site.config.name}: the stores 'nightly' and 'offsite' of servers.platform are one and the same "
+        "place; each copy goes to a place of its own."
+    ]
+    site.write({"copies": []}, {})
+    assert load(site.config).stores.keys() == names.keys()
 
 
 TALKS = {
