@@ -81,10 +81,20 @@ def make_folders(root: Path, segments: Sequence[str]) -> None:
     """
     with suppress(FileExistsError):
         root.mkdir(FOLDER_MODE)
+        _sync(root.parent)
     for depth, segment in enumerate(segments):
         with opened_folder(root, segments[:depth]) as above, suppress(FileExistsError):
             os.mkdir(segment, FOLDER_MODE, dir_fd=above)
             os.fsync(above)
+
+
+def _sync(folder: Path) -> None:
+    with suppress(PermissionError):  # who may add to a folder need not be allowed to open it
+        descriptor = os.open(folder, _FOLDER & ~os.O_NOFOLLOW)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 class _Below(NamedTuple):

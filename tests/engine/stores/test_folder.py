@@ -52,6 +52,25 @@ def test_files_are_0600_and_folders_0700(store: FolderStore, root: Path) -> None
     assert mode(root / "leases/prune") == 0o600
 
 
+def test_every_new_folder_and_name_is_safe_on_disk(
+    store: FolderStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def told(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+
+    monkeypatch.setattr(os, "fsync", told)
+    put(store, "a/b/x")
+    folders = [str(path) for path in (root.parent, root, root / "a", root / "a/b")]
+    assert [path for path in synced if not is_part(Path(path).name)] == folders
+    synced.clear()
+    put(store, "a/b/y")
+    assert [path for path in synced if not is_part(Path(path).name)] == folders[-1:]
+
+
 def test_the_part_file_is_beside_the_final_name_and_closed_to_others(store: FolderStore, root: Path) -> None:
     with store.writer("a/x") as out:
         out.write(b"1")
