@@ -7,7 +7,6 @@ a second; if that was killed too, the next scratch server does.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -22,6 +21,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from engine.errors import ConfigurationError, CouldNotVerify, OperationFailed
+from engine.hosts.folder_lock import lock_folder
 from engine.hosts.local import account, private_folder, temporary_base
 from engine.hosts.processes import ProcessIdentity, arguments, running_pids
 from engine.postgres.embedded import server_programs
@@ -112,7 +112,7 @@ def _folder(base: Path) -> Iterator[Path]:
         ) from None
     lock, watcher = -1, None
     try:
-        lock = _locked(folder)
+        lock = lock_folder(folder)
         private_folder(folder)
         watcher = _watcher(folder)
         yield folder
@@ -123,17 +123,6 @@ def _folder(base: Path) -> Iterator[Path]:
             watcher.wait()
         if lock >= 0:
             os.close(lock)
-
-
-def _locked(folder: Path) -> int:
-    """A descriptor that holds the folder's lock; -1 when another process holds it."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return -1
-    return descriptor
 
 
 def _owner(folder: Path) -> ProcessIdentity | None:
@@ -149,7 +138,7 @@ def _swept(folder: Path) -> bool:
         # Somebody else may make a folder of that name in /var/tmp: only our own are touched.
         if folder.lstat().st_uid not in (os.geteuid(), account()[0]):
             return False
-        lock = _locked(folder)
+        lock = lock_folder(folder)
     except OSError:
         return False
     if lock < 0:  # its owner runs in another container, or another sweep is at it
