@@ -7,6 +7,7 @@ a second; if that was killed too, the next scratch server does.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -30,6 +31,7 @@ from engine.postgres.instance import Instance
 _PREFIX = "platform-ops-scratch-"
 _NAME = re.compile(rf"{_PREFIX}(\d+)-(\d+)-\w+")
 _WATCH_SECONDS = 0.5
+_log = logging.getLogger(__name__)
 
 SETTINGS: Mapping[str, str] = {
     # Speed: what is lost in a crash is thrown away anyway.
@@ -88,17 +90,26 @@ def scratch_server(
                 ) from None
             yield server
         finally:
-            server.stop(immediate=True)
+            with _told_only():
+                server.stop(immediate=True)
 
 
 def sweep_scratch(base: Path | None = None) -> int:
-    """End and remove the scratch servers whose owner is dead; how many there were.
+    """End and remove the scratch servers whose owner is dead; how many there were. One that stays is told in the log."""
+    where, swept = base.resolve() if base else temporary_base(), 0
+    for folder in sorted(where.glob(f"{_PREFIX}*")):
+        with _told_only():
+            swept += _swept(folder)
+    return swept
 
-    Raises:
-        OperationFailed: one could not be removed.
-    """
-    where = base.resolve() if base else temporary_base()
-    return sum(_swept(folder) for folder in sorted(where.glob(f"{_PREFIX}*")))
+
+@contextmanager
+def _told_only() -> Iterator[None]:
+    """What cannot be cleaned up does not change what was found: the log says it, the next scratch server tries again."""
+    try:
+        yield
+    except OperationFailed as error:
+        _log.warning("%s", error)
 
 
 @contextmanager
@@ -117,7 +128,8 @@ def _folder(base: Path) -> Iterator[Path]:
         watcher = _watcher(folder)
         yield folder
     finally:
-        _remove(folder)
+        with _told_only():
+            _remove(folder)
         if watcher:
             watcher.terminate()
             watcher.wait()

@@ -223,6 +223,43 @@ def test_a_folder_its_owner_has_locked_is_left_alone(server_base: Path) -> None:
     assert not folder.exists()
 
 
+@pytest.fixture
+def keep() -> Iterator[Callable[[Path], None]]:
+    """Call it with a folder: it cannot be removed until the test has ended."""
+    disks = list[Path]()
+
+    def mount(folder: Path) -> None:
+        disk = folder / "disk"
+        disk.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+        if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("this machine does not let us mount")
+        disks.append(disk)
+
+    yield mount
+    for disk in disks:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_folder_that_cannot_be_removed_spoils_nothing(
+    server_base: Path, keep: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither what was found in it, nor what comes after it."""
+    old = server_base / "platform-ops-scratch-4194304-1-abcd"
+    old.mkdir()
+    keep(old)
+    with scratch_server(16, base=server_base) as server:
+        keep(server.folder)
+    assert eventually(lambda: processes_of(server_base) == [])
+    lock = os.open(server.folder, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(lock)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"The scratch folder {folder} could not be removed; remove it by hand."
+        for folder in (old, server.folder)
+    ]
+
+
 def test_what_is_not_ours_is_left_alone(server_base: Path) -> None:
     (server_base / "platform-ops-scratch-notes").mkdir()
     (server_base / "pgdata-1-1-abcd").mkdir()
