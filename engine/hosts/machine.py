@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,22 @@ def tool_environment(**extra: str) -> dict[str, str]:
     """The environment of a client program: ours without libpq's variables, messages in English."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
     return {**kept, "LC_ALL": "C.UTF-8", **extra}
+
+
+@contextmanager
+def in_time() -> Iterator[None]:
+    """For a block that gives a program a time limit.
+
+    Raises:
+        TransientFailure: it took longer.
+    """
+    try:
+        yield
+    except subprocess.TimeoutExpired as error:
+        program = error.cmd if isinstance(error.cmd, str) else error.cmd[0]
+        raise TransientFailure(
+            f"{program} took longer than {error.timeout:.0f} s and was ended; look at locks and load."
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +50,17 @@ class Local:
 
     def run(self, argv: Sequence[str], *, env: Mapping[str, str], timeout: float) -> Done:
         try:
-            done = subprocess.run(
-                argv,
-                env=tool_environment(**env),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=timeout,
-                check=False,
-            )
+            with in_time():
+                done = subprocess.run(
+                    argv,
+                    env=tool_environment(**env),
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    timeout=timeout,
+                    check=False,
+                )
         except OSError as error:
             raise _not_started(argv, error) from None
-        except subprocess.TimeoutExpired:
-            raise TransientFailure(
-                f"{argv[0]} took longer than {timeout:.0f} s and was ended; look at locks and load."
-            ) from None
         return Done(done.returncode, done.stdout, done.stderr.decode("utf8", "replace"))
 
     def stream(self, argv: Sequence[str], *, env: Mapping[str, str]) -> Program:

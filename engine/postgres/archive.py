@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from engine.errors import OperationFailed
+from engine.hosts.machine import in_time
 from engine.postgres import commands
 from engine.postgres.proof import plain_name
 from engine.postgres.table_data import settings_of
@@ -149,9 +150,10 @@ class Head:
             argv = commands.archive_text_argv(
                 self.programs, archive=self.path, use_list=Path(listing.name), create=create
             )
-            done = subprocess.run(
-                argv, capture_output=True, env=tool_environment(), timeout=_TOOL_SECONDS, check=False
-            )
+            with in_time():
+                done = subprocess.run(
+                    argv, capture_output=True, env=tool_environment(), timeout=_TOOL_SECONDS, check=False
+                )
         if done.returncode:
             raise OperationFailed(
                 f"pg_restore cannot read the dump's contents: {done.stderr.decode()[-300:]}"
@@ -187,7 +189,9 @@ def head_of(dump: Process, folder: Path, programs: Path, stall_seconds: float = 
     try:
         return read_head(Patient(dump, stall_seconds), folder / "head", programs)
     except OperationFailed:
-        if dump.popen.wait(_TOOL_SECONDS):
+        with in_time():
+            code = dump.popen.wait(_TOOL_SECONDS)
+        if code:
             raise dump.failure() from None
         raise
 

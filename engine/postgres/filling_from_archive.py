@@ -22,6 +22,7 @@ from typing import IO
 import psycopg
 
 from engine.errors import OperationFailed
+from engine.hosts.machine import in_time
 from engine.postgres import commands
 from engine.postgres.archive import Head, read_head
 from engine.postgres.archive_rows import rows_of_archive
@@ -160,7 +161,8 @@ def _head(work: _Work, unpacked: Process) -> Head:
         if unpacked.stalled is not None:
             raise unpacked.stalled from None
     unpacked.stdout.close()
-    code = unpacked.popen.wait(_END_SECONDS)
+    with in_time():
+        code = unpacked.popen.wait(_END_SECONDS)
     if code in unpacked.explains:
         raise unpacked.explains[code]
     source = work.filling.source

@@ -16,6 +16,7 @@ import psycopg
 from pydantic import TypeAdapter, ValidationError
 
 from engine.errors import CouldNotVerify, DamagedSet, OperationFailed
+from engine.hosts.machine import in_time
 from engine.postgres import archive, commands
 from engine.postgres.database import working_name
 from engine.postgres.proof import DatabaseProof, TableProof, take_proof
@@ -213,14 +214,15 @@ def reprinter(server: Server, programs: Path) -> Callable[[str], str]:
         with server.connect(application=APPLICATION) as connection:
             connection.execute(f'CREATE DATABASE "{scratch_name}" TEMPLATE template0'.encode())
         try:
-            done = subprocess.run(
-                commands.psql_argv(programs, scratch_name),
-                input=schema_sql.encode(),
-                capture_output=True,
-                env=server.fixed_environment(APPLICATION),
-                timeout=STALL_SECONDS,
-                check=False,
-            )
+            with in_time():
+                done = subprocess.run(
+                    commands.psql_argv(programs, scratch_name),
+                    input=schema_sql.encode(),
+                    capture_output=True,
+                    env=server.fixed_environment(APPLICATION),
+                    timeout=STALL_SECONDS,
+                    check=False,
+                )
             return "" if done.returncode else restored_proof(server, scratch_name, programs).schema_sql
         finally:
             with server.connect(application=APPLICATION) as connection:

@@ -18,6 +18,7 @@ import psycopg
 from pydantic import BaseModel, ConfigDict
 
 from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError
+from engine.hosts.machine import in_time
 from engine.postgres import commands
 from engine.postgres.compare import compare_databases
 from engine.postgres.database import apply_properties, create_database, drop_working, working_name
@@ -164,14 +165,15 @@ def _create_missing_roles(run: _Run, source: Source) -> tuple[str, ...]:
     absent = tuple(role for role in source.body.roles if role not in present)
     if not absent:
         return ()
-    done = subprocess.run(
-        commands.psql_argv(run.programs, run.server.settings.maintenance_database),
-        input=only_roles(text, absent).encode(),
-        capture_output=True,
-        env=run.server.tool_environment(APPLICATION),
-        timeout=_ROLES_SECONDS,
-        check=False,
-    )
+    with in_time():
+        done = subprocess.run(
+            commands.psql_argv(run.programs, run.server.settings.maintenance_database),
+            input=only_roles(text, absent).encode(),
+            capture_output=True,
+            env=run.server.tool_environment(APPLICATION),
+            timeout=_ROLES_SECONDS,
+            check=False,
+        )
     if done.returncode:
         first = done.stderr.decode("utf8", "replace").splitlines()[:1]
         raise OperationFailed(f"The roles {', '.join(absent)} could not be created: {' '.join(first)[:300]}.")

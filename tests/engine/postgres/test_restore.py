@@ -16,7 +16,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from engine.errors import ConfigurationError, LockedByAnother, OperationFailed, TransientFailure
-from engine.postgres import backup, dumping
+from engine.postgres import backup, dumping, restore
 from engine.postgres.database import fitting_name
 from engine.postgres.drill import drill
 from engine.postgres.dumping import Work
@@ -174,6 +174,16 @@ def test_missing_roles_come_with_it_and_others_stay_as_they_are(
     # Its membership in a role that came with the set is the set's; all else is its own.
     assert after["O'Hara"] == before["O'Hara"].model_copy(update={"member_of": origin["O'Hara"].member_of})
     assert restored(made, goal, made.cluster_key, in_place=True).roles_created == ()
+
+
+def test_roles_that_cannot_be_created_in_time(
+    made: Backup, goal: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restore, "_ROLES_SECONDS", 0.6)
+    with psycopg.connect(goal.conninfo()) as holder:
+        holder.execute("LOCK TABLE pg_authid IN SHARE MODE")
+        with pytest.raises(TransientFailure, match=r"psql took longer than 1 s and was ended; look at locks"):
+            restored(made, goal, made.key("small"))
 
 
 def test_a_template_of_a_long_hostile_name(made: Backup, goal: Instance) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from engine.errors import TransientFailure
+from engine.postgres import archive
+from engine.postgres.embedded import client_programs
 from engine.postgres.filling import sort_memory
 from engine.postgres.instance import Instance
+from tests.conftest import MAJOR
 from tests.engine.postgres.archives import dumped, load
 
 SQL = """
@@ -45,6 +50,13 @@ def test_what_wants_memory_for_something_else(
 ) -> None:
     load(postgres_server, fresh_database, f"{SQL}; {more}")
     assert not dumped(postgres_server, fresh_database, tmp_path / "a").plan.only_sorts
+
+
+def test_a_head_that_is_not_read_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "head")
+    monkeypatch.setattr(archive, "_TOOL_SECONDS", 0.6)
+    with pytest.raises(TransientFailure, match=r"pg_restore took longer than 1 s and was ended; look at"):
+        archive.Head(tmp_path / "head", (), client_programs(MAJOR)).schema()
 
 
 @pytest.mark.parametrize("size", [0, 2**20, 2**30, 10 * 2**30, 2**40])
