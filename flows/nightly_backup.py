@@ -44,7 +44,7 @@ def nightly_backup(server: str = "platform") -> Skipped | None:
         dump_databases(night, outcome, record, held)
         if outcome.failures:  # what is stored is copied; nothing old goes
             outcome.copies = copy_everywhere(server, apply_retention=False)
-            withdraw_cluster(night)
+            withdraw_cluster(night, return_state=True)  # what stays is swept by the next night
         require_stored(outcome)
         outcome.cluster = publish_cluster(night, outcome.databases, outcome.found)
         outcome.copies = copy_everywhere(server)

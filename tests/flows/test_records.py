@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,27 @@ def test_a_database_that_fails_does_not_stop_the_others(
     assert said.startswith("**1 database failed; 3 of 4 databases with 500 rows stored in nightly")
     assert "## Failed" in said
     assert "a backup that failed lets nothing go" in said
+
+
+def test_a_night_fails_for_its_dump_and_not_for_cleaning_up(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(sentence: str) -> Callable[..., None]:
+        def fail(*_: object) -> None:
+            raise OperationFailed(sentence)
+
+        return fail
+
+    for work, sentence in (
+        ("backup_database", "The dump fails."),
+        ("withdraw_cluster", "The store refuses."),
+    ):
+        monkeypatch.setattr(f"tasks.backups.backup.{work}", fails(sentence))
+    monkeypatch.setattr(dump_database, "retries", 0)
+    state = nightly_backup("platform", return_state=True)
+    with pytest.raises(OperationFailed, match=r"was not backed up: The dump fails\."):
+        state.result()
+    assert "The dump fails" in record(state)
 
 
 def test_a_backup_that_may_not_begin(platform: Platform) -> None:
