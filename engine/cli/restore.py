@@ -115,5 +115,5 @@ def _check_confirmed(choices: tuple[RestoreChoice, ...], confirmed: tuple[str, .
         raise ConfigurationError(f"--confirm names {unknown[0]!r}, which is not restored; nothing was done.")
 
 
-def _planned(choice: RestoreChoice) -> dict[str, str]:
-    return {"database": choice.database, "set": str(choice.key)}
+def _planned(choice: RestoreChoice) -> dict[str, str | None]:
+    return {"database": choice.database, "set": str(choice.key), "state": choice.state}

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.errors import ConfigurationError
-from engine.sets.catalogue import NEWEST, Catalogue
+from engine.sets.catalogue import NEWEST, Catalogue, StoredSet
 from engine.sets.keys import SetKey
 from engine.sets.reading import read_manifest
 from engine.sets.target import Target
+from engine.sets.verdicts import State
 
 _OWN = ("postgres", "template1")
 """Every server has these; they come back only when they are asked for by name."""
@@ -17,10 +18,14 @@ _OWN = ("postgres", "template1")
 
 @dataclass(frozen=True, slots=True)
 class RestoreChoice:
-    """One database and the set (its own or a cluster set) it comes from."""
+    """One database and the set (its own or a cluster set) it comes from.
+
+    `state` is the set's when it was chosen; None where nobody asked.
+    """
 
     database: str
     key: SetKey
+    state: State | None = None
 
 
 def choose(
@@ -28,34 +33,72 @@ def choose(
 ) -> tuple[RestoreChoice, ...]:
     """Which set each database comes from; no database named means all that the sets have.
 
-    `which` is a word of the catalogue (`newest-proven`), an id or a key; a cluster set's gives its
-    databases. `newest` is the newest that did not fail.
+    `which` is a word of the catalogue (`newest-proven`), an id or a key; a cluster set's gives its databases. A word
+    looks among a database's own sets and among the cluster sets that hold it. `newest` is the newest that did not
+    fail, of its own sets where there is one: an archive is loaded by several sessions.
 
     Raises:
         ConfigurationError: no such set or database.
+        OperationFailed: no set of a database fits the word.
     """
     if which in NEWEST:
-        return _of_their_own_sets(catalogue, target, server, databases, which)
-    key = catalogue.find(which, server, databases[0] if len(databases) == 1 else None).key
-    held = [
-        file.database
-        for file in read_manifest(target, key).files
-        if file.kind in ("sql", "dump") and file.database
-    ]
+        return _of_word(catalogue, target, server, databases, which)
+    found = catalogue.find(which, server, databases[0] if len(databases) == 1 else None)
+    held = _held(target, found.key)
     if unknown := [name for name in databases if name not in held]:
-        raise ConfigurationError(f"{key} has no database {unknown[0]!r}; it has: {', '.join(held[:20])}.")
+        raise ConfigurationError(
+            f"{found.key} has no database {unknown[0]!r}; it has: {', '.join(held[:20])}."
+        )
     wanted = databases or [name for name in held if name not in _OWN]
-    return tuple(RestoreChoice(name, key) for name in wanted)
+    return tuple(RestoreChoice(name, found.key, found.state) for name in wanted)
 
 
-def _of_their_own_sets(
+def _of_word(
     catalogue: Catalogue, target: Target, server: str, databases: Sequence[str], which: str
 ) -> tuple[RestoreChoice, ...]:
-    word = "newest-usable" if which == "newest" else which
     scopes = [name for at, name in catalogue.scopes if at == server and name is not None]
     wanted = databases or [name for name in scopes if name not in _OWN]
     if not wanted:
         raise ConfigurationError(
             f"{target.store.address} has no database sets of {server}; `list` shows what it has."
         )
-    return tuple(RestoreChoice(name, catalogue.find(word, server, name).key) for name in wanted)
+    clusters = _ClusterSets(catalogue, target, server)
+    found = [_best(catalogue, clusters, server, name, which) for name in wanted]
+    return tuple(RestoreChoice(name, one.key, one.state) for name, one in zip(wanted, found, strict=True))
+
+
+def _best(catalogue: Catalogue, clusters: _ClusterSets, server: str, database: str, which: str) -> StoredSet:
+    word = "newest-usable" if which == "newest" else which
+    own = catalogue.newest(server, database, word)
+    if own and which == "newest":
+        return own
+    return clusters.newest_with(database, word, own) or own or catalogue.find(word, server, database)
+
+
+class _ClusterSets:
+    """A server's cluster sets. What one holds is in its manifest, which is read when it is asked for, and once."""
+
+    def __init__(self, catalogue: Catalogue, target: Target, server: str) -> None:
+        self._sets = catalogue.scopes.get((server, None), ())
+        self._target = target
+        self._known: dict[SetKey, frozenset[str]] = {}
+
+    def newest_with(self, database: str, word: str, own: StoredSet | None) -> StoredSet | None:
+        """The newest that holds the database and that `word` accepts; None when none is newer than its `own` set."""
+        for one in self._sets:
+            if own and one.created <= own.created:
+                break
+            if one.state in NEWEST[word] and database in self._databases(one.key):
+                return one
+        return None
+
+    def _databases(self, key: SetKey) -> frozenset[str]:
+        if key not in self._known:
+            self._known[key] = frozenset(_held(self._target, key))
+        return self._known[key]
+
+
+def _held(target: Target, key: SetKey) -> list[str]:
+    """The databases that a set's manifest names, in the order of its files."""
+    files = read_manifest(target, key).files
+    return [file.database for file in files if file.kind in ("sql", "dump") and file.database]

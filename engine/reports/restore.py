@@ -24,8 +24,11 @@ def plan_report(server: str, choices: Sequence[RestoreChoice], in_place: bool) -
         tables=(
             Table(
                 "Databases",
-                ("database", "as it was on", "set"),
-                tuple((one.database, readable_time(one.key.created), str(one.key)) for one in choices),
+                ("database", "as it was on", "state", "set"),
+                tuple(
+                    (one.database, readable_time(one.key.created), one.state or "-", str(one.key))
+                    for one in choices
+                ),
             ),
         ),
         next_steps=(

@@ -102,6 +102,16 @@ def test_verify_then_drill_make_a_set_proven(copied: Site) -> None:
     text = copied.run("show", "newest", "--database", DATABASE).stdout
     assert "drill   passed" in text
     assert "verify  passed" in text
+    plan = copied.run("restore", "--database", DATABASE, "--set", "newest-proven", "--dry-run")
+    assert (plan.code, " proven  platform/db/" in plan.stdout) == (0, True)
+
+
+def test_a_database_of_a_proven_cluster_set_is_proven_by_it(copied: Site) -> None:
+    asked = ("restore", "--database", DATABASE, "--set", "newest-proven", "--dry-run", "--json")
+    assert copied.run(*asked).code == 1
+    assert copied.run("drill").code == 0
+    [one] = copied.run(*asked).document["result"]["plan"]
+    assert (one["set"].split("/")[1], one["state"]) == ("cluster", "proven")
 
 
 def test_a_proven_set_that_lacks_something_is_never_listed_without_that(

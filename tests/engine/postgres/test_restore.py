@@ -28,6 +28,7 @@ from engine.postgres.roles import read_roles
 from engine.postgres.scratch import scratch_server
 from engine.sets.catalogue import catalogue
 from engine.sets.keys import SetKey
+from engine.sets.target import Target
 from tests.conftest import LIVE, MAJOR
 from tests.engine.postgres.backups import (
     Backup,
@@ -42,6 +43,7 @@ from tests.engine.postgres.backups import (
     server_of,
     store_in,
 )
+from tests.engine.sets.made import judge
 
 SQL = Path(__file__).parent / "sql"
 OTHER = "그 \"둘째\" 'db' " + "x" * 40
@@ -425,6 +427,48 @@ def test_which_database_from_which_set(made: Backup) -> None:
     newest = choose(known, made.target, "platform", [])
     assert {choice.database for choice in newest} == {"small", OTHER}
     of_cluster = choose(known, made.target, "platform", [], str(made.cluster_key))
-    assert of_cluster == tuple(RestoreChoice(name, made.cluster_key) for name in ("small", OTHER))
+    assert of_cluster == tuple(RestoreChoice(name, made.cluster_key, "recorded") for name in ("small", OTHER))
     with pytest.raises(ConfigurationError, match="has no database 'nope'; it has: template1, postgres"):
         choose(known, made.target, "platform", ["nope"], str(made.cluster_key))
+
+
+def test_a_word_finds_a_database_in_cluster_sets_too(
+    made: Backup, source: Instance, store_folder: Path
+) -> None:
+    target = store_in(store_folder)
+    for key in (made.cluster_key, made.key("small")):
+        copied(made.target, key, target)
+    later = back_up(server_of(source), target)
+    with pytest.raises(OperationFailed, match="There is no proven set of database 'small' of platform in"):
+        chosen(target, "newest-proven")
+    judge(target.store, made.cluster_key, "drill", "passed", "2026-02-08")
+    assert chosen(target, "newest-proven") == RestoreChoice("small", made.cluster_key, "proven")
+    assert chosen(target, "newest") == RestoreChoice("small", later.key("small"), "recorded")
+    judge(target.store, later.key("small"), "verify", "passed", "2026-02-08")
+    assert chosen(target, "newest-good") == RestoreChoice("small", later.key("small"), "verified")
+    judge(target.store, later.cluster_key, "drill", "passed", "2026-02-08")
+    assert chosen(target, "newest-proven") == RestoreChoice("small", later.cluster_key, "proven")
+    for key in (made.key("small"), later.key("small")):
+        judge(target.store, key, "verify", "failed", "2026-02-09")
+    assert chosen(target, "newest") == RestoreChoice("small", later.cluster_key, "proven")
+    with pytest.raises(OperationFailed, match="There is no usable set of database 'nope' of platform in"):
+        chosen(target, "newest", "nope")
+
+
+def test_no_more_manifests_are_read_than_a_word_needs(
+    made: Backup, source: Instance, store_folder: Path
+) -> None:
+    target = store_in(store_folder)
+    copied(made.target, made.cluster_key, target)
+    later = back_up(server_of(source), target)
+    for key in (made.cluster_key, later.cluster_key):
+        judge(target.store, key, "drill", "passed", "2026-02-08")
+    put(target, made.cluster_key.manifest, b"not a manifest")
+    assert chosen(target, "newest-proven").key == later.cluster_key
+    put(target, later.cluster_key.manifest, b"not a manifest")
+    assert chosen(target, "newest").key == later.key("small")
+
+
+def chosen(target: Target, which: str, database: str = "small") -> RestoreChoice:
+    (one,) = choose(catalogue(target.store), target, "platform", [database], which)
+    return one
