@@ -10,11 +10,11 @@ import click
 
 from engine.cli.invocation import Invocation, operation, server_option, store_option
 from engine.cli.outcome import Outcome, problem_of
+from engine.cli.selection import server_meant
 from engine.errors import ConfigurationError, PlatformOpsError, failed_in_part
 from engine.postgres.restore import RestoreChoice, RestoredDatabase, choose, restore_databases
 from engine.postgres.server import Server
 from engine.reports.restore import plan_report, restore_report
-from engine.sets.keys import parse_set_folder
 from engine.sets.target import Target
 
 
@@ -55,8 +55,7 @@ def command(
     dry_run: bool,
 ) -> Outcome:
     _check(databases, everything)
-    key = parse_set_folder(chosen.strip("/"))
-    source = invocation.server(key.server if key else server)
+    source = invocation.server(server_meant(chosen, server))
     destination = invocation.server(to or source.name)
     target = invocation.target(store or source.settings.store)
     stored = target.catalogue(source.name)

@@ -31,10 +31,7 @@ def find_set(
         ConfigurationError: there is no such set, or more than one.
         OperationFailed: no set fits the word.
     """
-    key = parse_set_folder(text.strip("/"))
-    name = key.server if key else server
-    if key and server not in (None, key.server):
-        raise ConfigurationError(f"{text} is a set of {key.server}, not of {server}; leave out --server.")
+    name = server_meant(text, server)
     if store is None:
         name = invocation.server(name).name
     elif name is None:
@@ -42,3 +39,15 @@ def find_set(
     target = invocation.target(store or invocation.stores(None, name)[0])
     stored = target.catalogue(name)
     return Found(target, stored, stored.find(text, name, database))
+
+
+def server_meant(text: str, server: str | None) -> str | None:
+    """The server that `text` names when it is a set's key, else the given one.
+
+    Raises:
+        ConfigurationError: both are given and differ.
+    """
+    key = parse_set_folder(text.strip("/"))
+    if key and server not in (None, key.server):
+        raise ConfigurationError(f"{text} is a set of {key.server}, not of {server}; leave out --server.")
+    return key.server if key else server

@@ -66,6 +66,17 @@ def test_an_unknown_set_is_exit_2(backed_up: tuple[Site, Answer]) -> None:
         assert answer.problem.endswith("`list` shows those that are stored.")
 
 
+@pytest.mark.parametrize("command", ["show", "restore"])
+def test_a_set_s_key_and_another_server_contradict_each_other(command: str, empty_site: Site) -> None:
+    with empty_site.config.open("a") as config:
+        config.write('[servers.other]\nstore = "nightly"\n')
+    key = "platform/db/app/20260207T170000Z-abcd1234"
+    asked = ("--set", key, "--database", "app") if command == "restore" else (key,)
+    answer = empty_site.run(command, *asked, "--server", "other")
+    assert answer.code == 2
+    assert answer.problem == f"platformctl: {key} is a set of platform, not of other; leave out --server."
+
+
 @pytest.mark.parametrize("hostile", ["../../etc/passwd", "platform/cluster/../..", "--", "\x1b[31m"])
 def test_a_hostile_set_name_is_refused(hostile: str, backed_up: tuple[Site, Answer]) -> None:
     answer = backed_up[0].run("show", "--json", "--", hostile)
