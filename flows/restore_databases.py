@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from tasks.artifacts import RestoreRecord
-from tasks.restores import check_confirmation, choose_sets, require_restored, restore_one
+from tasks.restores import check_confirmation, check_wanted, choose_sets, require_restored, restore_one
 
 
 @flow(name="restore-databases", timeout_seconds=12 * 3600)
@@ -13,6 +13,7 @@ def restore_databases(
     server: str = "platform",
     store: str = "",
     databases: tuple[str, ...] = (),
+    everything: bool = False,
     which: str = "newest",
     in_place: bool = False,
     confirm: str = "",
@@ -25,12 +26,14 @@ def restore_databases(
     Args:
         server: The server to restore into; its own backups are used.
         store: The store to read from; empty is the server's own.
-        databases: Names of databases; none means all that have a set.
+        databases: Names of databases.
+        everything: In the place of names: all databases of the newest cluster set.
         which: newest, newest-proven, or a set's id from the list (a cluster set's gives its databases).
         in_place: Replace the live database instead of restoring beside it.
         confirm: With in place: the database's name once more.
     """
     with RestoreRecord(server) as record:
+        check_wanted(databases, everything)
         check_confirmation(databases, in_place, confirm)
         record.choices = choose_sets(server, store, databases, which)
         for choice in record.choices:

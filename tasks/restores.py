@@ -14,6 +14,18 @@ from tasks.opening import open_server, open_store, store_of
 from tasks.running import known, logged_progress, worth_retrying
 
 
+def check_wanted(databases: Sequence[str], everything: bool) -> None:
+    """What to restore was said: a form that was submitted as it came restores nothing.
+
+    Raises:
+        ConfigurationError: neither names nor everything, or both.
+    """
+    if everything == bool(databases):
+        raise ConfigurationError(
+            "Say what to restore: name it in `databases`, or choose `everything` for all of them."
+        )
+
+
 def check_confirmation(databases: Sequence[str], in_place: bool, confirm: str) -> None:
     """In place, the one database to be replaced is named a second time.
 

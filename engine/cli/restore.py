@@ -33,7 +33,7 @@ from engine.sets.target import Target
     """
 )
 @click.option("--database", "databases", multiple=True, metavar="NAME", help="This database (repeatable).")
-@click.option("--all", "everything", is_flag=True, help="All databases that the sets have.")
+@click.option("--all", "everything", is_flag=True, help="All databases of the newest cluster set (or SET).")
 @click.option("--set", "chosen", metavar="SET", default="newest", show_default=True, help="From this set.")
 @server_option("Whose sets; may be left out when there is one only.")
 @click.option("--to", metavar="NAME", help="The server to restore into, when it is another one.")
@@ -99,7 +99,7 @@ def _restored(
 def _check(databases: tuple[str, ...], everything: bool) -> None:
     if everything == bool(databases):
         raise ConfigurationError(
-            "Say what to restore: --database NAME (repeatable), or --all for all that the sets have."
+            "Say what to restore: --database NAME (repeatable), or --all for all of them."
         )
 
 

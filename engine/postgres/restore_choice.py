@@ -31,11 +31,13 @@ class RestoreChoice:
 def choose(
     catalogue: Catalogue, target: Target, server: str, databases: Sequence[str], which: str = "newest"
 ) -> tuple[RestoreChoice, ...]:
-    """Which set each database comes from; no database named means all that the sets have.
+    """Which set each database comes from; no database named means all of them.
 
     `which` is a word of the catalogue (`newest-proven`), an id or a key; a cluster set's gives its databases. A word
     looks among a database's own sets and among the cluster sets that hold it. `newest` is the newest that did not
-    fail, of its own sets where there is one: an archive is loaded by several sessions.
+    fail, of its own sets where there is one: an archive is loaded by several sessions. All are then those of the
+    newest cluster set that did not fail, so that what was dropped before it stays away, and those stored since;
+    without a cluster set, all that have a set.
 
     Raises:
         ConfigurationError: no such set or database.
@@ -56,15 +58,24 @@ def choose(
 def _of_word(
     catalogue: Catalogue, target: Target, server: str, databases: Sequence[str], which: str
 ) -> tuple[RestoreChoice, ...]:
-    scopes = [name for at, name in catalogue.scopes if at == server and name is not None]
-    wanted = databases or [name for name in scopes if name not in _OWN]
+    clusters = _ClusterSets(catalogue, target, server)
+    wanted = databases or [name for name in _all(catalogue, clusters, server) if name not in _OWN]
     if not wanted:
         raise ConfigurationError(
-            f"{target.store.address} has no database sets of {server}; `list` shows what it has."
+            f"{target.store.address} has no database of {server} to restore; `list` shows what it has."
         )
-    clusters = _ClusterSets(catalogue, target, server)
     found = [_best(catalogue, clusters, server, name, which) for name in wanted]
     return tuple(RestoreChoice(name, one.key, one.state) for name, one in zip(wanted, found, strict=True))
+
+
+def _all(catalogue: Catalogue, clusters: _ClusterSets, server: str) -> tuple[str, ...]:
+    """What the server had when its newest usable cluster set was made, and what was stored on its own since."""
+    own = {name: sets for (at, name), sets in catalogue.scopes.items() if at == server and name is not None}
+    newest = catalogue.newest(server, None, "newest-usable")
+    if newest is None:
+        return tuple(own)
+    since = (name for name, sets in own.items() if sets[0].created > newest.created)
+    return tuple(dict.fromkeys((*clusters.databases(newest.key), *since)))
 
 
 def _best(catalogue: Catalogue, clusters: _ClusterSets, server: str, database: str, which: str) -> StoredSet:
@@ -81,24 +92,24 @@ class _ClusterSets:
     def __init__(self, catalogue: Catalogue, target: Target, server: str) -> None:
         self._sets = catalogue.scopes.get((server, None), ())
         self._target = target
-        self._known: dict[SetKey, frozenset[str]] = {}
+        self._known: dict[SetKey, tuple[str, ...]] = {}
 
     def newest_with(self, database: str, word: str, own: StoredSet | None) -> StoredSet | None:
         """The newest that holds the database and that `word` accepts; None when none is newer than its `own` set."""
         for one in self._sets:
             if own and one.created <= own.created:
                 break
-            if one.state in NEWEST[word] and database in self._databases(one.key):
+            if one.state in NEWEST[word] and database in self.databases(one.key):
                 return one
         return None
 
-    def _databases(self, key: SetKey) -> frozenset[str]:
+    def databases(self, key: SetKey) -> tuple[str, ...]:
         if key not in self._known:
-            self._known[key] = frozenset(_held(self._target, key))
+            self._known[key] = _held(self._target, key)
         return self._known[key]
 
 
-def _held(target: Target, key: SetKey) -> list[str]:
+def _held(target: Target, key: SetKey) -> tuple[str, ...]:
     """The databases that a set's manifest names, in the order of its files."""
     files = read_manifest(target, key).files
-    return [file.database for file in files if file.kind in ("sql", "dump") and file.database]
+    return tuple(file.database for file in files if file.kind in ("sql", "dump") and file.database)

@@ -107,7 +107,7 @@ STORES = [
     Case("a budget that is no number", 2, r"--budget-gib nan is no amount", asked=("verify", "--budget-gib", "nan")),
     Case("a budget without end", 2, r"'--budget-gib': inf is not in the range", asked=("verify", "--budget-gib", "inf")),
     Case("no set to drill", 1, r"There is no set of the cluster of platform in", asked=("drill",), store={"path": "{folder}/new"}),
-    Case("no set to restore", 2, r"has no database sets of platform", asked=("restore", "--all"), store={"path": "{folder}/new"}),
+    Case("no set to restore", 2, r"has no database of platform to restore", asked=("restore", "--all"), store={"path": "{folder}/new"}),
     Case("an unknown set", 2, r"`list` shows those that are stored", asked=("show", "20200101T000000Z-abcd1234")),
 ]  # fmt: skip
 

@@ -25,6 +25,7 @@ from flows.restore_databases import restore_databases
 from flows.restore_drill import restore_drill
 from flows.verify_backups import verify_backups
 from tasks.opening import open_server
+from tests.engine.sets.made import a_key, store_set
 from tests.flows.conftest import CANARY, Platform
 from tests.flows.installation import wait_for
 from tests.webhook import Webhook
@@ -154,7 +155,23 @@ def test_restore_brings_a_database_back_beside_the_live_one(platform: Platform, 
 @pytest.mark.parametrize(("databases", "confirm"), [(("desk",), ""), (("desk", "hub"), "desk"), ((), "desk")])
 def test_in_place_needs_the_name_twice(platform: Platform, databases: tuple[str, ...], confirm: str) -> None:
     with pytest.raises(ConfigurationError, match="confirm"):
-        restore_databases("platform", databases=databases, in_place=True, confirm=confirm)
+        restore_databases(
+            "platform", databases=databases, everything=not databases, in_place=True, confirm=confirm
+        )
+
+
+def test_everything_is_what_the_newest_cluster_set_has(platform: Platform, night: Catalogue) -> None:
+    nightly_backup("platform")
+    dropped = store_set(platform.target.store, a_key("2020-01-01", "dropped"))
+    try:
+        restore_databases("platform", everything=True)
+    finally:
+        platform.target.store.delete(list(platform.target.store.keys(dropped.prefix)))
+    [record, *_] = artifacts("restore-databases")
+    text = str(record.data).replace("\\", "")
+    assert "| desk | desk_restored_" in text
+    assert "| hub | hub_restored_" in text
+    assert "| dropped |" not in text
 
 
 def test_prune_shows_and_deletes_nothing_unless_told(platform: Platform, night: Catalogue) -> None:

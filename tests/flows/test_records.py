@@ -133,6 +133,14 @@ def test_a_restore_that_is_not_confirmed(platform: Platform) -> None:
     assert "**Failed: In place replaces a live database" in record(state)
 
 
+@pytest.mark.parametrize("asked", [{}, {"databases": ("desk",), "everything": True}])
+def test_a_restore_that_does_not_say_of_what(platform: Platform, asked: dict[str, Any]) -> None:
+    """The form submitted as it came restores nothing, and reads nothing: there is no such store."""
+    state = restore_databases("platform", "nowhere", **asked, return_state=True)
+    assert state.type is StateType.FAILED
+    assert "**Failed: Say what to restore: name it in" in record(state)
+
+
 def test_others_that_fail(platform: Platform) -> None:
     for one in (restore_drill, prune_backups):
         assert "**Failed: " in record(one("nowhere", return_state=True))

@@ -68,7 +68,7 @@ def test_each_command_s_help_has_an_example(name: str, tmp_path: Path) -> None:
         (["nonsense"], "No such command 'nonsense'. See `platformctl --help`."),
         (
             ["restore"],
-            "Say what to restore: --database NAME (repeatable), or --all for all that the sets have.",
+            "Say what to restore: --database NAME (repeatable), or --all for all of them.",
         ),
         (["drill", "a", "b"], "Got unexpected extra argument (b). See `platformctl drill --help`."),
     ],

@@ -43,7 +43,7 @@ from tests.engine.postgres.backups import (
     server_of,
     store_in,
 )
-from tests.engine.sets.made import judge
+from tests.engine.sets.made import a_key, judge, store_set
 
 SQL = Path(__file__).parent / "sql"
 OTHER = "그 \"둘째\" 'db' " + "x" * 40
@@ -467,6 +467,25 @@ def test_no_more_manifests_are_read_than_a_word_needs(
     assert chosen(target, "newest-proven").key == later.cluster_key
     put(target, later.cluster_key.manifest, b"not a manifest")
     assert chosen(target, "newest").key == later.key("small")
+
+
+def test_all_are_those_of_the_newest_cluster_set_and_what_was_stored_since(
+    made: Backup, source: Instance, store_folder: Path
+) -> None:
+    target = store_in(store_folder)
+    for key in (made.cluster_key, made.key("small"), made.key(OTHER)):
+        copied(made.target, key, target)
+    dropped = store_set(target.store, a_key("2026-02-07", "dropped"))
+    of_all = [choice.key for choice in choose(catalogue(target.store), target, "platform", ())]
+    assert of_all == [made.key("small"), made.key(OTHER)]
+    since = store_set(target.store, a_key("2026-02-08", "since"))
+    of_all = [choice.key for choice in choose(catalogue(target.store), target, "platform", ())]
+    assert of_all == [made.key("small"), made.key(OTHER), since]
+    judge(
+        target.store, made.cluster_key, "drill", "failed", "2026-02-08"
+    )  # the only one: as without a cluster set
+    of_all = [choice.key for choice in choose(catalogue(target.store), target, "platform", ())]
+    assert set(of_all) == {made.key("small"), made.key(OTHER), since, dropped}
 
 
 def chosen(target: Target, which: str, database: str = "small") -> RestoreChoice:
