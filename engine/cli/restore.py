@@ -12,7 +12,7 @@ from engine.cli.invocation import Invocation, operation, server_option, store_op
 from engine.cli.outcome import Outcome, problem_of
 from engine.cli.selection import server_meant
 from engine.errors import ConfigurationError, PlatformOpsError, failed_in_part
-from engine.postgres.restore import RestoreChoice, RestoredDatabase, choose, restore_databases
+from engine.postgres.restore import RestoreChoice, RestoredDatabase, choose, live_among, restore_databases
 from engine.postgres.server import Server
 from engine.reports.restore import plan_report, restore_report
 from engine.sets.target import Target
@@ -23,13 +23,14 @@ from engine.sets.target import Target
 
     By default a database comes back beside the live one, as <name>_restored_<time>. With --in-place
     it takes the live one's name, and the live one is kept under another; --confirm has to repeat
-    the name of every database that is replaced. SET: as in `platformctl show`.
+    the name of every database that is replaced. An empty server needs none. SET: as in
+    `platformctl show`.
 
     \b
     Example:
       platformctl restore --database kohub
       platformctl restore --database kohub --set newest-proven --in-place --confirm kohub
-      platformctl restore --all --dry-run
+      platformctl restore --all --in-place --dry-run
     """
 )
 @click.option("--database", "databases", multiple=True, metavar="NAME", help="This database (repeatable).")
@@ -38,8 +39,8 @@ from engine.sets.target import Target
 @server_option("Whose sets; may be left out when there is one only.")
 @click.option("--to", metavar="NAME", help="The server to restore into, when it is another one.")
 @store_option("Where the sets are; else the server's own store.")
-@click.option("--in-place", is_flag=True, help="Take the place of the live databases.")
-@click.option("--confirm", "confirmed", multiple=True, metavar="NAME", help="A database to be replaced.")
+@click.option("--in-place", is_flag=True, help="Under their own names; a live one is kept under another.")
+@click.option("--confirm", "confirmed", multiple=True, metavar="NAME", help="A live database to be replaced.")
 @click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
 @operation
 def command(
@@ -60,16 +61,17 @@ def command(
     target = invocation.target(store or source.settings.store)
     stored = target.catalogue(source.name)
     choices = choose(stored, target, source.name, databases, chosen)
-    plan = plan_report(destination.address, choices, in_place)
+    live = live_among(destination, choices) if in_place else ()
+    plan = plan_report(destination.address, choices, in_place, live)
     result: dict[str, Any] = {
         "server": destination.name,
         "in_place": in_place,
-        "plan": [_planned(one) for one in choices],
+        "plan": [_planned(one, live) for one in choices],
     }
     if dry_run:
         return Outcome("restore", {**result, "restored": []}, plan)
     if in_place:
-        _check_confirmed(choices, confirmed)
+        _check_confirmed(choices, live, confirmed)
     click.echo(plan.as_text(), err=True)
     began = time.monotonic()
     restored, failures = _restored(invocation, target, destination, choices, in_place)
@@ -103,16 +105,20 @@ def _check(databases: tuple[str, ...], everything: bool) -> None:
         )
 
 
-def _check_confirmed(choices: tuple[RestoreChoice, ...], confirmed: tuple[str, ...]) -> None:
-    names = {choice.database for choice in choices}
-    if lacking := sorted(names - set(confirmed)):
+def _check_confirmed(choices: Sequence[RestoreChoice], live: Sequence[str], confirmed: Sequence[str]) -> None:
+    if lacking := sorted(set(live) - set(confirmed)):
         raise ConfigurationError(
             f"--in-place takes the place of {lacking[0]!r}: repeat its name with --confirm, as for each other one; "
             "--dry-run shows the plan."
         )
-    if unknown := sorted(set(confirmed) - names):
+    if unknown := sorted(set(confirmed) - {choice.database for choice in choices}):
         raise ConfigurationError(f"--confirm names {unknown[0]!r}, which is not restored; nothing was done.")
 
 
-def _planned(choice: RestoreChoice) -> dict[str, str | None]:
-    return {"database": choice.database, "set": str(choice.key), "state": choice.state}
+def _planned(choice: RestoreChoice, live: Sequence[str]) -> dict[str, Any]:
+    return {
+        "database": choice.database,
+        "set": str(choice.key),
+        "state": choice.state,
+        "replaces": choice.database in live,
+    }

@@ -35,7 +35,7 @@ from engine.postgres.restore_choice import choose as choose
 from engine.postgres.restore_source import Source, read_source
 from engine.postgres.roles import only_roles
 from engine.postgres.server import Server
-from engine.postgres.survey import survey_server
+from engine.postgres.survey import list_databases, survey_server
 from engine.postgres.tools import programs_here
 from engine.progress import Progress, silent
 from engine.sets.restoring import restoring
@@ -90,6 +90,16 @@ def restore_databases(
     with backup_lock(server, "restore"), _held(run, choices):
         drop_working(server)
         return tuple(_restore(run, choice) for choice in choices)
+
+
+def live_among(server: Server, choices: Sequence[RestoreChoice]) -> tuple[str, ...]:
+    """Those of the chosen databases that the server has: a restore in place would rename them.
+
+    Raises:
+        PlatformOpsError: the server cannot be asked.
+    """
+    present = {found.name for found in list_databases(server)}
+    return tuple(choice.database for choice in choices if choice.database in present)
 
 
 @contextmanager

@@ -15,12 +15,16 @@ if TYPE_CHECKING:
     from engine.postgres.restore import RestoreChoice, RestoredDatabase
 
 
-def plan_report(server: str, choices: Sequence[RestoreChoice], in_place: bool) -> Report:
-    """What a restore is going to do."""
-    how = "in place of the live ones" if in_place else "beside the live ones, under new names"
+def plan_report(
+    server: str, choices: Sequence[RestoreChoice], in_place: bool, live: Sequence[str] = ()
+) -> Report:
+    """What a restore is going to do; in place, `live` are the databases whose place is taken."""
     return Report(
         title=f"Restore to {server}: the plan",
-        sentence=f"{counted(len(choices), 'database')} {how}; each is compared with its proof before it gets its name.",
+        sentence=(
+            f"{counted(len(choices), 'database')} {_where(len(choices), in_place, len(live))}; each is compared with "
+            "its proof before it gets its name."
+        ),
         tables=(
             Table(
                 "Databases",
@@ -32,11 +36,22 @@ def plan_report(server: str, choices: Sequence[RestoreChoice], in_place: bool) -
             ),
         ),
         next_steps=(
-            ("The live databases are renamed and kept; what was written since the set is only in them.",)
-            if in_place
-            else ("Nothing that is live is touched.",)
+            (
+                f"Renamed and kept: {', '.join(live)}. What was written there since the set is only in them."
+                if live
+                else "Nothing that is live is touched."
+            ),
         ),
     )
+
+
+def _where(databases: int, in_place: bool, live: int) -> str:
+    if not in_place:
+        return "beside the live ones, under new names"
+    names = "under its own name" if databases == 1 else "under their own names"
+    if not live:
+        return f"{names}, which no live database has"
+    return f"{names}, in place of {counted(live, 'live one')}"
 
 
 def restore_report(

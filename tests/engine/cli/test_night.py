@@ -316,6 +316,27 @@ def test_restore_into_another_server(copied: Site, second_server: Instance) -> N
         admin.execute(psycopg.sql.SQL("DROP DATABASE {}").format(psycopg.sql.Identifier(name)))
 
 
+def test_in_place_of_nothing_needs_no_confirmation(copied: Site, second_server: Instance) -> None:
+    with copied.config.open("a") as config:
+        config.write(f'[servers.spare]\nhost = "{second_server.socket}"\nstore = "nightly"\n')
+    asked = ("restore", "--server", "platform", "--to", "spare", "--all", "--in-place")
+    try:
+        done = copied.run(*asked)
+        assert done.code == 0, done.stderr
+        assert "under its own name, which no live database has" in done.stderr
+        assert "DROP DATABASE" not in done.stdout
+        assert "live ones" not in done.stdout
+        with psycopg.connect(second_server.conninfo(DATABASE)) as made:
+            assert made.execute("SELECT count(*) FROM orders").fetchone() == (1000,)
+        refused = copied.run(*asked)
+        assert (refused.code, refused.stdout) == (2, "")
+        assert f"takes the place of {DATABASE!r}: repeat its name with --confirm" in refused.problem
+    finally:
+        with psycopg.connect(second_server.conninfo(), autocommit=True) as admin:
+            name = psycopg.sql.Identifier(DATABASE)
+            admin.execute(psycopg.sql.SQL("DROP DATABASE IF EXISTS {}").format(name))
+
+
 def test_on_a_terminal_progress_is_one_line_that_goes_away(backed_up: tuple[Site, Answer]) -> None:
     ours, theirs = pty.openpty()
     done = subprocess.run(

@@ -13,13 +13,13 @@ from engine.errors import OperationFailed
 from engine.postgres.backup import DatabaseBackup
 from engine.postgres.compare import Difference
 from engine.postgres.course import DatabaseRow, DrillReport
-from engine.postgres.restore import RestoredDatabase
+from engine.postgres.restore import RestoreChoice, RestoredDatabase
 from engine.postgres.survey import DatabaseFound
 from engine.progress import counted
 from engine.reports.backup import BackupOutcome, backup_report
 from engine.reports.drill import drill_report, past_drills
 from engine.reports.report import Report, Table
-from engine.reports.restore import restore_report
+from engine.reports.restore import plan_report, restore_report
 from engine.reports.standing import Standing, plain_report
 from engine.reports.wording import escaped, one_line, readable_time, width
 from engine.sets.target import Target
@@ -318,6 +318,19 @@ def _restored(name: str, previous: str | None, sample_percent: int = 100) -> Res
         roles_created=(),
         missing=(),
     )
+
+
+def test_a_plan_says_what_steps_aside() -> None:
+    choices = [RestoreChoice(name, a_key("2026-02-07", name), "proven") for name in ("desk", "hub")]
+    beside = plan_report("platform", choices, in_place=False)
+    assert beside.sentence.startswith("2 databases beside the live ones, under new names; ")
+    assert beside.next_steps == ("Nothing that is live is touched.",)
+    empty = plan_report("platform", choices, in_place=True)
+    assert empty.sentence.startswith("2 databases under their own names, which no live database has; ")
+    assert empty.next_steps == beside.next_steps
+    one = plan_report("platform", choices, in_place=True, live=["hub"])
+    assert one.sentence.startswith("2 databases under their own names, in place of 1 live one; ")
+    assert one.next_steps[0].startswith("Renamed and kept: hub. ")
 
 
 def test_a_restore_that_did_not_end_well_says_how_far_it_came() -> None:
