@@ -134,12 +134,20 @@ def _found(names: tuple[str, ...]) -> Iterator[Programs]:
 def _candidates(program: str) -> Iterator[Path]:
     for entry in os.get_exec_path():
         found = Path(entry) / program
-        if entry and found.is_file():
+        if entry and _is_file(found):
             # Debian's /usr/bin/psql is a wrapper that guesses a version; the folder it is in has no others.
             yield found.resolve().parent
     yield from sorted(_INSTALLED.glob("[0-9]*/bin"), key=_major, reverse=True)
     yield from sorted(_RED_HAT.glob("pgsql-[0-9]*/bin"), key=_major, reverse=True)
     yield from wheel.folders()
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is there; what is in a folder that this user may not look into is not."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _major(folder: Path) -> int:

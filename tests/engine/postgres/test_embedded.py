@@ -112,6 +112,26 @@ def test_a_configured_folder_is_never_replaced_by_another(tmp_path: Path) -> Non
         client_programs(16, str(older))
 
 
+def test_a_folder_of_the_path_that_nobody_may_look_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of root's PATH in an ordinary user's shell."""
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    monkeypatch.setenv("PATH", str(closed / "bin"))
+    monkeypatch.setattr(wheel, "folders", tuple)
+    for name in ("_INSTALLED", "_RED_HAT"):
+        monkeypatch.setattr(embedded, name, Path("/nothing"))
+    own = os.geteuid()
+    os.seteuid(own or 65534)  # root may look everywhere
+    try:
+        with pytest.raises(ConfigurationError, match="this host has no client programs"):
+            client_programs(16)
+    finally:
+        os.seteuid(own)
+        closed.chmod(0o700)
+
+
 @pytest.mark.usefixtures("only_the_wheel")
 def test_debians_wrapper_in_the_path_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "wrapper").write_text("#!/bin/sh\necho 'psql (PostgreSQL) 16.99'\n")
