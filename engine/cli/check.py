@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ import click
 
 from engine.cli.invocation import Invocation, operation, server_option
 from engine.cli.outcome import Outcome, Problem
-from engine.errors import OperationFailed
+from engine.errors import ConfigurationError, OperationFailed
 from engine.reports.freshness import freshness_report, overdue_sentence
 from engine.sets.freshness import MAX_AGE_HOURS, Freshness, freshness
 
@@ -29,13 +30,15 @@ from engine.sets.freshness import MAX_AGE_HOURS, Freshness, freshness
 @server_option("Only this server.")
 @click.option(
     "--max-hours",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, min_open=True, max=8760),
     default=MAX_AGE_HOURS,
     show_default=True,
     help="How long ago each may be.",
 )
 @operation
 def command(invocation: Invocation, server: str | None, max_hours: float) -> Outcome:
+    if math.isnan(max_hours):
+        raise ConfigurationError("--max-hours nan is no time; give a number of hours.")
     now = datetime.now(UTC)
     found: list[Freshness] = []
     for name in [server] if server else invocation.settings.servers:

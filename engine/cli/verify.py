@@ -35,7 +35,9 @@ _GIB = 2**30
 )
 @click.argument("chosen", metavar="[SET]...", nargs=-1)
 @server_option("Only sets of this server.")
-@click.option("--database", metavar="NAME", help="With newest: of this database; else of the cluster.")
+@click.option(
+    "--database", metavar="NAME", help="Only sets of this database; newest is of the cluster without."
+)
 @store_option("Only this store.")
 @click.option(
     "--budget-gib",
@@ -59,7 +61,7 @@ def command(
         reports = tuple(_named(invocation, chosen, server, database, store))
         run = VerifyRun(worst(reports), reports, sum(one.read for one in reports), 0)
     else:
-        run = _least_recent(invocation, server, store, int(budget_gib * _GIB))
+        run = _least_recent(invocation, server, database, store, int(budget_gib * _GIB))
     return Outcome("verify", _result(run), verify_report(run), problem=_problem(run))
 
 
@@ -80,7 +82,7 @@ def _named(
 
 
 def _least_recent(
-    invocation: Invocation, server: str | None, store: str | None, byte_budget: int
+    invocation: Invocation, server: str | None, database: str | None, store: str | None, byte_budget: int
 ) -> VerifyRun:
     runs = []
     for name in invocation.stores(store, server):
@@ -94,10 +96,18 @@ def _least_recent(
                 server,
                 target.digest_key,
                 Throttled(invocation.progress),
+                database=database,
             )
         )
     reports = tuple(report for run in runs for report in run.reports)
-    return VerifyRun(worst(reports), reports, sum(run.read for run in runs), sum(run.left for run in runs))
+    where = tuple(address for run in runs for address in run.where)
+    if database is not None and not reports:
+        raise ConfigurationError(
+            f"There is no set of database {database!r} in {' or '.join(where)}; `list` shows those that are stored."
+        )
+    return VerifyRun(
+        worst(reports), reports, sum(run.read for run in runs), sum(run.left for run in runs), where
+    )
 
 
 def _problem(run: VerifyRun) -> Problem | None:

@@ -28,7 +28,10 @@ def verify_report(run: VerifyRun) -> Report:
 def verify_sentence(run: VerifyRun) -> str:
     """The outcome in words; of several sets that did not pass, the worst and newest one's."""
     if not run.reports:
-        return "Nothing was verified: there is no set here; look at whether this is the right store, or make a backup."
+        return (
+            f"Nothing was verified: there is no set in {' or '.join(run.where) or 'the store'}; look at whether this is "
+            "the right store, or make a backup."
+        )
     bad = [one for one in run.reports if one.result == "failed"] or [
         one for one in run.reports if one.result == "unverified"
     ]

@@ -54,12 +54,14 @@ class VerifyReport:
 
 @dataclass(frozen=True, slots=True)
 class VerifyRun:
-    """Several sets' verification: `left` sets did not fit into the byte budget and are next."""
+    """Several sets' verification: `left` sets did not fit into the byte budget and are next; `where` are the
+    addresses of the stores that were looked into."""
 
     result: Result
     reports: tuple[VerifyReport, ...]
     read: int
     left: int
+    where: tuple[str, ...] = ()
 
 
 def verify_set(
@@ -102,8 +104,12 @@ def verify_stored(
     server: str | None = None,
     digest_key: str | None = None,
     progress: Callable[[str], None] | None = None,
+    *,
+    database: str | None = None,
 ) -> VerifyRun:
     """Verify what was verified least recently, up to `byte_budget` bytes but at least one set.
+
+    `server` and `database` name whose sets; None are all of them.
 
     Never verified sets come first, the newest of them first; then the oldest verification. Each set's
     verdict is written when it is known, so a killed run loses only the set it was at. `now` is the time of the call.
@@ -113,6 +119,7 @@ def verify_stored(
     """
     clock = _going_on(now)
     due = verification_order(catalogue(store, server, digest_key=digest_key))
+    due = [one for one in due if database in (None, one.key.database)]
     chosen = _within(store, due, byte_budget)
     reports: list[VerifyReport] = []
     for one in chosen:
@@ -120,7 +127,11 @@ def verify_stored(
         if report:  # None: pruned since it was listed
             reports.append(_recorded(store, report, clock(), digest_key))
     return VerifyRun(
-        worst(reports), tuple(reports), sum(report.read for report in reports), len(due) - len(chosen)
+        worst(reports),
+        tuple(reports),
+        sum(report.read for report in reports),
+        len(due) - len(chosen),
+        (store.address,),
     )
 
 

@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 from pyrage import x25519
@@ -199,6 +200,11 @@ def test_verify_without_a_set_keeps_to_its_budget(copied: Site) -> None:
     rest = copied.run("verify", "--json").document["result"]
     assert (len(one["sets"]), len(rest["sets"]), rest["sets_left"]) == (1, one["sets_left"] + 1, 0)
     assert rest["sets"][-1]["key"] == one["sets"][0]["key"]
+
+
+def test_verify_without_a_set_keeps_to_its_database(copied: Site) -> None:
+    run = copied.run("verify", "--database", DATABASE, "--json").document["result"]
+    assert [one["key"].split("/")[1:3] for one in run["sets"]] == [["db", quote(DATABASE)]]
 
 
 def test_only_named_databases_make_no_cluster_set(empty_site: Site) -> None:

@@ -255,7 +255,7 @@ def test_a_round_is_as_bad_as_its_worst_set() -> None:
     del store.objects[keys[1].prefix + "app.dump.gz"]
     assert verify_stored(store, NOW.replace(hour=19), 10**9, "platform").result == "failed"
     assert verify_stored(store, NOW.replace(hour=20), 10**9).result == "failed"
-    assert verify_stored(store, NOW, 10**9, "empty") == VerifyRun("unverified", (), 0, 0)
+    assert verify_stored(store, NOW, 10**9, "empty") == VerifyRun("unverified", (), 0, 0, (store.address,))
 
 
 def test_a_set_pruned_meanwhile_is_left_out() -> None:
