@@ -46,7 +46,7 @@ def command(
     listings = [_listing(invocation.target(name), server, database, now, everything) for name in names]
     if invocation.as_json:
         return Outcome("list", {"stores": [_document(listing, now) for listing in listings]})
-    return Outcome("list", report=list_report(listings, now))
+    return Outcome("list", report=list_report(listings, now, database))
 
 
 def _listing(
@@ -65,6 +65,8 @@ def _listing(
         incomplete=[one for one in stored.incomplete if database is None or one.key.database == database],
         remarks=remarks(stored.verdicts),
         unsealed=stored.unsealed,
+        server=server,
+        empty=not (stored.sets or stored.incomplete or stored.verdicts or stored.unsealed),
     )
 
 

@@ -28,7 +28,7 @@ class Listing:
     """What one store holds, with why each set is kept or may go.
 
     `shown` are those of `decisions` that get a line, newest first and each with its size; `remarks`: see
-    `verdicts.remarks`.
+    `verdicts.remarks`; `empty`: there is nothing at all of the asked `server` (None: of any).
     """
 
     store: str
@@ -38,6 +38,8 @@ class Listing:
     incomplete: Sequence[IncompleteSet]
     remarks: Mapping[tuple[str, str], str] = field(default_factory=dict)
     unsealed: int = 0
+    server: str | None = None
+    empty: bool = False
 
     def remark(self, one: StoredSet) -> str:
         """What its state alone does not say: `incomplete`, `sampled` or ''."""
@@ -60,8 +62,8 @@ def newest_first(decisions: Iterable[Decision]) -> list[Decision]:
     return sorted(decisions, key=lambda one: one.set.key.set_id, reverse=True)
 
 
-def list_report(listings: Sequence[Listing], now: datetime) -> Report:
-    """The sets of the listed stores: how many of which state, and those to be shown."""
+def list_report(listings: Sequence[Listing], now: datetime, database: str | None = None) -> Report:
+    """The sets of the listed stores: how many of which state, and those to be shown; of one `database` when named."""
     sets = [one.set for listing in listings for one in listing.decisions]
     counts = Counter(one.state for one in sets)
     order: tuple[State, ...] = ("proven", "verified", "recorded", "failed")
@@ -81,6 +83,8 @@ def list_report(listings: Sequence[Listing], now: datetime) -> Report:
             ),
             *(_unfinished(listing) for listing in listings if listing.incomplete),
             *(_unsealed(listing) for listing in listings if listing.unsealed),
+            *(_nothing(listing) for listing in listings if listing.empty),
+            *_unknown(listings, database),
         ),
     )
 
@@ -135,6 +139,19 @@ def _explained(remarks: set[str]) -> Iterator[str]:
         yield "incomplete: the drill passed, and something of the server is not in the set; `show <set>` names it."
     if "sampled" in remarks:
         yield "sampled: a drill restored the set and compared a sample of its rows; that does not prove it."
+
+
+def _nothing(listing: Listing) -> str:
+    of_whom = f" of {listing.server}" if listing.server else ""
+    return (
+        f"Nothing{of_whom} was ever stored at {listing.address}: is its path right, and is its disk mounted?"
+    )
+
+
+def _unknown(listings: Sequence[Listing], database: str | None) -> Iterator[str]:
+    found = any(listing.decisions or listing.incomplete for listing in listings)
+    if database is not None and not found and not all(listing.empty for listing in listings):
+        yield f"There is no set of a database {database!r}: `list` without --database shows the names there are."
 
 
 def _unsealed(listing: Listing) -> str:

@@ -63,6 +63,19 @@ def test_all_and_json_and_one_database_leave_nothing_out(many: Site) -> None:
     assert many.run("list", "--database", "app_007").stdout.count(" app_007 ") == 3
 
 
+def test_a_name_that_has_no_set_is_said(many: Site) -> None:
+    said = "There is no set of a database 'app_7': `list` without --database shows the names there are."
+    assert many.run("list", "--database", "app_7").stdout == f"Stored sets\n0 sets, 0 B.\n\n- {said}\n"
+
+
+def test_an_empty_store_is_asked_about(empty_site: Site) -> None:
+    said = f"- Nothing was ever stored at {empty_site.store}: is its path right, and is its disk mounted?\n"
+    for asked in (("list",), ("list", "--database", "app_7")):
+        assert empty_site.run(*asked).stdout == f"Stored sets\n0 sets, 0 B.\n\n{said}"
+    of_one = empty_site.run("list", "--server", "platform").stdout
+    assert f"- Nothing of platform was ever stored at {empty_site.store}: " in of_one
+
+
 def test_prune_shows_all_that_goes_and_says_how_much_stays(many: Site) -> None:
     text = many.run("prune").stdout
     assert "120 sets (1.2 kB) would go, 240 sets would stay." in text
