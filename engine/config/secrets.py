@@ -54,6 +54,11 @@ def _from_file(path: str) -> str:
         text = place.read_text(encoding="utf8").rstrip("\n")
         _tell_when_open(place)
         return text
+    except PermissionError:
+        raise ConfigurationError(
+            f"The secret file:{path} is not to be read by this user: permission denied; give the file to it, or run as "
+            "the user that may."
+        ) from None
     except (OSError, UnicodeDecodeError, RuntimeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else _NOT_READ.get(type(error), "no such path")
         raise ConfigurationError(

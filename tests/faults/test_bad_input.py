@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -18,6 +19,8 @@ import pytest
 from pyrage import x25519
 
 from engine.config.file import load
+from engine.config.secrets import resolve
+from engine.errors import ConfigurationError
 from engine.postgres.embedded import client_programs
 from engine.postgres.instance import Instance
 from engine.postgres.scratch import scratch_server
@@ -287,6 +290,20 @@ def test_a_secret_that_others_may_read_is_said(stored: FaultSite) -> None:
     assert answer.stderr.splitlines().count(warning) == 1
     secret.chmod(0o600)
     assert warning not in stored.run("list").stderr
+
+
+def test_a_secret_that_this_user_may_not_read(tmp_path: Path) -> None:
+    secret = tmp_path / "closed"
+    secret.touch(mode=0)
+    own = os.geteuid()
+    os.seteuid(own or 65534)  # root may read everything
+    try:
+        with pytest.raises(
+            ConfigurationError, match=r"closed is not to be read by this user: permission denied;"
+        ):
+            resolve(f"file:{secret}")
+    finally:
+        os.seteuid(own)
 
 
 @pytest.fixture(scope="module")
