@@ -13,6 +13,8 @@ from engine.cli.outcome import Outcome
 from engine.errors import ConfigurationError
 from engine.reports.report import Report
 
+DEFAULT = "platform-ops-identity.txt"
+
 
 @click.command(
     help="""Make an age key pair: backups are encrypted to its public half, only the private one opens them.
@@ -28,7 +30,7 @@ from engine.reports.report import Report
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    default="platform-ops-identity.txt",
+    default=DEFAULT,
     show_default=True,
     help="Where the private key goes.",
 )
@@ -48,8 +50,17 @@ def _write(path: Path, text: str) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
+        if path.is_dir():
+            raise ConfigurationError(
+                f"{path} is a folder; give a file in it with --output, such as {path / DEFAULT}."
+            ) from None
         raise ConfigurationError(
             f"{path} exists and is not overwritten: it may be the only key to your backups; give another --output."
+        ) from None
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"{path} cannot be written: there is no folder {path.parent}; make it first (mkdir -p), or give another "
+            "--output."
         ) from None
     except OSError as error:
         raise ConfigurationError(

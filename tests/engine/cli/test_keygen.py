@@ -40,4 +40,12 @@ def test_a_file_that_exists_is_never_overwritten(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_exit_2(tmp_path: Path) -> None:
     answer = Site(tmp_path).run("keygen", "--output", "nowhere/identity.txt")
     assert (answer.code, answer.stdout) == (2, "")
-    assert "cannot be written: No such file or directory" in answer.problem
+    assert "cannot be written: there is no folder " in answer.problem
+    assert "/nowhere; make it first" in answer.problem
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    answer = Site(tmp_path).run("keygen", "--output", "keys")
+    assert answer.code == 2
+    assert "/keys is a folder; give a file in it with --output, such as " in answer.problem
