@@ -222,5 +222,9 @@ def _retention(outcome: BackupOutcome, problem: str) -> str:
     if outcome.plan.doubt:
         return f"Nothing was pruned: {outcome.plan.doubt}."
     if outcome.pruned is None or not outcome.pruned.deleted:
-        return f"Nothing was pruned; {counted(len(outcome.plan.kept), 'set')} stay."
-    return f"{freed(outcome.pruned)} {counted(len(outcome.plan.kept), 'set')} stay."
+        return f"Nothing was pruned; {_staying(len(outcome.plan.kept))}"
+    return f"{freed(outcome.pruned)} {_staying(len(outcome.plan.kept))}"
+
+
+def _staying(sets: int) -> str:
+    return f"{counted(sets, 'set')} {'stays' if sets == 1 else 'stay'}."

@@ -19,6 +19,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from engine.config.settings import Retention
+from engine.progress import counted
 from engine.sets.catalogue import StoredSet, by_age
 from engine.sets.verdicts import GOOD
 
@@ -109,9 +110,10 @@ def _want_newest(good: Sequence[StoredSet], ordered: Sequence[StoredSet], wanted
 
 def _want_young(ordered: Sequence[StoredSet], policy: Retention, now: datetime, wanted: _Wanted) -> None:
     since = now - timedelta(days=policy.days)
+    why = f"younger than {counted(policy.days, 'day')}"
     for one in ordered:
         if one.created > since:
-            wanted[one.key.set_id].append(f"younger than {policy.days} days")
+            wanted[one.key.set_id].append(why)
 
 
 def _want_places(contenders: Sequence[StoredSet], policy: Retention, wanted: _Wanted) -> None:
@@ -121,7 +123,7 @@ def _want_places(contenders: Sequence[StoredSet], policy: Retention, wanted: _Wa
 
 def _places(newest_first: Sequence[StoredSet], policy: Retention) -> Iterator[tuple[StoredSet, str]]:
     for one in newest_first[: policy.last]:
-        yield one, f"one of the newest {policy.last}"
+        yield one, "the newest" if policy.last == 1 else f"one of the newest {policy.last}"
     rules: tuple[tuple[int, Callable[[datetime], str]], ...] = (
         (policy.daily, lambda at: at.strftime("daily %Y-%m-%d")),
         (policy.weekly, lambda at: at.strftime("weekly %G-W%V")),
@@ -138,7 +140,10 @@ def _places(newest_first: Sequence[StoredSet], policy: Retention) -> Iterator[tu
             taken.setdefault(name, one)
         yield from ((one, name) for name, one in taken.items())
     for one in newest_first[: policy.minimum]:
-        yield one, f"one of the {policy.minimum} kept at least"
+        yield (
+            one,
+            "the one kept at least" if policy.minimum == 1 else f"one of the {policy.minimum} kept at least",
+        )
 
 
 def _want_failed(ordered: Sequence[StoredSet], good: Sequence[StoredSet], wanted: _Wanted) -> None:
@@ -157,7 +162,7 @@ def _decision(one: StoredSet, why: list[str] | None, policy: Retention) -> Decis
 
 @lru_cache(maxsize=16)  # the same words for thousands of sets
 def _why_it_goes(failed: bool, policy: Retention) -> tuple[str, ...]:
-    age = f"older than {policy.days} days"
+    age = f"older than {counted(policy.days, 'day')}"
     if failed:
         return (age, "failed, and a newer set is good")
     if policy.last or policy.daily or policy.weekly or policy.monthly:

@@ -33,7 +33,7 @@ def gone(decisions: tuple[Decision, ...]) -> dict[str, tuple[str, ...]]:
 def test_by_age() -> None:
     decisions = decide(nightly(9), Retention(days=7, minimum=1), NOW)
     assert kept(decisions) == {
-        "02-07": ("newest proven", "younger than 7 days", "one of the 1 kept at least"),
+        "02-07": ("newest proven", "younger than 7 days", "the one kept at least"),
         **{f"02-0{day}": ("younger than 7 days",) for day in range(6, 0, -1)},
     }
     assert gone(decisions) == {"01-31": ("older than 7 days",), "01-30": ("older than 7 days",)}
@@ -69,7 +69,7 @@ def test_grandfather_father_son() -> None:
             "daily 2026-02-07",
             "weekly 2026-W06",
             "monthly 2026-02",
-            "one of the 1 kept at least",
+            "the one kept at least",
         ),
         "02-06": ("daily 2026-02-06",),
         "02-05": ("daily 2026-02-05",),
@@ -85,7 +85,7 @@ def test_the_week_of_new_year_is_one_week() -> None:
     sets += [a_stored_set(f"2025-12-{day} 17:00", "proven") for day in (29, 28)]
     decisions = decide(sets, Retention(days=0, weekly=3, minimum=1), when("2026-01-05 18:00"))
     assert [(f"{one.set.created:%m-%d}", one.reasons[-1]) for one in decisions if one.keep] == [
-        ("01-05", "one of the 1 kept at least"),
+        ("01-05", "the one kept at least"),
         ("01-04", "weekly 2026-W01"),
         ("12-28", "weekly 2025-W52"),
     ]
@@ -119,7 +119,7 @@ def test_failed_sets_fill_no_place_and_displace_nothing() -> None:
     sets = [*nightly(3, "failed"), *nightly(3, "proven", until="2026-02-04 17:00")]
     decisions = decide(sets, Retention(days=1, last=2, minimum=2), NOW)
     assert kept(decisions) == {
-        "02-07": ("younger than 1 days", "failed, and no newer set is good"),
+        "02-07": ("younger than 1 day", "failed, and no newer set is good"),
         "02-06": ("failed, and no newer set is good",),
         "02-05": ("failed, and no newer set is good",),
         "02-04": ("newest proven", "newer sets failed", "one of the newest 2", "one of the 2 kept at least"),
