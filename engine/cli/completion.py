@@ -7,6 +7,8 @@ from click.shell_completion import get_completion_class
 
 from engine.cli.outcome import Outcome
 
+_SHELLS = ("bash", "zsh", "fish")
+
 
 @click.command(
     help="""Print the script that completes commands, options, servers and stores in your shell.
@@ -18,10 +20,12 @@ from engine.cli.outcome import Outcome
       platformctl completion fish > ~/.config/fish/completions/platformctl.fish
     """
 )
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=click.Choice(_SHELLS), required=False, metavar="{bash|zsh|fish}")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.pass_context
-def command(ctx: click.Context, shell: str, as_json: bool) -> Outcome:
+def command(ctx: click.Context, shell: str | None, as_json: bool) -> Outcome:
+    if shell is None:
+        raise click.UsageError(f"Name your shell: {', '.join(_SHELLS)}", ctx)
     program = ctx.find_root()
     found = get_completion_class(shell)
     assert found is not None  # noqa: S101 - click.Choice lets only click's own shells pass

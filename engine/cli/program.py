@@ -82,6 +82,7 @@ class LazyGroup(click.Group):
 @click.option("--config", type=click.Path(path_type=Path), help="The configuration file to read.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option("--debug", is_flag=True, help="Show where an unexpected error came from.")
+@click.version_option(package_name="platform-ops", prog_name=PROGRAM, message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, config: Path | None, as_json: bool, debug: bool) -> None:
     ctx.obj = {"config": config, "as_json": as_json, "debug": debug}

@@ -55,7 +55,7 @@ def command(
     confirmed: tuple[str, ...],
     dry_run: bool,
 ) -> Outcome:
-    _check(databases, everything)
+    _check(databases, everything, in_place, confirmed)
     source = invocation.server(server_meant(chosen, server))
     destination = invocation.server(to or source.name)
     target = invocation.target(store or source.settings.store)
@@ -98,10 +98,14 @@ def _restored(
     return restored, failures
 
 
-def _check(databases: tuple[str, ...], everything: bool) -> None:
+def _check(databases: Sequence[str], everything: bool, in_place: bool, confirmed: Sequence[str]) -> None:
     if everything == bool(databases):
         raise ConfigurationError(
             "Say what to restore: --database NAME (repeatable), or --all for all of them."
+        )
+    if confirmed and not in_place:
+        raise ConfigurationError(
+            "--confirm belongs to --in-place; without it no live database is replaced: leave one out, or give both."
         )
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from engine.cli.program import COMMANDS
+from engine.version import VERSION
 from tests.engine.cli.site import COMMAND, Site, environment
 
 _HEAVY = ("pydantic", "psycopg", "boto3", "prefect", "docker", "paramiko")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["completion", "bash"], []])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["completion", "bash"], []])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys\nfrom engine.cli import main\nmain(sys.argv[1:])\n"
@@ -70,6 +71,11 @@ def test_each_command_s_help_has_an_example(name: str, tmp_path: Path) -> None:
             ["restore"],
             "Say what to restore: --database NAME (repeatable), or --all for all of them.",
         ),
+        (
+            ["restore", "--database", "a", "--confirm", "a"],
+            "--confirm belongs to --in-place; without it no live database is replaced: leave one out, or give both.",
+        ),
+        (["completion"], "Name your shell: bash, zsh, fish. See `platformctl completion --help`."),
         (["drill", "a", "b"], "Got unexpected extra argument (b). See `platformctl drill --help`."),
     ],
 )
@@ -150,6 +156,11 @@ def test_completion_knows_commands_servers_and_stores(
         check=True,
     )
     assert {line.partition(",")[2] for line in done.stdout.splitlines()} == names
+
+
+def test_the_version_is_shown(tmp_path: Path) -> None:
+    answer = Site(tmp_path).run("--version")
+    assert (answer.code, answer.stdout) == (0, f"platformctl {VERSION}\n")
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
