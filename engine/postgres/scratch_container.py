@@ -15,7 +15,7 @@ from typing import Any
 
 import docker
 import psycopg
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, ImageNotFound
 
 from engine.errors import CouldNotVerify
 from engine.hosts.processes import ProcessIdentity
@@ -94,7 +94,7 @@ def sweep_containers(client: docker.DockerClient) -> int:
     for container in client.containers.list(all=True, filters={"label": _LABEL}):
         pid, _, started = container.labels[_LABEL].partition("-")
         if pid.isdigit() and started.isdigit() and not ProcessIdentity(int(pid), int(started)).alive():
-            with suppress(NotFound, APIError):
+            with suppress(DockerException, OSError):
                 container.remove(force=True, v=True)
                 removed += 1
     return removed
