@@ -40,6 +40,7 @@ def owner(base: Path, prefix: Sequence[str] = ()) -> Iterator[Path]:
             yield base / process.stdout.readline().strip()
         finally:
             process.kill()
+            process.wait()  # before its stdin ends, which would end it in order
 
 
 @pytest.fixture
