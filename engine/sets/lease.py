@@ -8,7 +8,8 @@ atomic step: create the next number, which only one of several can do.
    creates a number that was used and cleared away already sees a higher one, and has lost.
 2. It is taken over at once when its holder was a process of this host that has ended, else when it was
    not renewed for its `seconds`. Its age is measured against an object written just now: by the
-   store's clock alone, so that hosts' clocks may differ.
+   store's clock alone, so that hosts' clocks may differ. On the holder's own host it is measured by the
+   time since that started, which no step of a clock changes.
 3. Objects are created, never rewritten: a bucket with object lock would keep each rewriting.
 """
 
@@ -24,7 +25,7 @@ from datetime import UTC, datetime, timedelta
 
 from engine.errors import LockedByAnother, PlatformOpsError, TransientFailure
 from engine.sets.keys import SetKey, parse_set_folder
-from engine.sets.lease_row import HELD, Holder, Row, Standing, names
+from engine.sets.lease_row import HELD, Holder, Row, Standing, clock, names
 from engine.stores.base import Store
 from engine.stores.part_files import this_process
 
@@ -161,11 +162,6 @@ def leased_sets(store: Store, server: str) -> frozenset[SetKey]:
     holders = (Row(store, server, name).standing().holder for name in names(store, server))
     keys = (parse_set_folder(text) for holder in holders if holder for text in holder.sets)
     return frozenset(key for key in keys if key)
-
-
-def clock() -> float:
-    """Seconds that also pass while the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def _taken(row: Row, holder: Holder, wait_seconds: float) -> Lease:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
 from engine.sets.keys import server_prefix
 from engine.stores.base import Store, StoredObject
-from engine.stores.part_files import has_ended, this_process
+from engine.stores.part_files import has_ended, is_of_this_boot, this_process
 
 HELD: set[str] = set()
 """Tokens of the leases this process holds. Another one that names this process is left from a try
@@ -28,8 +29,14 @@ _TRIES = 20
 _FORGOTTEN = timedelta(hours=1)
 
 
+def clock() -> float:
+    """Seconds that also pass while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class Holder(BaseModel):
-    """What an object of a lease says. `seconds`: how long it lives without being renewed."""
+    """What an object of a lease says. `seconds`: how long it lives without being renewed. `written`: when it was
+    made, by the holder's `clock`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -42,6 +49,12 @@ class Holder(BaseModel):
     since: AwareDatetime
     seconds: float = Field(gt=0, le=86400)
     sets: tuple[str, ...] = ()
+    written: float | None = None
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since it was made, where its host's clock is ours: nobody can set that one."""
+        return clock() - self.written if self.written is not None and is_of_this_boot(self.process) else None
 
     @property
     def pid(self) -> str:
@@ -102,6 +115,7 @@ class Row:
                 return Standing(number)
             age = self._age(number)
             if age is not None:
+                age = age if holder.age is None else holder.age
                 live = abs(age) <= holder.seconds + MARGIN_SECONDS
                 return Standing(number, holder if live else None, age)
         raise problem or TransientFailure(
@@ -114,7 +128,8 @@ class Row:
         Raises:
             PlatformOpsError: the store cannot be read or written; it may have been done nevertheless.
         """
-        if not self.store.create(self.key(number), holder.model_dump_json(indent=1).encode() + b"\n"):
+        said = holder.model_copy(update={"written": clock()}).model_dump_json(indent=1)
+        if not self.store.create(self.key(number), said.encode() + b"\n"):
             return False
         listed = self._listed()
         last = max(self._numbers(listed))

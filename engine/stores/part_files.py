@@ -48,6 +48,12 @@ def has_ended(process: str) -> bool:
     return _is_gone(int(match[2]), match[3])
 
 
+def is_of_this_boot(process: str) -> bool:
+    """Whether it was started on this host and since its last restart: it goes by the same clock as we do."""
+    match = _PROCESS.fullmatch(process)
+    return match is not None and match[1] == _host() and match[3].partition(".")[0] == _boot()
+
+
 def is_abandoned(name: str, modified: float) -> bool:
     """Nobody writes this part file any more.
 

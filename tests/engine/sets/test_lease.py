@@ -416,6 +416,18 @@ def test_a_file_time_in_the_future_locks_nobody_out(
         pass
 
 
+@pytest.mark.parametrize("step", [-3600, 3600])
+def test_a_step_of_the_clock_takes_no_lease_from_a_holder_of_this_host(
+    folder: FolderStore, tmp_path: Path, others: Callable[..., Other], step: int
+) -> None:
+    other = others(FolderSettings(path=str(tmp_path / "store")), 60)
+    assert other.says() == "held"
+    before = time.time() - step
+    os.utime(tmp_path / "store" / "platform/leases/prune.000000001.json", (before, before))
+    with pytest.raises(LockedByAnother), lease(folder, "platform", "prune"):
+        pass
+
+
 def test_what_a_killed_process_left_of_telling_the_time_is_cleared_away(
     folder: FolderStore, tmp_path: Path
 ) -> None:
