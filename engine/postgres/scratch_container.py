@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ import psycopg
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from engine.errors import CouldNotVerify
-from engine.hosts.processes import ProcessIdentity
 from engine.postgres.scratch import SETTINGS
+from engine.stores.part_files import has_ended, is_of_another_boot, is_of_this_boot, this_process
 from engine.streams.spool import spool_folder
 
 _LABEL = "platform-ops.scratch"
@@ -27,6 +28,7 @@ _PORT = 5432
 _START_SECONDS = 120.0
 _POLL_SECONDS = 0.1
 _API_SECONDS = 60
+_FOREIGN = timedelta(days=1)  # nobody can ask for an owner in another container
 # Settings and names come as arguments: nothing of them is read by the shell.
 _SCRIPT = """
 set -e
@@ -89,15 +91,22 @@ def scratch_container(
 
 
 def sweep_containers(client: docker.DockerClient) -> int:
-    """Remove the scratch containers whose owner on this host is dead; how many."""
+    """Remove the scratch containers whose owner is certainly dead, or in another container for more than a day; how many."""
     removed = 0
     for container in client.containers.list(all=True, filters={"label": _LABEL}):
-        pid, _, started = container.labels[_LABEL].partition("-")
-        if pid.isdigit() and started.isdigit() and not ProcessIdentity(int(pid), int(started)).alive():
+        if _is_left(container):
             with suppress(DockerException, OSError):
                 container.remove(force=True, v=True)
                 removed += 1
     return removed
+
+
+def _is_left(container: Any) -> bool:
+    owner = container.labels[_LABEL]
+    if has_ended(owner) or is_of_another_boot(owner):  # the engine is this machine's, and so was the owner
+        return True
+    age = datetime.now(UTC) - datetime.fromisoformat(container.attrs["Created"])
+    return not is_of_this_boot(owner) and age > _FOREIGN
 
 
 def _client(engine: str) -> docker.DockerClient:
@@ -112,13 +121,12 @@ def _options() -> list[str]:
 
 
 def _isolated(folder: Path) -> Mapping[str, Any]:
-    me = ProcessIdentity.current()
     return {
         "entrypoint": "",
         "user": "postgres",
         "network_mode": "none",
         "detach": True,
-        "labels": {_LABEL: f"{me.pid}-{me.started}"},
+        "labels": {_LABEL: this_process()},
         "volumes": {str(folder): {"bind": "/scratch", "mode": "rw"}},
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],

@@ -54,6 +54,12 @@ def is_of_this_boot(process: str) -> bool:
     return match is not None and match[1] == _host() and match[3].partition(".")[0] == _boot()
 
 
+def is_of_another_boot(process: str) -> bool:
+    """Whether it was started before the last restart, where it is known to be a process of this machine."""
+    match = _PROCESS.fullmatch(process)
+    return match is not None and match[3].partition(".")[0] not in (_boot(), "unknown")
+
+
 def is_abandoned(name: str, modified: float) -> bool:
     """Nobody writes this part file any more.
 

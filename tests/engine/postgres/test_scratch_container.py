@@ -8,13 +8,16 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import psycopg
 import pytest
+from docker.errors import NotFound
 
 from engine.errors import CouldNotVerify
 from engine.postgres.scratch_container import has_image, scratch_container, sweep_containers
+from engine.stores.part_files import this_process
 from tests.engine.hosts.engines import DOCKER, Engine, opened
 
 pytestmark = pytest.mark.xdist_group("containers")
@@ -38,7 +41,7 @@ def engine() -> Iterator[Engine]:
 def own(engine: Engine, pid: int) -> list[Any]:
     """The scratch containers of a process; tests beside this one have theirs."""
     found = engine.client.containers.list(all=True, filters={"label": LABEL})
-    return [each for each in found if each.labels[LABEL].startswith(f"{pid}-")]
+    return [each for each in found if each.labels[LABEL].split("-")[1] == str(pid)]
 
 
 def test_it_is_the_images_server_without_any_network(engine: Engine) -> None:
@@ -63,6 +66,29 @@ def test_one_whose_owner_was_killed_is_swept(engine: Engine) -> None:
     assert len(own(engine, killed.pid)) == 1
     assert sweep_containers(engine.client) == 1
     assert own(engine, killed.pid) == []
+
+
+def test_one_whose_owner_runs_in_another_container_is_left_alone(engine: Engine) -> None:
+    host, _, started = this_process().split("-")
+    boot, _, ticks = started.partition(".")
+    owners = {
+        "in another container": f"0123abcd-4194304-{started}",
+        "before the restart": f"{host}-4194304-{int(boot, 16) ^ 1:08x}.{ticks}",
+        "ended": f"{host}-4194304-{started}",
+    }
+    with ExitStack() as stack:
+        made = {}
+        for name, owner in owners.items():
+            made[name] = engine.client.containers.create(engine.image, ["true"], labels={LABEL: owner})
+            stack.callback(removed, made[name])
+        assert sweep_containers(engine.client) == 2
+        left = {each.id for each in own(engine, 4194304)}
+        assert left == {made["in another container"].id}
+
+
+def removed(container: Any) -> None:
+    with suppress(NotFound):
+        container.remove(force=True, v=True)
 
 
 def test_a_locale_the_image_lacks_is_said(engine: Engine) -> None:
