@@ -124,5 +124,6 @@ def _planned(choice: RestoreChoice, live: Sequence[str]) -> dict[str, Any]:
         "database": choice.database,
         "set": str(choice.key),
         "state": choice.state,
+        "passed_over": str(choice.failed) if choice.failed else None,
         "replaces": choice.database in live,
     }

@@ -20,12 +20,14 @@ _OWN = ("postgres", "template1")
 class RestoreChoice:
     """One database and the set (its own or a cluster set) it comes from.
 
-    `state` is the set's when it was chosen; None where nobody asked.
+    `state` is the set's when it was chosen; None where nobody asked. `failed` is the newest set of its own where that
+    was passed over because it failed.
     """
 
     database: str
     key: SetKey
     state: State | None = None
+    failed: SetKey | None = None
 
 
 def choose(
@@ -64,8 +66,7 @@ def _of_word(
         raise ConfigurationError(
             f"{target.store.address} has no database of {server} to restore; `list` shows what it has."
         )
-    found = [_best(catalogue, clusters, server, name, which) for name in wanted]
-    return tuple(RestoreChoice(name, one.key, one.state) for name, one in zip(wanted, found, strict=True))
+    return tuple(_choice(catalogue, clusters, server, name, which) for name in wanted)
 
 
 def _all(catalogue: Catalogue, clusters: _ClusterSets, server: str) -> tuple[str, ...]:
@@ -76,6 +77,15 @@ def _all(catalogue: Catalogue, clusters: _ClusterSets, server: str) -> tuple[str
         return tuple(own)
     since = (name for name, sets in own.items() if sets[0].created > newest.created)
     return tuple(dict.fromkeys((*clusters.databases(newest.key), *since)))
+
+
+def _choice(
+    catalogue: Catalogue, clusters: _ClusterSets, server: str, database: str, which: str
+) -> RestoreChoice:
+    best = _best(catalogue, clusters, server, database, which)
+    newest = catalogue.newest(server, database)
+    failed = newest if newest and newest.state == "failed" and newest.created >= best.created else None
+    return RestoreChoice(database, best.key, best.state, failed and failed.key)
 
 
 def _best(catalogue: Catalogue, clusters: _ClusterSets, server: str, database: str, which: str) -> StoredSet:

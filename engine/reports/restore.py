@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from engine.progress import counted, readable_seconds
@@ -13,6 +13,8 @@ from engine.reports.wording import readable_time
 if TYPE_CHECKING:
     from engine.errors import PlatformOpsError
     from engine.postgres.restore import RestoreChoice, RestoredDatabase
+
+_NAMED = 5
 
 
 def plan_report(
@@ -36,6 +38,7 @@ def plan_report(
             ),
         ),
         next_steps=(
+            *_passed_over(choices),
             (
                 f"Renamed and kept: {', '.join(live)}. What was written there since the set is only in them."
                 if live
@@ -43,6 +46,13 @@ def plan_report(
             ),
         ),
     )
+
+
+def _passed_over(choices: Sequence[RestoreChoice]) -> Iterator[str]:
+    failed = [str(one.failed) for one in choices if one.failed]
+    if failed:
+        more = f" and {counted(len(failed) - _NAMED, 'more set')}" if len(failed) > _NAMED else ""
+        yield f"Passed over, because it failed: {', '.join(failed[:_NAMED])}{more}; `show` says why."
 
 
 def _where(databases: int, in_place: bool, live: int) -> str:

@@ -331,6 +331,10 @@ def test_a_plan_says_what_steps_aside() -> None:
     one = plan_report("platform", choices, in_place=True, live=["hub"])
     assert one.sentence.startswith("2 databases under their own names, in place of 1 live one; ")
     assert one.next_steps[0].startswith("Renamed and kept: hub. ")
+    older = replace(choices[0], failed=a_key("2026-02-08", "desk"))
+    assert plan_report("platform", [older], in_place=False).next_steps[0] == (
+        f"Passed over, because it failed: {older.failed}; `show` says why."
+    )
 
 
 def test_a_restore_that_did_not_end_well_says_how_far_it_came() -> None:

@@ -450,7 +450,8 @@ def test_a_word_finds_a_database_in_cluster_sets_too(
     assert chosen(target, "newest-proven") == RestoreChoice("small", later.cluster_key, "proven")
     for key in (made.key("small"), later.key("small")):
         judge(target.store, key, "verify", "failed", "2026-02-09")
-    assert chosen(target, "newest") == RestoreChoice("small", later.cluster_key, "proven")
+    over = later.key("small")
+    assert chosen(target, "newest") == RestoreChoice("small", later.cluster_key, "proven", over)
     with pytest.raises(OperationFailed, match="There is no usable set of database 'nope' of platform in"):
         chosen(target, "newest", "nope")
 
