@@ -239,7 +239,10 @@ def test_kill_9_of_a_holder_on_another_host_gives_it_to_the_next_when_its_time_i
     time.sleep(5)  # it is renewed: more than its time passes
     with pytest.raises(LockedByAnother), lease(store, "platform", "prune"):
         pass
-    assert len(rows(store)) == 2
+    deadline = time.monotonic() + 10
+    while len(rows(store)) > 2:  # it is just being renewed, and then clears the last one away
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     other.kill()
     with pytest.raises(LockedByAnother), lease(store, "platform", "prune"):
         pass
