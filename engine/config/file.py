@@ -27,12 +27,19 @@ def find(given: Path | None = None) -> Path:
     if named := os.environ.get(VARIABLE):
         return Path(named)
     for path in (Path(NAME), SYSTEM):
-        if path.is_file():
+        if _is_there(path):
             return path
     raise ConfigurationError(
         f"No {NAME} in {Path.cwd()} or {SYSTEM.parent}; give one with --config or ${VARIABLE} "
         "(docs/platform-ops.example.toml is one to start from)."
     )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except PermissionError:  # in a folder that is closed to this user: reading it says so
+        return True
 
 
 def load(given: Path | None = None) -> Settings:

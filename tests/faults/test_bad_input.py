@@ -8,8 +8,8 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from pyrage import x25519
 
+from engine.config import file
 from engine.config.file import load
 from engine.config.secrets import resolve
 from engine.errors import ConfigurationError
@@ -292,18 +293,33 @@ def test_a_secret_that_others_may_read_is_said(stored: FaultSite) -> None:
     assert warning not in stored.run("list").stderr
 
 
+@contextmanager
+def ordinary_user() -> Iterator[None]:
+    """Root may read everything."""
+    own = os.geteuid()
+    os.seteuid(own or 65534)
+    try:
+        yield
+    finally:
+        os.seteuid(own)
+
+
 def test_a_secret_that_this_user_may_not_read(tmp_path: Path) -> None:
     secret = tmp_path / "closed"
     secret.touch(mode=0)
-    own = os.geteuid()
-    os.seteuid(own or 65534)  # root may read everything
-    try:
-        with pytest.raises(
-            ConfigurationError, match=r"closed is not to be read by this user: permission denied;"
-        ):
-            resolve(f"file:{secret}")
-    finally:
-        os.seteuid(own)
+    said = r"closed is not to be read by this user: permission denied;"
+    with ordinary_user(), pytest.raises(ConfigurationError, match=said):
+        resolve(f"file:{secret}")
+
+
+def test_a_configuration_in_a_folder_that_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    monkeypatch.setattr(file, "SYSTEM", closed / "platform-ops.toml")
+    monkeypatch.delenv(file.VARIABLE, raising=False)
+    said = r"closed/platform-ops.toml cannot be read: Permission denied; give a readable one"
+    with ordinary_user(), pytest.raises(ConfigurationError, match=said):
+        load()
 
 
 @pytest.fixture(scope="module")
