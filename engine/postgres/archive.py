@@ -11,7 +11,7 @@ import re
 import subprocess
 import tempfile
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -134,10 +134,6 @@ class Head:
         return tuple(
             line for line in self.contents if _is_data(line) and not _kind(line).startswith(passed_over)
         )
-
-    def lines_without(self, dump_ids: Collection[int]) -> tuple[bytes, ...]:
-        """All lines of the table of contents but these entries'."""
-        return tuple(line for line in self.contents if int(line.split(b";", 1)[0]) not in dump_ids)
 
     @property
     def has_large_objects(self) -> bool:

@@ -59,6 +59,17 @@ def archive_list_argv(programs: Path) -> tuple[str, ...]:
     return (str(programs / "pg_restore"), "--list", "--create")
 
 
+def section_list_argv(programs: Path, archive: Path, section: str, *, verbose: bool) -> tuple[str, ...]:
+    """One section of an archive's table of contents; `verbose`: all of it, and what each entry depends on."""
+    return (
+        str(programs / "pg_restore"),
+        "--list",
+        f"--section={section}",
+        *(("--verbose",) if verbose else ()),
+        str(archive),
+    )
+
+
 def archive_text_argv(
     programs: Path, *, archive: Path | None = None, use_list: Path | None = None, create: bool = False
 ) -> tuple[str, ...]:
@@ -98,13 +109,13 @@ def ends_in_argv(database: str) -> tuple[str, ...]:
 def restore_argv(
     programs: Path,
     database: str,
-    section: str,
+    section: str = "",
     *,
     archive: Path | None = None,
     use_list: Path | None = None,
     jobs: int = 1,
 ) -> tuple[str, ...]:
-    """Restore one section of an archive (stdin when no path is given), all of it or only the listed entries,
+    """Restore one section of an archive (stdin when no path is given) or any, all of it or only the listed entries,
     into an existing database; the first error ends it."""
     return (
         str(programs / "pg_restore"),
@@ -112,7 +123,7 @@ def restore_argv(
         "--no-password",
         "--no-tablespaces",
         "--enable-row-security",
-        f"--section={section}",
+        *((f"--section={section}",) if section else ()),
         *((f"--use-list={use_list}",) if use_list else ()),
         *((f"--jobs={jobs}",) if jobs > 1 else ()),
         _dbname(database),

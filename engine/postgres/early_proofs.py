@@ -1,7 +1,6 @@
 """Proofs of rows, taken while a restore's last indexes and foreign keys leave a core idle.
 
-A foreign key locks both its tables, so several are often checked one after the other, and the last index
-stands alone. Reading rows is in nobody's way there.
+Foreign keys are checked one after the other, and the last index stands alone. Reading rows is in nobody's way there.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Fill the working database from a database set's archive, as fast as the server takes it.
 
 The archive is read as one stream. Its head, which has the whole table of contents, is kept: the
-statements before and after the data come from it, the latter by several sessions of pg_restore at
-once. The rows between go to several sessions as well, so that a single large table uses them all.
+statements before and after the data come from it, indexes and keys by several sessions of pg_restore
+at once. The rows between go to several sessions as well, so that a single large table uses them all.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import psycopg
 from engine.errors import OperationFailed
 from engine.hosts.machine import in_time
 from engine.postgres import commands
+from engine.postgres.after_data import after_data
 from engine.postgres.archive import Head, read_head
 from engine.postgres.archive_rows import rows_of_archive
 from engine.postgres.early_proofs import EarlyProofs
@@ -284,7 +285,14 @@ def _after_data(work: _Work, loaded: _Loaded) -> dict[str, TableProof]:
 
 
 def _statements_after_data(work: _Work, loaded: _Loaded) -> None:
-    """All that were not run on the way."""
+    """All that were not run on the way: indexes and keys by several sessions, the rest by one, in the archive's order."""
+    environment = _environment_of_indexes(work, loaded)
+    found = after_data(loaded.head, loaded.loading.done.built)
+    _restore_listed(work, environment, "indexes and keys", found.indexes, jobs=JOBS)
+    _restore_listed(work, environment, "foreign keys, triggers and views", found.others)
+
+
+def _environment_of_indexes(work: _Work, loaded: _Loaded) -> dict[str, str]:
     filling, loading = work.filling, loaded.loading
     # An index that is not sorted (gin, gist) wants all the memory it can get; so may a materialized view's, of any size.
     only_sorts = loaded.plan is not None and loaded.plan.only_sorts
@@ -294,11 +302,18 @@ def _statements_after_data(work: _Work, loaded: _Loaded) -> None:
     if len(loaded.large_tables) >= JOBS:
         options = f"{environment['PGOPTIONS']} -c max_parallel_maintenance_workers=0"
         environment = environment | {"PGOPTIONS": options}
-    built = loading.done.built
-    rest = work.listed("rest", loaded.head.lines_without(built)) if built else None
+    return environment
+
+
+def _restore_listed(
+    work: _Work, environment: dict[str, str], what: str, lines: Sequence[bytes], jobs: int = 1
+) -> None:
+    if not lines:
+        return
+    filling, listed = work.filling, work.listed(what, lines)
     argv = commands.restore_argv(
-        filling.programs, filling.working, "post-data", archive=work.head, use_list=rest, jobs=JOBS
+        filling.programs, filling.working, archive=work.head, use_list=listed, jobs=jobs
     )
     with Pipeline() as pipeline:
         filling.writer(pipeline, argv, environment)
-        pipeline.join(on_tick=_ticking(filling, "indexes and constraints"))
+        pipeline.join(on_tick=_ticking(filling, what))

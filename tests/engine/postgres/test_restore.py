@@ -159,6 +159,53 @@ def test_large_tables_are_marked_as_visible_before_their_foreign_keys(goal: Inst
     assert execute(goal, one.name, valid) == [(0,)]
 
 
+PARTITIONED = """
+CREATE FUNCTION same() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN new; END $$;
+DO $$ BEGIN FOR p IN 1..4 LOOP
+    EXECUTE format('CREATE TABLE top%s (id int, k int, v int, PRIMARY KEY (id, k), UNIQUE (k, id, v)) PARTITION BY LIST (k)', p);
+    FOR i IN 0..3 LOOP
+        EXECUTE format('CREATE TABLE top%s_%s PARTITION OF top%1$s FOR VALUES IN (%2$s) PARTITION BY RANGE (id)', p, i);
+        FOR j IN 0..2 LOOP
+            EXECUTE format('CREATE TABLE top%1$s_%2$s_%3$s PARTITION OF top%1$s_%2$s FOR VALUES FROM (%4$s) TO (%5$s)', p, i, j, j * 9, j * 9 + 9);
+        END LOOP;
+    END LOOP;
+    EXECUTE format('CREATE INDEX ON top%s (v)', p);
+    EXECUTE format('CREATE INDEX ON top%s (k, v)', p);
+    EXECUTE format('CREATE TRIGGER same BEFORE INSERT ON top%s FOR EACH ROW EXECUTE FUNCTION same()', p);
+    EXECUTE format('CREATE TRIGGER again AFTER UPDATE ON top%s FOR EACH ROW EXECUTE FUNCTION same()', p);
+    EXECUTE format('CREATE TABLE child%s (id int, k int, FOREIGN KEY (id, k) REFERENCES top%1$s)', p);
+    EXECUTE format('INSERT INTO top%s SELECT i, i %% 4, i FROM generate_series(0, 26) AS i', p);
+END LOOP; END $$;
+"""
+
+
+def from_script(goal: Instance, folder: Path, script: str) -> RestoredDatabase:
+    """A database that the script made, restored beside itself."""
+    execute(goal, "postgres", "CREATE DATABASE odd")
+    run_script(goal, "odd", script)
+    made = back_up(server_of(goal), store_in(folder), ["odd"], cluster=False)
+    return restored(made, goal, made.key("odd"), "odd")
+
+
+def test_sessions_never_wait_for_each_others_partitions(
+    goal: Instance, store_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trigger or a foreign key locks all leaves, an index that is attached its parent."""
+    monkeypatch.setattr("engine.postgres.filling_from_archive.JOBS", 4)
+    assert from_script(goal, store_folder, PARTITIONED).rows == 4 * 27
+
+
+def test_a_materialized_view_whose_function_reads_another_one(goal: Instance, store_folder: Path) -> None:
+    """Which waits for a third one."""
+    one = from_script(goal, store_folder, """
+        CREATE MATERIALIZED VIEW first AS SELECT 1 AS n, pg_sleep(0.3)::text AS slept;
+        CREATE MATERIALIZED VIEW before_last AS SELECT n FROM first;
+        CREATE FUNCTION best() RETURNS int LANGUAGE sql STABLE AS 'SELECT max(n) FROM public.before_last';
+        CREATE MATERIALIZED VIEW by_function AS SELECT best() AS n;
+    """)  # fmt: skip
+    assert execute(goal, one.name, "SELECT n FROM by_function") == [(1,)]
+
+
 def test_missing_roles_come_with_it_and_others_stay_as_they_are(
     made: Backup, source: Instance, goal: Instance
 ) -> None:
