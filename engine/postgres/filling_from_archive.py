@@ -33,6 +33,7 @@ from engine.postgres.handover import Handover
 from engine.postgres.loading import Loading
 from engine.postgres.proof import TableProof, plain_name
 from engine.postgres.replay import APPLICATION, STALL_SECONDS
+from engine.postgres.row_order import rows_have_an_order
 from engine.postgres.server import failed
 from engine.postgres.table_data import copy_of, rows_of
 from engine.postgres.toc import DataEntry, DataPlan
@@ -123,8 +124,11 @@ def _loading(work: _Work, plan: DataPlan | None) -> Loading:
     filling = work.filling
     # The keys that a sample is chosen by are not there yet.
     prove = filling.source.proof.sample_percent == 100
-    handover = Handover(JOBS, prove=prove)
-    if plan is not None:
+    if rows_have_an_order(filling.server, filling.working):
+        handover = Handover(1, prove=prove)
+    elif plan is None:
+        handover = Handover(JOBS, prove=prove)
+    else:
         whole = {table for _, table in _tables(plan)}
         indexes = [index for index in plan.indexes if index.table in whole]
         handover = Handover(JOBS, _worth_a_session(plan, filling.source.proof.tables), indexes, prove=prove)
@@ -198,7 +202,7 @@ def _row_readers(work: _Work, pipeline: Pipeline, head: Head, loading: Loading) 
 
 def _load(loading: Loading, pipeline: Pipeline) -> None:
     """The sessions that load the rows."""
-    for _ in range(JOBS):
+    for _ in range(loading.handover.sessions):
         pipeline.run(loading.run, "load")
 
 

@@ -56,7 +56,7 @@ Step = Load | Build | Prove
 
 
 class Handover:
-    """Rows on their way from one thread to `sessions`, and what can be done beside; whoever leaves ends it for all.
+    """Rows on their way from one thread to so many `sessions`, and what can be done beside; whoever leaves ends it for all.
 
     `worth` are the tables (as SQL) that a session may load alone, with their number of rows; `indexes` those that
     may be built early; `prove`: whether rows are proven early.
@@ -70,7 +70,7 @@ class Handover:
         *,
         prove: bool = False,
     ) -> None:
-        self._sessions = sessions
+        self.sessions = sessions
         self._worth = worth
         self._indexes = indexes
         self._prove = prove
@@ -118,7 +118,7 @@ class Handover:
     def _put(self, rows: Rows) -> None:
         table = rows.copy.table
         with self._changed:
-            self._changed.wait_for(lambda: len(self._rows) < self._sessions or self._left)
+            self._changed.wait_for(lambda: len(self._rows) < self.sessions or self._left)
             if self._left:
                 raise BrokenPipeError
             self._bytes[table] = self._bytes.get(table, 0) + len(rows.data)
@@ -177,7 +177,7 @@ class Handover:
     def _is_enough_beside(self, table: bytes) -> bool:
         """Whether the other sessions have something to do while one loads this table."""
         waiting: list[Step] = [*self._builds, *self._proofs]
-        spare = self._sessions - len(self._at_work) - len(waiting)
+        spare = self.sessions - len(self._at_work) - len(waiting)
         beside = {step.table for step in self._at_work + waiting}
         rows = sum(self._worth.get(other, 0) for other in beside)
         return spare <= 1 and 0 < self._worth.get(table, 0) <= _ENOUGH * rows

@@ -206,6 +206,20 @@ def test_a_materialized_view_whose_function_reads_another_one(goal: Instance, st
     assert execute(goal, one.name, "SELECT n FROM by_function") == [(1,)]
 
 
+def test_a_check_whose_function_reads_an_earlier_table(goal: Instance, store_folder: Path) -> None:
+    """Its last rows are those that take longest."""
+    one = from_script(goal, store_folder, """
+        CREATE FUNCTION slowly(int) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT $1 < 9 OR pg_sleep(0.3) IS NOT NULL';
+        CREATE TABLE a_zone (id int CHECK (slowly(id)));
+        INSERT INTO a_zone SELECT generate_series(1, 9);
+        CREATE FUNCTION known(int) RETURNS bool LANGUAGE plpgsql AS
+            $$ BEGIN RETURN EXISTS (SELECT FROM public.a_zone WHERE id = $1); END $$;
+        CREATE TABLE b_address (zone int CHECK (known(zone)));
+        INSERT INTO b_address VALUES (9);
+    """)  # fmt: skip
+    assert execute(goal, one.name, "SELECT zone FROM b_address") == [(9,)]
+
+
 def test_missing_roles_come_with_it_and_others_stay_as_they_are(
     made: Backup, source: Instance, goal: Instance
 ) -> None:
