@@ -42,7 +42,7 @@ class DataEntry:
 
 @dataclass(frozen=True, slots=True)
 class DataPlan:
-    """What of an archive is before its data (`head`), which data follows, in order, and its plain indexes.
+    """What of an archive is before its data (`head`), which data follows, in order, and the indexes to build early.
 
     `only_sorts`: all its indexes are made by sorting the rows of tables.
     """
@@ -79,10 +79,13 @@ def data_plan(archive: bytes) -> DataPlan | None:
         return None  # a function's body, a comment: it could pass for data in the SQL
     # pg_restore takes a comment to the section of what is listed before it: that must be what it is about.
     commented = {dump_id for entry in entries if entry.kind == b"COMMENT" for dump_id in entry.needs}
+    indexes = tuple(entry.index for entry in entries if entry.index and entry.index.dump_id not in commented)
+    # It may be a type's default, which no index names, and its functions may read any table.
+    has_own_order = any(entry.kind == b"OPERATOR CLASS" for entry in entries)
     return DataPlan(
         head,
         tuple(entry.data for entry in entries if entry.data),
-        tuple(entry.index for entry in entries if entry.index and entry.index.dump_id not in commented),
+        () if has_own_order else indexes,
         all(entry.only_sorts for entry in entries),
     )
 

@@ -16,6 +16,7 @@ CREATE FUNCTION alike(int, int) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS 'BEGI
 CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = alike);
 CREATE TYPE mood AS ENUM ('good', 'bad');
 CREATE FUNCTION moods(mood, mood) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN 0; END';
+CREATE OPERATOR CLASS moods DEFAULT FOR TYPE mood USING btree AS FUNCTION 1 moods(mood, mood);
 CREATE TABLE plain (id int PRIMARY KEY, at vector CHECK (vector_dims(at) = 2), n int CHECK (abs(n) < 9), m int DEFAULT own(1)::int,
     doubled int GENERATED ALWAYS AS (n * 2) STORED);
 CREATE INDEX ON plain (own(id));
@@ -32,7 +33,7 @@ CREATE VIEW seen AS SELECT own(id) FROM plain;
         ("CREATE DOMAIN checked AS int CHECK (own(VALUE))", True),
         ("ALTER TABLE plain ADD told bool GENERATED ALWAYS AS (own(n)) STORED", True),
         ("CREATE TABLE parted (n int) PARTITION BY LIST (own(n))", True),
-        ("CREATE OPERATOR CLASS own DEFAULT FOR TYPE mood USING btree AS FUNCTION 1 moods(mood, mood)", True),
+        ("CREATE TYPE between AS RANGE (subtype = mood, subtype_opclass = moods)", True),
     ],
 )
 def test_what_calls_a_function_of_the_database(

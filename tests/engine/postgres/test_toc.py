@@ -37,6 +37,23 @@ def test_plain_indexes_without_a_comment(
     assert plan.only_sorts
 
 
+OWN_ORDER = """
+CREATE TYPE level AS ENUM ('low', 'high');
+CREATE FUNCTION compare(level, level) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN 0; END';
+CREATE OPERATOR CLASS levels DEFAULT FOR TYPE level USING btree AS FUNCTION 1 compare(level, level);
+CREATE TABLE task (level level);
+CREATE INDEX by_level ON task (level);
+"""
+
+
+def test_no_index_is_plain_where_a_type_may_have_an_order_of_ones_own(
+    postgres_server: Instance, fresh_database: str, tmp_path: Path
+) -> None:
+    """Its functions may read a table that is not in yet, and the index does not name it."""
+    load(postgres_server, fresh_database, OWN_ORDER)
+    assert dumped(postgres_server, fresh_database, tmp_path / "a").plan.indexes == ()
+
+
 @pytest.mark.parametrize(
     "more",
     [
