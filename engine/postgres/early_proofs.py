@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 import psycopg
 
 from engine.postgres.filling import JOBS
-from engine.postgres.proof import TableProof, prove_rows
 from engine.postgres.replay import APPLICATION
 from engine.postgres.server import Server, failed
+from engine.postgres.unchanged import EarlyProof, prove_early
 
 _PAUSE_SECONDS = 0.1
 _IDLE_TWICE = 2
@@ -31,7 +31,7 @@ class EarlyProofs:
     def __init__(
         self, server: Server, database: str, tables: Sequence[bytes], building: Callable[[], bool]
     ) -> None:
-        self.proofs: dict[str, TableProof] = {}
+        self.proofs: dict[str, EarlyProof] = {}
         self._server = server
         self._database = database
         self._tables = list(tables)
@@ -46,7 +46,7 @@ class EarlyProofs:
         try:
             with self._server.connect(self._database, application=APPLICATION) as connection:
                 while self._tables and self._room(connection):
-                    self.proofs |= prove_rows(connection, self._tables.pop(0))
+                    self.proofs |= prove_early(connection, self._tables.pop(0))
         except psycopg.Error as error:
             raise failed(f"Reading the restored {self._database!r} failed", error) from None
 

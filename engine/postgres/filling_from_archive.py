@@ -37,6 +37,7 @@ from engine.postgres.row_order import rows_have_an_order
 from engine.postgres.server import failed
 from engine.postgres.table_data import copy_of, rows_of
 from engine.postgres.toc import DataEntry, DataPlan
+from engine.postgres.unchanged import EarlyProof
 from engine.progress import Throttled
 from engine.streams.pack import widen
 from engine.streams.pipeline import Meter, Patient, Pipeline, Process, pieces_of, write_all
@@ -46,7 +47,7 @@ _MANY_ROWS = 100_000
 """A table of so many is worth what TRUNCATE costs."""
 
 
-def fill_from_archive(filling: Filling) -> dict[str, TableProof]:
+def fill_from_archive(filling: Filling) -> dict[str, EarlyProof]:
     """Statements before the data, data, statements after; proofs of rows that were taken meanwhile.
 
     Raises:
@@ -272,7 +273,7 @@ def _ticking(filling: Filling, what: str) -> Callable[[], None]:
     return lambda: tick(f"{filling.what}: {what}, {time.monotonic() - began:.0f} s")
 
 
-def _after_data(work: _Work, loaded: _Loaded) -> dict[str, TableProof]:
+def _after_data(work: _Work, loaded: _Loaded) -> dict[str, EarlyProof]:
     """What makes the rows a database, and meanwhile proofs of the rows of large tables."""
     filling, wanted, ended = work.filling, loaded.loading.handover.to_prove, threading.Event()
     proving = EarlyProofs(filling.server, filling.working, wanted, lambda: not ended.is_set())

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import psycopg
 
 from engine.postgres.handover import Build, Handover, Load, Step
-from engine.postgres.proof import TableProof, prove_rows
 from engine.postgres.replay import APPLICATION
 from engine.postgres.server import Server, failed
 from engine.postgres.table_data import Rows, TableCopy
+from engine.postgres.unchanged import EarlyProof, prove_early
 
 _FREEZE_SINCE = 140000
 """From PostgreSQL 14 on COPY FREEZE marks its pages as visible to all ("properly update page visibility", its release notes)."""
@@ -26,7 +26,7 @@ class Done:
 
     frozen: set[bytes] = field(default_factory=set)
     built: set[int] = field(default_factory=set)
-    proofs: dict[str, TableProof] = field(default_factory=dict)
+    proofs: dict[str, EarlyProof] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,4 +133,4 @@ class _Session:
         """In a session under our own settings, not the archive's."""
         loading = self._loading
         with loading.server.connect(loading.database, application=APPLICATION) as connection:
-            loading.done.proofs |= prove_rows(connection, table)
+            loading.done.proofs |= prove_early(connection, table)

@@ -19,10 +19,10 @@ from engine.errors import CouldNotVerify, DamagedSet, OperationFailed
 from engine.hosts.machine import in_time
 from engine.postgres import archive, commands
 from engine.postgres.database import working_name
-from engine.postgres.proof import DatabaseProof, TableProof, take_proof
+from engine.postgres.proof import DatabaseProof, take_proof
 from engine.postgres.roles import RoleProof
 from engine.postgres.server import Server, failed
-from engine.postgres.unchanged import unchanged
+from engine.postgres.unchanged import EarlyProof, unchanged
 from engine.progress import Progress, Throttled
 from engine.sets.keys import SetKey
 from engine.sets.manifest import Body, FileEntry
@@ -173,7 +173,7 @@ def restored_proof(
     database: str,
     programs: Path,
     sample_percent: int = 100,
-    rows: Mapping[str, TableProof] | None = None,
+    rows: Mapping[str, EarlyProof] | None = None,
 ) -> DatabaseProof:
     """The proof of a restored database, its schema dumped again; sampled as the one it is compared with.
 

@@ -27,7 +27,7 @@ from engine.postgres.filling_from_archive import fill_from_archive
 from engine.postgres.filling_from_text import fill_from_text
 from engine.postgres.lock import backup_lock
 from engine.postgres.members import lost_members
-from engine.postgres.proof import DatabaseProof, TableProof
+from engine.postgres.proof import DatabaseProof
 from engine.postgres.renaming import free_name, give_name
 from engine.postgres.replay import APPLICATION, reprinter, restored_proof
 from engine.postgres.restore_choice import RestoreChoice as RestoreChoice
@@ -37,6 +37,7 @@ from engine.postgres.roles import only_roles
 from engine.postgres.server import Server
 from engine.postgres.survey import list_databases, survey_server
 from engine.postgres.tools import programs_here
+from engine.postgres.unchanged import EarlyProof
 from engine.progress import Progress, silent
 from engine.sets.restoring import restoring
 from engine.sets.target import Target
@@ -190,9 +191,9 @@ def _create_missing_roles(run: _Run, source: Source) -> tuple[str, ...]:
     return absent
 
 
-def _fill(filling: Filling) -> Mapping[str, TableProof]:
+def _fill(filling: Filling) -> Mapping[str, EarlyProof]:
     """Fill the working database; proofs of rows that were taken on the way."""
-    rows: Mapping[str, TableProof] = {}
+    rows: Mapping[str, EarlyProof] = {}
     properties = filling.source.proof.properties
     create_database(filling.server, filling.working, properties)
     filling.progress(filling.what, 0, filling.source.file.size)
@@ -204,7 +205,7 @@ def _fill(filling: Filling) -> Mapping[str, TableProof]:
     return rows
 
 
-def _proven(filling: Filling, rows: Mapping[str, TableProof]) -> DatabaseProof:
+def _proven(filling: Filling, rows: Mapping[str, EarlyProof]) -> DatabaseProof:
     """Compare what was restored with the proof.
 
     Raises:

@@ -11,8 +11,8 @@ import pytest
 from engine.postgres.early_proofs import EarlyProofs
 from engine.postgres.filling import JOBS
 from engine.postgres.instance import Instance
-from engine.postgres.proof import TableProof, prove_rows, take_proof
-from engine.postgres.unchanged import unchanged
+from engine.postgres.proof import TableProof, take_proof
+from engine.postgres.unchanged import EarlyProof, prove_early, unchanged
 from tests.engine.postgres.backups import server_of
 
 ODD = 'public."a ""b"" 표"'
@@ -38,17 +38,21 @@ def early(
     return proofs, thread
 
 
-def proven(server: Instance, database: str, *tables: str) -> dict[str, TableProof]:
+def proven(server: Instance, database: str, *tables: str) -> dict[str, EarlyProof]:
     proofs, thread = early(server, database, threading.Event(), *tables)
     thread.join(20)
     assert not thread.is_alive()
     return proofs.proofs
 
 
+def tables(found: dict[str, EarlyProof]) -> dict[str, TableProof]:
+    return {name: early.table for name, early in found.items()}
+
+
 def test_they_are_those_of_the_whole_proof(
     postgres_server: Instance, fresh_database: str, filled: Connection
 ) -> None:
-    found = proven(postgres_server, fresh_database, ODD, "public.plain")
+    found = tables(proven(postgres_server, fresh_database, ODD, "public.plain"))
     with server_of(postgres_server).connect(fresh_database) as reading:
         whole = take_proof(reading, fresh_database, "")
         assert found == whole.tables
@@ -91,6 +95,7 @@ def test_none_is_begun_when_nobody_builds_any_more(
         "INSERT INTO plain VALUES ('new')",
         "UPDATE plain SET t = 'y' WHERE t = 'x1'",
         "DELETE FROM plain WHERE t = 'x1'",
+        "TRUNCATE plain",
     ],
 )
 def test_what_was_written_since_is_not_believed(
@@ -99,7 +104,7 @@ def test_what_was_written_since_is_not_believed(
     found = proven(postgres_server, fresh_database, ODD, "public.plain")
     filled.close()
     with server_of(postgres_server).connect(fresh_database) as reading:
-        assert unchanged(reading, found) == found
+        assert unchanged(reading, found) == tables(found)
     with psycopg.connect(postgres_server.conninfo(fresh_database)) as writing:
         writing.execute(change.encode())
     with server_of(postgres_server).connect(fresh_database) as reading:
@@ -113,7 +118,7 @@ def test_nothing_is_believed_while_another_session_is_there(
     with server_of(postgres_server).connect(fresh_database) as reading:
         assert unchanged(reading, found) == {}
         filled.close()
-        assert unchanged(reading, found) == found
+        assert unchanged(reading, found) == tables(found)
 
 
 def test_a_name_that_is_no_text_is_left_to_the_whole_proof(
@@ -121,5 +126,5 @@ def test_a_name_that_is_no_text_is_left_to_the_whole_proof(
 ) -> None:
     """As a database without an encoding may have."""
     with server_of(postgres_server).connect(fresh_database) as reading:
-        assert prove_rows(reading, b'public."\xe9"') == {}
-        assert list(prove_rows(reading, b"public.plain")) == ["public.plain"]
+        assert prove_early(reading, b'public."\xe9"') == {}
+        assert list(prove_early(reading, b"public.plain")) == ["public.plain"]
