@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -118,6 +120,15 @@ def apply_properties(server: Server, name: str, properties: DatabaseProperties) 
             raise failed(f"Giving {name!r} the owner, privileges and settings it had failed", error) from None
 
 
+class _Grant(NamedTuple):
+    """`grantee` None: all roles."""
+
+    grantee: str | None
+    privilege: str
+    grantable: bool
+    grantor: str
+
+
 def _apply_privileges(
     connection: psycopg.Connection[TupleRow], database: sql.Identifier, properties: DatabaseProperties
 ) -> None:
@@ -125,24 +136,36 @@ def _apply_privileges(
         "SELECT CASE WHEN a.grantee <> 0 THEN pg_catalog.pg_get_userbyid(a.grantee) END,"
         " a.privilege_type, a.is_grantable, pg_catalog.pg_get_userbyid(a.grantor)"
         " FROM pg_catalog.aclexplode(%s::pg_catalog.aclitem[]) WITH ORDINALITY AS a(grantor, grantee, privilege_type, is_grantable, at)"
-        " ORDER BY a.grantor <> %s::pg_catalog.regrole, a.at",
-        (list(properties.acl), sql.Identifier(properties.owner).as_string(connection)),
+        " ORDER BY a.at",
+        (list(properties.acl),),
     ).fetchall()
     connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
     connection.execute(
         sql.SQL("REVOKE ALL ON DATABASE {} FROM {}").format(database, sql.Identifier(properties.owner))
     )
-    for grantee, privilege, grantable, grantor in rows:
-        connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(grantor)))
+    for grant in _each_after_its_grantor([_Grant(*row) for row in rows], properties.owner):
+        connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(grant.grantor)))
         connection.execute(
             sql.SQL("GRANT {} ON DATABASE {} TO {}{}").format(
-                sql.SQL(privilege),
+                sql.SQL(grant.privilege),
                 database,
-                sql.SQL("PUBLIC") if grantee is None else sql.Identifier(grantee),
-                sql.SQL(" WITH GRANT OPTION" if grantable else ""),
+                sql.SQL("PUBLIC") if grant.grantee is None else sql.Identifier(grant.grantee),
+                sql.SQL(" WITH GRANT OPTION" if grant.grantable else ""),
             )
         )
     connection.execute("RESET ROLE")
+
+
+def _each_after_its_grantor(grants: Sequence[_Grant], owner: str) -> Iterator[_Grant]:
+    """The grants, each when its grantor is the owner or has got the privilege with grant option; the others are left out.
+
+    What is left out the comparison with the proof tells.
+    """
+    left, held = list(grants), {(owner, grant.privilege) for grant in grants}
+    while possible := [grant for grant in left if (grant.grantor, grant.privilege) in held]:
+        yield from possible
+        left = [grant for grant in left if grant not in possible]
+        held |= {(grant.grantee, grant.privilege) for grant in possible if grant.grantable and grant.grantee}
 
 
 def _setting(database: sql.Identifier, role: str, assignment: str) -> sql.Composed:

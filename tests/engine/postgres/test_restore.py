@@ -220,6 +220,18 @@ def test_a_check_whose_function_reads_an_earlier_table(goal: Instance, store_fol
     assert execute(goal, one.name, "SELECT zone FROM b_address") == [(9,)]
 
 
+def test_privileges_on_a_database_that_were_passed_on_and_on(goal: Instance, store_folder: Path) -> None:
+    """By roles whose names are in the opposite order."""
+    one = from_script(goal, store_folder, """
+        CREATE ROLE zed; CREATE ROLE bob; CREATE ROLE anna;
+        GRANT CREATE ON DATABASE odd TO zed WITH GRANT OPTION;
+        SET ROLE zed; GRANT CREATE ON DATABASE odd TO bob WITH GRANT OPTION;
+        SET ROLE bob; GRANT CREATE ON DATABASE odd TO anna;
+    """)  # fmt: skip
+    privileges = "SELECT datacl::text FROM pg_database WHERE datname = current_database()"
+    assert execute(goal, one.name, privileges) == execute(goal, "odd", privileges)
+
+
 def test_missing_roles_come_with_it_and_others_stay_as_they_are(
     made: Backup, source: Instance, goal: Instance
 ) -> None:
