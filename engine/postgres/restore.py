@@ -169,7 +169,11 @@ def _check_replaceable(run: _Run, choice: RestoreChoice) -> None:
 
 
 def _create_missing_roles(run: _Run, source: Source) -> tuple[str, ...]:
-    """Create the roles of the set that the server lacks, with passwords and memberships; others stay as they are."""
+    """Create the roles of the set that the server lacks, with passwords and memberships; others stay as they are.
+
+    Raises:
+        OperationFailed: one cannot be created or become a member (who granted that may not do so here); then none is.
+    """
     text = source.globals_sql()
     with run.server.connect(application=APPLICATION) as connection:
         present = {row[0] for row in connection.execute("SELECT rolname FROM pg_catalog.pg_roles")}
@@ -179,15 +183,20 @@ def _create_missing_roles(run: _Run, source: Source) -> tuple[str, ...]:
     with in_time():
         done = subprocess.run(
             commands.psql_argv(run.programs, run.server.settings.maintenance_database),
-            input=only_roles(text, absent).encode(),
+            input=f"BEGIN;\n{only_roles(text, absent)}COMMIT;\n".encode(),
             capture_output=True,
             env=run.server.tool_environment(APPLICATION),
             timeout=_ROLES_SECONDS,
             check=False,
         )
     if done.returncode:
-        first = done.stderr.decode("utf8", "replace").splitlines()[:1]
-        raise OperationFailed(f"The roles {', '.join(absent)} could not be created: {' '.join(first)[:300]}.")
+        lines = done.stderr.decode("utf8", "replace").splitlines()
+        # Not the line of SQL: it may hold a password.
+        told = [line for line in lines if line.startswith(("ERROR:", "DETAIL:"))] or lines[:1]
+        raise OperationFailed(
+            f"The roles {', '.join(absent)} could not be created, so none was: {' '.join(told)[:300]} Change that on "
+            f"{run.server.address} or create them there, then restore again."
+        )
     return absent
 
 

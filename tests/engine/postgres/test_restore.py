@@ -261,6 +261,27 @@ def test_roles_that_cannot_be_created_in_time(
             restored(made, goal, made.key("small"))
 
 
+def test_a_role_whose_membership_nobody_can_grant_is_not_created_without_it(
+    goal: Instance, store_folder: Path
+) -> None:
+    execute(
+        goal, "postgres", "CREATE DATABASE odd", "CREATE ROLE team", "CREATE ROLE lead", "CREATE ROLE app",
+        "GRANT team TO lead WITH ADMIN OPTION", "SET ROLE lead", "GRANT team TO app",
+    )  # fmt: skip
+    made = back_up(server_of(goal), store_in(store_folder), ["odd"], cluster=False)
+    execute(goal, "postgres", "DROP ROLE app", "REVOKE team FROM lead")
+    for _ in range(2):
+        with pytest.raises(
+            OperationFailed,
+            match=r'^The roles app could not be created, so none was: .*must have the ADMIN option on role "team"\. Change',
+        ):
+            restored(made, goal, made.key("odd"), "odd")
+    execute(goal, "postgres", "GRANT team TO lead WITH ADMIN OPTION")
+    assert restored(made, goal, made.key("odd"), "odd").roles_created == ("app",)
+    members = "SELECT grantor::regrole::text FROM pg_auth_members WHERE member = 'app'::regrole"
+    assert execute(goal, "postgres", members) == [("lead",)]
+
+
 def test_a_template_of_a_long_hostile_name(made: Backup, goal: Instance) -> None:
     for key in (made.key(OTHER), made.cluster_key):
         one = restored(made, goal, key, OTHER)
