@@ -77,9 +77,7 @@ def data_plan(archive: bytes) -> DataPlan | None:
     head = archive[: reader.position]
     if DATA_MARK in head:
         return None  # a function's body, a comment: it could pass for data in the SQL
-    # pg_restore takes a comment to the section of what is listed before it: that must be what it is about.
-    commented = {dump_id for entry in entries if entry.kind == b"COMMENT" for dump_id in entry.needs}
-    indexes = tuple(entry.index for entry in entries if entry.index and entry.index.dump_id not in commented)
+    indexes = tuple(entry.index for entry in entries if entry.index)
     # It may be a type's default, which no index names, and its functions may read any table.
     has_own_order = any(entry.kind == b"OPERATOR CLASS" for entry in entries)
     return DataPlan(
@@ -92,11 +90,10 @@ def data_plan(archive: bytes) -> DataPlan | None:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """An entry of the table of contents; `needs` are the dump ids of what it depends on."""
+    """An entry of the table of contents."""
 
     kind: bytes
     statement: bytes
-    needs: tuple[int, ...]
     data: DataEntry | None
     index: PlainIndex | None
 
@@ -159,11 +156,12 @@ class _Reader:
             self.integer()  # the kind of relation
         self.text()  # the owner
         self.text()  # whether it has oids
-        needs = tuple(int(text) for text in iter(self.text, None) if text and text.isdigit())
+        for _ in iter(self.text, None):
+            pass  # what it depends on
         self.take(1 + self._offset_bytes)
         data = _data(dump_id, kind, statement, copy, schema, name) if has_data else None
         index = plain_index(dump_id, statement) if kind in _INDEXES else None
-        return _Entry(kind, statement, needs, data, index)
+        return _Entry(kind, statement, data, index)
 
 
 def _data(dump_id: int, kind: bytes, statement: bytes, copy: bytes, schema: bytes, name: bytes) -> DataEntry:

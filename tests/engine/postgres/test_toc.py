@@ -19,20 +19,19 @@ SQL = """
 CREATE TABLE t (id int PRIMARY KEY, name text, words tsvector, during int4range);
 CREATE INDEX by_name ON t (name);
 CREATE INDEX commented ON t (id, name);
-COMMENT ON INDEX commented IS 'pg_restore takes this to the section of what stands before it';
+COMMENT ON INDEX commented IS 'which comes later';
 CREATE INDEX by_function ON t (lower(name));
 """
 
 
-def test_plain_indexes_without_a_comment(
-    postgres_server: Instance, fresh_database: str, tmp_path: Path
-) -> None:
+def test_plain_indexes(postgres_server: Instance, fresh_database: str, tmp_path: Path) -> None:
     load(postgres_server, fresh_database, SQL)
     plan = dumped(postgres_server, fresh_database, tmp_path / "a").plan
     told = [(index.table, index.statement.split(b"\n")[-2]) for index in plan.indexes]
     assert told == [
         (b"public.t", b"    ADD CONSTRAINT t_pkey PRIMARY KEY (id);"),
         (b"public.t", b"CREATE INDEX by_name ON public.t USING btree (name);"),
+        (b"public.t", b"CREATE INDEX commented ON public.t USING btree (id, name);"),
     ]
     assert plan.only_sorts
 
