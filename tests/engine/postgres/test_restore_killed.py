@@ -47,7 +47,7 @@ def stop(*_):
 commit = psycopg.Connection.commit
 
 def stop_when_renamed(connection):
-    stop() if sys._getframe(1).f_code.co_name == "give_name" else commit(connection)
+    stop() if sys._getframe(1).f_code.co_name == "_rename" else commit(connection)
 
 place = {
     "locked": (restore, "drop_working"),
