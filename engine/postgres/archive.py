@@ -70,8 +70,10 @@ _COMPLETE = "\n--\n-- PostgreSQL database dump complete\n--\n"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One object of the schema as pg_dump writes it: `label` is its type, schema, name and owner."""
+    """One object of the schema as pg_dump writes it: `type` is pg_dump's word for what it is, `label` that word
+    and its schema, name and owner."""
 
+    type: str
     label: str
     text: str
 
@@ -252,7 +254,8 @@ def entries(sql: str) -> Iterator[Entry]:
         text, between = _divided(sql[match.end() : end])
         if match["type"] in ("TABLE", "FOREIGN TABLE", "MATERIALIZED VIEW"):
             text = _of_table(text, method)
-        yield Entry(f"{match['type']} {match['schema']} {match['name']} owner {match['owner']}", text)
+        label = f"{match['type']} {match['schema']} {match['name']} owner {match['owner']}"
+        yield Entry(match["type"], label, text)
 
 
 def _divided(text: str) -> tuple[str, str]:

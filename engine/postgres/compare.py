@@ -1,22 +1,21 @@
 """Compare two proofs: pure, and never content with zero against zero by accident.
 
 Every object of the expected proof must be found with the same value, and nothing more. Leaves of a
-hash-partitioned tree are compared as one table, since rows may land in other leaves. Schema texts
-that differ are handed to `reprint`, which says how the expected text prints after one correct
-restore: PostgreSQL prints some expressions differently once they were parsed from a dump.
+hash-partitioned tree are compared as one table, since rows may land in other leaves. How schemas are
+compared is in `schema_texts.py`.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from engine.postgres.archive import entries
 from engine.postgres.proof import DatabaseProof, TableProof
 from engine.postgres.roles import RoleProof
+from engine.postgres.schema_texts import changed_objects
 
 _SHOWN = 60
 _SECRETIVE = ("USER MAPPING ", "SUBSCRIPTION ", "SERVER ")
@@ -41,8 +40,7 @@ def compare_databases(
 ) -> tuple[Difference, ...]:
     """What differs; empty when the restored database is the same one.
 
-    `reprint` turns the expected schema's SQL into how it prints after one restore (only called
-    when texts differ).
+    `reprint` turns the expected schema's SQL into how it prints after one restore.
     """
     name = expected.database
     differences = [
@@ -143,35 +141,20 @@ def _short(value: object) -> str:
 def _schemas(
     expected: DatabaseProof, found: DatabaseProof, reprint: Callable[[str], str]
 ) -> list[Difference]:
-    before, after = _counted(expected.schema_sql), _counted(found.schema_sql)
-    if before == after:
-        return []
-    if _counted(reprint(expected.schema_sql)) == after:
-        return []
-    return _schema_differences(expected.database, before, after)
-
-
-def _counted(sql: str) -> Counter[tuple[str, str]]:
-    return Counter((entry.label, entry.text) for entry in entries(sql))
-
-
-def _schema_differences(
-    database: str, before: Counter[tuple[str, str]], after: Counter[tuple[str, str]]
-) -> list[Difference]:
-    lost, gained = dict(before - after), dict(after - before)
-    labels = dict.fromkeys([label for label, _ in (*lost, *gained)])
+    changed = changed_objects(expected.schema_sql, found.schema_sql, reprint)
     return [
         Difference(
-            database=database,
+            database=expected.database,
             kind="schema",
-            name=label,
-            expected=_text(label, next((text for at, text in lost if at == label), "not there")),
-            found=_text(label, next((text for at, text in gained if at == label), "missing")),
+            name=one.label,
+            expected=_text(one.label, one.expected, "not there"),
+            found=_text(one.label, one.found, "missing"),
         )
-        for label in list(labels)[:_SHOWN]
+        for one in changed[:_SHOWN]
     ]
 
 
-def _text(label: str, text: str) -> str:
-    secret = label.startswith(_SECRETIVE) and text not in ("not there", "missing")
-    return "(not shown: it may hold a password)" if secret else _short(text)
+def _text(label: str, text: str | None, otherwise: str) -> str:
+    if text is None:
+        return otherwise
+    return "(not shown: it may hold a password)" if label.startswith(_SECRETIVE) else _short(text)

@@ -243,6 +243,51 @@ def test_a_wrong_schema_or_sequence_is_never_green(
     assert [named for _, named in mistakes if not any(named in one for one in found)] == []
 
 
+CHAIN = """
+CREATE TABLE t (s varchar(9) CHECK (s IN ('a', 'b')));
+GRANT INSERT ON t TO bob; GRANT SELECT ON t TO bob WITH GRANT OPTION;
+SET ROLE bob; GRANT SELECT ON t TO eve; RESET ROLE;
+GRANT SELECT ON t TO "O'Hara" WITH GRANT OPTION;
+SET ROLE "O'Hara"; GRANT SELECT ON t TO bob WITH GRANT OPTION; RESET ROLE;
+REVOKE GRANT OPTION FOR SELECT ON t FROM bob;
+"""
+"""Whose grants pg_dump writes in an order in which bob cannot yet give what he gave to eve: a restore only warns."""
+OBJECTS = """
+CREATE TABLE t (a int, s varchar(9) CHECK (s IN ('a', 'b'))); CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE SCHEMA "by; hand"; CREATE TABLE "by; hand"."RESET SESSION AUTHORIZATION;" (a int);
+REVOKE ALL ON t FROM postgres; REVOKE ALL ON FUNCTION f FROM PUBLIC, postgres;
+"""
+GRANTS = (
+    'GRANT SELECT ON t TO "O\'Hara"', "GRANT SELECT ON t TO PUBLIC", "GRANT UPDATE (a) ON t TO bob", "GRANT UPDATE (a) ON t TO eve",
+    "GRANT INSERT ON t TO postgres", "GRANT EXECUTE ON FUNCTION f TO eve", "GRANT EXECUTE ON FUNCTION f TO PUBLIC",
+    'GRANT SELECT ON "by; hand"."RESET SESSION AUTHORIZATION;" TO eve', 'GRANT SELECT ON "by; hand"."RESET SESSION AUTHORIZATION;" TO bob',
+    "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO eve", "ALTER DEFAULT PRIVILEGES GRANT INSERT ON TABLES TO bob",
+    "ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC", "ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM postgres",
+    'GRANT SELECT ON t TO bob WITH GRANT OPTION; SET ROLE bob; GRANT SELECT ON t TO eve; GRANT SELECT ON t TO "O\'Hara"; RESET ROLE',
+)  # fmt: skip
+
+
+def test_a_grant_that_a_restore_loses_is_never_green(
+    server: Instance, fresh_database: str, store_folder: Path
+) -> None:
+    run_script(server, fresh_database, CHAIN)
+    report = drill_one(server, store_folder, fresh_database)
+    assert [one.name for one in report.differences] == ["ACL public TABLE t owner postgres"], report.sentence
+    assert "GRANT SELECT ON TABLE public.t TO eve" in report.differences[0].expected
+
+
+def test_grants_in_any_order_are_never_red(
+    server: Instance, new_database: Callable[..., str], reprint: Callable[[str], str], store_folder: Path
+) -> None:
+    made, reordered = new_database(), new_database()
+    run_script(server, made, OBJECTS + ";\n".join(GRANTS))
+    run_script(server, reordered, OBJECTS + ";\n".join(reversed(GRANTS)))
+    one, other = proof_of(server, made), proof_of(server, reordered)
+    assert one.schema_sql != other.schema_sql
+    assert told(one, other.model_copy(update={"database": made}), reprint) == []
+    assert drill_one(server, store_folder, reordered).result == "passed"
+
+
 def test_a_database_that_lost_something_of_its_own_is_never_green(
     server: Instance, fresh_database: str, reprint: Callable[[str], str]
 ) -> None:
