@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from engine.postgres.dependencies import changed_dependencies
+from engine.postgres.members import other_versions
 from engine.postgres.proof import DatabaseProof, TableProof
 from engine.postgres.roles import RoleProof
 from engine.postgres.schema_texts import changed_objects
@@ -55,6 +58,7 @@ def compare_databases(
             dict.fromkeys(found.unpopulated, ""),
         ),
         *_schemas(expected, found, reprint),
+        *_dependencies(expected, found),
     ]
     return tuple(differences)
 
@@ -151,6 +155,21 @@ def _schemas(
             found=_text(one.label, one.found, "missing"),
         )
         for one in changed[:_SHOWN]
+    ]
+
+
+def _dependencies(expected: DatabaseProof, found: DatabaseProof) -> list[Difference]:
+    passed_over = other_versions(expected.extensions, found.extensions)
+    changed = changed_dependencies(expected.dependencies, found.dependencies, passed_over)
+    return [
+        Difference(
+            database=expected.database,
+            kind="dependencies",
+            name=name,
+            expected=_short(lost or "not there"),
+            found=_short(gained or "missing"),
+        )
+        for name, lost, gained in islice(changed, _SHOWN)
     ]
 
 

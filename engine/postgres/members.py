@@ -75,6 +75,15 @@ def not_compared(database: str, expected: Extensions, found: Extensions) -> tupl
     )
 
 
+def other_versions(expected: Extensions, found: Extensions) -> frozenset[str]:
+    """The extensions that are not there in the version they had."""
+    return frozenset(
+        name
+        for name, before in expected.items()
+        if name not in found or found[name].version != before.version
+    )
+
+
 def _alike(one: ExtensionProof, other: ExtensionProof) -> bool:
     return (one.version, one.major) == (other.version, other.major)
 

@@ -1,7 +1,7 @@
 """The proof of a database: what it holds, small enough to compare after a restore.
 
 For each table the number of rows and an order-free hash of them, for each large object a hash, for
-each sequence its value, and the schema as text. The table's hash is the sum of its rows' hashes
+each sequence its value, the schema as text, and what its expressions depend on. The table's hash is the sum of its rows' hashes
 (`row_hash.py`) modulo 2^64, which duplicates do not cancel.
 
 A sampled proof counts every row and hashes those whose primary key falls into the sample; a table
@@ -21,6 +21,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.postgres.dependencies import DependencyProof, read_dependencies
 from engine.postgres.members import ExtensionProof, read_extensions
 from engine.postgres.proof_queries import (
     COLUMNS,
@@ -82,7 +83,7 @@ class DatabaseProof(_Frozen):
     """The proof of one database. `schema_sql` is the SQL of everything but data.
 
     `sample_percent`: how many in a hundred rows of a table with a primary key are in its hash; 100 is all.
-    `extensions`: empty where the proof is older than this field.
+    `extensions`: empty where the proof is older than this field; `dependencies`: None where it is.
     """
 
     database: str
@@ -94,6 +95,7 @@ class DatabaseProof(_Frozen):
     schema_sql: str
     sample_percent: int = Field(default=100, ge=1, le=100)
     extensions: dict[str, ExtensionProof] = {}
+    dependencies: DependencyProof | None = None
 
     @property
     def rows(self) -> int:
@@ -232,4 +234,5 @@ def take_proof(
         schema_sql=schema_sql,
         sample_percent=sample_percent,
         extensions=read_extensions(connection),
+        dependencies=read_dependencies(connection),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ import psycopg
 import pytest
 
 from engine.postgres.compare import compare_databases, compare_roles
+from engine.postgres.dependencies import DependencyProof, changed_dependencies
 from engine.postgres.drill import drill
 from engine.postgres.embedded import client_programs
 from engine.postgres.instance import Instance
@@ -286,6 +288,60 @@ def test_grants_in_any_order_are_never_red(
     assert one.schema_sql != other.schema_sql
     assert told(one, other.model_copy(update={"database": made}), reprint) == []
     assert drill_one(server, store_folder, reordered).result == "passed"
+
+
+OTHER_MEANING = """
+CREATE TYPE mark AS ENUM ('a', 'A', 'b');
+CREATE FUNCTION alike(mark, mark) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT lower($1::text) = lower($2::text)';
+CREATE OPERATOR = (LEFTARG = mark, RIGHTARG = mark, FUNCTION = alike);
+CREATE DOMAIN known AS mark CONSTRAINT is_known CHECK (CASE VALUE WHEN 'a' THEN false ELSE true END);
+CREATE TABLE t (id int, m mark, denied mark, k text, same mark GENERATED ALWAYS AS (NULLIF(m, denied)) STORED,
+    other bool DEFAULT ('a'::mark IS DISTINCT FROM 'A'::mark), CONSTRAINT never CHECK (NULLIF(m, 'A') IS NOT NULL OR m = 'a'));
+INSERT INTO t VALUES (1, 'b', 'a');
+CREATE TABLE parted (m mark) PARTITION BY LIST ((CASE m WHEN 'A' THEN 1 ELSE 2 END)); CREATE TABLE part PARTITION OF parted DEFAULT;
+ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY allowed ON t USING (m IS DISTINCT FROM denied);
+CREATE VIEW joined AS SELECT id FROM t JOIN (SELECT 'A'::mark AS m) AS u USING (m);
+CREATE RULE quiet AS ON DELETE TO t WHERE (OLD.m IS DISTINCT FROM OLD.denied) DO INSTEAD NOTHING;
+CREATE INDEX partial ON t (id) WHERE m IS DISTINCT FROM denied; CREATE STATISTICS s ON (NULLIF(m, denied)), id FROM t;
+CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER touched BEFORE UPDATE ON t FOR EACH ROW WHEN (OLD.m IS DISTINCT FROM NEW.m) EXECUTE FUNCTION touch();
+CREATE FUNCTION body(m mark) RETURNS bool IMMUTABLE BEGIN ATOMIC SELECT m IS DISTINCT FROM 'A'::mark; END;
+"""
+MEANT = {
+    "rule _RETURN of public.joined", "rule quiet of public.t", "policy allowed of public.t",
+    "trigger touched of public.t", "index partial of public.t", "statistics public.s", "constraint never of public.t",
+    "constraint is_known of public.known", "default of public.t.same", "default of public.t.other",
+    "function public.body(public.mark)", "table public.parted",
+}  # fmt: skip
+
+
+def test_an_expression_that_means_something_else_is_never_green(
+    server: Instance, fresh_database: str, store_folder: Path
+) -> None:
+    run_script(server, fresh_database, OTHER_MEANING)
+    report = drill_one(server, store_folder, fresh_database)
+    assert {one.name for one in report.differences if one.kind == "dependencies"} == MEANT
+    assert [one.kind for one in report.differences] == ["dependencies"] * len(MEANT)
+    (policy,) = (one for one in report.differences if one.name == "policy allowed of public.t")
+    assert policy.expected == "operator public.= (public.mark, public.mark)"
+
+
+def test_of_another_version_of_an_extension_no_dependency_is_compared() -> None:
+    def proof(major: int, *used: str) -> DependencyProof:
+        return DependencyProof(major=major, of={"rule r of t": Counter(used)}, extensions={"operator =": "x"})
+
+    def changed(
+        before: DependencyProof | None, after: DependencyProof, *passed_over: str
+    ) -> list[tuple[str, ...]]:
+        return list(changed_dependencies(before, after, passed_over))
+
+    lost = [("rule r of t", "operator =", "")]
+    assert changed(proof(16, "operator ="), proof(16)) == lost
+    assert changed(proof(16, "operator ="), proof(16), "x") == []
+    assert changed(proof(16, "operator =", "type y"), proof(18, "function f")) == lost
+    assert changed(proof(16, "operator =", "operator ="), proof(16, "operator =")) == lost
+    assert changed(proof(16, "operator =", "operator ="), proof(18, "operator =")) == []
+    assert changed(None, proof(16)) == []
 
 
 def test_a_database_that_lost_something_of_its_own_is_never_green(

@@ -187,6 +187,28 @@ CREATE EXTENSION vector; CREATE TABLE embedded (v vector(3)); INSERT INTO embedd
 COMMENT ON TABLE odd IS E'a ''comment''\n--\n-- PostgreSQL database dump complete\n--\n\\connect postgres\n';
 CREATE TEXT SEARCH CONFIGURATION plain (COPY = simple);
 CREATE RULE gone AS ON DELETE TO twice DO INSTEAD NOTHING;
+-- Expressions that depend on what is not built in, also where the server names things itself or a default stays away.
+CREATE SCHEMA "o""p s"; CREATE FUNCTION "o""p s".alike(mood, mood) RETURNS bool LANGUAGE sql IMMUTABLE AS $$ SELECT $1::text = $2::text $$;
+CREATE OPERATOR "o""p s".=== (LEFTARG = mood, RIGHTARG = mood, FUNCTION = "o""p s".alike);
+CREATE COLLATION "o""p s".plain (provider = libc, locale = 'C'); CREATE DOMAIN happy AS mood CHECK (VALUE OPERATOR("o""p s".===) 'first' OR VALUE IN ('sad', 'first'));
+CREATE FUNCTION mooded_by(m mood DEFAULT 'sad') RETURNS bool IMMUTABLE BEGIN ATOMIC SELECT m OPERATOR("o""p s".===) 'sad'::mood; END;
+CREATE TABLE "felt ""by" (id int, at date, m mood CHECK (m IN ('sad', 'first')), h happy DEFAULT 'first', n text COLLATE "o""p s".plain, same bool GENERATED ALWAYS AS ("o""p s".alike(m, m)) STORED,
+    v vector(3) DEFAULT '[1,2,3]', PRIMARY KEY (id, at), CHECK (m OPERATOR("o""p s".===) 'sad' OR mooded_by(m) OR n COLLATE "o""p s".plain > '')) PARTITION BY RANGE (at);
+CREATE TABLE felt_early PARTITION OF "felt ""by" FOR VALUES FROM ('2000-01-01') TO ('2020-01-01');
+CREATE TABLE felt_late (v vector(3), n text COLLATE "o""p s".plain, h happy, id int NOT NULL, at date NOT NULL, m mood, same bool GENERATED ALWAYS AS ("o""p s".alike(m, m)) STORED);
+ALTER TABLE felt_late ADD CONSTRAINT "felt ""by_m_check" CHECK (m IN ('sad', 'first')), ADD CONSTRAINT "felt ""by_check" CHECK (m OPERATOR("o""p s".===) 'sad' OR mooded_by(m) OR n COLLATE "o""p s".plain > '');
+ALTER TABLE "felt ""by" ATTACH PARTITION felt_late FOR VALUES FROM ('2020-01-01') TO ('2040-01-01');
+CREATE INDEX ON "felt ""by" (mooded_by(m)) WHERE m OPERATOR("o""p s".===) 'sad'; CREATE INDEX near ON "felt ""by" USING hnsw (v vector_l2_ops);
+CREATE TABLE feeling (id int, at date, FOREIGN KEY (id, at) REFERENCES "felt ""by") PARTITION BY LIST (id);
+CREATE TABLE feeling_any (id int, at date, CONSTRAINT feeling_id_at_fkey CHECK (id > 0)); ALTER TABLE feeling ATTACH PARTITION feeling_any DEFAULT;
+CREATE TRIGGER felt AFTER INSERT ON "felt ""by" FOR EACH ROW WHEN (NEW.m OPERATOR("o""p s".===) 'sad') EXECUTE FUNCTION touch();
+CREATE STATISTICS felt_known ON mooded_by(m), id FROM felt_early; CREATE POLICY felt_mine ON "felt ""by" USING (mooded_by(m));
+CREATE VIEW felt_sad AS SELECT f, f.m, 'sad'::mood AS is_sad, ARRAY['first'::mood] AS firsts FROM "felt ""by" f JOIN odd o ON o.e OPERATOR("o""p s".===) f.m WHERE f.m BETWEEN 'first' AND 'sad' GROUP BY 1, 2;
+INSERT INTO "felt ""by" (id, at, m, n) VALUES (1, '2010-01-01', 'sad', 'x'), (2, '2030-01-01', 'first', 'y'); INSERT INTO feeling VALUES (1, '2010-01-01');
+CREATE TABLE elder (m happy, v vector(3), t text); CREATE TABLE younger (own int) INHERITS (elder);
+ALTER TABLE ONLY elder ALTER m SET DEFAULT 'sad', ALTER v SET DEFAULT '[1,2,3]', ALTER t SET DEFAULT 'x'; INSERT INTO younger (own) VALUES (1);
+ALTER TABLE elder ADD CONSTRAINT alike CHECK (m OPERATOR("o""p s".===) m); CREATE INDEX failed_by ON elder (mooded_by(m));
+UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'failed_by'::regclass;
 -- A log of DDL, which a restore that refreshes views must not write to; a view over rows that only its owner sees.
 CREATE TABLE ddl_log (tag text, at timestamptz DEFAULT now());
 CREATE FUNCTION log_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.ddl_log (tag) VALUES (tg_tag); END $$;
