@@ -18,8 +18,8 @@ from pydantic import TypeAdapter, ValidationError
 from engine.errors import CouldNotVerify, DamagedSet, OperationFailed
 from engine.hosts.machine import in_time
 from engine.postgres import archive, commands
-from engine.postgres.database import working_name
-from engine.postgres.proof import DatabaseProof, take_proof
+from engine.postgres.database import create_database, drop_working, working_name
+from engine.postgres.proof import DatabaseProof, DatabaseProperties, take_proof
 from engine.postgres.roles import RoleProof
 from engine.postgres.server import Server, failed
 from engine.postgres.unchanged import EarlyProof, unchanged
@@ -206,26 +206,27 @@ def _schema(server: Server, database: str, encoding: str, programs: Path) -> str
         return head.schema()
 
 
-def reprinter(server: Server, programs: Path) -> Callable[[str], str]:
-    """How a schema's SQL prints after one restore: run it in a database of its own and dump that."""
+def reprinter(server: Server, programs: Path, properties: DatabaseProperties) -> Callable[[str], str]:
+    """How a schema's SQL prints after one restore: run it in a database of its own and dump that.
+
+    `properties` are those of the restored database: its encoding and locale, which this server has.
+    """
 
     def reprint(schema_sql: str) -> str:
         scratch_name = working_name()
-        with server.connect(application=APPLICATION) as connection:
-            connection.execute(f'CREATE DATABASE "{scratch_name}" TEMPLATE template0'.encode())
+        create_database(server, scratch_name, properties)
         try:
             with in_time():
                 done = subprocess.run(
                     commands.psql_argv(programs, scratch_name),
                     input=schema_sql.encode(),
                     capture_output=True,
-                    env=server.fixed_environment(APPLICATION),
+                    env=server.fixed_environment(APPLICATION, properties.encoding),
                     timeout=STALL_SECONDS,
                     check=False,
                 )
             return "" if done.returncode else restored_proof(server, scratch_name, programs).schema_sql
         finally:
-            with server.connect(application=APPLICATION) as connection:
-                connection.execute(f'DROP DATABASE IF EXISTS "{scratch_name}" WITH (FORCE)'.encode())
+            drop_working(server, scratch_name)
 
     return reprint

@@ -224,7 +224,7 @@ def _proven(filling: Filling, rows: Mapping[str, EarlyProof]) -> DatabaseProof:
     filling.progress(f"compare {choice.database}")
     expected = filling.source.proof
     found = restored_proof(server, filling.working, programs, expected.sample_percent, rows)
-    differences = compare_databases(expected, found, reprinter(server, programs))
+    differences = compare_databases(expected, found, reprinter(server, programs, found.properties))
     if differences:
         first = differences[0]
         raise OperationFailed(

@@ -134,7 +134,9 @@ class Trial:
         expected, began = self.proofs[file.database or ""], time.monotonic()
         self.progress(f"compare {expected.database}")
         found = restored_proof(self.server, expected.database, self.programs, expected.sample_percent)
-        differences = compare_databases(expected, found, reprinter(self.server, self.programs))
+        differences = compare_databases(
+            expected, found, reprinter(self.server, self.programs, found.properties)
+        )
         row = DatabaseRow(
             database=expected.database,
             tables=len(found.tables),

@@ -18,7 +18,9 @@ from engine.postgres.embedded import client_programs
 from engine.postgres.instance import Instance
 from engine.postgres.proof import DatabaseProof, take_proof
 from engine.postgres.replay import reprinter, restored_proof
+from engine.postgres.restore import RestoreChoice, restore_databases
 from engine.postgres.roles import RoleProof, read_roles
+from engine.postgres.scratch import scratch_server
 from tests.conftest import MAJOR
 from tests.engine.postgres.backups import back_up, drill_one, execute, run_script, server_of, store_in
 
@@ -174,6 +176,25 @@ def test_a_correct_restore_of_all_that_is_hard_is_never_red(
         assert (report.result, report.differences) == ("passed", ()), report.sentence
 
 
+OTHER_LETTERS = """
+CREATE TABLE t (s varchar(10) CHECK (s IN ('가', '나'))); INSERT INTO t VALUES ('가'); COMMENT ON TABLE t IS '한국어';
+"""
+
+
+def test_letters_that_the_server_s_own_encoding_lacks_are_never_red(store_folder: Path) -> None:
+    with scratch_server(MAJOR, encoding="LATIN1", locale="C") as western:
+        execute(western, "postgres", "CREATE DATABASE eastern TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'")
+        run_script(western, "eastern", OTHER_LETTERS)
+        target = store_in(store_folder)
+        made = back_up(server_of(western), target)
+        (restored,) = restore_databases(
+            target, server_of(western), (RestoreChoice("eastern", made.key("eastern")),)
+        )
+        assert restored.rows == 1
+    report = drill(target, made.cluster_key)
+    assert (report.result, report.differences) == ("passed", ()), report.sentence
+
+
 @pytest.fixture(scope="module")
 def small(server: Instance) -> Iterator[DatabaseProof]:
     """The proof of a database `small` that has one of each thing; a template of the copies that go wrong."""
@@ -184,9 +205,9 @@ def small(server: Instance) -> Iterator[DatabaseProof]:
 
 
 @pytest.fixture(scope="module")
-def reprint(server: Instance) -> Callable[[str], str]:
+def reprint(server: Instance, small: DatabaseProof) -> Callable[[str], str]:
     """How a schema prints after one restore; the same one again and again here."""
-    return cache(reprinter(server_of(server), client_programs(MAJOR)))
+    return cache(reprinter(server_of(server), client_programs(MAJOR), small.properties))
 
 
 def told(expected: DatabaseProof, found: DatabaseProof, reprint: Callable[[str], str]) -> list[str]:
