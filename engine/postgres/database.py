@@ -54,10 +54,31 @@ def drop_working(server: Server, prefix: str = WORKING_PREFIX) -> None:
         for (name,) in rows:
             database = sql.Identifier(name)
             try:
+                _drop_subscriptions(server, connection, name)
                 connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(database))
                 connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
             except psycopg.Error as error:
                 raise failed(f"Dropping {name!r}, an unfinished restore, failed", error) from None
+
+
+_SUBSCRIPTIONS = """
+SELECT s.subname FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid WHERE d.datname = %s
+"""
+
+
+def _drop_subscriptions(server: Server, connection: psycopg.Connection[TupleRow], name: str) -> None:
+    """A database that has one cannot be dropped. Their slots, which are the source's, are left alone."""
+    found = connection.execute(_SUBSCRIPTIONS, (name,)).fetchall()
+    if not found:
+        return  # it may be one that nobody can connect to, half dropped
+    with server.connect(name) as inside:
+        for (subscription,) in found:
+            for statement in (
+                "ALTER SUBSCRIPTION {} DISABLE",
+                "ALTER SUBSCRIPTION {} SET (slot_name = NONE)",
+                "DROP SUBSCRIPTION {}",
+            ):
+                inside.execute(sql.SQL(statement).format(sql.Identifier(subscription)))
 
 
 def create_database(server: Server, name: str, properties: DatabaseProperties) -> None:

@@ -453,6 +453,31 @@ rows" SELECT i, repeat(md5(i::text), 10), nullif(i / 2, 0) FROM generate_series(
     execute(source, "postgres", "DROP DATABASE hard", "DROP ROLE eve")
 
 
+def test_a_database_with_a_subscription_leaves_nothing_behind(
+    source: Instance, goal: Instance, store_folder: Path
+) -> None:
+    execute(source, "postgres", "CREATE DATABASE subscribed")
+    run_script(source, "subscribed", """
+        CREATE TABLE t (s varchar(10) CHECK (s IN ('a', 'b')), n text); INSERT INTO t VALUES ('a', 'one');
+        CREATE SUBSCRIPTION "a ""b" CONNECTION 'host=127.0.0.1' PUBLICATION p WITH (connect = false, slot_name = 'theirs');
+    """)  # fmt: skip
+    target = store_in(store_folder)
+    made = back_up(server_of(source), target, ["subscribed"], cluster=False)
+    key = made.key("subscribed")
+    report = drill(target, key)
+    assert (report.result, report.differences) == ("passed", ()), report.sentence
+    wrong = repacked(target, key, {"subscribed.dump.gz": replaced("\tone\n", "\tonf\n")})
+    with pytest.raises(OperationFailed, match=r"first table public\.t"):
+        restored(made, goal, wrong, "subscribed")
+    assert databases(goal) == set()
+    one = restored(made, goal, key, "subscribed")
+    assert databases(goal) == {one.name}
+    execute(
+        source, "subscribed", 'ALTER SUBSCRIPTION "a ""b" SET (slot_name = NONE)', 'DROP SUBSCRIPTION "a ""b"'
+    )
+    execute(source, "postgres", "DROP DATABASE subscribed")
+
+
 def test_no_room_for_the_copy_of_the_stored_bytes(
     source: Instance, goal: Instance, store_folder: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
