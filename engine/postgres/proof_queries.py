@@ -53,10 +53,12 @@ SEQUENCES = """
 SELECT n.nspname, c.relname
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_'
-   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+        WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e'
+          AND c.oid <> ALL (COALESCE(e.extconfig, '{}')))
  ORDER BY 1, 2
 """
+"""An extension's own sequence only where the extension says that it is the user's: that is dumped."""
 LARGE_OBJECTS = f"""
 SELECT m.oid::pg_catalog.int8, pg_catalog.pg_get_userbyid(m.lomowner),
        (SELECT pg_catalog.string_agg(x.item, ' ' ORDER BY x.item COLLATE "C")

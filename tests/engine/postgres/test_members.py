@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from engine.postgres import scratch
 from engine.postgres.drill import drill
 from engine.postgres.instance import Instance
 from engine.postgres.members import ExtensionProof, lost_members, not_compared, read_extensions
@@ -91,6 +92,31 @@ def test_names_are_those_of_the_proof(source: Instance) -> None:
     assert "cast (ext.vector AS real[])" in extensions["vector"].members
     assert "operator family ext.vector_ops USING btree" in extensions["vector"].members
     assert not [member for member in extensions["vector"].members if "mine" in member or "passing" in member]
+
+
+JOBS = """
+CREATE SCHEMA cron; CREATE SEQUENCE cron.jobid_seq; CREATE SEQUENCE cron.internal_seq;
+CREATE TABLE cron.job (jobid bigint PRIMARY KEY DEFAULT pg_catalog.nextval('cron.jobid_seq'), command text);
+SELECT pg_catalog.pg_extension_config_dump('cron.job', ''); SELECT pg_catalog.pg_extension_config_dump('cron.jobid_seq', '');
+"""
+
+
+def test_a_sequence_that_an_extension_calls_the_user_s_is_compared(
+    server_base: Path, store_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts = server_base / "extension"
+    scripts.mkdir()
+    (scripts / "jobs.control").write_text("default_version = '1.0'\nrelocatable = false\n", encoding="utf8")
+    (scripts / "jobs--1.0.sql").write_text(JOBS, encoding="utf8")
+    monkeypatch.setitem(scratch.SETTINGS, "extension_control_path", f"$system:{server_base}")
+    target = store_in(store_folder)
+    with scratch_server(18) as newest:
+        execute(newest, "postgres", "CREATE DATABASE app")
+        execute(newest, "app", "CREATE EXTENSION jobs", "INSERT INTO cron.job (command) VALUES ('a'), ('b')")
+        key = back_up(server_of(newest), target, ["app"], cluster=False).key("app")
+    report = drill(target, key)
+    assert (report.result, report.differences) == ("passed", ()), report.sentence
+    assert report.databases[0].sequences == 1
 
 
 def test_another_version_is_not_compared_and_the_drill_says_so(
