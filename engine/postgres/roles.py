@@ -43,11 +43,11 @@ SELECT r.rolname, r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.ro
               || COALESCE(pg_catalog.to_jsonb(m)->>'inherit_option', '') || ' '
               || COALESCE(pg_catalog.to_jsonb(m)->>'set_option' || ' by '
                  || pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(m.grantor)), '')) AS opt(text)
-         WHERE m.member = r.oid)
+         WHERE m.member = r.oid AND NOT (r.rolname ~ '^pg_' AND g.rolname ~ '^pg_'))
   FROM pg_catalog.pg_roles r JOIN pg_catalog.pg_authid a ON a.oid = r.oid
- WHERE r.rolname !~ '^pg_' ORDER BY r.rolname COLLATE "C"
+ ORDER BY r.rolname COLLATE "C"
 """
-"""Before 16 (no set_option) who granted a membership may be a role that is gone: pg_dumpall leaves it out."""
+"""What built-in roles are to each other pg_dumpall leaves out. Before 16 (no set_option) who granted a membership may be a role that is gone: pg_dumpall leaves it out."""
 _FOR_ALL = """
 SELECT u.item FROM pg_catalog.pg_db_role_setting s CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS u(item)
  WHERE s.setrole = 0 AND s.setdatabase = 0 ORDER BY u.item COLLATE "C"
@@ -93,12 +93,12 @@ _ATTRIBUTES = ("superuser", "inherit", "createrole", "createdb", "login", "repli
 
 
 def read_roles(connection: psycopg.Connection[TupleRow]) -> Roles:
-    """Every role of the server but the built-in ones, and what all roles have as the role `EVERYBODY`."""
+    """Every role of the server, and what all roles have as the role `EVERYBODY`.
+
+    Of the built-in ones only what pg_dumpall carries: their memberships in others, and privileges on parameters.
+    """
     roles = {row[0]: _role(row) for row in connection.execute(_ROLES.encode())}
-    settings = _for_all_roles(connection)
-    roles[EVERYBODY] = RoleProof(
-        attributes="", password="", valid_until="", comment="", settings=settings, member_of=()
-    )
+    roles[EVERYBODY] = _nothing_but(settings=_for_all_roles(connection))
     held: dict[str, list[str]] = {}
     if connection.info.server_version >= _PARAMETERS_SINCE:
         for name, privilege in connection.execute(_PARAMETERS.encode()):
@@ -113,7 +113,14 @@ def _for_all_roles(connection: psycopg.Connection[TupleRow]) -> tuple[str, ...]:
     return tuple(row[0] for row in connection.execute(_FOR_ALL.encode()))
 
 
+def is_built_in(name: str) -> bool:
+    """Whether it is a role that every server has: no other may begin so."""
+    return name.startswith("pg_")
+
+
 def _role(row: TupleRow) -> RoleProof:
+    if is_built_in(row[0]):
+        return _nothing_but(member_of=tuple(row[13]))
     flags = [name for name, is_set in zip(_ATTRIBUTES, row[1:8], strict=True) if is_set]
     return RoleProof(
         attributes=" ".join([*flags, f"limit={row[8]}"]),
@@ -122,6 +129,12 @@ def _role(row: TupleRow) -> RoleProof:
         comment=row[11],
         settings=tuple(row[12]),
         member_of=tuple(row[13]),
+    )
+
+
+def _nothing_but(settings: tuple[str, ...] = (), member_of: tuple[str, ...] = ()) -> RoleProof:
+    return RoleProof(
+        attributes="", password="", valid_until="", comment="", settings=settings, member_of=member_of
     )
 
 

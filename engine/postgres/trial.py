@@ -19,7 +19,7 @@ from engine.postgres.course import Course, DatabaseRow
 from engine.postgres.members import lost_members, not_compared
 from engine.postgres.proof import DatabaseProof
 from engine.postgres.replay import APPLICATION, play, read_role_proofs, reprinter, restored_proof
-from engine.postgres.roles import EVERYBODY, read_roles
+from engine.postgres.roles import EVERYBODY, is_built_in, read_roles
 from engine.postgres.server import Server
 from engine.progress import Progress
 from engine.sets.manifest import Body, FileEntry
@@ -95,7 +95,7 @@ class Trial:
         self._play(sql, argv, self.server.tool_environment(APPLICATION), "psql of the roles")
         with self.server.connect(application=APPLICATION) as connection:
             found = read_roles(connection)
-        course.roles = sum(name != EVERYBODY for name in found)
+        course.roles = sum(name != EVERYBODY and not is_built_in(name) for name in found)
         course.differences += compare_roles(expected, found)
 
     def _play(self, file: FileEntry, argv: Sequence[str], environment: dict[str, str], what: str) -> None:

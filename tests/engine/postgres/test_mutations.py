@@ -53,6 +53,7 @@ def source() -> Iterator[Instance]:
             "CREATE ROLE bob CREATEDB",
             'CREATE ROLE "O\'Hara" IN ROLE bob',
             "ALTER ROLE bob SET work_mem = '5MB'",
+            "GRANT bob TO pg_monitor",
         )
         for name in ("small", "other"):
             execute(server, "postgres", f"CREATE DATABASE {name}")
@@ -243,6 +244,8 @@ ROLE = {
         "role bob": replaced("NOCREATEROLE CREATEDB NOLOGIN", "NOCREATEROLE NOCREATEDB NOLOGIN"),
         "role O'Hara": replaced("GRANT bob TO \"O'Hara\"", "GRANT pg_monitor TO \"O'Hara\""),
         "role sly": lambda data: data + b"CREATE ROLE sly SUPERUSER LOGIN;\n",
+        "role pg_monitor": replaced("GRANT bob TO pg_monitor", "-- GRANT bob TO pg_monitor"),
+        "role pg_read_all_data": lambda data: data + b"GRANT bob TO pg_read_all_data;\n",
     },
     "a superuser": {"role bob": replaced("ALTER ROLE bob WITH NOSUPERUSER", "ALTER ROLE bob WITH SUPERUSER")},
     "a setting": {"role bob": replaced("ALTER ROLE bob SET work_mem TO '5MB';", "")},

@@ -424,6 +424,24 @@ def test_settings_for_all_roles_and_grants_to_all_are_proven(server: Instance) -
     assert compare_roles(before, roles_of(server)) == ()
 
 
+BUILT_IN = {
+    "a role that is ours": ("GRANT bob TO pg_monitor", "REVOKE bob FROM pg_monitor"),
+    "a parameter": ("GRANT SET ON PARAMETER work_mem TO pg_monitor", "REVOKE SET ON PARAMETER work_mem FROM pg_monitor"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "taken"), BUILT_IN.values(), ids=BUILT_IN)
+def test_what_a_built_in_role_was_given_is_proven(server: Instance, given: str, taken: str) -> None:
+    before = roles_of(server)
+    execute(server, "postgres", given)
+    after = roles_of(server)
+    execute(server, "postgres", taken)
+    assert [one.name for one in compare_roles(before, after)] == ["pg_monitor"]
+    assert [one.name for one in compare_roles(after, before)] == ["pg_monitor"]
+    older = {name: role for name, role in before.items() if not name.startswith("pg_")}
+    assert compare_roles(older, after) == ()
+
+
 def test_it_holds_under_concurrent_writes(server: Instance, fresh_database: str, store_folder: Path) -> None:
     run_script(server, fresh_database, """
         CREATE TABLE busy (id bigserial PRIMARY KEY, n int, filler text);
