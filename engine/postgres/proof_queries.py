@@ -26,7 +26,7 @@ SELECT c.oid, n.nspname, c.relname, root.oid, root.nspname, root.relname, COALES
 COLUMNS = """
 WITH RECURSIVE base(attrelid, attname, typ) AS (
     SELECT a.attrelid, a.attname, a.atttypid FROM pg_catalog.pg_attribute a
-     WHERE a.attrelid = ANY (%s) AND a.attnum > 0 AND NOT a.attisdropped
+     WHERE a.attrelid = ANY (%s) AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated <> 'v'
     UNION ALL
     SELECT b.attrelid, b.attname, t.typbasetype FROM base b
       JOIN pg_catalog.pg_type t ON t.oid = b.typ AND t.typtype = 'd')
@@ -36,6 +36,7 @@ SELECT b.attrelid, b.attname, t.typname,
  WHERE t.typtype <> 'd'
  ORDER BY b.attrelid, b.attname COLLATE "C"
 """
+"""Not those that are computed when they are read: no dump reads them, and their expression may fail."""
 DOMAINS = """
 SELECT a.attrelid, a.attname FROM pg_catalog.pg_attribute a
   JOIN pg_catalog.pg_type t ON t.oid = a.atttypid AND t.typtype = 'd'

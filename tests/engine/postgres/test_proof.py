@@ -195,6 +195,22 @@ def test_letters_that_the_server_s_own_encoding_lacks_are_never_red(store_folder
     assert (report.result, report.differences) == ("passed", ()), report.sentence
 
 
+VIRTUAL = """
+CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+CREATE TABLE rate (a int, b positive, share int GENERATED ALWAYS AS (100 / a) VIRTUAL, twice int GENERATED ALWAYS AS (a * 2) STORED);
+CREATE TABLE computed (a int GENERATED ALWAYS AS (1) VIRTUAL); INSERT INTO computed DEFAULT VALUES;
+INSERT INTO rate VALUES (1, 2), (0, 1);
+"""
+
+
+def test_a_virtual_column_that_cannot_be_computed_is_never_red(store_folder: Path) -> None:
+    with scratch_server(18) as newest:
+        run_script(newest, "postgres", VIRTUAL)
+        report = drill_one(newest, store_folder, "postgres")
+    assert (report.result, report.differences) == ("passed", ()), report.sentence
+    assert report.databases[0].rows == 3
+
+
 @pytest.fixture(scope="module")
 def small(server: Instance) -> Iterator[DatabaseProof]:
     """The proof of a database `small` that has one of each thing; a template of the copies that go wrong."""
