@@ -71,10 +71,11 @@ _COMPLETE = "\n--\n-- PostgreSQL database dump complete\n--\n"
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One object of the schema as pg_dump writes it: `type` is pg_dump's word for what it is, `label` that word
-    and its schema, name and owner."""
+    and its schema and name."""
 
     type: str
     label: str
+    owner: str
     text: str
 
 
@@ -254,8 +255,8 @@ def entries(sql: str) -> Iterator[Entry]:
         text, between = _divided(sql[match.end() : end])
         if match["type"] in ("TABLE", "FOREIGN TABLE", "MATERIALIZED VIEW"):
             text = _of_table(text, method)
-        label = f"{match['type']} {match['schema']} {match['name']} owner {match['owner']}"
-        yield Entry(match["type"], label, text)
+        label = f"{match['type']} {match['schema']} {match['name']}"
+        yield Entry(match["type"], label, match["owner"], text)
 
 
 def _divided(text: str) -> tuple[str, str]:

@@ -40,6 +40,9 @@ _EXPRESSIONS = frozenset(
 """What carries expressions, in pg_dump's words."""
 _SAME_WORDS = frozenset({*_PRIVILEGES, "COMMENT", "ROW SECURITY", "SECURITY LABEL"})
 """What pg_dump writes alike for every major; anything else another major may write in words of its own."""
+_OF_ANOTHER = frozenset({"ACL", "COMMENT", "POLICY", "ROW SECURITY", "SECURITY LABEL"})
+"""What has no owner of its own: named is that of an object, which has its own entry, or is an extension's and belongs
+to whoever restores."""
 _DUMPED_BY = re.compile(r"^-- Dumped by pg_dump version (\d+)", re.MULTILINE)
 _Key = tuple[str, str]
 """An object's type and label."""
@@ -77,7 +80,8 @@ def _objects(sql: str) -> _Objects:
     objects: dict[_Key, Counter[str]] = defaultdict(Counter)
     for entry in entries(sql):
         text = granted(entry.text) if entry.type in _PRIVILEGES else entry.text
-        objects[entry.type, entry.label][text] += 1
+        label = entry.label if entry.type in _OF_ANOTHER else f"{entry.label} owner {entry.owner}"
+        objects[entry.type, label][text] += 1
     return dict(objects)
 
 

@@ -94,6 +94,24 @@ def test_names_are_those_of_the_proof(source: Instance) -> None:
     assert not [member for member in extensions["vector"].members if "mine" in member or "passing" in member]
 
 
+def test_grants_on_an_extension_of_another_superuser_are_never_red(
+    postgres_server: Instance, fresh_database: str, store_folder: Path
+) -> None:
+    """What an extension makes belongs to whoever restores."""
+    execute(postgres_server, fresh_database, "CREATE ROLE admin SUPERUSER")
+    execute(
+        postgres_server, fresh_database, "SET ROLE admin", "CREATE EXTENSION vector",
+        "GRANT EXECUTE ON FUNCTION vector_dims(vector) TO pg_monitor", "REVOKE EXECUTE ON FUNCTION vector_norm(vector) FROM PUBLIC",
+    )  # fmt: skip
+    target = store_in(store_folder)
+    made = back_up(server_of(postgres_server), target, [fresh_database])
+    report = drill(target, made.cluster_key)
+    execute(
+        postgres_server, fresh_database, "DROP EXTENSION vector", "DROP OWNED BY admin", "DROP ROLE admin"
+    )
+    assert (report.result, report.differences) == ("passed", ()), report.sentence
+
+
 JOBS = """
 CREATE SCHEMA cron; CREATE SEQUENCE cron.jobid_seq; CREATE SEQUENCE cron.internal_seq;
 CREATE TABLE cron.job (jobid bigint PRIMARY KEY DEFAULT pg_catalog.nextval('cron.jobid_seq'), command text);
