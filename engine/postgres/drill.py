@@ -123,7 +123,7 @@ def _scratch(
             return
     with scratch_server(major, superuser=body.superuser, encoding=encoding, locale=locale) as instance:
         version = ".".join(str(part) for part in version_of(instance.programs / "postgres") or (major,))
-        course.scratch = f"PostgreSQL {version} in {instance.programs}"
+        course.scratch = f"a scratch server of this host, PostgreSQL {version}"
         yield instance
 
 

@@ -69,7 +69,11 @@ def proven(server: Server, folder: Path) -> Any:
     report = drill(target, made.key("app"), docker_host=server.settings.docker_host)
     assert (report.result, report.databases[0].rows) == ("passed", ROWS)
     body = read_manifest(target, made.key("app"))
-    own = f"a container of the source's own image, {body.image}" if body.image else f"PostgreSQL {MAJOR}."
+    own = (
+        f"a container of the source's own image, {body.image}"
+        if body.image
+        else f"a scratch server of this host, PostgreSQL {MAJOR}."
+    )
     assert report.scratch.startswith(own)
     [restored] = restore_databases(target, server, (RestoreChoice("app", made.key("app")),))
     assert restored.rows == ROWS
