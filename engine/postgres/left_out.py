@@ -142,7 +142,10 @@ _OF_DATABASE = (
              FROM pg_catalog.pg_description d JOIN pg_catalog.pg_type t ON t.oid = d.objoid AND t.oid >= 16384
               AND (t.typtype = 'm' OR t.typcategory = 'A'
                 OR EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = t.typrelid AND c.relkind <> 'c'))
-            WHERE d.classoid = 'pg_catalog.pg_type'::pg_catalog.regclass ORDER BY 1""",
+            WHERE d.classoid = 'pg_catalog.pg_type'::pg_catalog.regclass
+           UNION ALL SELECT 'the extension plpgsql' FROM pg_catalog.pg_extension WHERE extname = 'plpgsql'
+              AND pg_catalog.obj_description(oid, 'pg_extension') IS DISTINCT FROM 'PL/pgSQL procedural language'
+            ORDER BY 1""",
     ),
     (
         "silence of the event triggers {}, which fire when a restore refreshes materialized views (they are ENABLE"

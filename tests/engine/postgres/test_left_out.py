@@ -76,8 +76,9 @@ NAMED = {
     "comments where pg_dump does not look": (
         "CREATE TABLE mother (a int CONSTRAINT positive CHECK (a > 0)); CREATE TABLE child () INHERITS (mother);"
         "COMMENT ON CONSTRAINT positive ON child IS 'x'; COMMENT ON TYPE mother IS 'x'; CREATE VIEW seen AS SELECT 1 AS a;"
-        """COMMENT ON RULE "_RETURN" ON seen IS 'x'""",
-        "comments on positive of public.child, public.mother, the rule of public.seen (pg_dump leaves them out)",
+        """COMMENT ON RULE "_RETURN" ON seen IS 'x'; COMMENT ON EXTENSION plpgsql IS 'x'""",
+        "comments on positive of public.child, public.mother, the extension plpgsql, the rule of public.seen "
+        "(pg_dump leaves them out)",
     ),
     "check that reads a table": (
         """CREATE TABLE zone (name text); INSERT INTO zone VALUES ('a');
