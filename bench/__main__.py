@@ -44,14 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--scale", type=float, help=f"factor of the data (default {SCALE:g}: 1 GB of SQL)")
-    parser.add_argument(
-        "--only", nargs="+", choices=NAMES, metavar="FIGURE", default=NAMES, help=", ".join(NAMES)
-    )
+    parser.add_argument("--only", nargs="+", choices=NAMES, metavar="FIGURE", default=NAMES, help=", ".join(NAMES))
     parser.add_argument("--laps", type=int, default=3, help="how often each contestant runs (default 3)")
     parser.add_argument("--quick", action="store_true", help="small data, one lap: to try the bench itself")
-    parser.add_argument(
-        "--large", action="store_true", help="10 GB of data and 1,000 databases too (an hour)"
-    )
+    parser.add_argument("--large", action="store_true", help="10 GB of data and 1,000 databases too (an hour)")
     parser.add_argument("--keep", action="store_true", help="keep the data in bench/data/ for the next run")
     return parser
 

@@ -17,6 +17,4 @@ def measure(laps: int) -> list[Figure]:
     run(argv, os.environ)
     found = [run(argv, os.environ) for _ in range(laps * 5)]
     tell(f"--help: {min(found):.3f} to {max(found):.3f} s")
-    return [
-        Figure("platformctl --help", statistics.median(found), "s", "<=", 0.5, 0.2, (f"time {_COMMAND}",))
-    ]
+    return [Figure("platformctl --help", statistics.median(found), "s", "<=", 0.5, 0.2, (f"time {_COMMAND}",))]

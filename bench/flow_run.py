@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from bench.config import SERVER
 from bench.figures import Figure
-from bench.place import SERVER, Place
+from bench.place import Place
 from bench.timing import MeasureError, interleaved
 
 _SETTINGS = {  # as installed (the demo has the same), but for a server of the bench's own
@@ -31,9 +32,7 @@ def measure(place: Place, laps: int) -> list[Figure]:
     """Figure 6, on the small data set: what Prefect adds does not grow with the data."""
     with _prefect(place) as environment:
         _flow_run(environment)  # registers what a first run registers
-        found = interleaved(
-            {"engine": lambda: _engine(place), "flow run": lambda: _flow_run(environment)}, laps
-        )
+        found = interleaved({"engine": lambda: _engine(place), "flow run": lambda: _flow_run(environment)}, laps)
     added = found.median("flow run") - found.median("engine")
     return [Figure("flow run less the same engine call", added, "s", "<=", 5.0, 3.0, _COMMANDS)]
 
@@ -44,13 +43,13 @@ def _prefect(place: Place) -> Iterator[dict[str, str]]:
     from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ANALYTICS_ENABLED, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
-    from deployments.nouns import nouns
-    from engine.config.file import load
+    from deployments.config_blocks import config_blocks
+    from engine.sources.registry import load_settings
 
     quiet = {PREFECT_SERVER_ANALYTICS_ENABLED: False}
     with temporary_settings(quiet), prefect_test_harness(server_startup_timeout=120):
-        for name, noun in nouns(load(place.config)):
-            noun.save(name, overwrite=True)
+        for name, block in config_blocks(load_settings(place.config)):
+            block.save(name, overwrite=True)
         yield place.environment | _SETTINGS | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
 
 
@@ -59,9 +58,7 @@ def _flow_run(environment: dict[str, str]) -> float:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.sorting import FlowRunSort
 
-    done = subprocess.run(
-        [sys.executable, "-c", _RUN], env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", _RUN], env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise MeasureError(f"the flow run failed: {done.stderr.strip().splitlines()[-1:]}")
     with get_client(sync_client=True) as client:

@@ -28,9 +28,7 @@ _NIGHT, _DUMPALL, _SHELL = "the night", "pg_dumpall > /dev/null", "the shell peo
 
 def measure(place: Place, laps: int) -> list[Figure]:
     """Figures 1, 2 and 3 of the issue's table, from the same laps."""
-    shell(
-        DUMPALL, place.environment
-    )  # or the first to run would read from the disk what the others find in memory
+    shell(DUMPALL, place.environment)  # or the first to run would read from the disk what the others find in memory
     sizes: list[float] = []
     found = interleaved(
         {

@@ -18,17 +18,15 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
-from pyrage import x25519
 
+from bench.config import write_config
+from bench.large_tables import load_tables
 from demo.dataset import load
-from engine.postgres import embedded
-from engine.postgres.instance import Instance
-from engine.postgres.place import server_folder
+from engine.sources.postgres.programs import installed as embedded
+from engine.sources.postgres.scratch.instance import Instance
+from engine.sources.postgres.scratch.socket_and_port import server_folder
 
 MAJOR = 16
-SEVERAL, LARGE = "bench_several", "bench_large"
-"""A database of three large tables, and one of a single table as large as those together."""
-SERVER = "bench"
 HERE = Path(__file__).parent
 DATA = HERE / "data"
 SCALE = 6.0
@@ -43,26 +41,14 @@ SETTINGS = {
     "maintenance_work_mem": "128MB",
     "autovacuum": "off",  # or it would run in one lap and not in the next
 }
-_TEMPLATE = """\
-[servers.{server}]
-host = "{host}"
-port = {port}
-store = "{server}"
-
-[stores.{server}]
-kind = "folder"
-path = "{store}"
-recipients = ["{recipient}"]
-identity = "file:{identity}"
-"""
 
 
 @dataclass(frozen=True)
 class Place:
     """One server of the bench with its store.
 
-    `kind` says what is in it: `mixed` (the platform's databases), `tables` (SEVERAL and LARGE, for
-    restores) or any other word for nothing.
+    `kind` says what is in it: `mixed` (the platform's databases), `tables` (those of
+    large_tables.py, for restores) or any other word for nothing.
     """
 
     scale: float
@@ -120,9 +106,7 @@ class Place:
 
     def drop(self, database: str) -> None:
         with self.connect() as connection:
-            connection.execute(
-                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database))
-            )
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
 
     def clear_store(self) -> None:
         shutil.rmtree(self.store, ignore_errors=True)
@@ -138,7 +122,7 @@ def prepare(place: Place) -> None:
     if place.kind == "mixed":
         load(place.server.conninfo(), scale=place.scale, progress=_say)
     elif place.kind == "tables":
-        _load_tables(place)
+        load_tables(place.server, place.scale, _say)
     with place.connect() as connection:
         connection.execute("CHECKPOINT")
 
@@ -148,7 +132,7 @@ def _start(place: Place) -> None:
     if not place.server.exists:
         place.server.create(sync=False)
     place.server.start()
-    _write_config(place)
+    write_config(place.config, place.server, place.store, place.identity)
 
 
 @contextmanager
@@ -163,65 +147,6 @@ def running(place: Place, *, keep: bool) -> Iterator[Place]:
         place.server.stop()
         if not keep:
             place.remove()
-
-
-def _write_config(place: Place) -> None:
-    if not place.identity.exists():
-        place.identity.write_text(f"{x25519.Identity.generate()}\n", encoding="utf8")
-        place.identity.chmod(0o600)
-    identity = x25519.Identity.from_str(place.identity.read_text(encoding="utf8").strip())
-    text = _TEMPLATE.format(
-        server=SERVER,
-        host=place.server.socket,
-        port=place.server.port,
-        store=place.store,
-        recipient=identity.to_public(),
-        identity=place.identity,
-    )
-    place.config.write_text(text, encoding="utf8")
-
-
-# Words, numbers, times and documents, with the indexes and the foreign key such tables have: about 185
-# bytes a row as SQL. Indexes and constraints are 60 % of the server's work when it is restored.
-_TABLE = """
-CREATE TABLE {name} (id bigint NOT NULL, parent bigint, account integer NOT NULL, at timestamptz NOT NULL,
-    amount numeric(12, 2), title text NOT NULL, detail jsonb);
-INSERT INTO {name} SELECT i, 1 + abs(hashint8(i)::bigint) % {rows}, abs(hashint8(i)::bigint) % 50000,
-    timestamptz '2024-01-01 00:00:00+00' + i * interval '7.123 seconds', (hashint8(i + 1)::bigint % 10000000) / 100.0,
-    'order ' || i || ' for ' || md5((i % 7000)::text),
-    jsonb_build_object('state', (ARRAY['new', 'paid', 'sent', 'back'])[1 + i % 4], 'lines', i % 9, 'key', md5(i::text))
-FROM generate_series(1, {rows}) AS i;
-ALTER TABLE {name} ADD PRIMARY KEY (id);
-ALTER TABLE {name} ADD FOREIGN KEY (parent) REFERENCES orders (id);
-CREATE INDEX ON {name} (parent);
-CREATE INDEX ON {name} (account, at);
-CREATE INDEX ON {name} (title);
-CREATE INDEX ON {name} (at);
-"""
-_ROWS = 1_000_000
-
-
-def _load_tables(place: Place) -> None:
-    rows = int(_ROWS * place.scale)
-    _load_database(place, SEVERAL, dict.fromkeys(("orders", "payments", "shipments"), rows // 3))
-    _load_database(place, LARGE, {"orders": rows})
-
-
-def _load_database(place: Place, name: str, tables: dict[str, int]) -> None:
-    if name in place.databases():
-        return
-    loading = f"loading_{name}"
-    place.drop(loading)
-    with place.connect() as admin:
-        admin.execute(f'CREATE DATABASE "{loading}" TEMPLATE template0'.encode())
-    with place.connect(loading) as connection:
-        connection.execute("SET synchronous_commit = off")
-        for table, rows in tables.items():
-            _say(f"{name}: {table}")
-            connection.execute(_TABLE.format(name=table, rows=rows).encode())
-        connection.execute("VACUUM (ANALYZE)")
-    with place.connect() as admin:
-        admin.execute(f'ALTER DATABASE "{loading}" RENAME TO "{name}"'.encode())
 
 
 def _say(line: str) -> None:

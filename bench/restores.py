@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from bench.figures import Figure
+from bench.large_tables import LARGE, SEVERAL
 from bench.memory import peak_of
-from bench.place import LARGE, SEVERAL, Place
+from bench.place import Place
 from bench.timing import Step, interleaved, run, shell, tell
 
 _START = 'eval "$(.venv/bin/python -m bench.place start --kind tables)"'

@@ -19,9 +19,7 @@ class CountingServer:
     """Serves ListObjectsV2 over sorted keys, takes every write and deletion, and counts what it is asked."""
 
     def __init__(self, keys: Sequence[str], modified: datetime) -> None:
-        self._http = ThreadingHTTPServer(
-            ("127.0.0.1", 0), _handler(self, keys, f"{modified:%Y-%m-%dT%H:%M:%S.000Z}")
-        )
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, keys, f"{modified:%Y-%m-%dT%H:%M:%S.000Z}"))
         self._http.daemon_threads = True
         self._count = 0
 

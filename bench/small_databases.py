@@ -62,9 +62,7 @@ def _seconds_each(place: Place, count: int) -> float:
         for name in wanted:
             if name not in present:
                 admin.execute(
-                    sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                        sql.Identifier(name), sql.Identifier(_TEMPLATE)
-                    )
+                    sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(_TEMPLATE))
                 )
         admin.execute("CHECKPOINT")
     place.clear_store()
@@ -76,9 +74,7 @@ def _seconds_each(place: Place, count: int) -> float:
 
 def _night(place: Place) -> float:
     """What the night says it took: without the start of the program, which does not grow."""
-    done = subprocess.run(
-        ["platformctl", "--json", "backup"], env=place.environment, capture_output=True, check=False
-    )
+    done = subprocess.run(["platformctl", "--json", "backup"], env=place.environment, capture_output=True, check=False)
     if done.returncode:
         raise MeasureError(f"the night of many databases ended with {done.returncode}")
     return float(json.loads(done.stdout)["result"]["seconds"])

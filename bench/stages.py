@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench.place import SCALE, Place, running
 from bench.timing import shell
-from engine.postgres.proof import take_proof
+from engine.sources.postgres.proof.take_proof import take_proof
 from engine.streams.pack import pack_argv
 
 _WITHOUT_DATA = ("start:", "pg_dumpall")

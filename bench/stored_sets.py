@@ -18,11 +18,13 @@ from bench.figures import Figure
 from bench.place import DATA
 from bench.s3_listing import CountingServer
 from bench.timing import Laps, interleaved, run, tell
-from engine.config.settings import Retention, S3Store, StoreRetention
-from engine.sets.catalogue import catalogue
-from engine.sets.keys import SetKey, VerdictKey, encoded, new_set_id
-from engine.sets.prune import BATCH, apply_prune, plan_prune
-from engine.stores.opening import open_store
+from engine.config.settings import Retention, S3Store
+from engine.repository.catalogue import catalogue
+from engine.repository.keys import SetKey, encoded, new_set_id
+from engine.repository.prune import BATCH, apply_prune
+from engine.repository.prune_plan import plan_prune
+from engine.repository.repository import open_repository
+from engine.repository.verdict_keys import VerdictKey
 
 _KEY = "env:BENCH_KEY"
 _DATABASES = 99  # and the cluster
@@ -35,20 +37,20 @@ store = "bench"
 [stores.bench]
 kind = "folder"
 path = "{store}"
-retention = {{ cluster = {{ days = {days} }}, database = {{ days = {days} }} }}
+retention = {{ cluster = {{ days = {days} }}, db = {{ days = {days} }} }}
 """
 
 
 def keys(sets: int, now: datetime) -> Iterator[str]:
     """The keys of so many sets, five files each."""
     for key in _sets(sets, now):
-        own = encoded(key.database) if key.database else "001-database_01"
+        own = encoded(key.name) if key.name else "001-database_01"
         yield from (
             key.prefix + file
             for file in (
                 "000-globals.proof.json.gz.age",
                 "000-globals.sql.gz.age",
-                f"{own}.{'dump' if key.database else 'sql'}.gz.age",
+                f"{own}.{'dump' if key.name else 'sql'}.gz.age",
                 f"{own}.proof.json.gz.age",
                 "manifest.json",
             )
@@ -58,7 +60,7 @@ def keys(sets: int, now: datetime) -> Iterator[str]:
 def verdicts(sets: int, now: datetime) -> Iterator[str]:
     """The keys of a passed drill of each set."""
     for key in _sets(sets, now):
-        yield str(VerdictKey("bench", key.set_id, key.created + timedelta(minutes=30), "drill", "passed"))
+        yield str(VerdictKey(key, key.created + timedelta(minutes=30), "drill", "passed"))
 
 
 def _sets(sets: int, now: datetime) -> Iterator[SetKey]:
@@ -66,8 +68,8 @@ def _sets(sets: int, now: datetime) -> Iterator[SetKey]:
     for number in range(sets):
         night, database = divmod(number, _NIGHT)
         at = now - timedelta(days=night, hours=1)
-        name = f"database_{database:02d}" if database else None
-        yield SetKey("bench", name, new_set_id(at, str(night), str(database)))
+        kind, name = ("db", f"database_{database:02d}") if database else ("cluster", "")
+        yield SetKey("bench", kind, name, new_set_id(at, str(night), str(database)))
 
 
 def measure(sets: int, laps: int) -> list[Figure]:
@@ -79,9 +81,7 @@ def measure(sets: int, laps: int) -> list[Figure]:
     for what in ("list", "prune"):
         figures += [
             _seconds(f"{what} of {sets:,} stored sets, folder", many.median(what), 3.0),
-            _seconds(
-                f"{what} of {sets:,} stored sets with a verdict each", many.median(f"{what}, drilled"), 3.0
-            ),
+            _seconds(f"{what} of {sets:,} stored sets with a verdict each", many.median(f"{what}, drilled"), 3.0),
             _seconds(
                 f"{what} of {sets:,} stored sets with a verdict each, processor",
                 many.median(f"{what}, drilled, processor"),
@@ -94,9 +94,7 @@ def measure(sets: int, laps: int) -> list[Figure]:
                 for mark in ("", ", drilled")
             ),
         ]
-    figures.append(
-        _seconds(f"prune --delete of {went:,} of {sets:,} sets, folder", many.median("prune --delete"))
-    )
+    figures.append(_seconds(f"prune --delete of {went:,} of {sets:,} sets, folder", many.median("prune --delete")))
     pages = -(-6 * sets // 1000)
     # Of a batch the manifests go, then its other files, and last all verdicts; before each the bucket is asked
     # whether it has an object lock.
@@ -165,7 +163,7 @@ def _make(root: Path, stored: Iterable[str]) -> None:
     """Empty files: only keys are read."""
     began = time.monotonic()
     for folder, files in groupby(stored, key=lambda key: key.rpartition("/")[0]):
-        (root / "store" / folder).mkdir(parents=True)
+        (root / "store" / folder).mkdir(parents=True, exist_ok=True)
         for key in files:
             (root / "store" / key).touch(mode=0o600)
     tell(f"made in {time.monotonic() - began:.0f} s")
@@ -173,19 +171,21 @@ def _make(root: Path, stored: Iterable[str]) -> None:
 
 def _requests(sets: int, now: datetime) -> dict[str, int]:
     """Requests that `list` and `prune` send, counted by a server that answers as S3 does."""
-    retention = StoreRetention(cluster=Retention(days=_days(sets)), database=Retention(days=_days(sets)))
+    retention = dict.fromkeys(("cluster", "db"), Retention(days=_days(sets)))
     os.environ[_KEY.removeprefix("env:")] = "bench"
     stored = sorted([*keys(sets, now), *verdicts(sets, now)])
     with CountingServer(stored, now) as server:
-        settings = S3Store(bucket="bench", endpoint_url=server.url, access_key=_KEY, secret_key=_KEY)
-        store = open_store("bench", settings)
+        settings = S3Store(
+            bucket="bench", endpoint_url=server.url, access_key=_KEY, secret_key=_KEY, retention=retention
+        )
+        repository = open_repository("bench", settings)
         began = time.monotonic()
-        catalogue(store, "bench")
+        catalogue(repository, "bench")
         listing = server.take_count()
         tell(f"list of {sets:,} sets in S3: {listing} requests, {time.monotonic() - began:.1f} s")
         began = time.monotonic()
-        plan = plan_prune(store, "bench", retention, now, sizes=True)
-        apply_prune(store, plan)
+        plan = plan_prune(repository, "bench", now, sizes=True)
+        apply_prune(repository, plan)
         pruning = server.take_count()
         tell(f"prune of {sets:,} sets in S3: {pruning} requests, {time.monotonic() - began:.1f} s")
     return {"list": listing, "prune": pruning}

@@ -26,9 +26,7 @@ def shell(script: str, environment: Mapping[str, str]) -> float:
 def run(argv: list[str], environment: Mapping[str, str]) -> float:
     """Seconds a command takes from its start to its end."""
     began = time.monotonic()
-    done = subprocess.run(
-        argv, env=dict(environment), stdin=subprocess.DEVNULL, capture_output=True, check=False
-    )
+    done = subprocess.run(argv, env=dict(environment), stdin=subprocess.DEVNULL, capture_output=True, check=False)
     took = time.monotonic() - began
     if done.returncode:
         said = done.stderr.decode("utf8", "replace").strip().splitlines()[-3:]

@@ -1,12 +1,13 @@
-"""Nouns an operator edits in the Prefect UI: where servers and stores are. They hold no secret.
+"""Nouns an operator edits in the Prefect UI: hosts, what is kept on them, and stores. They hold no secret.
 
 Importing this package also lets `prefect:` references be read (see `blocks.secret_references`).
 """
 
 from blocks.backup_store import BackupStore
-from blocks.postgres_server import PostgresServer
+from blocks.host import PlatformHost
 from blocks.secret_references import register_prefect_secrets
+from blocks.sources import source_block, source_blocks
 
-__all__ = ["BackupStore", "PostgresServer"]
+__all__ = ["BackupStore", "PlatformHost", "source_block", "source_blocks"]
 
 register_prefect_secrets()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, cast
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from blocks.noun import Noun
-from engine.config.settings import FolderStore, S3Store, StoreSettings
+from blocks.config_block import ConfigBlock
+from engine.config.settings import FolderStore, Retention, S3Store, StoreSettings
 from engine.errors import ConfigurationError
+from engine.sources.registry import default_retention
 
 
 class _First(BaseModel):
@@ -19,7 +20,15 @@ class _First(BaseModel):
     bucket: str = ""
 
 
-class BackupStore(S3Store, FolderStore, Noun, _First):
+_RetentionForm: Any = create_model(
+    "RetentionByKind",
+    __config__=ConfigDict(extra="allow"),  # a newer version's kinds
+    **cast(Any, {kind: (Retention, policy) for kind, policy in default_retention().items()}),
+)
+"""A form with a part for each kind of set; a mapping would be a field of JSON."""
+
+
+class BackupStore(S3Store, FolderStore, ConfigBlock, _First):
     """Where backups rest: a folder or a bucket; written from platform-ops.toml, which wins."""
 
     _block_type_name = "Backup store"
@@ -30,7 +39,7 @@ class BackupStore(S3Store, FolderStore, Noun, _First):
     )
 
     # Written out because the settings are frozen and strict, and a block must be neither.
-    model_config = Noun.model_config
+    model_config = ConfigBlock.model_config
 
     # Each kind needs one of these and knows nothing of the other.
     kind: Literal["folder", "s3"] = Field(  # type: ignore[assignment]
@@ -38,11 +47,9 @@ class BackupStore(S3Store, FolderStore, Noun, _First):
     )
     path: str = Field(default="", description="Of a folder: as it is called on the workers' hosts.")
     bucket: str = Field(default="", description="Of a bucket: its name.")
-
-    @classmethod
-    def of(cls, settings: StoreSettings) -> Self:
-        """The block that holds `settings`."""
-        return cls(**settings.model_dump())
+    retention: _RetentionForm = Field(  # type: ignore[assignment]
+        default_factory=_RetentionForm, description="By kind of set, how long they stay: while any rule wants them."
+    )
 
     def settings(self) -> StoreSettings:
         """The frozen settings the engine works with.
@@ -56,4 +63,5 @@ class BackupStore(S3Store, FolderStore, Noun, _First):
                 f"The block {self.get_block_type_slug()}/{self._block_document_name} is of kind {self.kind} "
                 f"and names no {needed}; fill it in, or correct platform-ops.toml and apply it."
             )
-        return model.model_validate({name: getattr(self, name) for name in model.model_fields})
+        values = {name: getattr(self, name) for name in model.model_fields}
+        return model.model_validate({**values, "retention": self.retention.model_dump()})

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 from prefect.blocks.system import Secret
 
-from engine.config.secrets import register_resolver
 from engine.errors import ConfigurationError
+from engine.secrets import register_resolver
 
 
 def secret_block(name: str) -> str:
@@ -30,5 +30,5 @@ def secret_block(name: str) -> str:
 
 
 def register_prefect_secrets() -> None:
-    """Let `engine.config.secrets.resolve` read `prefect:` references in this process."""
+    """Let `engine.secrets.resolve` read `prefect:` references in this process."""
     register_resolver("prefect", secret_block)

@@ -11,11 +11,11 @@ from demo.layout import Layout, write_private
 from demo.progress import Progress
 from demo.state import changing, read, record_process
 from engine.errors import ConfigurationError
-from engine.hosts.local import temporary_base
-from engine.postgres import wheel
-from engine.postgres.embedded import version_of
-from engine.postgres.instance import Instance
-from engine.postgres.place import check_place, free_port
+from engine.sources.postgres.programs import wheel
+from engine.sources.postgres.programs.installed import version_of
+from engine.sources.postgres.scratch.instance import Instance
+from engine.sources.postgres.scratch.socket_and_port import check_place, free_port
+from engine.streams.spool import temporary_base
 
 NAME = "postgres"
 MAJOR = 16

@@ -51,9 +51,7 @@ def settle_orphans(pools: list[str], progress: Progress) -> None:
             for run in client.read_flow_runs(flow_run_filter=_going(), work_pool_filter=pool_filter):
                 message = "Its worker was stopped before it ended. Start the run again."
                 client.set_flow_run_state(run.id, Crashed(message=message))
-                progress.say(
-                    f"Prefect: the run {run.name} was left by a stopped worker; it is marked crashed"
-                )
+                progress.say(f"Prefect: the run {run.name} was left by a stopped worker; it is marked crashed")
 
 
 def run(name: str, progress: Progress, trouble: Callable[[], str | None]) -> FlowRun:

@@ -14,7 +14,7 @@ from demo.progress import Progress
 from demo.state import changing, read
 from engine.config.file import VARIABLE
 from engine.errors import OperationFailed
-from engine.postgres.place import free_port
+from engine.sources.postgres.scratch.socket_and_port import free_port
 
 NAME = "prefect-server"
 _FIRST_PORT = 4200

@@ -7,17 +7,16 @@ from prefect.client.schemas.objects import FlowRun
 from demo.flow_runs import seconds
 from demo.layout import PROJECT, SERVER, STORE, Layout
 from demo.prefect_server import address
-from engine.config.file import load
 from engine.errors import OperationFailed
-from engine.postgres.course import DrillReport
 from engine.progress import counted, readable_bytes, readable_seconds
 from engine.reports.drill import drill_report
-from engine.reports.report import Report, Table
-from engine.reports.wording import of_what
-from engine.sets.catalogue import Catalogue, StoredSet, catalogue
-from engine.sets.verdicts import newest, read_verdict
-from engine.stores.base import Store
-from engine.stores.opening import open_store
+from engine.repository.catalogue import catalogue
+from engine.repository.findings import DrillResult
+from engine.repository.repository import Repository, open_repository
+from engine.repository.stored import Catalogue, StoredSet
+from engine.repository.verdicts import newest, read_verdict
+from engine.sources.registry import load_settings
+from engine.words.report import Report, Table
 
 
 def summary(layout: Layout, backup: FlowRun, drill: FlowRun, total_seconds: float) -> str:
@@ -26,18 +25,16 @@ def summary(layout: Layout, backup: FlowRun, drill: FlowRun, total_seconds: floa
     Raises:
         OperationFailed: the store holds no set or no passed drill, whatever the runs' states say.
     """
-    settings = load(layout.config)
-    store = open_store(STORE, settings.stores[STORE])
-    stored = catalogue(store, SERVER, sizes=True)
-    parts = [_backup(stored, seconds(backup)), _drill(store, stored), _next(layout)]
+    settings = load_settings(layout.config)
+    repository = open_repository(STORE, settings.stores[STORE])
+    stored = catalogue(repository, SERVER, sizes=True)
+    parts = [_backup(stored, seconds(backup)), _drill(repository, stored), _next(layout)]
     took = f"The flow run restore-drill took {readable_seconds(seconds(drill))}."
-    return "\n".join(
-        ["", *(part.as_text() for part in parts), f"{took} All is good, {total_seconds:.0f} s in."]
-    )
+    return "\n".join(["", *(part.as_text() for part in parts), f"{took} All is good, {total_seconds:.0f} s in."])
 
 
 def _backup(stored: Catalogue, took: float) -> Report:
-    last = [sets[0] for sets in stored.scopes.values()]
+    last = [sets[0] for sets in stored.assets.values()]
     if not last:
         raise OperationFailed(f"{stored.address} holds no set after the backup; look at the run in the UI.")
     last.sort(key=lambda one: one.size or 0, reverse=True)
@@ -50,20 +47,18 @@ def _backup(stored: Catalogue, took: float) -> Report:
 
 
 def _row(one: StoredSet) -> tuple[str, str, str, str]:
-    return of_what(one.key.database), readable_bytes(one.size or 0), one.state, one.key.set_id
+    return one.key.asset.label, readable_bytes(one.size or 0), one.state, one.key.set_id
 
 
-def _drill(store: Store, stored: Catalogue) -> Report:
+def _drill(repository: Repository, stored: Catalogue) -> Report:
     key = newest(stored.verdicts, "drill")
     if key is None:
-        raise OperationFailed(
-            f"{stored.address} holds no verdict after the drill; look at the run in the UI."
-        )
-    document = read_verdict(store, key)
-    report = DrillReport.of_verdict(document)
-    if key.result != report.verdict or report.result != "passed":
-        raise OperationFailed(f"The drill of {key.set_id} is {key.result}: {report.sentence}; see {key}.")
-    return drill_report(report)
+        raise OperationFailed(f"{stored.address} holds no verdict after the drill; look at the run in the UI.")
+    document = read_verdict(repository, key)
+    result = DrillResult.of_verdict(document)
+    if key.result != result.verdict or result.result != "passed":
+        raise OperationFailed(f"The drill of {key.set} is {key.result}: {result.sentence}; see {key}.")
+    return drill_report(result)
 
 
 def _next(layout: Layout) -> Report:
@@ -75,7 +70,7 @@ def _next(layout: Layout) -> Report:
         facts=(
             (f"{control} list", "what is stored, and why each set is kept"),
             (f"{control} drill newest --database kohub", "the same drill without Prefect"),
-            ("make demo", "another night, another drill"),
+            ("make demo", "another backup, another drill"),
             ("make stop", "end what runs, keep the data"),
             ("make clean", "end it and remove it"),
         ),

@@ -12,8 +12,8 @@ from demo import configuration, database, prefect_server
 from demo.layout import Layout
 from demo.progress import Progress
 from demo.state import alone
-from engine.config.file import load
 from engine.errors import PlatformOpsError
+from engine.sources.registry import load_settings
 
 
 def up(layout: Layout, progress: Progress) -> None:
@@ -40,7 +40,7 @@ def _prefect(layout: Layout, progress: Progress) -> None:
     from deployments.apply import apply
 
     with progress.doing("Prefect: applying platform-ops.toml and prefect.yaml"):
-        apply(load(layout.config), say=lambda line: progress.say(f"Prefect: {line}"))
+        apply(load_settings(layout.config), say=lambda line: progress.say(f"Prefect: {line}"))
     started = prefect_server.start_workers(layout, progress)
     from demo.flow_runs import settle_orphans
 

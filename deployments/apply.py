@@ -21,9 +21,15 @@ from prefect.settings import get_current_settings
 from prefect.utilities.callables import parameter_schema
 
 from deployments.automations import ALERT_BLOCK, alert_block, apply_automation, remove_unwanted, wanted
+from deployments.config_blocks import (
+    apply_block,
+    config_blocks,
+    only_inside_prefect,
+    register_types,
+    unmanaged_blocks,
+)
 from deployments.forms import with_dropdowns
-from deployments.nouns import apply_noun, nouns, only_inside_prefect, strangers
-from deployments.plan import Document, at_once, completed, noun_of, stale_slugs
+from deployments.plan import Document, at_once, completed, scheduled_for, stale_slugs
 from deployments.prefect_api import (
     as_existing,
     connected,
@@ -34,12 +40,11 @@ from deployments.prefect_api import (
     find_deployment,
     set_schema,
 )
-from engine.config.file import load
 from engine.config.settings import Settings
 from engine.errors import OperationFailed, PlatformOpsError
-from engine.postgres.server import Server
-from engine.postgres.survey import list_databases
-from engine.sets.target import open_target
+from engine.repository.catalogue import catalogue
+from engine.repository.repository import open_repository
+from engine.sources.registry import load_settings, open_source
 from tasks.forms import Schema
 
 PREFECT_YAML = Path(__file__).parent.parent / "prefect.yaml"
@@ -69,45 +74,43 @@ def apply(settings: Settings, say: Say = click.echo) -> None:
 
 def apply_blocks(client: SyncPrefectClient, settings: Settings, say: Say) -> None:
     """Write the blocks that differ from the file."""
-    for name, noun in nouns(settings):
-        for line in apply_noun(client, name, noun):
+    register_types()
+    for name, block in config_blocks(settings):
+        for line in apply_block(client, name, block):
             say(line)
-    for title in strangers(client, settings):
+    for title in unmanaged_blocks(client, settings):
         say(f"? {title} is not in the file; it is left as it is, and no form offers it")
 
 
 def apply_deployments(client: SyncPrefectClient, settings: Settings, say: Say) -> None:
-    """Deploy all of prefect.yaml, completed for the servers and stores of the file."""
+    """Deploy all of prefect.yaml, completed for the sources and stores of the file."""
     document = yaml.safe_load(PREFECT_YAML.read_text(encoding="utf8"))
     entries = {entry["name"]: entry for entry in document["deployments"]}
     schemas = {name: _schema(entry["entrypoint"]) for name, entry in entries.items()}
     before = {name: found for name in entries if (found := find_deployment(client, name)) is not None}
     existing = {name: as_existing(deployment) for name, deployment in before.items()}
     for name, entry in entries.items():
-        if limit := at_once(entry, noun_of(schemas[name]), settings):
-            mark = ensure_queue(
-                client, entry["work_pool"]["name"], entry["work_pool"]["work_queue_name"], limit
-            )
+        if limit := at_once(entry, scheduled_for(schemas[name]), settings):
+            mark = ensure_queue(client, entry["work_pool"]["name"], entry["work_pool"]["work_queue_name"], limit)
             say(f"{mark} work queue {name}: {limit} at a time")
     _deploy(completed(document, schemas, settings, existing))
-    databases = known_databases(settings, say)
+    assets = known_assets(settings, say)
     for name, entry in entries.items():
-        after = _finish(client, entry, with_dropdowns(schemas[name], settings, databases), settings)
+        after = _finish(client, entry, with_dropdowns(schemas[name], settings, name, assets), settings)
         say(_line(name, before.get(name), after))
 
 
-def known_databases(settings: Settings, say: Say) -> tuple[str, ...]:
-    """The names of the databases of every server that answers, and of those that have sets, for the forms."""
-    found: set[str] = set()
-    for name, server in settings.servers.items():
+def known_assets(settings: Settings, say: Say) -> tuple[str, ...]:
+    """What every source that answers has, and what there are sets of, for the forms: `cluster`, `db/kohub`."""
+    found: set[tuple[str, str]] = set()
+    for name, source in settings.sources.items():
         try:
-            there = list_databases(Server(name, server))
-            found |= {database.name for database in there if not database.skipped}
-            target = open_target(server.store, settings.stores[server.store])
-            found |= {database for _, database in target.catalogue(name).scopes if database is not None}
+            found |= {(item.kind, item.name) for item in open_source(settings, name).items() if not item.skipped}
+            repository = open_repository(source.store, settings.stores[source.store])
+            found |= {(asset.kind, asset.name) for asset in catalogue(repository, name).assets}
         except PlatformOpsError as error:
-            say(f"? the forms do not offer the databases of {name}: {error}")
-    return tuple(sorted(found))
+            say(f"? the forms do not offer what {name} has: {error}")
+    return tuple(sorted(f"{kind}/{name}" if name else kind for kind, name in found))
 
 
 def _line(name: str, before: DeploymentResponse | None, after: DeploymentResponse) -> str:
@@ -152,12 +155,10 @@ def _deploy(document: Document) -> None:
         raise OperationFailed(f"prefect deploy ended with {done.returncode}: {last.strip()}")
 
 
-def _finish(
-    client: SyncPrefectClient, entry: Document, schema: Schema, settings: Settings
-) -> DeploymentResponse:
+def _finish(client: SyncPrefectClient, entry: Document, schema: Schema, settings: Settings) -> DeploymentResponse:
     deployment = _deployed(client, entry["name"])
     set_schema(client, deployment, schema)
-    stale = stale_slugs(entry, noun_of(schema), settings, as_existing(deployment))
+    stale = stale_slugs(entry, scheduled_for(schema), settings, as_existing(deployment))
     delete_schedules(client, deployment, stale)
     return _deployed(client, entry["name"])
 
@@ -172,7 +173,7 @@ def _deployed(client: SyncPrefectClient, name: str) -> DeploymentResponse:
 def apply_automations(client: SyncPrefectClient, settings: Settings, say: Say) -> None:
     """Create, update or remove the automations."""
     block = alert_block(client)
-    automations = list(wanted(block, settings.servers))
+    automations = list(wanted(block, settings.sources))
     for automation in automations:
         say(apply_automation(client, automation))
     for line in remove_unwanted(client, {automation.name for automation in automations}):
@@ -189,7 +190,7 @@ def apply_automations(client: SyncPrefectClient, settings: Settings, say: Say) -
 def main(config: Path | None) -> None:
     """Make the Prefect server match platform-ops.toml and prefect.yaml."""
     try:
-        apply(load(config))
+        apply(load_settings(config))
     except PlatformOpsError as error:
         click.echo(str(error), err=True)
         sys.exit(error.exit_code)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,8 @@ from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
+from engine.config.settings import SourceSettings
+from engine.sources.registry import max_age_hours
 from tasks.running import SAMPLED, SKIPPED, TAG
 from tasks.watching import Shown, event_of, resource_of
 
@@ -38,10 +40,7 @@ _NO_HEARTBEAT = (
     "run may still work: then its own end replaces this."
 )
 _BEGINS_WITHIN = timedelta(minutes=10)  # a worker starts a process in seconds
-_NEVER_BEGAN = (
-    "A worker took it and it never began: the worker's host is gone or has no room. Start the run again."
-)
-_DEAD_MAN = timedelta(hours=26)  # a day, and two hours for a slow night
+_NEVER_BEGAN = "A worker took it and it never began: the worker's host is gone or has no room. Start the run again."
 _BODY = (
     "{{ flow.name }} / {{ flow_run.name }} is {{ flow_run.state.name }}.\n"
     "{{ (flow_run.state.message or '') | replace('Flow run encountered an exception: ', '') }}\n"
@@ -49,15 +48,17 @@ _BODY = (
 )
 
 
-def wanted(alert_block: UUID | None, servers: Iterable[str]) -> Iterator[AutomationCore]:
+def wanted(alert_block: UUID | None, sources: Mapping[str, SourceSettings]) -> Iterator[AutomationCore]:
     """Every automation of this installation. Without a notification block there is nobody to tell."""
     yield _zombies()
     yield _never_began()
     if alert_block is not None:
         yield _bad_runs(alert_block)
-        for server in servers:
-            yield silence(server, "verified", alert_block)
-            yield silence(server, "proven", alert_block)
+        for source, settings in sources.items():
+            for kind, hours in max_age_hours(settings).items():
+                within = timedelta(hours=hours)
+                yield silence(source, kind, "verified", alert_block, within)
+                yield silence(source, kind, "proven", alert_block, within)
 
 
 def _zombies() -> AutomationCore:
@@ -116,20 +117,21 @@ def _bad_runs(alert_block: UUID) -> AutomationCore:
     )
 
 
-def silence(server: str, shown: Shown, alert_block: UUID, within: timedelta = _DEAD_MAN) -> AutomationCore:
-    """The dead-man's switch: fires `within` after the last such event of a server, or after its own creation.
+def silence(source: str, kind: str, shown: Shown, alert_block: UUID, within: timedelta) -> AutomationCore:
+    """The dead-man's switch: fires `within` after the last such event of a kind of a source, or after its own creation.
 
     `after` makes each event begin a new period. Without `for_each`, Prefect begins one by itself where there is
     none: "never" fires too, and silence that goes on fires again after two more periods.
     """
-    what = f"nothing {shown} of {server} for 26 hours"
+    hours = f"{within.total_seconds() / 3600:g} hours"
+    what = f"no {kind} of {source} {shown} for {hours}"
     return AutomationCore(
         name=f"{_PREFIX}{what}",
-        description=f"No run has {shown} a set of {server} for 26 hours, or ever.",
+        description=f"No run has {shown} a {kind} set of {source} for {hours}, or ever.",
         trigger=EventTrigger(
             after={event_of(shown)},
             expect={event_of(shown)},
-            match={"prefect.resource.id": resource_of(server)},
+            match={"prefect.resource.id": resource_of(source, kind)},
             posture=Posture.Proactive,
             threshold=1,
             within=within,
@@ -138,8 +140,8 @@ def silence(server: str, shown: Shown, alert_block: UUID, within: timedelta = _D
             _notify(
                 alert_block,
                 f"Backups: {what}",
-                f"No run has {shown} a set of {server} for 26 hours. Is a worker running, is the schedule on? "
-                f"Run check-backups for {server}: it says what the stores hold.",
+                f"No run has {shown} a {kind} set of {source} for {hours}. Is a worker running, is the schedule on? "
+                f"Run check-backups for {source}: it says what the stores hold.",
             )
         ],
     )
@@ -178,9 +180,7 @@ def apply_automation(client: SyncPrefectClient, automation: AutomationCore) -> s
 
 def remove_unwanted(client: SyncPrefectClient, wanted_names: set[str]) -> list[str]:
     """Delete automations of ours that are wanted no more (their notification block is gone)."""
-    found = [
-        a for a in client.read_automations() if a.name.startswith(_PREFIX) and a.name not in wanted_names
-    ]
+    found = [a for a in client.read_automations() if a.name.startswith(_PREFIX) and a.name not in wanted_names]
     for automation in found:
         client.delete_automation(automation.id)
     return [f"- automation {automation.name}" for automation in found]

@@ -11,7 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from deployments.forms import NOUNS, default_parameters, names
+from deployments.forms import default_parameters, named_parameters, names
 from engine.config.settings import Settings
 from tasks.forms import Schema
 
@@ -43,69 +43,70 @@ class Existing:
     schedules: tuple[Scheduled, ...]
 
 
-def noun_of(schema: Schema) -> str | None:
+def scheduled_for(schema: Schema) -> str | None:
     """The parameter a deployment is scheduled for, once for each of its values."""
-    return next((noun for noun in NOUNS if noun in schema.get("properties", {})), None)
+    return next((name for name in named_parameters() if name in schema.get("properties", {})), None)
 
 
 def completed(
     document: Document, schemas: dict[str, Schema], settings: Settings, existing: dict[str, Existing]
 ) -> Document:
-    """prefect.yaml with parameters, a schedule for each server or store, and what operators changed."""
+    """prefect.yaml with parameters, a schedule for each source or store, and what operators changed."""
     result = deepcopy(document)
     for entry in result["deployments"]:
         schema = schemas[entry["name"]]
         found = existing.get(entry["name"])
-        entry["parameters"] = {**entry.get("parameters", {}), **default_parameters(schema, settings)}
-        entry["schedules"] = _schedules(entry, noun_of(schema), settings, found)
+        entry["parameters"] = {
+            **entry.get("parameters", {}),
+            **default_parameters(schema, settings, entry["name"]),
+        }
+        entry["schedules"] = _schedules(entry, scheduled_for(schema), settings, found)
         if found is not None:
             entry["paused"] = found.paused
     return result
 
 
-def _schedules(
-    entry: Document, noun: str | None, settings: Settings, found: Existing | None
-) -> list[Document]:
+def _schedules(entry: Document, parameter: str | None, settings: Settings, found: Existing | None) -> list[Document]:
     from_file = entry.get("schedules", [])
-    values = names(settings, noun) if noun else []
-    planned = [_for_noun(s, noun, value) for s in from_file for value in values] if noun else from_file
+    values = names(settings, parameter, entry["name"]) if parameter else []
+    planned = [_for_name(s, parameter, value) for s in from_file for value in values] if parameter else from_file
     if found is None:
         return planned
     by_slug = {schedule.slug: schedule for schedule in found.schedules if schedule.slug}
     for schedule in planned:
         if schedule["slug"] in by_slug:
             schedule["active"] = by_slug[schedule["slug"]].active
-    ours = {schedule["slug"] for schedule in planned} | stale_slugs(entry, noun, settings, found)
+    ours = {schedule["slug"] for schedule in planned} | stale_slugs(entry, parameter, settings, found)
     return planned + [s.document() for s in found.schedules if s.slug is None or s.slug not in ours]
 
 
-def _for_noun(schedule: Document, noun: str, value: str) -> Document:
-    parameters = {**schedule.get("parameters", {}), noun: value}
+def _for_name(schedule: Document, parameter: str, value: str) -> Document:
+    parameters = {**schedule.get("parameters", {}), parameter: value}
     return {**schedule, "slug": f"{schedule['slug']}-{value}", "parameters": parameters}
 
 
-def stale_slugs(entry: Document, noun: str | None, settings: Settings, found: Existing) -> set[str]:
-    """Slugs made for a server or store that is in the file no more, and those of a plain `prefect deploy`.
+def stale_slugs(entry: Document, parameter: str | None, settings: Settings, found: Existing) -> set[str]:
+    """Slugs made for a source or store that is in the file no more, and those of a plain `prefect deploy`.
 
     `entry` is as in the file.
     """
-    if noun is None:
+    if parameter is None:
         return set()
     bases = {schedule["slug"] for schedule in entry.get("schedules", [])}
-    gone = [(s.slug, s.parameters.get(noun)) for s in found.schedules if s.slug]
+    gone = [(s.slug, s.parameters.get(parameter)) for s in found.schedules if s.slug]
     return {
         slug
         for slug, value in gone
         if slug in bases
-        or (value not in names(settings, noun) and slug in {f"{base}-{value}" for base in bases})
+        or (value not in names(settings, parameter, entry["name"]) and slug in {f"{base}-{value}" for base in bases})
     }
 
 
-def at_once(entry: Document, noun: str | None, settings: Settings) -> int | None:
-    """How many runs of a deployment go at the same time, where it has a queue of its own: one, or one for each server.
+def at_once(entry: Document, parameter: str | None, settings: Settings) -> int | None:
+    """How many runs of a deployment go at the same time, where it has a queue of its own: one, or one for each source.
 
-    With one for several servers, the second server's night would wait for the first.
+    With one for several sources, the second source's night would wait for the first.
     """
     if "work_queue_name" not in entry["work_pool"]:
         return None
-    return max(1, len(names(settings, noun))) if noun and entry.get("schedules") else 1
+    return max(1, len(names(settings, parameter, entry["name"]))) if parameter and entry.get("schedules") else 1

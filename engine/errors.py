@@ -26,13 +26,17 @@ class TransientFailure(OperationFailed):
     retryable = True
 
 
+class NotFound(OperationFailed):
+    """There is no such key in the store. Whoever knows what the key is of says what that means."""
+
+
 class DamagedSet(OperationFailed):
     """What is stored is not what was stored, or does not restore. Only this is held against a set: a disk that is
     full, a program that was killed or a store that answers oddly tell nothing about it."""
 
 
-class DatabaseDropped(OperationFailed):
-    """A database is gone since it was listed. Whoever backs up the whole server goes on without it."""
+class ItemGone(OperationFailed):
+    """A thing is gone since it was listed. Whoever backs up all there is goes on without it."""
 
 
 class ConfigurationError(PlatformOpsError):
@@ -61,9 +65,7 @@ class PartialSuccess(PlatformOpsError):
 
 def out_of(error: object) -> OperationFailed | None:
     """What to say when the process or the machine has no more of what each step needs; None: it is another error."""
-    number = (
-        errno.ENOMEM if isinstance(error, MemoryError) else error.errno if isinstance(error, OSError) else 0
-    )
+    number = errno.ENOMEM if isinstance(error, MemoryError) else error.errno if isinstance(error, OSError) else 0
     said = _LIMITS.get(number or 0)
     return OperationFailed(f"{said}, then start again.") if said else None
 
@@ -78,9 +80,10 @@ _LIMITS = {
 def failed_in_part(
     failures: Sequence[tuple[str, PlatformOpsError]], what: str, done: int, doing: str
 ) -> PlatformOpsError | None:
-    """What to say when some of several databases failed: the first one's sentence; None when none did.
+    """What to say when some of several things failed: the first one's sentence; None when none did.
 
-    When nothing was `done`, it is the first failure's kind.
+    `failures` are by what people call the thing (`database 'kohub'`). When nothing was `done`, it is the first
+    failure's kind.
     """
     if not failures:
         return None
@@ -88,4 +91,4 @@ def failed_in_part(
     more = f" {len(failures) - 1} more failed." if len(failures) > 1 else ""
     others = f" {done} other{'' if done == 1 else 's'} {doing}." if done else ""
     kind = OperationFailed if done else type(error)
-    return kind(f"Database {name!r} was not {what}: {error}{more}{others}")
+    return kind(f"{name[:1].upper()}{name[1:]} was not {what}: {error}{more}{others}")

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import httpx
 
-from engine.config.secrets import SecretReference, resolve
 from engine.errors import ConfigurationError, TransientFailure
+from engine.secrets import SecretReference, resolve
 
 _SECONDS = 15
 _TRIES = 3

@@ -1,4 +1,4 @@
-"""Say aloud when a server was not recorded, verified or proven of late."""
+"""Fail when something that is kept was not recorded, verified or proven in time."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from tasks.watching import look_at, require_fresh
 
 @flow(name="check-backups", on_completion=[tell_monitor], timeout_seconds=1800)
 def check_backups(
-    server: str = "platform", max_hours: Annotated[float, Field(gt=0, le=8760)] = 26
+    source: str = "platform", max_hours: Annotated[float, Field(gt=0, le=8760)] | None = None
 ) -> Skipped | None:
-    """Ask the stores themselves when the server was last recorded, verified and proven; fail when one is overdue.
+    """Ask the stores themselves when a source was last recorded, verified and proven; fail when something is overdue.
 
     It needs no other run to have told anything: it notices also what never started. Only names are read.
 
     Args:
-        server: The server whose backups are asked for, in its store and its further copies.
-        max_hours: How long ago each may be: a day, and two hours for a slow night.
+        source: What is asked for, in its store and its further copies.
+        max_hours: How long ago each may be; empty is as its kind has it (a server's cluster set: 26).
     """
     if skipped := skipped_if_missed():
         return skipped
-    with Record(f"Check of the backups of {server}") as record:
-        check = look_at(server, max_hours)
+    with Record(f"Check of the backups of {source}") as record:
+        check = look_at(source, max_hours)
         record.report = check.report
     require_fresh(check)
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from tasks.artifacts import RestoreRecord
-from tasks.restores import check_confirmation, check_wanted, choose_sets, require_restored, restore_one
+from tasks.restores import plan_restore, require_restored, restore
 
 
 @flow(name="restore-databases", timeout_seconds=12 * 3600)
@@ -16,7 +16,7 @@ def restore_databases(
     everything: bool = False,
     which: str = "newest",
     in_place: bool = False,
-    confirm: str = "",
+    confirm: tuple[str, ...] = (),
 ) -> None:
     """Restore databases beside the live ones, under new names, with owners, grants and missing roles.
 
@@ -30,12 +30,9 @@ def restore_databases(
         everything: In the place of names: all databases of the newest cluster set.
         which: newest, newest-proven, or a set's id from the list (a cluster set's gives its databases).
         in_place: Replace the live database instead of restoring beside it.
-        confirm: With in place: the database's name once more.
+        confirm: With in place: the name of each live database that is replaced, once more; an empty server needs none.
     """
     with RestoreRecord(server) as record:
-        check_wanted(databases, everything)
-        check_confirmation(databases, in_place, confirm)
-        record.choices = choose_sets(server, store, databases, which)
-        for choice in record.choices:
-            restore_one(record, choice, server, store, in_place)
+        plan_restore(record, store, databases, everything, which, in_place, confirm)
+        restore(record)
         require_restored(record)

@@ -7,7 +7,6 @@ and one that is killed leaves what it had come to.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,15 +22,14 @@ from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from engine.errors import PlatformOpsError
-from engine.postgres.restore import RestoreChoice, RestoredDatabase
-from engine.postgres.survey import DatabaseFound, excluded_but_unknown
-from engine.reports.backup import BackupOutcome, backup_report
-from engine.reports.report import Report
-from engine.reports.restore import restore_report
-from engine.reports.standing import DONE, Standing, plain_report
-from engine.reports.wording import escaped
-from tasks.opening import open_server, open_store, store_of
+from engine.operations.backup import BackupRun
+from engine.reports.backup import backup_report
+from engine.run_state import ENDED_WELL, RunState
+from engine.sources.postgres.restore.operation import RestoreRun
+from engine.sources.postgres.restore.report import restore_report
+from engine.words.report import Report
+from engine.words.run_report import plain_report
+from engine.words.wording import escaped
 from tasks.patience import patient
 from tasks.running import known
 
@@ -52,28 +50,28 @@ class Record:
         self._shown = 0.0
 
     def __enter__(self) -> Self:
-        self.show(self.so_far(Standing(going=True)))
+        self.show(self.so_far(RunState(going=True)))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            self.show(self.so_far(DONE))
+            self.show(self.so_far(ENDED_WELL))
         else:
             self.fails(error)
 
     def fails(self, error: BaseException) -> None:
         """Write why the run ends; the run's own error says more than one of writing it."""
         with suppress(httpx.HTTPError):
-            self.show(self.so_far(Standing(problem=_sentence_of(error))))
+            self.show(self.so_far(RunState(problem=_sentence_of(error))))
 
-    def so_far(self, standing: Standing) -> Report:
+    def so_far(self, state: RunState) -> Report:
         """The record as it is now."""
         if self.report is None:
-            return plain_report(self.title, self.started, standing)
-        if standing.problem:
-            return replace(self.report, sentence=f"Failed: {standing.problem} {self.report.sentence}")
+            return plain_report(self.title, self.started, state)
+        if state.problem:
+            return replace(self.report, sentence=f"Failed: {state.problem} {self.report.sentence}")
         return self.report
 
     def goes_on(self) -> None:
@@ -81,7 +79,7 @@ class Record:
         if time.monotonic() - self._shown < _PAUSE_SECONDS:
             return
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), suppress(httpx.HTTPError):
-            self._put(self.so_far(Standing(going=True)))
+            self._put(self.so_far(RunState(going=True)))
 
     @property
     def seconds(self) -> float:
@@ -126,31 +124,18 @@ def _sentence_of(error: BaseException) -> str:
 
 
 class BackupRecord(Record):
-    """What was stored, how big, how long, its proof, what is missing, what was pruned and why."""
+    """What was stored, how big, how long, what is missing, what was pruned and why."""
 
-    def __init__(self, server: str) -> None:
-        super().__init__(f"Backup of {server}")
-        self._server = server
-        self._outcome: BackupOutcome | None = None
+    def __init__(self, source: str) -> None:
+        super().__init__(f"Backup of {source}")
+        self.source = source
+        self.run: BackupRun | None = None
 
-    def begin(self, found: Sequence[DatabaseFound]) -> BackupOutcome:
-        """These databases are going to be backed up: from here on there is something to tell."""
-        server = open_server(self._server)
-        store = store_of(server)
-        self._outcome = BackupOutcome(
-            server=self._server,
-            store=store,
-            encrypted=bool(open_store(store).recipients),
-            found=found,
-            unknown=excluded_but_unknown(found, server),
-        )
-        return self._outcome
-
-    def so_far(self, standing: Standing) -> Report:
-        if self._outcome is None:
-            return super().so_far(standing)
-        self._outcome.seconds = self.seconds
-        return backup_report(self._outcome, standing)
+    def so_far(self, state: RunState) -> Report:
+        if self.run is None or not self.run.result.found:
+            return super().so_far(state)
+        self.run.result.seconds = self.seconds
+        return backup_report(self.run.result, state)
 
 
 class RestoreRecord(Record):
@@ -158,14 +143,11 @@ class RestoreRecord(Record):
 
     def __init__(self, server: str) -> None:
         super().__init__(f"Restore to {server}")
-        self._server = server
-        self.choices: Sequence[RestoreChoice] = ()
-        self.restored: list[RestoredDatabase] = []
-        self.failures: list[tuple[str, PlatformOpsError]] = []
+        self.server = server
+        self.run: RestoreRun | None = None
 
-    def so_far(self, standing: Standing) -> Report:
-        if not self.choices:
-            return super().so_far(standing)
-        return restore_report(
-            self._server, self.restored, self.seconds, self.failures, len(self.choices), standing
-        )
+    def so_far(self, state: RunState) -> Report:
+        run = self.run
+        if run is None or not run.choices:
+            return super().so_far(state)
+        return restore_report(self.server, run.restored, self.seconds, run.failures, len(run.choices), state)

@@ -12,66 +12,79 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from engine.errors import CouldNotVerify, OperationFailed
-from engine.postgres import drill
-from engine.postgres.course import DrillReport
-from engine.reports import drill as drill_reports
-from engine.sets.keys import parse_set
-from engine.sets.lease import drilling
-from engine.sets.verify import VerifyRun, verify_stored
-from tasks.opening import open_server, open_store, store_of
+from engine.operations import drill
+from engine.operations.assets import asset_meant
+from engine.reports.drill import drill_report
+from engine.reports.verify import verify_report, verify_sentence
+from engine.repository.catalogue import catalogue
+from engine.repository.findings import DrillResult
+from engine.repository.keys import Asset
+from engine.repository.parsing import parse_set
+from engine.repository.past_drills import past_drills as read_past_drills
+from engine.repository.verify import VerifyRun, verify_stored
+from tasks.artifacts import Record
+from tasks.opening import host_of, open_store, source_settings, store_of
 from tasks.running import SAMPLED, logged_progress, worth_retrying
+from tasks.watching import announce
 
 _GIB = 1 << 30
 
 
 @task(
-    task_run_name="choose {which} of {server}",
+    task_run_name="choose {which} of {source}",
     retries=2,
     retry_delay_seconds=10,
     retry_condition_fn=worth_retrying,
 )
-def choose_set(server: str, store: str, database: str, which: str) -> str:
-    """The key of the set an operator means: the cluster's, or a database's when one is named."""
-    target = open_store(store_of(open_server(server), store))
-    return str(target.catalogue(server).find(which, server, database or None).key)
+def choose_set(source: str, store: str, what: str, which: str) -> str:
+    """The key of the set an operator means: `what` is a kind, or a kind and a name such as `db/kohub`."""
+    repository = open_store(store_of(source, store))
+    stored = catalogue(repository, source)
+    kind, _, name = what.partition("/")
+    asset = Asset(source, kind, name) if what else asset_meant(which, source_settings(source), source, stored)
+    return str(stored.find(which, asset).key)
 
 
 @task(task_run_name="drill {set_key}")
-def drill_set(set_key: str, server: str, store: str = "") -> DrillReport:
-    """Restore into a scratch server and compare. A bad backup is a verdict, not an error."""
-    opened = open_server(server)
-    target = open_store(store_of(opened, store))
-    key = parse_set(set_key)
-    with drilling(target.store, key, str(flow_run.name)):
-        return drill.drill(target, key, logged_progress(), opened.settings.docker_host)
+def drill_set(set_key: str, source: str, store: str = "") -> DrillResult:
+    """Restore into something nobody reaches and compare. A bad backup is a verdict, not an error."""
+    repository, host = open_store(store_of(source, store)), host_of(source_settings(source))
+    return drill.drill_set(repository, parse_set(set_key), str(flow_run.name), logged_progress(), host)
 
 
-@task(task_run_name="read the past drills of {server}")
-def past_drills(set_key: str, server: str, store: str = "") -> tuple[Mapping[str, Any], ...]:
-    """What the last drills of the same kind of set found, newest first."""
-    target = open_store(store_of(open_server(server), store))
-    return drill_reports.past_drills(target, target.catalogue(server).verdicts, server, set_key)
+@task(task_run_name="read the past drills of {source}")
+def past_drills(set_key: str, source: str, store: str = "") -> tuple[Mapping[str, Any], ...]:
+    """What the last drills of the same thing found, newest first."""
+    repository = open_store(store_of(source, store))
+    return read_past_drills(repository, catalogue(repository, source).verdicts, parse_set(set_key).asset)
 
 
-def require_equal(report: DrillReport) -> State[None]:
+def record_drill(record: Record, result: DrillResult, trend: tuple[Mapping[str, Any], ...]) -> None:
+    """Put the verdict with its evidence into the record."""
+    record.report = drill_report(result, trend)
+
+
+def require_equal(result: DrillResult) -> State[Any]:
     """The state a drill's run ends in: Completed, called `Sampled` when only a sample was compared.
 
     Raises:
         OperationFailed, CouldNotVerify: as `require_passed`.
     """
-    if report.result == "sampled":
-        return Completed(name=SAMPLED, message=report.sentence)
-    require_passed(report.result, report.sentence)
-    return Completed(message=report.sentence)
+    if result.result == "sampled":
+        return Completed(name=SAMPLED, message=result.sentence)
+    if result.result == "passed":
+        announce("proven", [parse_set(result.set_key).asset])
+    _require_passed(result.result, result.sentence)
+    return Completed(message=result.sentence)
 
 
-def require_passed(result: str, sentence: str) -> None:
-    """End the run as Failed, with the evidence in its message, unless all is proven.
+def require_verified(run: VerifyRun) -> None:
+    """End the run as Failed, with the evidence in its message, unless all passed; raises as `require_equal`."""
+    announce("verified", [one.key.asset for one in run.reports if one.result == "passed"])
+    _require_passed(run.result, verify_sentence(run))
 
-    Raises:
-        OperationFailed: the set is bad.
-        CouldNotVerify: nothing could be shown.
-    """
+
+def _require_passed(result: str, sentence: str) -> None:
     if result == "failed":
         raise OperationFailed(sentence)
     if result != "passed":
@@ -80,11 +93,9 @@ def require_passed(result: str, sentence: str) -> None:
 
 @task(task_run_name="verify up to {budget_gib} GiB of {store}", retries=1, retry_condition_fn=worth_retrying)
 def verify_least_recent(store: str, budget_gib: float) -> VerifyRun:
-    target = open_store(store)
-    return verify_stored(
-        target.store,
-        datetime.now(UTC),
-        int(budget_gib * _GIB),
-        digest_key=target.digest_key,
-        progress=logged_progress(),
-    )
+    return verify_stored(open_store(store), datetime.now(UTC), int(budget_gib * _GIB), progress=logged_progress())
+
+
+def record_verification(record: Record, run: VerifyRun) -> None:
+    """Put into the record what was read and what was not equal."""
+    record.report = verify_report(run)

@@ -7,15 +7,15 @@ from typing import Any
 from prefect import Flow, get_run_logger
 from prefect.client.schemas.objects import FlowRun, State
 
-from engine.config.secrets import SecretReference
 from engine.errors import PlatformOpsError
 from engine.monitor import push
-from tasks.opening import server_settings, store_settings
+from engine.secrets import SecretReference
+from tasks.opening import source_settings, store_settings
 from tasks.running import SAMPLED
 
 
 def tell_monitor(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Push to the monitor that the server or store has for this operation, if any; a sample is no success."""
+    """Push to the monitor that the source or store has for this operation, if any; a sample is no success."""
     if state.name == SAMPLED:
         return
     reference = _monitor(flow.name, flow_run.parameters)
@@ -29,8 +29,8 @@ def tell_monitor(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> 
 
 def _monitor(operation: str, parameters: dict[str, Any]) -> SecretReference | None:
     monitors: dict[Any, SecretReference] = {}
-    if "server" in parameters:
-        monitors = dict(server_settings(parameters["server"]).monitors)
+    if "source" in parameters:
+        monitors = dict(source_settings(parameters["source"]).monitors)
     elif "store" in parameters:
         monitors = dict(store_settings(parameters["store"]).monitors)
     return monitors.get(operation)

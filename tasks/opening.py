@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
-from blocks import BackupStore, PostgresServer
-from engine.config.settings import ServerSettings, StoreSettings
-from engine.postgres.server import Server
-from engine.sets.target import Target, open_target
+from contextlib import suppress
+from functools import partial
+
+from blocks import BackupStore, PlatformHost, source_blocks
+from blocks.config_block import NoSuchBlock
+from engine.config.settings import LOCAL, SourceSettings, StoreSettings
+from engine.errors import ConfigurationError
+from engine.hosts.settings import HostSettings
+from engine.repository.repository import Repository, open_repository
+from engine.sources.base import Source
+from engine.sources.postgres.server.server import Server
+from engine.sources.postgres.settings import ServerSettings
+from engine.sources.registry import type_of
 from tasks.patience import patient
 
 
-def server_settings(name: str) -> ServerSettings:
-    """What the block of that PostgreSQL server says."""
-    return patient(lambda: PostgresServer.named(name)).settings()
+def source_settings(name: str) -> SourceSettings:
+    """What the block of that source says, of whatever type it is.
+
+    Raises:
+        ConfigurationError: there is none, or what somebody saved in it is not valid.
+    """
+    for block in source_blocks():
+        with suppress(NoSuchBlock):
+            return patient(partial(block.named, name)).settings()
+    raise ConfigurationError(
+        f"There is no source {name} in Prefect; add {name} to platform-ops.toml and run `python -m deployments.apply`."
+    )
+
+
+def host_of(settings: SourceSettings) -> HostSettings:
+    """Where a source runs."""
+    if settings.runs_on == LOCAL:
+        return HostSettings()
+    return patient(lambda: PlatformHost.named(settings.runs_on)).settings()
 
 
 def store_settings(name: str) -> StoreSettings:
@@ -19,16 +44,29 @@ def store_settings(name: str) -> StoreSettings:
     return patient(lambda: BackupStore.named(name)).settings()
 
 
+def open_source(name: str) -> Source:
+    """The source of that name."""
+    settings = source_settings(name)
+    return type_of(settings).open(name, settings, host_of(settings))
+
+
 def open_server(name: str) -> Server:
-    """The PostgreSQL server of that name."""
-    return Server(name, server_settings(name))
+    """The PostgreSQL server of that name.
+
+    Raises:
+        ConfigurationError: it is another type of source.
+    """
+    settings = source_settings(name)
+    if not isinstance(settings, ServerSettings):
+        raise ConfigurationError(f"{name} is no PostgreSQL server; choose one that is.")
+    return Server(name, settings, host_of(settings))
 
 
-def open_store(name: str) -> Target:
+def open_store(name: str) -> Repository:
     """The backup store of that name."""
-    return open_target(name, store_settings(name))
+    return open_repository(name, store_settings(name))
 
 
-def store_of(server: Server, store: str = "") -> str:
-    """The given store's name, or the one the server's backups go to."""
-    return store or server.settings.store
+def store_of(source: str, store: str = "") -> str:
+    """The given store's name, or the one the source's backups go to."""
+    return store or source_settings(source).store

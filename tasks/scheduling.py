@@ -19,8 +19,8 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.context import FlowRunContext
 from prefect.states import Cancelled
 
-from engine.reports.report import Report
-from engine.reports.wording import readable_time
+from engine.words.report import Report
+from engine.words.wording import readable_time
 from tasks.artifacts import Record
 from tasks.running import SKIPPED
 

@@ -11,10 +11,11 @@ from prefect import task
 from prefect.events import emit_event
 
 from engine.errors import OperationFailed
+from engine.operations.check import check_source
 from engine.reports.freshness import freshness_report, overdue_sentence
-from engine.reports.report import Report
-from engine.sets.freshness import freshness
-from tasks.opening import open_server, open_store
+from engine.repository.keys import Asset
+from engine.words.report import Report
+from tasks.opening import open_store, source_settings
 from tasks.running import worth_retrying
 
 Shown = Literal["verified", "proven"]
@@ -30,17 +31,16 @@ class Check:
 
 
 @task(
-    task_run_name="look at the stores of {server}",
+    task_run_name="look at the stores of {source}",
     retries=2,
     retry_delay_seconds=60,
     retry_condition_fn=worth_retrying,
 )
-def look_at(server: str, max_hours: float) -> Check:
-    """When the server was last recorded, verified and proven, by what its stores hold."""
-    now, settings = datetime.now(UTC), open_server(server).settings
-    stores = dict.fromkeys((settings.store, *settings.copies))
-    found = freshness(server, {name: open_store(name).catalogue(server) for name in stores}, now, max_hours)
-    return Check(freshness_report(found, now, max_hours), overdue_sentence(found, now, max_hours))
+def look_at(source: str, max_hours: float | None) -> Check:
+    """When each thing of the source was last recorded, verified and proven, by what its stores hold."""
+    now = datetime.now(UTC)
+    found = check_source(source, source_settings(source), open_store, now, max_hours)
+    return Check(freshness_report(found, now), overdue_sentence(found, now))
 
 
 def require_fresh(check: Check) -> None:
@@ -58,13 +58,13 @@ def event_of(shown: Shown) -> str:
     return f"platform-ops.set.{shown}"
 
 
-def resource_of(server: str) -> str:
-    """How events and automations name a server of platform-ops.toml."""
-    return f"platform-ops.server.{server}"
+def resource_of(source: str, kind: str) -> str:
+    """How events and automations name the sets of a kind of a source."""
+    return f"platform-ops.source.{source}.{kind}"
 
 
-def announce(shown: Shown, servers: Iterable[str]) -> None:
-    """Tell Prefect's automations that a set of each of these servers was shown to be good."""
-    for server in dict.fromkeys(servers):
-        resource = {"prefect.resource.id": resource_of(server), "prefect.resource.name": server}
+def announce(shown: Shown, assets: Iterable[Asset]) -> None:
+    """Tell Prefect's automations that sets of these were shown to be good."""
+    for source, kind in dict.fromkeys((asset.source, asset.kind) for asset in assets):
+        resource = {"prefect.resource.id": resource_of(source, kind), "prefect.resource.name": f"{kind} of {source}"}
         emit_event(event_of(shown), resource)

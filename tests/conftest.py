@@ -15,10 +15,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from engine.hosts.local import temporary_base
 from engine.hosts.processes import arguments, running_pids
-from engine.postgres.instance import Instance
-from engine.postgres.scratch import scratch_server, sweep_scratch
+from engine.sources.postgres.scratch.instance import Instance
+from engine.sources.postgres.scratch.scratch import scratch_server
+from engine.sources.postgres.scratch.sweep import sweep_scratch
+from engine.streams.spool import temporary_base
 from tests.prefect_server import prefect_server
 
 __all__ = ["prefect_server"]  # a fixture, like those below
@@ -86,9 +87,7 @@ def fresh_database(new_database: Callable[..., str]) -> str:
 
 
 @pytest.fixture
-def connection(
-    postgres_server: Instance, fresh_database: str
-) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+def connection(postgres_server: Instance, fresh_database: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
     """A connection to `fresh_database`, in autocommit."""
     with psycopg.connect(postgres_server.conninfo(fresh_database), autocommit=True) as opened:
         yield opened
@@ -139,9 +138,7 @@ def _databases(server: Instance) -> Iterator[Callable[..., str]]:
         name = name or f"t{os.getpid()}_{next(_numbers)}"
         with psycopg.connect(server.conninfo(), autocommit=True) as admin:
             admin.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                    sql.Identifier(name), sql.Identifier(template)
-                )
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
             )
         made.append(name)
         return name

@@ -34,9 +34,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Load the demo's data into an empty PostgreSQL 16 server, as a superuser.",
         epilog="The server is found as libpq finds it: PGHOST, PGPORT, PGUSER, PGPASSWORD, PGPASSFILE.",
     )
-    parser.add_argument(
-        "--conninfo", default="dbname=postgres", help="libpq connection string without a password"
-    )
+    parser.add_argument("--conninfo", default="dbname=postgres", help="libpq connection string without a password")
     parser.add_argument(
         "--scale", type=float, default=1.0, help="factor of the big tables; 1 (the default) is about 260 MB"
     )

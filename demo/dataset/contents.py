@@ -52,6 +52,4 @@ def script(name: str) -> str:
 def steps(name: str) -> tuple[Step, ...]:
     """The steps of one file, in their order; what stands above the first one is a comment."""
     _, *parts = _STEP.split(script(name))
-    return tuple(
-        Step(title.strip(), text.encode()) for title, text in zip(parts[::2], parts[1::2], strict=True)
-    )
+    return tuple(Step(title.strip(), text.encode()) for title, text in zip(parts[::2], parts[1::2], strict=True))

@@ -72,9 +72,7 @@ def _chosen(names: Sequence[str] | None) -> list[Database]:
     known = [database.name for database in DATABASES]
     unknown = sorted(set(names or ()) - set(known))
     if unknown:
-        raise ConfigurationError(
-            f"The demo has no database {', '.join(unknown)}; choose from {', '.join(known)}."
-        )
+        raise ConfigurationError(f"The demo has no database {', '.join(unknown)}; choose from {', '.join(known)}.")
     return [database for database in DATABASES if names is None or database.name in names]
 
 
@@ -133,9 +131,7 @@ def _create(loading: str, database: Database) -> sql.Composed:
         loading,
         sql.Identifier(database.owner),
     )
-    return (
-        created if database.locale is None else created + sql.SQL(" LOCALE ") + sql.Literal(database.locale)
-    )
+    return created if database.locale is None else created + sql.SQL(" LOCALE ") + sql.Literal(database.locale)
 
 
 def _on(statement: LiteralString, name: str, *more: sql.Composable) -> sql.Composed:

@@ -8,58 +8,62 @@ from typing import Any
 
 import click
 
-from engine.cli.invocation import Invocation, operation, server_option
+from engine.cli.invocation import Invocation, operation, source_option
 from engine.cli.outcome import Outcome, Problem
 from engine.errors import ConfigurationError, OperationFailed
+from engine.operations.check import check_source
 from engine.reports.freshness import freshness_report, overdue_sentence
-from engine.sets.freshness import MAX_AGE_HOURS, Freshness, freshness
+from engine.repository.freshness import Freshness
 
 
 @click.command(
-    help="""Say whether each server was recorded, verified and proven of late; exit code 1 when not.
+    help="""Say whether what is kept was recorded, verified and proven in time; exit code 1 when not.
 
+    Each kind of set has an age of its own at which it is overdue (a server's cluster set: 26 hours).
     Only names in the stores are read: quick, and for a monitor to call. A further copy is asked
     whether it is recorded and verified.
 
     \b
     Example:
       platformctl check
-      platformctl check --server platform --max-hours 26
+      platformctl check --source platform --max-hours 26
     """
 )
-@server_option("Only this server.")
+@source_option("Only this source.")
 @click.option(
     "--max-hours",
     type=click.FloatRange(min=0, min_open=True, max=8760),
-    default=MAX_AGE_HOURS,
-    show_default=True,
-    help="How long ago each may be.",
+    help="How long ago each may be, whatever its kind.",
 )
 @operation
-def command(invocation: Invocation, server: str | None, max_hours: float) -> Outcome:
-    if math.isnan(max_hours):
+def command(invocation: Invocation, source: str | None, max_hours: float | None) -> Outcome:
+    if max_hours is not None and math.isnan(max_hours):
         raise ConfigurationError("--max-hours nan is no time; give a number of hours.")
-    now = datetime.now(UTC)
-    found: list[Freshness] = []
-    for name in [server] if server else invocation.settings.servers:
-        stores = invocation.stores(None, name)
-        stored = {store: invocation.target(store).catalogue(name) for store in stores}
-        found += freshness(name, stored, now, max_hours)
-    problem = overdue_sentence(found, now, max_hours)
+    now, settings = datetime.now(UTC), invocation.settings
+    names = [source] if source else list(settings.sources)
+    found = [
+        one
+        for name in names
+        for one in check_source(name, settings.source(name), invocation.repository, now, max_hours)
+    ]
+    problem = overdue_sentence(found, now)
     return Outcome(
         "check",
-        {"max_hours": max_hours, "servers": [_document(one, now) for one in found]},
-        freshness_report(found, now, max_hours),
+        {"assets": [_document(one, now) for one in found]},
+        freshness_report(found, now),
         problem=Problem(OperationFailed.exit_code, OperationFailed.__name__, problem) if problem else None,
     )
 
 
 def _document(one: Freshness, now: datetime) -> dict[str, Any]:
     return {
-        "server": one.server,
+        "source": one.asset.source,
+        "kind": one.asset.kind,
+        "name": one.asset.name,
         "store": one.store,
         "what": one.word,
         "last": one.at and one.at.isoformat(),
         "age_seconds": one.at and round((now - one.at).total_seconds()),
+        "max_hours": one.max_hours,
         "fresh": one.fresh,
     }

@@ -11,7 +11,7 @@ _SHELLS = ("bash", "zsh", "fish")
 
 
 @click.command(
-    help="""Print the script that completes commands, options, servers and stores in your shell.
+    help="""Print the script that completes commands, options, sources and stores in your shell.
 
     \b
     Example:

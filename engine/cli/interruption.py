@@ -74,9 +74,7 @@ def _end_children() -> None:
         for child in _children(me):
             if child not in asked:
                 asked[child] = now
-                _send(
-                    child, signal.SIGINT
-                )  # PostgreSQL's programs cancel and end; a server ends its sessions
+                _send(child, signal.SIGINT)  # PostgreSQL's programs cancel and end; a server ends its sessions
             elif now - asked[child] > _PATIENCE_SECONDS:
                 _send(child, signal.SIGKILL)
         time.sleep(_POLL_SECONDS)

@@ -13,13 +13,13 @@ from click.shell_completion import CompletionItem
 
 from engine.cli.outcome import Outcome
 from engine.cli.progress_line import ProgressLine
-from engine.config.file import load, server_settings, store_settings
-from engine.config.settings import Settings
 from engine.errors import ConfigurationError, PlatformOpsError
-from engine.sets.target import Target, open_target
+from engine.repository.repository import Repository, open_repository
+from engine.sources import registry
 
 if TYPE_CHECKING:
-    from engine.postgres.server import Server
+    from engine.config.settings import Settings
+    from engine.sources.base import Source
 
 
 @dataclass(frozen=True)
@@ -33,44 +33,44 @@ class Invocation:
     @cached_property
     def settings(self) -> Settings:
         """The configuration, read when it is first needed."""
-        return load(self.config)
+        return registry.load_settings(self.config)
 
-    def server(self, name: str | None) -> Server:
-        """The named server, or the only one.
+    def source_name(self, name: str | None) -> str:
+        """The named source, or the only one.
 
         Raises:
             ConfigurationError: there is none of this name, or several and none was named.
         """
-        from engine.postgres.server import Server  # psycopg takes long to import, and `list` needs none
-
-        names = list(self.settings.servers)
+        names = list(self.settings.sources)
         if name is None and len(names) > 1:
             raise ConfigurationError(
-                f"The configuration has {len(names)} servers: {', '.join(names)}; name one with --server."
+                f"The configuration has {len(names)} sources: {', '.join(names)}; name one with --source."
             )
         chosen = name if name is not None else names[0]
-        return Server(chosen, server_settings(self.settings, chosen))
+        self.settings.source(chosen)
+        return chosen
 
-    def target(self, store: str) -> Target:
+    def source(self, name: str | None) -> Source:
+        """The same, opened."""
+        return registry.open_source(self.settings, self.source_name(name))
+
+    def repository(self, store: str) -> Repository:
         """The named store, opened.
 
         Raises:
             ConfigurationError: there is none of this name, or it cannot be opened.
         """
-        return open_target(store, store_settings(self.settings, store))
+        return open_repository(store, self.settings.store(store))
 
-    def stores(self, store: str | None, server: str | None = None) -> tuple[str, ...]:
-        """The named store, else those the server writes to, else all of them.
+    def stores(self, store: str | None, source: str | None = None) -> tuple[str, ...]:
+        """The named store, else those the source writes to, else all of them.
 
         Raises:
-            ConfigurationError: there is no such server.
+            ConfigurationError: there is no such source.
         """
         if store is not None:
             return (store,)
-        if server is None:
-            return tuple(self.settings.stores)
-        known = server_settings(self.settings, server)
-        return tuple(dict.fromkeys((known.store, *known.copies)))
+        return tuple(self.settings.stores) if source is None else self.settings.repositories_of(source)
 
 
 def operation(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
@@ -91,9 +91,11 @@ def operation(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
     return run
 
 
-def server_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`--server`, completed from the configuration."""
-    return click.option("--server", metavar="NAME", help=text, shell_complete=_completed("servers"))
+def source_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--source`, completed from the configuration. `--server` is what it was called while there were only servers."""
+    return click.option(
+        "--source", "--server", "source", metavar="NAME", help=text, shell_complete=_completed("sources")
+    )
 
 
 def store_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -107,7 +109,7 @@ def _completed(
     def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         shared = ctx.obj or {}
         try:
-            names = getattr(load(ctx.params.get("config") or shared.get("config")), what)
+            names = getattr(registry.load_settings(ctx.params.get("config") or shared.get("config")), what)
         except PlatformOpsError:
             return []  # completion is no place for an error
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]

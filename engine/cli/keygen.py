@@ -11,7 +11,7 @@ import click
 from engine.cli.invocation import Invocation, operation
 from engine.cli.outcome import Outcome
 from engine.errors import ConfigurationError
-from engine.reports.report import Report
+from engine.words.report import Report
 
 DEFAULT = "platform-ops-identity.txt"
 
@@ -63,9 +63,7 @@ def _write(path: Path, text: str) -> None:
             "--output."
         ) from None
     except OSError as error:
-        raise ConfigurationError(
-            f"{path} cannot be written: {error.strerror}; give another --output."
-        ) from None
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}; give another --output.") from None
     try:
         with os.fdopen(descriptor, "w", encoding="utf8") as file:
             file.write(text)

@@ -13,8 +13,8 @@ import click
 
 from engine.cli.interruption import Interrupted
 from engine.errors import PlatformOpsError, out_of
-from engine.reports.report import Report
-from engine.reports.wording import one_line
+from engine.words.report import Report
+from engine.words.wording import one_line
 
 SCHEMA = 1
 
@@ -71,9 +71,7 @@ def emit(outcome: Outcome, *, as_json: bool, program: str) -> int:
     try:
         _write(text)
     except OSError as error:
-        _say(
-            f"{program}: The result cannot be written to stdout: {error.strerror}; what it tells of is done."
-        )
+        _say(f"{program}: The result cannot be written to stdout: {error.strerror}; what it tells of is done.")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return problem.exit_code if problem else 1
     return problem.exit_code if problem else 0

@@ -22,12 +22,12 @@ from engine.errors import PlatformOpsError
 PROGRAM = "platformctl"
 
 COMMANDS = {
-    "backup": "Back up a server: one cluster set, one set per database, then retention.",
+    "backup": "Back up a source (of a server: one cluster set, one set per database), then retention.",
     "list": "List the stored sets with their state, size, age and why each is kept.",
     "show": "Show one set: what it holds, what it lacks, what was found about it.",
     "verify": "Read stored sets again and compare them with their manifests.",
-    "drill": "Restore a set into a scratch server and compare: only this proves it.",
-    "check": "Say whether each server was recorded, verified and proven of late.",
+    "drill": "Restore a set into something nobody reaches and compare: only this proves it.",
+    "check": "Say whether each source was recorded, verified and proven of late.",
     "restore": "Restore databases into a live server, beside or in place of what is there.",
     "prune": "Show what retention lets go; delete it with --delete.",
     "keygen": "Make a key pair to encrypt backups with.",
@@ -50,7 +50,7 @@ else /etc/platform-ops/platform-ops.toml. Results go to stdout, progress to stde
 
 \b
 Example:
-  platformctl backup --server platform && platformctl drill newest
+  platformctl backup --source platform && platformctl drill newest
 """
 
 

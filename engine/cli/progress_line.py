@@ -11,7 +11,7 @@ from datetime import datetime
 from types import TracebackType
 
 from engine.progress import readable_bytes
-from engine.reports.wording import one_line, width
+from engine.words.wording import one_line, width
 
 _REWRITE_SECONDS = 0.1
 _LOG_SECONDS = 15.0

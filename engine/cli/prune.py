@@ -8,44 +8,38 @@ from typing import Any
 
 import click
 
-from engine.cli.invocation import Invocation, operation, server_option, store_option
+from engine.cli.invocation import Invocation, operation, source_option, store_option
 from engine.cli.outcome import Outcome
 from engine.reports.prune import prune_report
-from engine.sets.prune import PrunePlan, PruneReport, plan_prune, prune
-from engine.sets.retention import Decision
-from engine.sets.target import Target
+from engine.repository.prune import PruneReport, prune
+from engine.repository.prune_plan import PrunePlan, plan_prune
+from engine.repository.repository import Repository
+from engine.repository.retention import Decision
 
 
 @click.command(
     help="""Show which sets retention lets go, and why each other one stays; with --delete, delete them.
 
-    Every server of the configuration is judged in each store it writes to. Nothing goes while the
+    Every source of the configuration is judged in each store it writes to. Nothing goes while the
     clock is in doubt (it went back, or nothing was stored for more than a week) unless --even-so says so.
 
     \b
     Example:
       platformctl prune
-      platformctl prune --server platform --delete
+      platformctl prune --source platform --delete
     """
 )
 @store_option("Only in this store.")
-@server_option("Only sets of this server.")
+@source_option("Only sets of this source.")
 @click.option("--delete", is_flag=True, help="Delete what may go. Without it, nothing is deleted.")
 @click.option("--even-so", is_flag=True, help="Judge although the clock is in doubt.")
 @operation
-def command(
-    invocation: Invocation, store: str | None, server: str | None, delete: bool, even_so: bool
-) -> Outcome:
+def command(invocation: Invocation, store: str | None, source: str | None, delete: bool, even_so: bool) -> Outcome:
     judged: list[tuple[PrunePlan, PruneReport | None]] = []
-    for target, name in _places(invocation, store, server):
-        invocation.progress(f"judge the sets of {name} in {target.store.name}")
-        now, key = datetime.now(UTC), target.digest_key
-        plan = plan_prune(target.store, name, target.retention, now, even_so, sizes=True, digest_key=key)
-        done = (
-            prune(target.store, plan, "platformctl prune", invocation.progress, digest_key=key)
-            if delete
-            else None
-        )
+    for repository, name in _places(invocation, store, source):
+        invocation.progress(f"judge the sets of {name} in {repository.store.name}")
+        plan = plan_prune(repository, name, datetime.now(UTC), even_so, sizes=True)
+        done = prune(repository, plan, "platformctl prune", invocation.progress) if delete else None
         judged.append((plan, done))
     if invocation.as_json:
         places = [_document(plan, done) for plan, done in judged]
@@ -53,24 +47,24 @@ def command(
     return Outcome("prune", report=prune_report(judged))
 
 
-def _places(invocation: Invocation, store: str | None, server: str | None) -> Iterator[tuple[Target, str]]:
-    """Each store with each server whose sets are to be judged in it."""
+def _places(invocation: Invocation, store: str | None, source: str | None) -> Iterator[tuple[Repository, str]]:
+    """Each store with each source whose sets are to be judged in it."""
     if store is not None:
-        target = invocation.target(store)
+        repository = invocation.repository(store)
         names = (
-            [server]
-            if server
-            else [name for name in invocation.settings.servers if store in invocation.stores(None, name)]
+            [source]
+            if source
+            else [name for name in invocation.settings.sources if store in invocation.stores(None, name)]
         )
-        yield from ((target, name) for name in names)
+        yield from ((repository, name) for name in names)
         return
-    for name in [server] if server else invocation.settings.servers:
-        yield from ((invocation.target(own), name) for own in invocation.stores(None, name))
+    for name in [source] if source else invocation.settings.sources:
+        yield from ((invocation.repository(own), name) for own in invocation.stores(None, name))
 
 
 def _document(plan: PrunePlan, done: PruneReport | None) -> dict[str, Any]:
     return {
-        "server": plan.server,
+        "source": plan.source,
         "address": plan.address,
         "doubt": done.doubt if done else plan.doubt,
         "bytes_to_free": plan.bytes_to_free,

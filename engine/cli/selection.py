@@ -5,49 +5,52 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.cli.invocation import Invocation
+from engine.cli.kind_options import Wanted
 from engine.errors import ConfigurationError
-from engine.sets.catalogue import Catalogue, StoredSet
-from engine.sets.keys import parse_set_folder
-from engine.sets.target import Target
+from engine.operations.assets import asset_meant
+from engine.repository.catalogue import catalogue
+from engine.repository.keys import Asset
+from engine.repository.parsing import parse_set_folder
+from engine.repository.repository import Repository
+from engine.repository.stored import Catalogue, StoredSet
 
 
 @dataclass(frozen=True)
 class Found:
-    """A set, the store it was found in, and all that this store holds of its server."""
+    """A set, the repository it was found in, and all that this has of its source."""
 
-    target: Target
+    repository: Repository
     catalogue: Catalogue
     set: StoredSet
 
 
 def find_set(
-    invocation: Invocation, text: str, *, server: str | None, store: str | None, database: str | None = None
+    invocation: Invocation, text: str, *, source: str | None, store: str | None, wanted: Wanted | None = None
 ) -> Found:
     """The set that `text` names: a key, an id or its start, `newest`, `newest-good`, `newest-proven`.
 
-    A key names its server itself; else it is the given server, or the only one.
+    A key names its source itself; else it is the given source, or the only one.
 
     Raises:
         ConfigurationError: there is no such set, or more than one.
         OperationFailed: no set fits the word.
     """
-    name = server_meant(text, server)
-    if store is None:
-        name = invocation.server(name).name
-    elif name is None:
-        name = invocation.server(None).name
-    target = invocation.target(store or invocation.stores(None, name)[0])
-    stored = target.catalogue(name)
-    return Found(target, stored, stored.find(text, name, database))
+    name = source_meant(text, source)
+    if store is None or name is None:
+        name = invocation.source_name(name)
+    repository = invocation.repository(store or invocation.stores(None, name)[0])
+    stored = catalogue(repository, name)
+    asset = Asset(name, *wanted) if wanted else asset_meant(text, invocation.settings.sources.get(name), name, stored)
+    return Found(repository, stored, stored.find(text, asset))
 
 
-def server_meant(text: str, server: str | None) -> str | None:
-    """The server that `text` names when it is a set's key, else the given one.
+def source_meant(text: str, source: str | None) -> str | None:
+    """The source that `text` names when it is a set's key, else the given one.
 
     Raises:
         ConfigurationError: both are given and differ.
     """
     key = parse_set_folder(text.strip("/"))
-    if key and server not in (None, key.server):
-        raise ConfigurationError(f"{text} is a set of {key.server}, not of {server}; leave out --server.")
-    return key.server if key else server
+    if key and source not in (None, key.source):
+        raise ConfigurationError(f"{text} is a set of {key.source}, not of {source}; leave out --source.")
+    return key.source if key else source

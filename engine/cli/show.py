@@ -2,52 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
-from engine.cli.invocation import Invocation, operation, server_option, store_option
+from engine.cli.invocation import Invocation, operation, source_option, store_option
+from engine.cli.kind_options import OneOfAKind, Wanted, of_kinds, one_of
 from engine.cli.outcome import Outcome
 from engine.cli.selection import find_set
-from engine.reports.drill import seen_missing
-from engine.reports.listing import show_report
-from engine.sets.reading import read_manifest
+from engine.reports.show import show_report
+from engine.repository.manifest import read_manifest
+from engine.repository.past_drills import seen_missing
+from engine.sources.registry import kind_named
 
 
 @click.command(
+    cls=OneOfAKind,
     help="""Show one set: its files, what it lacks, and every verdict about it.
 
     SET is a key or an id as `list` prints it, the start of an id, or newest, newest-good or
-    newest-proven (of the cluster, or of --database).
+    newest-proven (of the whole source, or of what is named).
 
     \b
     Example:
       platformctl show newest --database kohub
-    """
+    """,
 )
 @click.argument("chosen", metavar="SET", default="newest")
-@server_option("Whose set; may be left out when there is one only.")
-@click.option("--database", metavar="NAME", help="A set of this database; else of the whole cluster.")
-@store_option("Where the set is; else the server's own store.")
+@source_option("Whose set; may be left out when there is one only.")
+@store_option("Where the set is; else the source's own store.")
 @operation
+@of_kinds
 def command(
-    invocation: Invocation, chosen: str, server: str | None, database: str | None, store: str | None
+    invocation: Invocation, chosen: str, source: str | None, store: str | None, wanted: Sequence[Wanted]
 ) -> Outcome:
-    found = find_set(invocation, chosen, server=server, store=store, database=database)
-    key = found.set.key
-    body = read_manifest(found.target, key)
-    verdicts = [
-        one for one in found.catalogue.verdicts if (one.server, one.set_id) == (key.server, key.set_id)
-    ]
-    lacks = tuple(dict.fromkeys((*body.missing, *seen_missing(found.target, verdicts))))
+    found = find_set(invocation, chosen, source=source, store=store, wanted=one_of(wanted))
+    repository, key = found.repository, found.set.key
+    body = read_manifest(repository, key)
+    facts = kind_named(key.kind).facts_of(body)
+    verdicts = found.catalogue.verdicts_of(key)
+    lacks = tuple(dict.fromkeys((*body.missing, *seen_missing(repository, verdicts))))
     result = {
         "key": str(key),
-        "store": found.target.store.name,
+        "store": repository.store.name,
         "state": found.set.state,
         "missing": lacks,
         "manifest": body.model_dump(mode="json"),
         "verdicts": [
-            {"at": one.at.isoformat(), "kind": one.kind, "result": one.result, "key": str(one)}
-            for one in verdicts
+            {"at": one.at.isoformat(), "check": one.check, "result": one.result, "key": str(one)} for one in verdicts
         ],
     }
     whole = body.model_copy(update={"missing": lacks})
-    return Outcome("show", result, show_report(whole, found.set.state, verdicts, found.target.store.address))
+    report = show_report(whole, facts, found.set.state, verdicts, repository.store.address)
+    return Outcome("show", result, report)

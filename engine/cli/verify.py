@@ -10,18 +10,21 @@ from typing import Any
 
 import click
 
-from engine.cli.invocation import Invocation, operation, server_option, store_option
+from engine.cli.invocation import Invocation, operation, source_option, store_option
+from engine.cli.kind_options import OneOfAKind, Wanted, called, of_kinds, one_of
 from engine.cli.outcome import Outcome, Problem
 from engine.cli.selection import find_set
 from engine.errors import ConfigurationError, CouldNotVerify, OperationFailed
 from engine.progress import Throttled
 from engine.reports.verify import verify_report, verify_sentence
-from engine.sets.verify import VerifyReport, VerifyRun, verify_and_record, verify_stored, worst
+from engine.repository.verify import VerifyRun, verify_and_record, verify_stored, worst
+from engine.repository.verify_set import VerifyReport
 
 _GIB = 2**30
 
 
 @click.command(
+    cls=OneOfAKind,
     help="""Read stored sets again and compare every file with the manifest, size and SHA-256.
 
     Without SET, the sets that were verified least recently are read, in each store, until the budget
@@ -31,13 +34,10 @@ _GIB = 2**30
     Example:
       platformctl verify newest
       platformctl verify --budget-gib 50
-    """
+    """,
 )
 @click.argument("chosen", metavar="[SET]...", nargs=-1)
-@server_option("Only sets of this server.")
-@click.option(
-    "--database", metavar="NAME", help="Only sets of this database; newest is of the cluster without."
-)
+@source_option("Only sets of this source.")
 @store_option("Only this store.")
 @click.option(
     "--budget-gib",
@@ -47,67 +47,53 @@ _GIB = 2**30
     help="How much to read, in each store.",
 )
 @operation
+@of_kinds
 def command(
     invocation: Invocation,
     chosen: tuple[str, ...],
-    server: str | None,
-    database: str | None,
+    source: str | None,
     store: str | None,
     budget_gib: float,
+    wanted: Sequence[Wanted],
 ) -> Outcome:
     if math.isnan(budget_gib):
         raise ConfigurationError("--budget-gib nan is no amount; give a number of GiB.")
+    thing = one_of(wanted)
     if chosen:
-        reports = tuple(_named(invocation, chosen, server, database, store))
+        reports = tuple(_named(invocation, chosen, source, thing, store))
         run = VerifyRun(worst(reports), reports, sum(one.read for one in reports), 0)
     else:
-        run = _least_recent(invocation, server, database, store, int(budget_gib * _GIB))
+        run = _least_recent(invocation, source, thing, store, int(budget_gib * _GIB))
     return Outcome("verify", _result(run), verify_report(run), problem=_problem(run))
 
 
 def _named(
-    invocation: Invocation,
-    chosen: Sequence[str],
-    server: str | None,
-    database: str | None,
-    store: str | None,
+    invocation: Invocation, chosen: Sequence[str], source: str | None, wanted: Wanted | None, store: str | None
 ) -> Iterator[VerifyReport]:
-    sets = [find_set(invocation, one, server=server, store=store, database=database) for one in chosen]
+    sets = [find_set(invocation, one, source=source, store=store, wanted=wanted) for one in chosen]
     for found in sets:
-        target, key = found.target, found.set.key
-        invocation.progress(f"verify {key}")
-        yield verify_and_record(
-            target.store, key, datetime.now(UTC), target.digest_key, Throttled(invocation.progress)
-        )
+        invocation.progress(f"verify {found.set.key}")
+        tell = Throttled(invocation.progress)
+        yield verify_and_record(found.repository, found.set.key, datetime.now(UTC), tell)
 
 
 def _least_recent(
-    invocation: Invocation, server: str | None, database: str | None, store: str | None, byte_budget: int
+    invocation: Invocation, source: str | None, wanted: Wanted | None, store: str | None, byte_budget: int
 ) -> VerifyRun:
     runs = []
-    for name in invocation.stores(store, server):
-        target = invocation.target(name)
+    for name in invocation.stores(store, source):
         invocation.progress(f"verify what is in {name}")
+        tell = Throttled(invocation.progress)
         runs.append(
-            verify_stored(
-                target.store,
-                datetime.now(UTC),
-                byte_budget,
-                server,
-                target.digest_key,
-                Throttled(invocation.progress),
-                database=database,
-            )
+            verify_stored(invocation.repository(name), datetime.now(UTC), byte_budget, source, tell, wanted=wanted)
         )
     reports = tuple(report for run in runs for report in run.reports)
     where = tuple(address for run in runs for address in run.where)
-    if database is not None and not reports:
+    if wanted and not reports:
         raise ConfigurationError(
-            f"There is no set of database {database!r} in {' or '.join(where)}; `list` shows those that are stored."
+            f"There is no set of {called(*wanted)} in {' or '.join(where)}; `list` shows those that are stored."
         )
-    return VerifyRun(
-        worst(reports), reports, sum(run.read for run in runs), sum(run.left for run in runs), where
-    )
+    return VerifyRun(worst(reports), reports, sum(run.read for run in runs), sum(run.left for run in runs), where)
 
 
 def _problem(run: VerifyRun) -> Problem | None:

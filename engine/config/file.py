@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError, create_model
 
-from engine.config.settings import FolderStore, ServerSettings, Settings, StoreSettings
+from engine.config.settings import (
+    LOCAL,
+    FolderStore,
+    Name,
+    Retention,
+    Settings,
+    SourceSettings,
+    StoreSettings,
+)
 from engine.errors import ConfigurationError
+from engine.hosts.settings import HostSettings
+from engine.settings_model import Frozen
 
 NAME = "platform-ops.toml"
 VARIABLE = "PLATFORM_OPS_CONFIG"
@@ -42,8 +54,15 @@ def _is_there(path: Path) -> bool:
         return True
 
 
-def load(given: Path | None = None) -> Settings:
+def load(
+    given: Path | None,
+    sections: Mapping[str, type[SourceSettings]],
+    retention: Mapping[str, Retention],
+) -> Settings:
     """Read and check the configuration.
+
+    `sections` are the tables of what is kept (`servers`), with what each of them may say; `retention` is how long sets
+    of each kind are kept where a store says nothing.
 
     Raises:
         ConfigurationError: it is missing, unreadable or wrong; the sentence names the place in it.
@@ -58,10 +77,51 @@ def load(given: Path | None = None) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}.") from None
     try:
-        settings = Settings.model_validate(document)
+        checked = _file_model(sections).model_validate(document)
     except ValidationError as error:
         raise ConfigurationError(_sentence(path, error)) from None
-    return _stores_exist(settings, path)
+    stores = {name: _with_retention(path, name, store, retention) for name, store in checked.stores.items()}
+    settings = Settings(_sources(path, checked, sections), stores, checked.hosts)
+    return _references_hold(settings, path)
+
+
+class _File(Frozen):
+    """The tables that every file may have."""
+
+    hosts: dict[Name, HostSettings] = Field(default={})
+    stores: dict[Name, StoreSettings] = Field(min_length=1)
+
+
+def _file_model(sections: Mapping[str, type[SourceSettings]]) -> type[_File]:
+    fields: dict[str, Any] = {section: (dict[Name, model], {}) for section, model in sections.items()}  # type: ignore[valid-type]
+    return create_model("File", __base__=_File, **fields)
+
+
+def _sources(path: Path, checked: _File, sections: Mapping[str, type[SourceSettings]]) -> dict[str, SourceSettings]:
+    found: dict[str, SourceSettings] = {}
+    for section in sections:
+        for name, source in getattr(checked, section).items():
+            if name in found:
+                raise ConfigurationError(
+                    f"{path}: {section}.{name} has a name that another table has too; each gets a folder of its name in "
+                    "the stores: rename one."
+                )
+            found[name] = source
+    if not found:
+        tables = " or ".join(f"[{section}.NAME]" for section in sections)
+        raise ConfigurationError(f"{path} names nothing that is kept; add {tables}.")
+    return found
+
+
+def _with_retention(path: Path, name: str, store: StoreSettings, kinds: Mapping[str, Retention]) -> StoreSettings:
+    """The store with a policy for each kind: what it says of one, and else what the kind itself has."""
+    if unknown := sorted(store.retention.keys() - kinds):
+        raise ConfigurationError(
+            f"{path}: stores.{name}.retention names the kind {unknown[0]!r}; there are: {', '.join(kinds)}."
+        )
+    said = {kind: policy.model_dump(exclude_unset=True) for kind, policy in store.retention.items()}
+    whole = {kind: policy.model_copy(update=said.get(kind, {})) for kind, policy in kinds.items()}
+    return store.model_copy(update={"retention": whole})
 
 
 def _sentence(path: Path, error: ValidationError) -> str:
@@ -80,30 +140,33 @@ def _sentence(path: Path, error: ValidationError) -> str:
     return f"{path}: {'; '.join(places)}{more}."
 
 
-def _stores_exist(settings: Settings, path: Path) -> Settings:
-    for name, server in settings.servers.items():
-        if server.store in server.copies or len(set(server.copies)) < len(server.copies):
+def _references_hold(settings: Settings, path: Path) -> Settings:
+    for name, source in settings.sources.items():
+        if source.store in source.copies or len(set(source.copies)) < len(source.copies):
             raise ConfigurationError(
-                f"{path}: servers.{name} names a store twice in store and copies; each copy goes to a store of its own."
+                f"{path}: {name} names a store twice in store and copies; each copy goes to a store of its own."
             )
-        for store in (server.store, *server.copies):
+        for store in (source.store, *source.copies):
             if store not in settings.stores:
                 known = ", ".join(settings.stores)
-                raise ConfigurationError(
-                    f"{path}: servers.{name} names the store {store!r}; there are: {known}."
-                )
+                raise ConfigurationError(f"{path}: {name} names the store {store!r}; there are: {known}.")
+        if source.runs_on not in (LOCAL, *settings.hosts):
+            known = ", ".join((LOCAL, *settings.hosts))
+            raise ConfigurationError(f"{path}: {name} runs on the host {source.runs_on!r}; there are: {known}.")
         _are_apart(settings, name, path)
+    if LOCAL in settings.hosts:
+        raise ConfigurationError(f"{path}: hosts.{LOCAL} is this machine, which needs no table; give the other a name.")
     return settings
 
 
 def _are_apart(settings: Settings, name: str, path: Path) -> None:
     """A copy in the same place is none, and two retentions would prune one set of backups."""
-    server, found = settings.servers[name], dict[tuple[str, ...], str]()
-    for store in (server.store, *server.copies):
+    source, found = settings.sources[name], dict[tuple[str, ...], str]()
+    for store in (source.store, *source.copies):
         other = found.setdefault(_place(settings.stores[store]), store)
         if other != store:
             raise ConfigurationError(
-                f"{path}: the stores {other!r} and {store!r} of servers.{name} are one and the same place; "
+                f"{path}: the stores {other!r} and {store!r} of {name} are one and the same place; "
                 "each copy goes to a place of its own."
             )
 
@@ -112,31 +175,3 @@ def _place(store: StoreSettings) -> tuple[str, ...]:
     if isinstance(store, FolderStore):
         return ("folder", os.path.realpath(Path(store.path).expanduser()))
     return ("s3", store.endpoint_url.rstrip("/").lower(), store.bucket, store.prefix.strip("/"))
-
-
-def server_settings(settings: Settings, name: str) -> ServerSettings:
-    """The server of this name.
-
-    Raises:
-        ConfigurationError: there is none.
-    """
-    try:
-        return settings.servers[name]
-    except KeyError:
-        raise ConfigurationError(
-            f"There is no server {name!r} in the configuration; there are: {', '.join(settings.servers)}."
-        ) from None
-
-
-def store_settings(settings: Settings, name: str) -> StoreSettings:
-    """The store of this name.
-
-    Raises:
-        ConfigurationError: there is none.
-    """
-    try:
-        return settings.stores[name]
-    except KeyError:
-        raise ConfigurationError(
-            f"There is no store {name!r} in the configuration; there are: {', '.join(settings.stores)}."
-        ) from None

@@ -42,15 +42,12 @@ def answers(address: str, port: int) -> bool:
     return True
 
 
-def socket_folder(pid: int, folder: str, port: int) -> Path | None:
-    """The folder, as this machine sees it, of the server's Unix socket; None when it cannot be used from here."""
-    root = Path(f"/proc/{pid}/root")
+def socket_here(pid: int, path: str) -> Path | None:
+    """A Unix socket of the container as this machine sees it; None when it cannot be used from here."""
+    wanted = PurePosixPath(path)
     try:
-        found = inside(root, PurePosixPath(folder))
-        name = found / f".s.PGSQL.{port}"
-        usable = (
-            name.is_socket() and os.access(name, os.W_OK) and len(os.fsencode(name)) <= _SOCKET_PATH_BYTES
-        )
+        found = inside(Path(f"/proc/{pid}/root"), wanted.parent) / wanted.name
+        usable = found.is_socket() and os.access(found, os.W_OK) and len(os.fsencode(found)) <= _SOCKET_PATH_BYTES
     except OSError:
         return None
     return found if usable else None

@@ -1,4 +1,4 @@
-"""A port of this machine that leads to a database elsewhere, for this user's own connections alone.
+"""A port of this machine that leads to a server elsewhere, for this user's own connections alone.
 
 The server at the other end may trust whoever comes that way, so another user of this machine must
 not: a connection whose socket is not ours, by the kernel's own table, is closed at once.
@@ -24,7 +24,7 @@ _PAUSE_SECONDS = 0.1
 
 
 class Duplex(Protocol):
-    """A connection to the database: a channel of SSH, or a relay in a container."""
+    """A connection to what listens there: a channel of SSH, or a relay in a container."""
 
     def recv(self, size: int, /) -> bytes: ...
 

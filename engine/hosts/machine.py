@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import OperationFailed, TransientFailure, out_of
-from engine.hosts.base import Done, Program, Route
+from engine.hosts.base import Data, Done, Environment, Program
+from engine.hosts.endpoints import Endpoint, Tunnel
+from engine.hosts.local_input import start_with_input
+from engine.hosts.placing import checked, pieces, place
 from engine.hosts.processes import ProcessIdentity, running_pids
-
-
-def tool_environment(**extra: str) -> dict[str, str]:
-    """The environment of a client program: ours without libpq's variables, messages in English."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
-    return {**kept, "LC_ALL": "C.UTF-8", **extra}
 
 
 @contextmanager
@@ -48,26 +45,23 @@ class Local:
     def __str__(self) -> str:
         return "this machine"
 
-    def run(self, argv: Sequence[str], *, env: Mapping[str, str], timeout: float) -> Done:
+    def run(self, argv: Sequence[str], *, env: Environment, timeout: float, stdin: bytes | None = None) -> Done:
         try:
-            with in_time():
+            with in_time(), _given(stdin) as given:
                 done = subprocess.run(
-                    argv,
-                    env=tool_environment(**env),
-                    stdin=subprocess.DEVNULL,
-                    capture_output=True,
-                    timeout=timeout,
-                    check=False,
+                    argv, env=_ours(env) | _own(env), stdin=given, capture_output=True, timeout=timeout, check=False
                 )
         except OSError as error:
             raise _not_started(argv, error) from None
         return Done(done.returncode, done.stdout, done.stderr.decode("utf8", "replace"))
 
-    def stream(self, argv: Sequence[str], *, env: Mapping[str, str]) -> Program:
+    def stream(self, argv: Sequence[str], *, env: Environment, stdin: bool = False) -> Program:
         try:
+            if stdin:
+                return start_with_input(argv, _ours(env), _own(env))
             return subprocess.Popen(
                 argv,
-                env=tool_environment(**env),
+                env=_ours(env) | _own(env),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -76,16 +70,43 @@ class Local:
         except OSError as error:
             raise _not_started(argv, error) from None
 
-    def route(self, host: str, port: int, *, trusted: bool) -> Route:
-        del trusted
-        return Route({"host": host, "port": str(port)})
+    def put(self, path: str, data: Data, *, mode: int) -> None:
+        checked(path, mode)
+        place(path, pieces(data), mode)
 
-    def end_leftovers(self, marks: Mapping[str, str]) -> int:
+    def tunnel(self, endpoint: Endpoint, *, from_there: bool) -> Tunnel:
+        del from_there
+        return Tunnel(endpoint)
+
+    def end_leftovers(self, marks: Mapping[str, str], *, sparing: str = "") -> int:
+        del sparing  # of a process 1 that is a server, this machine is not the host
         wanted = {f"{name}={value}".encode() for name, value in marks.items()}
         return sum(_ended(pid, wanted) for pid in running_pids())
 
     def close(self) -> None:
         """There is nothing to let go of."""
+
+
+def _ours(env: Environment) -> dict[str, str]:
+    """What a program sees of this process's environment: messages are in English."""
+    kept = {name: value for name, value in os.environ.items() if name not in env}
+    return kept | {"LC_ALL": "C.UTF-8"}
+
+
+def _own(env: Environment) -> dict[str, str]:
+    return {name: value for name, value in env.items() if value is not None}
+
+
+@contextmanager
+def _given(stdin: bytes | None) -> Iterator[int]:
+    """All of `stdin` in a file of memory: it is whole before the program starts, whatever becomes of us."""
+    if stdin is None:
+        yield subprocess.DEVNULL
+        return
+    with os.fdopen(os.memfd_create("stdin", os.MFD_CLOEXEC), "w+b") as file:
+        file.write(stdin)
+        file.seek(0)
+        yield file.fileno()
 
 
 def _not_started(argv: Sequence[str], error: OSError) -> OperationFailed:

@@ -7,20 +7,19 @@ import threading
 
 from engine.hosts.base import Host
 from engine.hosts.machine import Local
+from engine.hosts.settings import HostSettings
 from engine.hosts.where import ContainerPlace, LocalPlace, parse_where
 
-_Key = tuple[str, str, str, str]
-_hosts: dict[_Key, Host] = {}
+_hosts: dict[HostSettings, Host] = {}
 _lock = threading.Lock()
 
 
-def open_host(where: str, *, ssh_key: str = "", ssh_known_hosts: str = "", docker_host: str = "") -> Host:
-    """The host of that name (see `engine.hosts.where`). Nothing is connected before it is used."""
-    key = (where, ssh_key, ssh_known_hosts, docker_host)
+def open_host(settings: HostSettings) -> Host:
+    """The host that `settings` name. Nothing is connected before it is used."""
     with _lock:
-        if key not in _hosts:
-            _hosts[key] = _made(*key)
-        return _hosts[key]
+        if settings not in _hosts:
+            _hosts[settings] = _made(settings)
+        return _hosts[settings]
 
 
 def close_hosts() -> None:
@@ -31,18 +30,18 @@ def close_hosts() -> None:
         _hosts.clear()
 
 
-def _made(where: str, ssh_key: str, ssh_known_hosts: str, docker_host: str) -> Host:
-    place = parse_where(where)
+def _made(settings: HostSettings) -> Host:
+    place = parse_where(settings.where)
     if isinstance(place, LocalPlace):
         return Local()
     # Imported when asked for: both libraries take a while to load.
     if isinstance(place, ContainerPlace):
         from engine.hosts.container import Container
 
-        return Container(place, docker_host)
+        return Container(place, settings.docker_host)
     from engine.hosts.ssh import Ssh
 
-    return Ssh(place, ssh_key, ssh_known_hosts)
+    return Ssh(place, settings.ssh_key or "", settings.ssh_known_hosts)
 
 
 atexit.register(close_hosts)

@@ -14,6 +14,8 @@ from engine.errors import OperationFailed
 _PROC = Path("/proc")
 _POLL_SECONDS = 0.02
 _KILL_SECONDS = 5.0
+ENDED = -1
+"""A start that no process has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +28,8 @@ class ProcessIdentity:
     @classmethod
     def of(cls, pid: int) -> ProcessIdentity | None:
         """The process that has this pid now; None when there is none, or only its zombie."""
-        try:
-            stat = (_PROC / str(pid) / "stat").read_bytes()
-        except OSError:
-            return None
-        # The second field is the program's name in brackets, which may hold spaces and brackets.
-        fields = stat.rpartition(b")")[2].split()
-        return None if fields[0] in (b"Z", b"X") else cls(pid, int(fields[19]))
+        started = start_of(pid)
+        return None if started is None or started == ENDED else cls(pid, started)
 
     @classmethod
     def current(cls) -> ProcessIdentity:
@@ -84,6 +81,20 @@ class ProcessIdentity:
         if not self.wait(timeout) and self.send(signal.SIGKILL) and not self.wait(_KILL_SECONDS):
             raise OperationFailed(f"Process {self.pid} did not end on SIGKILL; look at what it waits for.")
         return True
+
+
+def start_of(pid: int) -> int | None:
+    """When the process started, in clock ticks since the machine's start; `ENDED` when only its zombie is left.
+
+    None when there is none, or nobody may see it.
+    """
+    try:
+        stat = (_PROC / str(pid) / "stat").read_bytes()
+    except OSError:
+        return None
+    # The second field is the program's name in brackets, which may hold spaces and brackets.
+    fields = stat.rpartition(b")")[2].split()
+    return ENDED if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 def arguments(pid: int) -> tuple[str, ...]:

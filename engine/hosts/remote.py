@@ -2,51 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Protocol, cast
+from typing import IO, cast
 
-from engine.errors import OperationFailed, TransientFailure
-from engine.hosts.base import LOST, OUTPUT_LIMIT, Done
-from engine.hosts.shell import environment_block, lifeline_argv
+from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
+from engine.hosts.base import LOST, Environment
+from engine.hosts.channel import CHUNK, ExecChannel, Launcher
+from engine.hosts.lifeline import END, environment_block, feed_argv, lifeline_argv
+from engine.hosts.remote_input import Ends, RemoteInput
 
 _POLL_SECONDS = 0.02
-_CHUNK = 1 << 20
+_ANSWER_SECONDS = 60.0
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8"}
-
-
-class ExecChannel(Protocol):
-    """One started command: its streams and its exit code."""
-
-    def recv(self, size: int) -> bytes:
-        """At most `size` bytes of its stdout; b"" at the end, also when the connection breaks."""
-        ...
-
-    def send(self, data: bytes) -> None: ...
-
-    def stderr_lines(self) -> Iterator[bytes]:
-        """Its stderr, to the end."""
-        ...
-
-    def exit_code(self) -> int | None:
-        """None while it is not known; `LOST` when it never will be."""
-        ...
-
-    def connected(self) -> bool:
-        """Whether the host is still there."""
-        ...
-
-    def close(self) -> None: ...
-
-
-class Launcher(Protocol):
-    """What opens a channel: a host."""
-
-    def launch(self, argv: Sequence[str]) -> ExecChannel: ...
 
 
 class _Stdout(io.RawIOBase):
@@ -57,7 +30,7 @@ class _Stdout(io.RawIOBase):
         return True
 
     def read(self, size: int = -1, /) -> bytes:
-        return self._channel.recv(size if size >= 0 else _CHUNK)
+        return self._channel.recv(size if size >= 0 else CHUNK)
 
     def close(self) -> None:
         self._channel.close()
@@ -78,23 +51,41 @@ class _Stderr:
 class RemoteProgram:
     """See `engine.hosts.base.Program`. It ends when its channel is closed, also by our death."""
 
-    stdin = None
-
     def __init__(self, channel: ExecChannel, where: str) -> None:
         self._channel = channel
         self._where = where
+        self._input: RemoteInput | None = None
+        self._input_broke = False
         self.stdout: IO[bytes] = cast(IO[bytes], _Stdout(channel))
         self.returncode: int | None = None
+
+    @property
+    def stdin(self) -> IO[bytes] | None:
+        return cast("IO[bytes] | None", self._input)
 
     @property
     def stderr(self) -> _Stderr:
         return _Stderr(self._said)
 
+    def feed_by(self, feed: ExecChannel) -> None:
+        """Its input goes by this channel."""
+        self._input = RemoteInput(feed, Ends(self._end_input, self._lose, self.kill))
+
+    def _end_input(self) -> None:
+        with contextlib.suppress(OSError):  # then it has ended, or its own exit code tells that it is lost
+            self._channel.send(END)
+
+    def _lose(self) -> None:
+        if self.poll() is None:
+            self._input_broke = True
+            self.returncode = LOST
+            self._channel.close()
+
     def _said(self) -> Iterator[bytes]:
         yield from self._channel.stderr_lines()
         if self.poll() == LOST:
-            ended = "a signal ended it" if self._channel.connected() else "the connection was lost"
-            yield f"{ended} ({self._where})".encode()
+            signalled = self._channel.connected() and not self._input_broke
+            yield f"{'a signal ended it' if signalled else 'the connection was lost'} ({self._where})".encode()
 
     def poll(self) -> int | None:
         if self.returncode is None:
@@ -116,59 +107,51 @@ class RemoteProgram:
         """End it: with the channel its stdin closes, and the far side's shell ends the program."""
         if self.returncode is None:
             self.returncode = -9
-        self._channel.close()
+        self._channel.close()  # first, so that the program is on its way out when its input breaks off
+        if self._input is not None:
+            self._input.cut()
 
 
-def start(host: Launcher, argv: Sequence[str], env: Mapping[str, str]) -> RemoteProgram:
-    """Start a program there with `env` (and nothing else of ours)."""
-    block = environment_block({**_ENVIRONMENT, **env})
-    channel = host.launch(lifeline_argv(argv))
-    try:
-        channel.send(block)
-    except OSError:
-        channel.close()
-        raise TransientFailure(f"The connection to {host} was lost; try again.") from None
-    return RemoteProgram(channel, str(host))
-
-
-def finish(program: RemoteProgram, what: str, timeout: float) -> Done:
-    """Read it to its end.
+def start(host: Launcher, argv: Sequence[str], env: Environment, *, stdin: bool = False) -> RemoteProgram:
+    """Start a program there with `env` (and nothing else of ours).
 
     Raises:
-        TransientFailure: it took longer than `timeout` seconds.
-        OperationFailed: it wrote more than can be meant.
+        TransientFailure: the connection was lost.
+        OperationFailed: the host cannot give a program its input.
     """
-    ran_out = threading.Event()
-
-    def give_up() -> None:
-        ran_out.set()
-        program.kill()
-
-    timer = threading.Timer(timeout, give_up)
-    timer.daemon = True
-    said: list[bytes] = []
-    listener = threading.Thread(target=lambda: said.extend(program.stderr), daemon=True)
-    timer.start()
-    listener.start()
+    ours = {name: value for name, value in env.items() if value is not None}
+    block = environment_block({**_ENVIRONMENT, **ours})
+    channel = host.launch(lifeline_argv(argv, stdin=stdin))
+    program = RemoteProgram(channel, str(host))
     try:
-        output = _all_of(program, what)
-        code = program.wait()
-        listener.join(5)
+        channel.send(block)
+        if stdin:
+            program.feed_by(host.launch(feed_argv(*_pipe_of(channel, f"{argv[0]}{host.note}"))))
+    except OSError:
+        program.kill()
+        raise TransientFailure(f"The connection to {host} was lost; try again.") from None
+    except PlatformOpsError:
+        program.kill()
+        raise
+    return program
+
+
+def _pipe_of(channel: ExecChannel, what: str) -> tuple[str, str]:
+    """What the far side says before anything of the program: its watcher, and the pipe that is its input."""
+    timer = threading.Timer(_ANSWER_SECONDS, channel.close)
+    timer.daemon = True
+    timer.start()
+    line = b""
+    try:
+        while (byte := channel.recv(1)) not in (b"", b"\n"):
+            line += byte
     finally:
         timer.cancel()
-        program.kill()
-    if ran_out.is_set():
-        raise TransientFailure(
-            f"{what} took longer than {timeout:.0f} s and was ended; look at locks and load."
-        )
-    text = b"".join(line if line.endswith(b"\n") else line + b"\n" for line in said)
-    return Done(code, output, text.decode("utf8", "replace"))
-
-
-def _all_of(program: RemoteProgram, what: str) -> bytes:
-    output = bytearray()
-    while piece := program.stdout.read(_CHUNK):
-        output += piece
-        if len(output) > OUTPUT_LIMIT:
-            raise OperationFailed(f"{what} wrote more than {OUTPUT_LIMIT >> 20} MiB; look at what it is.")
-    return bytes(output)
+    watcher, _, pipe = line.decode("ascii", "replace").partition(" ")
+    if byte and watcher.isdigit() and pipe:
+        return watcher, pipe
+    code = channel.final_code()
+    said = b" ".join(channel.stderr_lines()).decode("utf8", "replace")[-200:]
+    if code == LOST:
+        raise TransientFailure(f"{what} did not start: {said or 'the connection was lost'}; try again.")
+    raise OperationFailed(f"{what} cannot be given an input: {said or f'sh ended with {code}'}; it needs sh and /proc.")

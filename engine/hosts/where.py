@@ -25,6 +25,9 @@ class ContainerPlace:
     name: str
     user: str = ""
 
+    def __str__(self) -> str:
+        return f"container {self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class SshPlace:
@@ -54,9 +57,7 @@ def parse_where(text: str) -> Place:
     found = _SSH.fullmatch(text)
     port = int(found["port"] or SSH_PORT) if found else 0
     if found is None or not 0 < port < 65536:
-        raise ValueError(
-            "say local, container:NAME, container:USER@NAME or ssh:USER@HOST or ssh:USER@HOST:PORT"
-        )
+        raise ValueError("say local, container:NAME, container:USER@NAME or ssh:USER@HOST or ssh:USER@HOST:PORT")
     return SshPlace(found["user"], found["host"].strip("[]"), port)
 
 

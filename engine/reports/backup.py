@@ -1,154 +1,123 @@
-"""The report of a backup: what was stored, how big, how long, its proof, what is missing, what was let go."""
+"""The report of a backup: what was stored, how big, how long, what is missing, what was let go."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from engine.progress import counted, readable_bytes, readable_seconds
 from engine.reports.prune import deleted_table, freed
-from engine.reports.report import Report, Table, foremost
-from engine.reports.standing import DONE, Standing, going_step
+from engine.run_state import ENDED_WELL, RunState
+from engine.sources.registry import kind_named, type_of_kind
+from engine.words.report import Report, Table, foremost
+from engine.words.run_report import going_step
 
 if TYPE_CHECKING:
-    from engine.errors import PlatformOpsError
-    from engine.postgres.backup import ClusterBackup, DatabaseBackup
-    from engine.postgres.survey import DatabaseFound
-    from engine.sets.copies import CopyRun
-    from engine.sets.prune import PrunePlan, PruneReport
+    from engine.operations.backup_result import BackupResult
+    from engine.sources.item import Item, StoredItem
+    from engine.sources.kind import Facts
 
 _SHOWN = 200
 
 
-@dataclass
-class BackupOutcome:
-    """What one run of a backup has come to. `seconds` is the whole run's until now.
-
-    `found` are the server's databases and `databases` those that are stored. `cluster` is None when no cluster
-    set was published; `failures` are errors by database.
-    `plan` and `pruned` are what retention decided and did; `prune_failure` says why it did nothing.
-    `copies` is what was done for each further store. `unknown` are excluded databases that do not exist.
-    """
-
-    server: str
-    store: str
-    encrypted: bool
-    databases: list[DatabaseBackup] = field(default_factory=list)
-    cluster: ClusterBackup | None = None
-    found: Sequence[DatabaseFound] = ()
-    seconds: float = 0.0
-    failures: list[tuple[str, PlatformOpsError]] = field(default_factory=list)
-    plan: PrunePlan | None = None
-    pruned: PruneReport | None = None
-    prune_failure: str = ""
-    copies: list[CopyRun] = field(default_factory=list)
-    unknown: Sequence[str] = ()
-
-    def drop(self, database: DatabaseFound) -> None:
-        """Somebody dropped the database since it was listed."""
-        self.found = tuple(one.as_dropped() if one == database else one for one in self.found)
-
-    @property
-    def stored_bytes(self) -> int:
-        """Everything this run added to the store."""
-        own = sum(one.set_bytes for one in self.databases)
-        return own + (self.cluster.bytes if self.cluster else 0)
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """What no set of this run holds, in words."""
-        if self.cluster is not None:
-            return self.cluster.missing
-        return tuple(what for one in self.databases for what in one.missing)
-
-
-def backup_report(outcome: BackupOutcome, standing: Standing = DONE) -> Report:
+def backup_report(result: BackupResult, state: RunState = ENDED_WELL) -> Report:
     """What a backup did, or did so far; for the command line and for the flow's artifact."""
+    failed = tuple((item.label, str(error)) for item, error in result.failures)
     return Report(
-        title=f"Backup of {outcome.server}",
-        sentence=_sentence(outcome, standing),
-        facts=_facts(outcome),
+        title=f"Backup of {result.source}",
+        sentence=_sentence(result, state),
+        facts=_facts(result),
         tables=(
-            _database_table(outcome),
-            Table(
-                "Failed", ("database", "why"), tuple((name, str(error)) for name, error in outcome.failures)
-            ),
-            Table("Not in the backup", ("what",), tuple((what,) for what in outcome.missing[:_SHOWN])),
-            _copy_table(outcome),
-            *_pruned(outcome),
+            _stored_table(result),
+            Table("Failed", ("what", "why"), failed),
+            Table("Not in the backup", ("what",), tuple((what,) for what in result.missing[:_SHOWN])),
+            _copy_table(result),
+            *_pruned(result),
         ),
-        next_steps=(going_step(),) if standing.going else _next_steps(outcome, standing),
+        next_steps=(going_step(),) if state.going else _next_steps(result, state),
     )
 
 
-def _sentence(outcome: BackupOutcome, standing: Standing) -> str:
-    done, failed = outcome.databases, outcome.failures
-    rows = sum(one.rows for one in done)
-    wanted = None if standing == DONE else sum(not one.skipped for one in outcome.found)
+def _sentence(result: BackupResult, state: RunState) -> str:
+    own = [one for one in result.stored if not one.item.closes]
+    failed = [item for item, _ in result.failures if not item.closes]
+    of = None if state == ENDED_WELL and not failed else sum(not (one.skipped or one.closes) for one in result.found)
     said = (
-        f"{counted(len(done), 'database', wanted)} with {counted(rows, 'row')} stored in {outcome.store} "
-        f"({readable_bytes(outcome.stored_bytes)}, {readable_seconds(outcome.seconds)})"
+        f"{counted(len(own), _noun([one.item for one in own] or result.found), of)}{_contents(own)} stored in {result.store} "
+        f"({readable_bytes(result.stored_bytes)}, {readable_seconds(result.seconds)})"
     )
-    if standing.going:
+    if state.going:
         return f"Going on: {said}{f', {len(failed):,} failed' if failed else ''}."
+    whole = next((f"{kind_named(one.kind).noun} set" for one in result.found if one.closes), "")
     if failed:
-        return f"{counted(len(failed), 'database')} failed; {said}, and no cluster set was published."
-    if standing.problem:
-        cluster = "the cluster set too" if outcome.cluster else "no cluster set"
-        return f"Failed: {standing.problem} What is stored all the same: {said}, {cluster}."
-    kind = (
-        "as one cluster set and one set each" if outcome.cluster else "as one set each, without a cluster set"
-    )
-    return f"{said}, {kind}.{_dropped(outcome)}"
+        return (
+            f"{counted(len(failed), _noun(failed))} failed; {said}{f', and no {whole} was published' if whole else ''}."
+        )
+    if result.failures:
+        return f"The {whole} failed; {said}."
+    if state.problem:
+        too = f", {f'the {whole} too' if result.closed else f'no {whole}'}" if whole else ""
+        return f"Failed: {state.problem} What is stored all the same: {said}{too}."
+    if whole:
+        said += f", as one {whole} and one set each" if result.closed else f", as one set each, without a {whole}"
+    return f"{said}.{_gone(result)}"
 
 
-def _dropped(outcome: BackupOutcome) -> str:
-    names = [repr(one.name) for one in outcome.found if one.dropped]
+def _noun(items: Iterable[Item]) -> str:
+    """What people call these."""
+    nouns = {kind_named(item.kind).noun for item in items if not item.closes}
+    return nouns.pop() if len(nouns) == 1 else "set"
+
+
+def _contents(stored: Sequence[StoredItem]) -> str:
+    """How much is in them: of what each kind has most of."""
+    totals: Counter[str] = Counter()
+    for one in stored:
+        totals.update(dict(list(one.facts.counts().items())[-1:]))
+    return f" with {' and '.join(counted(count, noun) for noun, count in totals.items())}" if totals else ""
+
+
+def _gone(result: BackupResult) -> str:
+    names = [repr(one.name) for one in result.found if one.gone]
     return f" Dropped while the backup ran, and in no set of it: {', '.join(names)}." if names else ""
 
 
-def _facts(outcome: BackupOutcome) -> tuple[tuple[str, str], ...]:
-    read = sum(one.dump_bytes for one in outcome.databases)
-    held = max((one.snapshot_seconds for one in outcome.databases), default=0.0)
-    stored = (
-        f"{readable_bytes(outcome.stored_bytes)}, {'encrypted' if outcome.encrypted else 'not encrypted'}"
-    )
-    cluster = (("cluster set", outcome.cluster.set_key),) if outcome.cluster else ()
-    return (
-        *cluster,
-        ("stored", stored),
-        ("read from the server", readable_bytes(read)),
-        ("longest snapshot held", readable_seconds(held)),
-    )
+def _facts(result: BackupResult) -> tuple[tuple[str, str], ...]:
+    how = "encrypted" if result.encrypted else "not encrypted"
+    closed = ((f"{kind_named(one.key.kind).noun} set", str(one.key)),) if (one := result.closed) else ()
+    of_kind: dict[type[Facts], list[Facts]] = {}
+    for stored in result.stored:
+        of_kind.setdefault(type(stored.facts), []).append(stored.facts)
+    together = (line for kind, facts in of_kind.items() for line in kind.of_all(facts))
+    return (*closed, ("stored", f"{readable_bytes(result.stored_bytes)}, {how}"), *together)
 
 
-def _database_table(outcome: BackupOutcome) -> Table:
-    shown = foremost(outcome.databases, lambda one: one.seconds, lambda one: one.dump_bytes)
-    left = len(outcome.databases) - len(shown)
+def _stored_table(result: BackupResult) -> Table:
+    shown = foremost(result.stored, lambda one: one.seconds, lambda one: one.body.size)
+    left = len(result.stored) - len(shown)
+    counts = tuple(dict.fromkeys(noun for one in shown for noun in one.facts.counts()))
+    cells = tuple(dict.fromkeys(name for one in shown for name in one.facts.cells()))
+    own = (*(f"{noun}s" for noun in counts), *cells)
     return Table(
-        "Databases",
-        ("database", "tables", "rows", "read", "stored", "time", "set"),
-        tuple(
-            (
-                one.database,
-                f"{one.tables:,}",
-                f"{one.rows:,}",
-                readable_bytes(one.dump_bytes),
-                readable_bytes(one.set_bytes),
-                readable_seconds(one.seconds),
-                one.set_key.rpartition("/")[2],
-            )
-            for one in shown
-        ),
-        right=("tables", "rows", "read", "stored", "time"),
-        more=f"and {counted(left, 'more database')}; those that took longest and the largest are shown"
-        if left
-        else "",
+        "Stored",
+        ("what", *own, "stored", "time", "set"),
+        tuple(_row(one, counts, cells) for one in shown),
+        right=(*own, "stored", "time"),
+        more=f"and {counted(left, 'more set')}; those that took longest and the largest are shown" if left else "",
     )
 
 
-def _copy_table(outcome: BackupOutcome) -> Table:
+def _row(one: StoredItem, counts: Sequence[str], cells: Sequence[str]) -> tuple[str, ...]:
+    found = one.facts.counts()
+    own = (
+        *(f"{found[noun]:,}" if noun in found else "-" for noun in counts),
+        *(one.facts.cells().get(name, "-") for name in cells),
+    )
+    return (one.item.label, *own, readable_bytes(one.body.size), readable_seconds(one.seconds), one.key.set_id)
+
+
+def _copy_table(result: BackupResult) -> Table:
     return Table(
         "Further stores",
         ("store", "sets copied", "sent", "still missing", "pruned there"),
@@ -160,70 +129,62 @@ def _copy_table(outcome: BackupOutcome) -> Table:
                 "not known" if run.failure else f"{len(run.lacking):,}",
                 f"{len(run.pruned.deleted) if run.pruned else 0:,}",
             )
-            for run in outcome.copies
+            for run in result.copies
         ),
         right=("sets copied", "sent", "still missing", "pruned there"),
     )
 
 
-def _pruned(outcome: BackupOutcome) -> tuple[Table, ...]:
-    if outcome.plan is None or outcome.pruned is None:
+def _pruned(result: BackupResult) -> tuple[Table, ...]:
+    if result.plan is None or result.pruned is None:
         return ()
-    return (deleted_table(outcome.plan, outcome.pruned),)
+    return (deleted_table(result.plan, result.pruned),)
 
 
-def _next_steps(outcome: BackupOutcome, standing: Standing) -> tuple[str, ...]:
+def _next_steps(result: BackupResult, state: RunState) -> tuple[str, ...]:
     steps = [
-        _retention(outcome, standing.problem),
-        *(run.problem for run in outcome.copies),
-        *_configuration(outcome),
+        _retention(result, state.problem),
+        *(run.problem for run in result.copies),
+        *result.remarks,
+        *_configuration(result),
     ]
-    if outcome.failures or standing.problem:
+    if result.failures or state.problem:
         steps.append("Correct what failed and run the backup again; the sets that are listed here are whole.")
-    if any(one.dropped for one in outcome.found):
+    if gone := next((one for one in result.found if one.gone), None):
         steps.append(
-            "A database was dropped while the backup ran. If that was a mistake, an earlier set brings it back "
-            "(platformctl restore --database NAME)."
+            "Something was dropped while the backup ran. If that was a mistake, an earlier set brings it back "
+            f"(platformctl restore --{kind_named(gone.kind).noun} NAME)."
         )
-    if outcome.missing:
-        steps.append(
-            "Restored elsewhere, what is listed as not in the backup has to come from somewhere else."
-        )
-    if outcome.databases:
+    if result.missing:
+        steps.append("Restored elsewhere, what is listed as not in the backup has to come from somewhere else.")
+    if result.stored:
         steps.append(
             "The sets are recorded: stored with their proof. A drill (platformctl drill, restore-drill) proves them."
         )
     return tuple(step for step in steps if step)
 
 
-def _configuration(outcome: BackupOutcome) -> Iterator[str]:
-    if outcome.unknown:
+def _configuration(result: BackupResult) -> Iterator[str]:
+    if result.stored and not result.encrypted:
+        secrets = type_of_kind(result.stored[0].key.kind).secrets
         yield (
-            f"exclude names {', '.join(map(repr, outcome.unknown))}, which {outcome.server} does not have: correct "
-            f"[servers.{outcome.server}], or what you mean to leave out is backed up under another name."
-        )
-    if outcome.databases and not outcome.encrypted:
-        yield (
-            f"The store {outcome.store} is not encrypted: who can read it reads all data, and in 000-globals the roles' "
-            f"password verifiers; give [stores.{outcome.store}] recipients (platformctl keygen)."
+            f"The store {result.store} is not encrypted: who can read it reads all data{', and ' if secrets else ''}"
+            f"{secrets}; give [stores.{result.store}] recipients (platformctl keygen)."
         )
 
 
-def _retention(outcome: BackupOutcome, problem: str) -> str:
-    if outcome.prune_failure:
-        return f"Retention could not be applied: {outcome.prune_failure}"
-    if outcome.plan is None:
-        why = (
-            "a backup that failed lets nothing go"
-            if outcome.failures or problem
-            else "retention was not asked for"
-        )
+def _retention(result: BackupResult, problem: str) -> str:
+    if result.prune_failure:
+        return f"Retention could not be applied: {result.prune_failure}"
+    if result.plan is None:
+        failed = result.failures or problem
+        why = "a backup that failed lets nothing go" if failed else "retention was not asked for"
         return f"Nothing was pruned: {why}."
-    if outcome.plan.doubt:
-        return f"Nothing was pruned: {outcome.plan.doubt}."
-    if outcome.pruned is None or not outcome.pruned.deleted:
-        return f"Nothing was pruned; {_staying(len(outcome.plan.kept))}"
-    return f"{freed(outcome.pruned)} {_staying(len(outcome.plan.kept))}"
+    if result.plan.doubt:
+        return f"Nothing was pruned: {result.plan.doubt}."
+    if result.pruned is None or not result.pruned.deleted:
+        return f"Nothing was pruned; {_staying(len(result.plan.kept))}"
+    return f"{freed(result.pruned)} {_staying(len(result.plan.kept))}"
 
 
 def _staying(sets: int) -> str:

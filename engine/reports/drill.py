@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import PlatformOpsError
 from engine.progress import counted, readable_bytes, readable_seconds
-from engine.reports.report import Report, Table, foremost
-from engine.reports.wording import readable_time
+from engine.words.report import Report, Table, foremost
+from engine.words.wording import readable_time
 
 if TYPE_CHECKING:
-    from engine.postgres.course import DrillReport
-    from engine.sets.keys import VerdictKey
-    from engine.sets.target import Target
+    from engine.repository.findings import Compared, DrillResult
 
 _SHOWN = 100
-_EXTENSIONS = 10
 _TITLES = {
     "passed": "passed",
     "sampled": "only a sample was compared",
@@ -26,55 +23,19 @@ _TITLES = {
 }
 
 
-def past_drills(
-    target: Target, verdicts: Iterable[VerdictKey], server: str, set_key: str, count: int = 10
-) -> tuple[Mapping[str, Any], ...]:
-    """The documents of the newest drills of the same scope (the cluster, or one database), newest first.
-
-    One that cannot be read is passed over: the trend is not evidence.
-    """
-    from engine.sets.verdicts import read_verdict
-
-    scope = set_key.rpartition("/")[0]
-    drills = [one for one in verdicts if one.kind == "drill" and one.server == server]
-    found: list[Mapping[str, Any]] = []
-    for key in sorted(drills, key=lambda one: one.at, reverse=True)[: 5 * count]:
-        try:
-            document = read_verdict(target.store, key)
-        except PlatformOpsError:
-            continue
-        if str(document.get("set_key")).rpartition("/")[0] == scope:
-            found.append(document)
-        if len(found) == count:
-            break
-    return tuple(found)
-
-
-def seen_missing(target: Target, verdicts: Iterable[VerdictKey]) -> tuple[str, ...]:
-    """What the newest drill of a set, whose verdicts these are, found missing in it; () where that cannot be read."""
-    from engine.sets.verdicts import newest, read_verdict
-
-    key = newest((one for one in verdicts if one.result in ("passed", "incomplete", "sampled")), "drill")
-    try:
-        found = read_verdict(target.store, key).get("missing") if key else ()
-    except PlatformOpsError:
-        return ()
-    return tuple(str(what) for what in found) if isinstance(found, list) else ()
-
-
-def drill_report(report: DrillReport, trend: Sequence[Mapping[str, Any]] = ()) -> Report:
+def drill_report(result: DrillResult, trend: Sequence[Mapping[str, Any]] = ()) -> Report:
     """What a drill showed. `trend` are the verdict documents of past drills, newest first."""
     return Report(
-        title=f"Restore drill of {report.set_key}: {_TITLES[report.result]}",
-        sentence=_ended(report.sentence),
-        facts=_facts(report),
+        title=f"Restore drill of {result.set_key}: {_TITLES[result.result]}",
+        sentence=_ended(result.sentence),
+        facts=_facts(result),
         tables=(
-            _databases(report),
-            _differences(report),
-            Table("Not in the set", ("what",), tuple((what,) for what in report.missing[:_SHOWN])),
-            _trend(trend),
+            _compared(result),
+            _differences(result),
+            Table("Not in the set", ("what",), tuple((what,) for what in result.missing[:_SHOWN])),
+            _trend(result, trend),
         ),
-        next_steps=_next_steps(report),
+        next_steps=_next_steps(result),
     )
 
 
@@ -82,104 +43,97 @@ def _ended(sentence: str) -> str:
     return sentence if sentence.endswith((".", "...")) else f"{sentence}."
 
 
-def _facts(report: DrillReport) -> tuple[tuple[str, str], ...]:
-    rto = "not reached" if report.rto_seconds is None else readable_seconds(report.rto_seconds)
+def _facts(result: DrillResult) -> tuple[tuple[str, str], ...]:
+    rto = "not reached" if result.rto_seconds is None else readable_seconds(result.rto_seconds)
     return (
-        ("verdict", _verdict(report)),
-        ("RTO (from nothing to the last database restored)", rto),
-        ("RPO (age of the set: what would be lost today)", readable_seconds(report.rpo_seconds)),
-        ("stored size", readable_bytes(report.stored_bytes)),
-        ("PostgreSQL of the source", report.server_version or "not known"),
-        ("restored into", report.scratch or "nothing: it did not come so far"),
-        ("roles compared", f"{report.roles:,}"),
-        ("begun", readable_time(report.started)),
-        ("took", readable_seconds(report.seconds)),
-        *_not_compared(report.not_compared),
+        ("verdict", _verdict(result)),
+        ("RTO (from nothing to all of it restored)", rto),
+        ("RPO (age of the set: what would be lost today)", readable_seconds(result.rpo_seconds)),
+        ("stored size", readable_bytes(result.stored_bytes)),
+        *result.remarks.items(),
+        ("begun", readable_time(result.started)),
+        ("took", readable_seconds(result.seconds)),
     )
 
 
-def _not_compared(extensions: Sequence[str]) -> Iterator[tuple[str, str]]:
-    if extensions:
-        left = len(extensions) - _EXTENSIONS
-        more = f" and {left} more" if left > 0 else ""
-        yield "members of extensions not compared", "; ".join(extensions[:_EXTENSIONS]) + more
+def _verdict(result: DrillResult) -> str:
+    if result.sample_percent < 100:
+        return f"{result.result} (of the rows, {result.sample_percent} % were compared)"
+    return "passed, but the set does not hold everything" if result.verdict == "incomplete" else result.result
 
 
-def _verdict(report: DrillReport) -> str:
-    if report.sample_percent < 100:
-        return f"{report.result} (of the rows, {report.sample_percent} % were compared)"
-    return "passed, but the set does not hold everything" if report.verdict == "incomplete" else report.result
-
-
-def _databases(report: DrillReport) -> Table:
+def _compared(result: DrillResult) -> Table:
     shown = foremost(
-        report.databases,
+        result.compared,
         lambda row: row.differences,
         lambda row: row.restore_seconds + row.compare_seconds,
-        lambda row: row.rows,
+        lambda row: sum(row.counts.values()),
     )
-    left = len(report.databases) - len(shown)
+    left = len(result.compared) - len(shown)
+    columns = tuple(dict.fromkeys(noun for row in shown for noun in row.counts))
+    counts = tuple(f"{noun}s" for noun in columns)
     return Table(
         "Compared with the proofs",
-        (
-            "database",
-            "verdict",
-            "tables",
-            "rows",
-            "sequences",
-            "large objects",
-            "restore",
-            "compare",
-        ),
-        tuple(
-            (
-                row.database,
-                counted(row.differences, "difference") if row.differences else "equal",
-                f"{row.tables:,}",
-                f"{row.rows:,}",
-                f"{row.sequences:,}",
-                f"{row.large_objects:,}",
-                readable_seconds(row.restore_seconds),
-                readable_seconds(row.compare_seconds),
-            )
-            for row in shown
-        ),
-        right=("tables", "rows", "sequences", "large objects", "restore", "compare"),
-        more=f"and {counted(left, 'more database')}; those that differ most, took longest or are largest are shown"
-        if left
-        else "",
+        ("what", "verdict", *counts, "restore", "compare"),
+        tuple(_row(row, columns) for row in shown),
+        right=(*counts, "restore", "compare"),
+        more=f"and {left:,} more; those that differ most, took longest or are largest are shown" if left else "",
     )
 
 
-def _differences(report: DrillReport) -> Table:
-    shown = report.differences[:_SHOWN]
-    more = f", the first {_SHOWN}" if len(report.differences) > _SHOWN else ""
+def _row(row: Compared, columns: Sequence[str]) -> tuple[str, ...]:
+    return (
+        row.name,
+        counted(row.differences, "difference") if row.differences else "equal",
+        *(f"{row.counts[noun]:,}" if noun in row.counts else "-" for noun in columns),
+        readable_seconds(row.restore_seconds),
+        readable_seconds(row.compare_seconds),
+    )
+
+
+def _differences(result: DrillResult) -> Table:
+    shown = result.differences[:_SHOWN]
+    more = f", the first {_SHOWN}" if len(result.differences) > _SHOWN else ""
     return Table(
         f"Differences{more}",
-        ("database", "kind", "name", "backed up", "restored"),
-        tuple((one.database or "(server)", one.kind, one.name, one.expected, one.found) for one in shown),
+        ("where", "kind", "name", "backed up", "restored"),
+        tuple((one.where or "(the source)", one.kind, one.name, one.expected, one.found) for one in shown),
     )
 
 
-def _trend(trend: Sequence[Mapping[str, Any]]) -> Table:
+def _trend(result: DrillResult, trend: Sequence[Mapping[str, Any]]) -> Table:
+    totals: Counter[str] = Counter()
+    for row in result.compared:
+        totals.update(row.counts)
+    most = [noun for noun, _ in totals.most_common(1)]  # what tells best how it grows
+    columns = ("RTO", "RPO", "compared", *(f"{noun}s" for noun in most))
     return Table(
         "Drills before this one",
-        ("begun", "verdict", "RTO", "RPO", "rows"),
-        tuple(_past(document) for document in trend),
-        right=("RTO", "RPO", "rows"),
+        ("begun", "verdict", *columns),
+        tuple(_past(document, most) for document in trend),
+        right=columns,
     )
 
 
-def _past(document: Mapping[str, Any]) -> tuple[str, ...]:
+def _past(document: Mapping[str, Any], nouns: Sequence[str]) -> tuple[str, ...]:
     """One line of the trend. A verdict is read from a store: nothing in it is taken for granted."""
-    rows = [row.get("rows") for row in document.get("databases") or () if isinstance(row, Mapping)]
+    found = document.get("compared")
+    compared = found if isinstance(found, list) else []
+    result = str(document.get("result", ""))
     return (
         _time(document.get("started")),
-        {"incomplete": "passed (incomplete)"}.get(result := str(document.get("result", "")), result),
+        {"incomplete": "passed (incomplete)"}.get(result, result),
         _seconds(document.get("rto_seconds")),
         _seconds(document.get("rpo_seconds")),
-        f"{sum(count for count in rows if isinstance(count, int)):,}",
+        f"{len(compared):,}",
+        *(f"{sum(_count(row, noun) for row in compared):,}" for noun in nouns),
     )
+
+
+def _count(row: object, noun: str) -> int:
+    counts = row.get("counts") if isinstance(row, Mapping) else None
+    count = counts.get(noun) if isinstance(counts, Mapping) else None
+    return count if isinstance(count, int) else 0
 
 
 def _seconds(value: object) -> str:
@@ -193,18 +147,17 @@ def _time(value: object) -> str:
         return "-"
 
 
-def _next_steps(report: DrillReport) -> tuple[str, ...]:
-    if report.result == "passed":
-        compared = counted(len(report.databases), "database")
-        said = f"The set is proven: {compared} restored and compared with the proof taken at the backup."
+def _next_steps(result: DrillResult) -> tuple[str, ...]:
+    if result.result == "passed":
+        said = "The set is proven: it was restored and compared with the proof taken at the backup."
         lacks = "Proven is what is in the set; what is listed as not in it has to come from somewhere else."
-        return (said, lacks) if report.missing else (said,)
-    if report.result == "sampled":
+        return (said, lacks) if result.missing else (said,)
+    if result.result == "sampled":
         return (
-            "The set restores, but it is not proven: rows outside the sample may have changed. With "
-            "proof_sample_percent = 100 the next backup's proof covers every row.",
+            "The set restores, but it is not proven: what is outside the sample may have changed. With "
+            "proof_sample_percent = 100 the next backup's proof covers all of it.",
         )
-    if report.result == "failed":
+    if result.result == "failed":
         return (
             "Do not rely on this set. Take a new backup, and drill it; the set before may still be good.",
             "Keep this set until the differences are understood.",

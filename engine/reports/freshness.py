@@ -1,4 +1,4 @@
-"""The report of a check: what was last done for a server, and what is overdue."""
+"""The report of a check: what was last done for a source, and what is overdue."""
 
 from __future__ import annotations
 
@@ -7,45 +7,52 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from engine.progress import readable_seconds
-from engine.reports.report import Report, Table
-from engine.reports.wording import readable_time
+from engine.sources.registry import type_of_kind
+from engine.words.report import Report, Table
+from engine.words.wording import readable_time
 
 if TYPE_CHECKING:
-    from engine.sets.freshness import Freshness, Word
+    from engine.repository.freshness import Freshness, Word
 
 _DONE_BY: dict[Word, str] = {
-    "recorded": "nightly-backup (platformctl backup)",
+    "recorded": "{backup} (platformctl backup)",
     "verified": "verify-backups (platformctl verify)",
     "proven": "restore-drill (platformctl drill)",
 }
 
 
-def overdue_sentence(found: Sequence[Freshness], now: datetime, max_age_hours: float) -> str:
+def overdue_sentence(found: Sequence[Freshness], now: datetime) -> str:
     """What is overdue, where, and what to do next; empty when nothing is."""
     late: dict[str, list[Freshness]] = {}
     for one in found:
         if not one.fresh:
-            late.setdefault(f"{one.server} in {one.store}", []).append(one)
+            late.setdefault(f"{one.asset.label} of {one.asset.source} in {one.store}", []).append(one)
     if not late:
         return ""
     said = "; ".join(
-        f"{where} {', '.join(_late(one, now) for one in those)}" for where, those in late.items()
+        f"{where} {', '.join(_late(one, now) for one in those)}, where {those[0].max_hours:g} h are allowed"
+        for where, those in late.items()
     )
-    runs = " and ".join(_DONE_BY[word] for word in dict.fromkeys(one.word for one in found if not one.fresh))
-    return f"{said}, where {max_age_hours:g} h are allowed; look at the last runs of {runs}, or start one."
+    runs = " and ".join(dict.fromkeys(_done_by(one) for one in found if not one.fresh))
+    return f"{said[:1].upper()}{said[1:]}; look at the last runs of {runs}, or start one."
 
 
-def freshness_report(found: Sequence[Freshness], now: datetime, max_age_hours: float) -> Report:
+def _done_by(one: Freshness) -> str:
+    return _DONE_BY[one.word].format(backup=type_of_kind(one.asset.kind).flow)
+
+
+def freshness_report(found: Sequence[Freshness], now: datetime) -> Report:
     """What was last recorded, verified and proven, and what is overdue."""
-    overdue = overdue_sentence(found, now, max_age_hours)
-    servers = ", ".join(dict.fromkeys(one.server for one in found))
+    overdue = overdue_sentence(found, now)
+    sources = ", ".join(dict.fromkeys(one.asset.source for one in found))
+    hours = max((one.max_hours for one in found), default=0)
     return Report(
-        title=f"Check of {servers}: {'OVERDUE' if overdue else 'all is well'}",
-        sentence=overdue or f"Recorded, verified and proven within {max_age_hours:g} h.",
+        title=f"Check of {sources}: {'OVERDUE' if overdue else 'all is well'}",
+        sentence=overdue or f"Recorded, verified and proven within {hours:g} h.",
         tables=(
             Table(
                 "Last done",
-                ("server", "store", "what", "last", "age", "verdict"),
+                ("source", "what", "store", "was", "last", "age", "verdict"),
                 tuple(_row(one, now) for one in found),
                 right=("age",),
             ),
@@ -61,7 +68,8 @@ def _late(one: Freshness, now: datetime) -> str:
 
 def _row(one: Freshness, now: datetime) -> tuple[str, ...]:
     last, age = ("never", "-") if one.at is None else (readable_time(one.at), _age(one.at, now))
-    return one.server, one.store, one.word, last, age, "in time" if one.fresh else "OVERDUE"
+    verdict = "in time" if one.fresh else "OVERDUE"
+    return one.asset.source, one.asset.label, one.store, one.word, last, age, verdict
 
 
 def _age(at: datetime, now: datetime) -> str:

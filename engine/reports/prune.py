@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 
 from engine.progress import counted, readable_bytes
 from engine.reports.listing import newest_of_each
-from engine.reports.report import Report, Table
-from engine.reports.wording import of_what, readable_time
+from engine.words.report import Report, Table
+from engine.words.wording import readable_time
 
 if TYPE_CHECKING:
-    from engine.sets.prune import PrunePlan, PruneReport
-    from engine.sets.retention import Decision
+    from engine.repository.prune import PruneReport
+    from engine.repository.prune_plan import PrunePlan
+    from engine.repository.retention import Decision
 
-_HEADER = ("database", "state", "why", "size", "begun", "set")  # a narrow page cuts off the end
+_HEADER = ("what", "state", "why", "size", "begun", "set")  # a narrow page cuts off the end
 
 
 def prune_report(judged: Sequence[tuple[PrunePlan, PruneReport | None]]) -> Report:
-    """What goes and what stays, for each server of each store; a plan without a report was only shown."""
+    """What goes and what stays, for each source of each store; a plan without a report was only shown."""
     applied = any(done for _, done in judged)
     return Report(
         title="Pruned" if applied else "What pruning would do",
@@ -46,7 +47,7 @@ def freed(done: PruneReport) -> str:
 
 
 def _sentence(plan: PrunePlan, done: PruneReport | None) -> str:
-    where = f"{plan.server} in {plan.address}:"
+    where = f"{plan.source} in {plan.address}:"
     doubt = done.doubt if done else plan.doubt
     if doubt:
         return f"{where} {doubt}."
@@ -63,24 +64,22 @@ def _tables(plan: PrunePlan, done: PruneReport | None) -> tuple[Table, ...]:
     shown = newest_of_each(kept)
     older = len(kept) - len(shown)
     stays = Table(
-        f"Kept of {plan.server} in {plan.address}",
+        f"Kept of {plan.source} in {plan.address}",
         _HEADER,
         tuple(map(_row, shown)),
         right=("size",),
-        more=f"and {counted(older, 'older set')}: platformctl list --all says why each stays"
-        if older
-        else "",
+        more=f"and {counted(older, 'older set')}: platformctl list --all says why each stays" if older else "",
     )
     if done:
         return deleted_table(plan, done), stays
     going = tuple(_row(decision) for decision in plan.decisions if not decision.keep)
-    return Table(f"Would go of {plan.server} in {plan.address}", _HEADER, going, right=("size",)), stays
+    return Table(f"Would go of {plan.source} in {plan.address}", _HEADER, going, right=("size",)), stays
 
 
 def _row(decision: Decision) -> tuple[str, ...]:
     one = decision.set
     size = "" if one.size is None else readable_bytes(one.size)
-    whose, why = of_what(one.key.database), "; ".join(decision.reasons)
+    whose, why = one.key.asset.label, "; ".join(decision.reasons)
     return whose, one.state, why, size, readable_time(one.created), one.key.set_id
 
 

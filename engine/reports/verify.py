@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.progress import counted, readable_bytes, readable_seconds
-from engine.reports.report import Report, Table
-from engine.reports.wording import of_what
+from engine.words.report import Report, Table
 
 if TYPE_CHECKING:
-    from engine.sets.verify import VerifyReport, VerifyRun
+    from engine.repository.verify import VerifyRun
+    from engine.repository.verify_set import VerifyReport
 
 _SHOWN = 200
 _TITLES = {"passed": "all equal", "failed": "FAILED", "unverified": "could not verify"}
@@ -49,14 +49,14 @@ def verify_sentence(run: VerifyRun) -> str:
 def _sets(run: VerifyRun) -> Table:
     return Table(
         "Sets",
-        ("server", "database", "set", "verdict", "files", "read", "time"),
+        ("source", "what", "set", "verdict", "files", "read", "time"),
         tuple(_row(one) for one in sorted(run.reports, key=lambda one: one.result == "passed")),
         right=("files", "read", "time"),
     )
 
 
 def _row(one: VerifyReport) -> tuple[str, ...]:
-    whose = one.key.server, of_what(one.key.database), one.key.set_id
+    whose = one.key.source, one.key.asset.label, one.key.set_id
     return *whose, one.result, f"{len(one.checks):,}", readable_bytes(one.read), readable_seconds(one.seconds)
 
 
@@ -73,13 +73,9 @@ def _findings(run: VerifyRun) -> Table:
 def _next_steps(run: VerifyRun) -> tuple[str, ...]:
     steps = []
     if run.result == "failed":
-        steps.append(
-            "Do not rely on a set that failed: take a new backup, and find out what changed the store."
-        )
+        steps.append("Do not rely on a set that failed: take a new backup, and find out what changed the store.")
     if run.result == "unverified":
         steps.append("Neither good nor bad was shown: do what the sentence says, and verify again.")
     if run.left:
-        steps.append(
-            f"{counted(run.left, 'set')} did not fit into the budget; the next verification begins there."
-        )
+        steps.append(f"{counted(run.left, 'set')} did not fit into the budget; the next verification begins there.")
     return tuple(steps)

@@ -20,6 +20,7 @@ from engine.errors import ConfigurationError
 
 _SEGMENT = r"[A-Za-z0-9%_~+@=,-][A-Za-z0-9%._~+@=,-]{0,254}"  # 255 is a file system's limit on a name
 _KEY_BYTES = 1024  # S3's limit on a key
+_CHUNK = 2**20
 SEGMENT = re.compile(_SEGMENT)
 """One segment of a key. It never starts with a dot, so a part file's name never is one."""
 _KEY = re.compile(rf"(?:{_SEGMENT}/)*{_SEGMENT}")
@@ -46,8 +47,8 @@ class StoredFolder(NamedTuple):
 
 
 Mark = Callable[[str], str | None]
-"""Given a folder's path (no final `/`): the name of the one file that matters of each folder directly in it;
-None where all of them do."""
+"""Given a folder's path (no final `/`): the name of the one file in it that matters where it is there; None where
+all files do."""
 
 
 def no_mark(path: str) -> str | None:
@@ -101,12 +102,17 @@ class Store(Protocol):
     def create(self, key: str, data: bytes) -> bool:
         """Write a small object only if the key does not exist; say whether it was written.
 
-        It is never put under an object lock, so that a lease can be given back.
+        It is never put under an object lock, so that what holds by it can be let go.
         """
         ...
 
     def reader(self, key: str) -> AbstractContextManager[ByteReader]:
-        """Read an object. Raises OperationFailed when there is no such key."""
+        """Read an object.
+
+        Raises:
+            NotFound: there is no such key, as a listing shows none. A disk that is not mounted or a bucket
+                that does not exist is a ConfigurationError: it tells nothing about the key.
+        """
         ...
 
     def keys(self, prefix: str = "") -> Iterator[str]:
@@ -136,6 +142,20 @@ class Store(Protocol):
         process cannot be told from one a killed process left. This process's own are spared.
         """
         ...
+
+
+def read_small(store: Store, key: str, limit_bytes: int) -> bytes:
+    """A small object as a whole, in bounded memory: one that is longer than `limit_bytes` comes cut off, one byte
+    longer than the limit.
+
+    Raises:
+        NotFound: there is no such key.
+    """
+    data = bytearray()
+    with store.reader(key) as source:
+        while (room := limit_bytes + 1 - len(data)) and (chunk := source.read(min(room, _CHUNK))):
+            data += chunk
+    return bytes(data)
 
 
 def is_key(key: str) -> bool:

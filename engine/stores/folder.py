@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from engine.errors import DamagedSet
+from engine.errors import NotFound
 from engine.stores.base import (
     ByteReader,
     ByteWriter,
@@ -25,7 +25,7 @@ from engine.stores.base import (
     checked_prefix,
     no_mark,
 )
-from engine.stores.folder_errors import failure
+from engine.stores.folder_errors import LINK, failure, link_met
 from engine.stores.folder_files import FileReader, FileWriter, begin_part, link_new, status_of, write_all
 from engine.stores.folder_sweep import sweep_parts
 from engine.stores.folder_tree import (
@@ -84,17 +84,26 @@ class FolderStore:
             os.close(descriptor)
 
     def _opened(self, key: str, segments: Sequence[str], final: str) -> int:
+        """What a listing passes over, a link or a special file, is no key here either."""
+        where = f"store {self.name!r} at {self._root}"
         try:
             with opened_folder(self._root, segments) as folder:
                 descriptor = os.open(final, _READ, dir_fd=folder)
         except FileNotFoundError:
-            raise DamagedSet(
-                f"{key} is not in store {self.name!r} at {self._root}; `list` shows what is."
-            ) from None
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise DamagedSet(f"{key} in store {self.name!r} at {self._root} is no plain file; remove it.")
-        return descriptor
+            if not self._root.parent.is_dir():
+                raise  # a disk that is not there
+            raise NotFound(f"{key} is not in {where}.") from None
+        except OSError as error:
+            if error.errno in LINK and self._root.is_dir():
+                raise NotFound(link_met(f"Reading {key}", where)) from None
+            raise
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISREG(mode):
+            return descriptor
+        os.close(descriptor)
+        raise NotFound(
+            f"{key} is not in {where}." if stat.S_ISDIR(mode) else f"{key} in {where} is no plain file; remove it."
+        )
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         for folder in self.folders(prefix):

@@ -90,7 +90,7 @@ def looker(root: Path) -> Iterator[Looker]:
 
 
 class Aide:
-    """The process. It raises nothing: what it does not answer is False."""
+    """The process: of this machine, as the folder is. It raises nothing: what it does not answer is False."""
 
     def __init__(self, root: Path) -> None:
         self._asked = 0

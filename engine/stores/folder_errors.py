@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from engine.errors import ConfigurationError, DamagedSet, OperationFailed, PlatformOpsError, TransientFailure
+from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError, TransientFailure
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -18,7 +18,8 @@ _PASSING = (
     errno.EMFILE,
     errno.ENFILE,
 )
-_LINK = (errno.ELOOP, errno.ENOTDIR)
+LINK = (errno.ELOOP, errno.ENOTDIR)
+"""Something else lies where a folder belongs."""
 
 
 def failure(error: OSError, name: str, root: Path, doing: str) -> PlatformOpsError:
@@ -27,7 +28,7 @@ def failure(error: OSError, name: str, root: Path, doing: str) -> PlatformOpsErr
     if error.errno in _FULL:
         return OperationFailed(
             f"The disk of {where} is full: {doing} failed and left nothing; "
-            "free space there or shorten the retention, then start again."
+            "free space there or keep less in it, then start again."
         )
     if error.errno in _FORBIDDEN:
         return ConfigurationError(
@@ -41,10 +42,15 @@ def failure(error: OSError, name: str, root: Path, doing: str) -> PlatformOpsErr
         return ConfigurationError(
             f"There is no folder for {where}: a file is in its way; correct its path or move the file."
         )
-    if error.errno in _LINK:
-        return DamagedSet(
-            f"{doing} in {where} met a file or symbolic link where a folder belongs, and stores follow none; "
-            "look at who put it there and remove it."
-        )
+    if error.errno in LINK:
+        return OperationFailed(link_met(doing, where))
     kind = TransientFailure if error.errno in _PASSING else OperationFailed
     return kind(f"{doing} in {where} failed: {error.strerror}; look at that disk, then start again.")
+
+
+def link_met(doing: str, where: str) -> str:
+    """The sentence for what `LINK` says."""
+    return (
+        f"{doing} in {where} met a file or symbolic link where a folder belongs, and stores follow none; "
+        "look at who put it there and remove it."
+    )

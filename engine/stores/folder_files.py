@@ -83,7 +83,7 @@ def link_new(folder: int, part: str, final: str, descriptor: int) -> bool:
     except OSError as error:
         if error.errno in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
             raise ConfigurationError(
-                "The store's file system has no hard links, which taking a lease needs; "
+                "The store's file system has no hard links, without which nothing is created only once; "
                 "put the store on one that has (ext4, xfs, NFS)."
             ) from None
         raise

@@ -53,9 +53,7 @@ def check_mounted(store: str, mount: Path | None) -> None:
         ConfigurationError: there is none: what is found, or written, there would be on another disk.
     """
     if mount and not mount.resolve().is_mount():
-        raise ConfigurationError(
-            f"The disk of store {store!r} is not mounted at {mount}; mount it and start again."
-        )
+        raise ConfigurationError(f"The disk of store {store!r} is not mounted at {mount}; mount it and start again.")
 
 
 def folder_is_there(root: Path, segments: Sequence[str]) -> bool:
@@ -112,19 +110,19 @@ def walk(root: Path, prefix: str, mark: Mark = no_mark) -> Iterator[StoredFolder
     A stack instead of recursion: whoever writes to the store may nest folders a thousand deep.
     """
     with looker(root) as looking:
-        stack = [_seen([prefix], looking, None)]
+        stack = [_seen([prefix], looking, no_mark)]
         while stack:
             for found in stack[-1]:
                 if isinstance(found, StoredFolder):
                     yield found
                 else:
-                    stack.append(_level(found, looking, mark(found.prefix[:-1])))
+                    stack.append(_level(found, looking, mark))
                     break
             else:
                 stack.pop()
 
 
-def _level(above: _Below, looking: Looker, mark: str | None) -> Iterator[StoredFolder | _Below]:
+def _level(above: _Below, looking: Looker, mark: Mark) -> Iterator[StoredFolder | _Below]:
     """What is in a folder, in key order. A folder sorts with its `/`, as in S3: `a-b/x` comes before `a/x`."""
     below = [name + "/" for name in above.folders]
     for is_file, group in groupby(sorted([*above.files, *below]), key=_is_file):
@@ -138,12 +136,17 @@ def _is_file(name: str) -> bool:
     return name[-1] != "/"
 
 
-def _seen(prefixes: Sequence[str], looking: Looker, mark: str | None) -> Iterator[StoredFolder | _Below]:
+def _seen(prefixes: Sequence[str], looking: Looker, mark: Mark) -> Iterator[StoredFolder | _Below]:
     """What was seen in each of these folders."""
+    for marked, alike in groupby(prefixes, key=lambda prefix: mark(prefix[:-1])):
+        yield from _seen_alike(list(alike), looking, marked)
+
+
+def _seen_alike(prefixes: Sequence[str], looking: Looker, marked: str | None) -> Iterator[StoredFolder | _Below]:
     is_segment = SEGMENT.fullmatch
-    for prefix, found in zip(prefixes, looking.looks(prefixes, mark), strict=True):
+    for prefix, found in zip(prefixes, looking.looks(prefixes, marked), strict=True):
         if found is None:
-            yield StoredFolder(prefix[:-1], [mark or ""], None, whole=False)
+            yield StoredFolder(prefix[:-1], [marked or ""], None, whole=False)
             continue
         files = [name for name in found[0] if is_segment(name)]
         folders = [name for name in found[1] if is_segment(name) and (prefix or name != FILE_SYSTEMS_OWN)]

@@ -10,7 +10,6 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from engine.config.settings import S3Store as S3Settings
 from engine.errors import TransientFailure
 from engine.stores.base import (
     ByteReader,
@@ -30,6 +29,7 @@ from engine.stores.s3_download import Download
 from engine.stores.s3_errors import error_code
 from engine.stores.s3_listing import folders, objects
 from engine.stores.s3_upload import ACTIVE, Upload
+from engine.stores.settings import S3Settings
 
 _CREATE_TRIES = 4
 _PAUSE_SECONDS = 0.2
@@ -73,7 +73,7 @@ class S3Store:
         """As the contract says, with a conditional write.
 
         A server that does not know those is asked first and told then: between the two another
-        one can write. Few such servers are left; give leases a store that is not one of them.
+        one can write. Few such servers are left; what must be created only once belongs elsewhere.
         """
         token = secrets.token_hex(16)
         with self._bucket.failing(f"Writing {checked_key(key)}"):
@@ -92,7 +92,7 @@ class S3Store:
         for _ in range(_CREATE_TRIES):
             try:
                 self._bucket.client.put_object(
-                    **self._bucket.target(key),
+                    **self._bucket.named(key),
                     Metadata={TOKEN: token},
                     **condition,
                     **self._bucket.payload(data),
@@ -160,9 +160,7 @@ class S3Store:
 
     def _abort(self, full_key: str, upload_id: str) -> bool:
         try:
-            self._bucket.client.abort_multipart_upload(
-                Bucket=self._bucket.name, Key=full_key, UploadId=upload_id
-            )
+            self._bucket.client.abort_multipart_upload(Bucket=self._bucket.name, Key=full_key, UploadId=upload_id)
         except ClientError as error:
             if error_code(error) != "NoSuchUpload":  # gone since it was listed
                 raise

@@ -14,9 +14,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
-from engine.config.settings import S3Store as S3Settings
 from engine.errors import PlatformOpsError
 from engine.stores.s3_errors import error_code, failure
+from engine.stores.settings import S3Settings
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -51,7 +51,7 @@ class Bucket:
     def address(self) -> str:
         return f"s3://{self.name}/{self.prefix}".rstrip("/")
 
-    def target(self, key: str) -> dict[str, Any]:
+    def named(self, key: str) -> dict[str, Any]:
         """The arguments that name an object."""
         return {"Bucket": self.name, "Key": self.prefix + key}
 
@@ -73,7 +73,7 @@ class Bucket:
             PermissionError: this server or these credentials do not let us look.
         """
         try:
-            found = self.client.head_object(**self.target(key))
+            found = self.client.head_object(**self.named(key))
         except ClientError as error:
             if error_code(error) in _MISSING:
                 return None

@@ -12,13 +12,13 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
-from engine.config.secrets import resolve
-from engine.config.settings import S3Store as S3Settings
 from engine.errors import ConfigurationError
+from engine.secrets import resolve
 from engine.stores.base import checked_key
 from engine.stores.s3_bucket import Bucket, content_md5
 from engine.stores.s3_errors import failure
 from engine.stores.s3_listing import read_quickly
+from engine.stores.settings import S3Settings
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

@@ -2,7 +2,7 @@
 
 In a bucket with object lock a plain delete only hides an object: its bytes stay, and are paid for.
 There each version is deleted by its id, and an object that is still locked stays visible, so that
-a later prune finds it again. In any other bucket a plain delete is right (where versioning is on,
+a later delete finds it again. In any other bucket a plain delete is right (where versioning is on,
 the bucket's own lifecycle rule removes what became noncurrent).
 """
 
@@ -129,5 +129,5 @@ def _is_locked(bucket: Bucket, refused: ErrorTypeDef) -> bool:
 def _not_allowed(bucket: Bucket, refused: ErrorTypeDef) -> ConfigurationError:
     return ConfigurationError(
         f"Deleting {refused.get('Key', '')} is not allowed in store {bucket.store!r} ({bucket.address}): "
-        f"{refused.get('Code', '')}; give its access_key the right to delete, or stop pruning from here."
+        f"{refused.get('Code', '')}; give its access_key the right to delete, or delete nothing from here."
     )

@@ -30,7 +30,7 @@ class Download:
         self._failed_at = 0
         self._resumed = False
         with bucket.failing(f"Reading {key}"):
-            first = bucket.client.get_object(**bucket.target(key))
+            first = bucket.client.get_object(**bucket.named(key))
         self._etag = first["ETag"]
         self._size = first["ContentLength"]
         self._body: StreamingBody | None = first["Body"]
@@ -66,7 +66,7 @@ class Download:
         """The open body, or a new one from where the last broke off, of the very same object."""
         if self._body is None:
             again = self._bucket.client.get_object(
-                **self._bucket.target(self._key), Range=f"bytes={self._offset}-", IfMatch=self._etag
+                **self._bucket.named(self._key), Range=f"bytes={self._offset}-", IfMatch=self._etag
             )
             self._body = again["Body"]
             self._resumed = True

@@ -10,7 +10,7 @@ from botocore.parsers import ResponseParserError
 
 from engine.errors import (
     ConfigurationError,
-    DamagedSet,
+    NotFound,
     OperationFailed,
     PlatformOpsError,
     TransientFailure,
@@ -101,9 +101,7 @@ def failure(error: Exception, doing: str, where: str) -> PlatformOpsError:
             f"{doing} failed: the TLS certificate of {where} was not accepted; "
             "check endpoint_url and, for a private authority, AWS_CA_BUNDLE."
         )
-    if isinstance(error, _SETTINGS) or (
-        isinstance(error, ValueError) and not isinstance(error, boto.BotoCoreError)
-    ):
+    if isinstance(error, _SETTINGS) or (isinstance(error, ValueError) and not isinstance(error, boto.BotoCoreError)):
         return ConfigurationError(
             f"{doing} failed: boto3 does not accept the settings of {where} ({type(error).__name__}); "
             "check bucket, region, endpoint_url and the keys."
@@ -127,20 +125,14 @@ def _lost(error: Exception, doing: str, where: str) -> PlatformOpsError:
             "and if it stays so, look at that server's disks."
         )
     if isinstance(error, ResponseParserError):
-        return OperationFailed(
-            f"{doing} failed: what answers for {where} does not speak S3; check endpoint_url."
-        )
-    return TransientFailure(
-        f"{doing} failed: the connection to {where} broke ({type(error).__name__}); start again."
-    )
+        return OperationFailed(f"{doing} failed: what answers for {where} does not speak S3; check endpoint_url.")
+    return TransientFailure(f"{doing} failed: the connection to {where} broke ({type(error).__name__}); start again.")
 
 
 def _answer(error: ClientError, doing: str, where: str) -> PlatformOpsError:
     code = re.sub(r"\W", "", error_code(error))[:60]
     if code in ("NoSuchBucket", "InvalidBucketName"):
-        return ConfigurationError(
-            f"{doing} failed: there is no bucket for {where} ({code}); create or correct it."
-        )
+        return ConfigurationError(f"{doing} failed: there is no bucket for {where} ({code}); create or correct it.")
     if code in _ACCESS:
         return ConfigurationError(
             f"{doing} failed: {where} refused access ({code}); "
@@ -157,7 +149,7 @@ def _answer(error: ClientError, doing: str, where: str) -> PlatformOpsError:
     if code.startswith("KMS"):
         return ConfigurationError(f"{doing} failed: {where} cannot use its key ({code}); check kms_key_id.")
     if code == "NoSuchKey":
-        return DamagedSet(f"{doing} failed: it is not in {where}; `list` shows what is.")
+        return NotFound(f"{doing} failed: it is not in {where}.")
     if code.isdigit() and code != "501":
         kind = TransientFailure if code == "429" or code >= "500" else OperationFailed
         return kind(
@@ -167,9 +159,5 @@ def _answer(error: ClientError, doing: str, where: str) -> PlatformOpsError:
     if code in ("NotImplemented", "501"):
         return OperationFailed(f"{doing} failed: {where} does not offer it ({code}); use another server.")
     if code in _PASSING or _status(error) >= 500:
-        return TransientFailure(
-            f"{doing} failed: {where} answered {code}; start again, or look at that server."
-        )
-    return OperationFailed(
-        f"{doing} failed: {where} answered {code} (status {_status(error)}); look it up there."
-    )
+        return TransientFailure(f"{doing} failed: {where} answered {code}; start again, or look at that server.")
+    return OperationFailed(f"{doing} failed: {where} answered {code} (status {_status(error)}); look it up there.")

@@ -7,69 +7,21 @@ the work was done.
 from __future__ import annotations
 
 import secrets
-import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from engine.config.settings import S3Store
 from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
 from engine.stores.s3_bucket import TOKEN, Bucket, Head
+from engine.stores.s3_parts import FLIGHT, MIB, first_part_size, most_in_flight, next_part_size
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import CompletedPartTypeDef
 
-_MIB = 2**20
-
 ACTIVE: set[str] = set()
 """Multipart uploads this process is writing now; a sweep leaves them alone."""
-
-
-def first_part_size(expected_bytes: int | None, smallest: int, max_parts: int) -> int:
-    """Bytes of a part, whole MiB, so that what is expected (and a tenth more) fits in `max_parts`."""
-    needed = (expected_bytes or 0) * 11 // 10 // max_parts + 1
-    return max(smallest, -(-needed // _MIB) * _MIB)
-
-
-def next_part_size(size: int, written: int, max_parts: int) -> int:
-    """Bytes of the next part after `written` bytes in parts of `size`.
-
-    Where more comes than was expected, parts grow with what is written, so that the number of parts
-    does not end before the data: ten times what `max_parts` of the first size would hold fits.
-    """
-    return max(size, -(-written * 5 // max_parts // _MIB) * _MIB)
-
-
-def most_in_flight(settings: S3Store) -> int:
-    """Bytes that may be on their way at once, of all files: as many as the settings' parts have.
-
-    Parts that had to become larger go one at a time.
-    """
-    return settings.part_size_mib * _MIB * settings.parts_in_flight
-
-
-class _Flight:
-    """The bytes that all uploads of this process have on their way together."""
-
-    def __init__(self) -> None:
-        self._bytes = 0
-        self._changed = threading.Condition()
-
-    def begin(self, count: int, most: int) -> None:
-        """Wait until they fit into `most`; one part alone always does."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._bytes or self._bytes + count <= most)
-            self._bytes += count
-
-    def end(self, count: int) -> None:
-        with self._changed:
-            self._bytes -= count
-            self._changed.notify_all()
-
-
-_FLIGHT = _Flight()
 
 
 class Upload:
@@ -80,7 +32,7 @@ class Upload:
         self._bucket = bucket
         self._key = key
         self._token = secrets.token_hex(16)
-        self._size = first_part_size(expected_bytes, settings.part_size_mib * _MIB, settings.max_parts)
+        self._size = first_part_size(expected_bytes, settings.part_size_mib * MIB, settings.max_parts)
         self._buffer = bytearray()
         self._written = 0  # in parts that were handed over
         self._id = ""
@@ -115,9 +67,7 @@ class Upload:
         self._close()
         if self._id:
             with suppress(PlatformOpsError), self._bucket.failing("Aborting an upload"):
-                self._bucket.client.abort_multipart_upload(
-                    **self._bucket.target(self._key), UploadId=self._id
-                )
+                self._bucket.client.abort_multipart_upload(**self._bucket.named(self._key), UploadId=self._id)
 
     def _close(self) -> None:
         if self._threads:
@@ -129,7 +79,7 @@ class Upload:
         data = self._buffer
         with self._sure(len(data)), self._bucket.failing(f"Writing {self._key}"):
             self._bucket.client.put_object(
-                **self._bucket.target(self._key),
+                **self._bucket.named(self._key),
                 Metadata={TOKEN: self._token},
                 **self._bucket.payload(data),
                 **self._bucket.at_rest(),
@@ -138,7 +88,7 @@ class Upload:
     def _complete(self, size: int) -> None:
         with self._sure(size), self._bucket.failing(f"Writing {self._key}"):
             self._bucket.client.complete_multipart_upload(
-                **self._bucket.target(self._key),
+                **self._bucket.named(self._key),
                 UploadId=self._id,
                 MultipartUpload={"Parts": self._parts},
             )
@@ -161,7 +111,7 @@ class Upload:
         algorithm: dict[str, Any] = {"ChecksumAlgorithm": "SHA256"} if self._bucket.checksums else {}
         with self._bucket.failing(f"Writing {self._key}"):
             begun = self._bucket.client.create_multipart_upload(
-                **self._bucket.target(self._key),
+                **self._bucket.named(self._key),
                 Metadata={TOKEN: self._token},
                 **algorithm,
                 **self._bucket.at_rest(),
@@ -182,13 +132,13 @@ class Upload:
         while len(self._flying) >= self._bucket.settings.parts_in_flight:
             self._parts.append(self._flying.popleft().result())
         count = len(self._buffer)
-        _FLIGHT.begin(count, most_in_flight(self._bucket.settings))
+        FLIGHT.begin(count, most_in_flight(self._bucket.settings))
         try:
             part = self._threads.submit(self._send, number, self._buffer)
         except BaseException:  # no thread can be started: what never flew must not hold up others
-            _FLIGHT.end(count)
+            FLIGHT.end(count)
             raise
-        part.add_done_callback(lambda _: _FLIGHT.end(count))
+        part.add_done_callback(lambda _: FLIGHT.end(count))
         self._flying.append(part)
         self._written += count
         self._size = next_part_size(self._size, self._written, self._bucket.settings.max_parts)
@@ -197,7 +147,7 @@ class Upload:
     def _send(self, number: int, data: bytearray) -> CompletedPartTypeDef:
         with self._bucket.failing(f"Writing part {number} of {self._key}"):
             sent = self._bucket.client.upload_part(
-                **self._bucket.target(self._key),
+                **self._bucket.named(self._key),
                 UploadId=self._id,
                 PartNumber=number,
                 **self._bucket.payload(data),

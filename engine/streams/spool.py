@@ -15,12 +15,16 @@ from pathlib import Path
 
 from engine.errors import ConfigurationError, OperationFailed
 from engine.hosts.folder_lock import lock_folder
-from engine.hosts.local import temporary_base
 from engine.hosts.processes import ProcessIdentity
 
 _PREFIX = "platform-ops-spool-"
 _TRIES = 5
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def temporary_base() -> Path:
+    """Where big temporary folders go: `$TMPDIR`, else /var/tmp (a disk, unlike many a /tmp)."""
+    return Path(os.environ.get("TMPDIR") or "/var/tmp").resolve()  # noqa: S108 - private folders are made in it
 
 
 @contextmanager

@@ -6,33 +6,41 @@ import pytest
 from prefect.blocks.system import Secret
 from pydantic import ValidationError
 
-from blocks import BackupStore, PostgresServer
-from engine.config.secrets import resolve
+from blocks import BackupStore, PlatformHost
+from blocks.config_block import ConfigBlock
 from engine.config.settings import (
     FolderStore,
     Retention,
     S3Store,
-    ServerSettings,
-    StoreRetention,
     StoreSettings,
 )
 from engine.errors import ConfigurationError
+from engine.secrets import resolve
+from engine.sources.postgres.settings import ServerSettings
+from engine.sources.registry import default_retention
+from tests.blocks.made import ServerBlock
 
-SERVER = ServerSettings(
-    host="db.internal", port=5433, password="file:/run/pw", exclude=("scrap",), store="nightly"
-)
+KEPT = dict(default_retention())
+SERVER = ServerSettings(host="db.internal", port=5433, password="file:/run/pw", exclude=("scrap",), store="nightly")
 STORES: list[StoreSettings] = [
-    FolderStore(path="/srv/backups/of/us", mount="/srv/backups", recipients=("age1qqq",), identity="env:KEY"),
-    FolderStore(path="/srv/b", retention=StoreRetention(cluster=Retention(days=3, minimum=2))),
+    FolderStore(
+        path="/srv/backups/of/us", mount="/srv/backups", recipients=("age1qqq",), identity="env:KEY", retention=KEPT
+    ),
+    FolderStore(path="/srv/b", retention=KEPT | {"cluster": Retention(days=3, minimum=2)}),
     S3Store(
-        bucket="kecp", region="ap-northeast-2", secret_key="prefect:s3", lock_mode="COMPLIANCE", lock_days=7
+        bucket="kecp",
+        region="ap-northeast-2",
+        secret_key="prefect:s3",
+        lock_mode="COMPLIANCE",
+        lock_days=7,
+        retention=KEPT,
     ),
 ]
 
 
 def test_a_server_block_has_exactly_the_settings_fields() -> None:
-    assert set(PostgresServer.model_fields) == set(ServerSettings.model_fields)
-    assert PostgresServer.of(SERVER).settings() == SERVER
+    assert set(ServerBlock.model_fields) == set(ServerSettings.model_fields)
+    assert ServerBlock.of(SERVER).settings() == SERVER
 
 
 @pytest.mark.parametrize("settings", STORES)
@@ -49,34 +57,34 @@ def test_a_store_block_without_its_place_is_refused() -> None:
 
 def test_a_secret_typed_into_the_form_is_refused_without_repeating_it() -> None:
     with pytest.raises(ValidationError) as caught:
-        PostgresServer(store="nightly", password="hunter2")
+        ServerBlock(store="nightly", password="hunter2")
     assert "given by reference" in str(caught.value.errors(include_input=False))
 
 
 def test_forms_have_dropdowns_and_readable_titles() -> None:
-    server = PostgresServer.model_json_schema()["properties"]
+    server = ServerBlock.model_json_schema()["properties"]
     assert server["sslmode"]["enum"] == ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
     assert server["maintenance_database"]["title"] == "Maintenance database"
-    assert server["ssh_key"]["title"] == "SSH key"
+    assert PlatformHost.model_json_schema()["properties"]["ssh_key"]["title"] == "SSH key"
     assert BackupStore.model_json_schema()["properties"]["kind"]["enum"] == ["folder", "s3"]
 
 
-@pytest.mark.parametrize("block", [PostgresServer, BackupStore])
-def test_every_field_of_a_form_has_its_help(block: type[PostgresServer | BackupStore]) -> None:
+@pytest.mark.parametrize("block", [ServerBlock, BackupStore, PlatformHost])
+def test_every_field_of_a_form_has_its_help(block: type[ConfigBlock]) -> None:
     fields = block.model_json_schema()["properties"]
     assert [name for name, field in fields.items() if not field.get("description")] == []
 
 
 def test_every_field_of_a_block_but_the_servers_store_has_a_default() -> None:
     # A field without one breaks the blocks that are saved already.
-    required = [name for name, field in PostgresServer.model_fields.items() if field.is_required()]
+    required = [name for name, field in ServerBlock.model_fields.items() if field.is_required()]
     assert required == ["store"]
     assert not [name for name, field in BackupStore.model_fields.items() if field.is_required()]
 
 
 def test_saved_blocks_are_opened_by_name(prefect_server: str) -> None:
-    PostgresServer.of(SERVER).save("opened", overwrite=True)
-    assert PostgresServer.named("opened").settings() == SERVER
+    ServerBlock.of(SERVER).save("opened", overwrite=True)
+    assert ServerBlock.named("opened").settings() == SERVER
     for settings in STORES:
         BackupStore.of(settings).save("opened", overwrite=True)
         assert BackupStore.named("opened").settings() == settings
@@ -84,9 +92,9 @@ def test_saved_blocks_are_opened_by_name(prefect_server: str) -> None:
 
 def test_a_block_that_is_not_there_is_one_clear_sentence(prefect_server: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        PostgresServer.named("nowhere")
+        ServerBlock.named("nowhere")
     assert str(caught.value) == (
-        "There is no block postgres-server/nowhere in Prefect; add nowhere to platform-ops.toml "
+        "There is no block postgresql-server/nowhere in Prefect; add nowhere to platform-ops.toml "
         "and run `python -m deployments.apply`."
     )
 

@@ -14,8 +14,8 @@ import pytest
 
 from demo.dataset import change, load
 from engine.errors import ConfigurationError
-from engine.postgres.instance import Instance
-from engine.postgres.scratch import scratch_server
+from engine.sources.postgres.scratch.instance import Instance
+from engine.sources.postgres.scratch.scratch import scratch_server
 
 PROJECT = Path(__file__).parents[2]
 PLATFORM = ("kusthub", "kohub", "keycloak")
@@ -140,9 +140,7 @@ def dumped(server: Instance, database: str) -> list[str]:
 
 
 def test_every_database_is_there_with_its_owner(loaded: Instance) -> None:
-    found = rows(
-        loaded, "postgres", "SELECT datname, datdba::regrole::text FROM pg_database WHERE oid > 16383"
-    )
+    found = rows(loaded, "postgres", "SELECT datname, datdba::regrole::text FROM pg_database WHERE oid > 16383")
     assert dict(found) == {
         "keycloak": "keycloak",
         "kusthub": "kusthub",
@@ -166,9 +164,9 @@ def test_the_empty_database_is_empty(loaded: Instance) -> None:
 def test_holds_vectors_where_the_extension_is(loaded: Instance) -> None:
     if not rows(loaded, "kohub", "SELECT FROM pg_available_extensions WHERE name = 'vector'"):
         pytest.skip("this server has no extension vector")
-    assert rows(
-        loaded, "kohub", "SELECT count(*), max(public.vector_dims(embedding)) FROM code.snippet_embedding"
-    ) == [(30, 8)]
+    assert rows(loaded, "kohub", "SELECT count(*), max(public.vector_dims(embedding)) FROM code.snippet_embedding") == [
+        (30, 8)
+    ]
 
 
 def test_nothing_of_the_loading_stays(loaded: Instance) -> None:
@@ -181,14 +179,10 @@ def test_a_second_load_changes_nothing(loaded: Instance) -> None:
     said: list[str] = []
     load(loaded.conninfo(), scale=0.01, progress=said.append)
     assert rows(loaded, "postgres", "SELECT oid, datname FROM pg_database ORDER BY oid") == before
-    assert {line for line in said if not line.startswith("roles")} == {
-        f"{name}: already there" for name in ALL
-    }
+    assert {line for line in said if not line.startswith("roles")} == {f"{name}: already there" for name in ALL}
 
 
-def test_stock_tools_dump_and_restore_all_of_it(
-    loaded: Instance, empty_server: Instance, tmp_path: Path
-) -> None:
+def test_stock_tools_dump_and_restore_all_of_it(loaded: Instance, empty_server: Instance, tmp_path: Path) -> None:
     dump = tmp_path / "all.sql"
     with dump.open("wb") as out:
         command = [str(loaded.programs / "pg_dumpall"), "--dbname", loaded.conninfo()]

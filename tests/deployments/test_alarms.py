@@ -23,12 +23,13 @@ from blocks import BackupStore
 from deployments.automations import alert_block, silence, wanted
 from engine.config.settings import FolderStore
 from engine.errors import OperationFailed
-from engine.sets.target import open_target
+from engine.repository.keys import Asset
+from engine.repository.repository import open_repository
 from flows.check_backups import check_backups
 from flows.verify_backups import verify_backups
 from tasks.running import TAG
 from tasks.watching import Shown, announce
-from tests.engine.sets.made import a_key, store_set
+from tests.engine.repository.made import a_key, store_set
 from tests.webhook import Webhook, webhook
 
 pytestmark = pytest.mark.xdist_group("flows")
@@ -70,10 +71,14 @@ def wait_for(what: Callable[[], object], tick: Callable[[], None] = lambda: None
         time.sleep(0.5)
 
 
+def whole(source: str) -> Asset:
+    return Asset(source, "cluster", "")
+
+
 def a_store(folder: Path, server: str) -> str:
     """A store called as the server, with one small set of it."""
     settings = FolderStore(path=str(folder / server))
-    store_set(open_target(server, settings).store, a_key("2026-02-07", server=server))
+    store_set(open_repository(server, settings).store, a_key("2026-02-07", source=server))
     BackupStore.of(settings).save(server, overwrite=True)
     return server
 
@@ -82,34 +87,35 @@ def test_silence_rings_and_a_verdict_keeps_it_quiet(alerts: Webhook, tmp_path: P
     block = told()
     with get_client(sync_client=True) as client:
         for server in ("never", "once", "often"):
-            client.create_automation(silence(server, "verified", block, WITHIN))
+            client.create_automation(silence(server, "cluster", "verified", block, WITHIN))
         for server in ("never", "often"):
-            client.create_automation(silence(server, "proven", block, WITHIN))
+            client.create_automation(silence(server, "cluster", "proven", block, WITHIN))
     # What another run did, or another server's, or a drill's, is no verdict of these.
     verify_backups(a_store(tmp_path, "other"))
-    announce("proven", ["once"])
+    announce("proven", [whole("once")])
+    announce("verified", [Asset("once", "db", "app")])
     verify_backups(a_store(tmp_path, "often"))
     verify_backups(a_store(tmp_path, "once"))
     since = time.monotonic()
 
     def heard(shown: Shown, server: str) -> list[str]:
-        return alerts.bodies(f"nothing {shown} of {server} for 26 hours")
+        return alerts.bodies(f"no cluster of {server} {shown} for 0.")
 
     def both_often() -> None:
-        announce("verified", ["often"])
-        announce("proven", ["often"])
+        announce("verified", [whole("often")])
+        announce("proven", [whole("often")])
 
     silent: list[tuple[Shown, str]] = [("verified", "never"), ("verified", "once"), ("proven", "never")]
     wait_for(lambda: all(heard(*each) for each in silent), tick=both_often)
     assert heard("verified", "often") == heard("proven", "often") == []
-    [first, *_] = [call for call in alerts.calls if "of once for" in call.body]
+    [first, *_] = [call for call in alerts.calls if "cluster of once" in call.body]
     assert first.at - since > WITHIN.total_seconds() - 1
     assert "Is a worker running, is the schedule on?" in first.body
 
 
 def soon(name: str, seconds: float) -> AutomationCore:
     """The wanted automation whose name ends so, that acts after so many seconds."""
-    [found] = [one for one in wanted(None, []) if one.name.endswith(name)]
+    [found] = [one for one in wanted(None, {}) if one.name.endswith(name)]
     assert isinstance(found.trigger, EventTrigger)
     trigger = found.trigger.model_copy(update={"within": timedelta(seconds=seconds)})
     return found.model_copy(update={"trigger": trigger})
@@ -149,22 +155,20 @@ def test_a_lost_host_s_run_gives_its_place_back_before_its_first_heartbeat_too(a
 
 def test_a_crashed_run_is_told(alerts: Webhook) -> None:
     with get_client(sync_client=True) as client:
-        for automation in wanted(told(), []):
+        for automation in wanted(told(), {}):
             client.create_automation(automation)
         for tag in ("other", TAG):
             run = client.create_flow_run(check_backups, tags=[tag]).id
             client.set_flow_run_state(run, Crashed(message=f"Its host of {tag} is gone."), force=True)
     wait_for(lambda: alerts.calls)
-    [body] = {
-        call.body for call in alerts.calls
-    }  # Prefect delivers at least once: twice when its database was busy
+    [body] = {call.body for call in alerts.calls}  # Prefect delivers at least once: twice when its database was busy
     assert "check-backups: Crashed" in body
     assert "Its host of platform-ops is gone." in body
 
 
 def test_a_failed_run_is_told_with_its_sentence(alerts: Webhook, tmp_path: Path) -> None:
     with get_client(sync_client=True) as client:
-        for automation in wanted(told(), []):
+        for automation in wanted(told(), {}):
             client.create_automation(automation)
     store = a_store(tmp_path, "damaged")
     [file] = (tmp_path / "damaged").rglob("app.dump.gz")

@@ -14,13 +14,15 @@ from prefect.client.orchestration import get_client
 from prefect.events.schemas.automations import EventTrigger
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from blocks import PostgresServer
 from deployments.apply import PREFECT_YAML, apply, apply_automations, apply_blocks, main
 from deployments.automations import wanted
 from deployments.prefect_api import connected, find_deployment
-from engine.config.settings import FolderStore, ServerSettings, Settings
+from engine.config.settings import FolderStore, Settings
 from engine.errors import ConfigurationError, TransientFailure
+from engine.sources.postgres.settings import ServerSettings
+from engine.sources.registry import default_retention
 from tasks.running import TAG
+from tests.blocks.made import ServerBlock
 
 FLOWS = [
     "nightly-backup",
@@ -34,8 +36,8 @@ FLOWS = [
 
 def settings(port: int = 5432) -> Settings:
     return Settings(
-        servers={"prod": ServerSettings(port=port, password="file:/run/canary-reference", store="vault")},
-        stores={"vault": FolderStore(path="/srv/backups")},
+        sources={"prod": ServerSettings(port=port, password="file:/run/canary-reference", store="vault")},
+        stores={"vault": FolderStore(path="/srv/backups", retention=default_retention())},
     )
 
 
@@ -81,11 +83,7 @@ def test_every_deployment_has_the_tag_that_automations_look_for() -> None:
 
 
 def test_prefect_yaml_runs_on_seoul_time_and_knows_no_machines_path() -> None:
-    when = {
-        entry["name"]: (s["cron"], s["timezone"])
-        for entry in deployments()
-        for s in entry.get("schedules", [])
-    }
+    when = {entry["name"]: (s["cron"], s["timezone"]) for entry in deployments() for s in entry.get("schedules", [])}
     assert when == {
         "nightly-backup": ("0 2 * * *", "Asia/Seoul"),
         "restore-drill": ("0 4 * * *", "Asia/Seoul"),
@@ -100,24 +98,26 @@ def test_no_deployment_has_a_limit_that_ends_a_run_when_prefect_was_away() -> No
     """A deployment's limit is a lease: a run whose lease could not be renewed is cancelled by Prefect's client."""
     assert [entry["name"] for entry in deployments() if "concurrency_limit" in entry] == []
     waiting = {entry["name"]: entry["work_pool"].get("work_queue_name") for entry in deployments()}
-    assert waiting == {name: name for name in FLOWS if name != "restore-databases"} | {
-        "restore-databases": None
-    }
+    assert waiting == {name: name for name in FLOWS if name != "restore-databases"} | {"restore-databases": None}
 
 
 def test_every_run_s_heart_beats_three_times_before_it_is_called_dead() -> None:
     beats = {
-        int(entry["work_pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
-        for entry in deployments()
+        int(entry["work_pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]) for entry in deployments()
     }
-    zombies = next(wanted(None, []))
+    zombies = next(wanted(None, {}))
     assert isinstance(zombies.trigger, EventTrigger)
     assert 3 * max(beats) < zombies.trigger.within.total_seconds()
 
 
 def test_applying_twice_changes_nothing_and_keeps_what_an_operator_did(prefect_server: str) -> None:
+    with get_client(sync_client=True) as client:  # another test's, on the same server
+        for deployment in client.read_deployments(limit=200):
+            client.delete_deployment(deployment.id)
+        for pool in client.read_work_pools():
+            client.delete_work_pool(pool.name)
     first = applied(settings())
-    assert {"+ backup-store/vault", "+ postgres-server/prod", "+ work pool backup"} <= set(first)
+    assert {"+ backup-store/vault", "+ postgresql-server/prod", "+ work pool backup"} <= set(first)
     assert {f"+ deployment {name}" for name in FLOWS} <= set(first)
     assert {line[0] for line in applied(settings())} == {"=", "?"}
 
@@ -129,21 +129,19 @@ def test_applying_twice_changes_nothing_and_keeps_what_an_operator_did(prefect_s
         client.update_deployment_schedule(nightly.id, nightly.schedules[0].id, active=False)
         client.pause_deployment(drill.id)
     # Prefect wipes a schedule's parameters when it is paused through the API: they come back.
-    assert [line for line in applied(settings()) if line[0] == "~"] == [
-        "~ deployment nightly-backup: schedules"
-    ]
+    assert [line for line in applied(settings()) if line[0] == "~"] == ["~ deployment nightly-backup: schedules"]
     with get_client(sync_client=True) as client:
         nightly = find_deployment(client, "nightly-backup")
         drill = find_deployment(client, "restore-drill")
         assert nightly is not None
         assert drill is not None
         assert [(s.slug, s.active, s.parameters) for s in nightly.schedules] == [
-            ("nightly-prod", False, {"server": "prod"})
+            ("nightly-prod", False, {"source": "prod"})
         ]
         assert drill.paused
-        assert nightly.parameters == {"server": "prod"}
+        assert nightly.parameters == {"source": "prod"}
         form = nightly.parameter_openapi_schema or {}
-        assert form["properties"]["server"]["enum"] == ["prod"]
+        assert form["properties"]["source"]["enum"] == ["prod"]
         assert nightly.pull_steps == []
         assert nightly.path is None
 
@@ -151,13 +149,13 @@ def test_applying_twice_changes_nothing_and_keeps_what_an_operator_did(prefect_s
 def test_the_file_wins_over_an_edited_block(prefect_server: str) -> None:
     blocks_applied(settings())
     typed = {"port": 6000, "password": "canary-typed-into-the-form"}
-    PostgresServer.named("prod").model_copy(update=typed).save("prod", overwrite=True)
+    ServerBlock.named("prod").model_copy(update=typed).save("prod", overwrite=True)
     changes = [line for line in blocks_applied(settings()) if line[0] == "~"]
     assert changes == [
-        "~ postgres-server/prod: password changes",
-        "~ postgres-server/prod: port 6000 -> 5432",
+        "~ postgresql-server/prod: password changes",
+        "~ postgresql-server/prod: port 6000 -> 5432",
     ]
-    assert PostgresServer.named("prod").settings() == settings().servers["prod"]
+    assert ServerBlock.named("prod").settings() == settings().sources["prod"]
 
 
 def test_failures_are_told_to_the_block_called_alerts_once_there_is_one(prefect_server: str) -> None:
@@ -170,8 +168,8 @@ def test_failures_are_told_to_the_block_called_alerts_once_there_is_one(prefect_
     made = [line for line in automations_applied() if line[0] == "+"]
     assert made == [
         "+ automation platform-ops: failed and crashed runs",
-        "+ automation platform-ops: nothing verified of prod for 26 hours",
-        "+ automation platform-ops: nothing proven of prod for 26 hours",
+        "+ automation platform-ops: no cluster of prod verified for 26 hours",
+        "+ automation platform-ops: no cluster of prod proven for 26 hours",
     ]
     assert {line[0] for line in automations_applied()} == {"="}
     CustomWebhookNotificationBlock.delete("alerts")

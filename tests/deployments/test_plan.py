@@ -8,12 +8,13 @@ import pytest
 
 from deployments.forms import with_dropdowns
 from deployments.plan import Existing, Scheduled, at_once, completed, stale_slugs
-from engine.config.settings import FolderStore, ServerSettings, Settings
+from engine.config.settings import FolderStore, Settings
+from engine.sources.postgres.settings import ServerSettings
 
 SCHEMA = {
     "type": "object",
     "properties": {
-        "server": {"type": "string", "default": "platform", "position": 0},
+        "source": {"type": "string", "default": "platform", "position": 0},
         "store": {"type": "string", "default": "", "position": 1},
         "which": {"type": "string", "default": "newest", "position": 2},
     },
@@ -33,15 +34,13 @@ DOCUMENT = {
 
 def settings(*servers: str) -> Settings:
     return Settings(
-        servers={name: ServerSettings(store="nightly") for name in servers},
+        sources={name: ServerSettings(store="nightly") for name in servers},
         stores={"nightly": FolderStore(path="/srv/backups")},
     )
 
 
 def planned(existing: dict[str, Existing] | None = None, *servers: str) -> dict[str, Any]:
-    result = completed(
-        DOCUMENT, {"nightly-backup": SCHEMA}, settings(*(servers or ("prod",))), existing or {}
-    )
+    result = completed(DOCUMENT, {"nightly-backup": SCHEMA}, settings(*(servers or ("prod",))), existing or {})
     entry: dict[str, Any] = result["deployments"][0]
     return entry
 
@@ -50,38 +49,46 @@ def scheduled(slug: str | None, *, active: bool = True, **parameters: str) -> Sc
     return Scheduled(slug=slug, active=active, parameters=parameters, spec=CRON)
 
 
-def test_a_form_offers_the_servers_and_stores_of_the_file() -> None:
-    fields = with_dropdowns(SCHEMA, settings("prod", "staging"))["properties"]
-    assert fields["server"]["enum"] == ["prod", "staging"]
-    assert fields["server"]["default"] == "prod"
-    assert fields["store"]["enum"] == ["", "nightly"]  # empty: the server's own
+def test_a_form_offers_the_sources_and_stores_of_the_file() -> None:
+    fields = with_dropdowns(SCHEMA, settings("prod", "staging"), "nightly-backup")["properties"]
+    assert fields["source"]["enum"] == ["prod", "staging"]
+    assert fields["source"]["default"] == "prod"
+    assert fields["store"]["enum"] == ["", "nightly"]  # empty: the source's own
     assert fields["store"]["default"] == ""
     assert fields["which"] == {"type": "string", "default": "newest", "position": 2}
 
 
-def test_a_form_offers_the_databases_that_are_known() -> None:
-    schema = {"properties": {"database": {"type": "string", "default": ""}, "databases": {"type": "array"}}}
-    fields = with_dropdowns(schema, settings("prod"), ("hub", "운영"))["properties"]
-    assert fields["database"]["enum"] == ["", "hub", "운영"]
+def test_a_form_offers_what_is_known() -> None:
+    schema = {"properties": {"what": {"type": "string", "default": ""}, "databases": {"type": "array"}}}
+    known = ("cluster", "db/hub", "db/운영")
+    fields = with_dropdowns(schema, settings("prod"), "restore-drill", known)["properties"]
+    assert fields["what"]["enum"] == ["", "cluster", "db/hub", "db/운영"]
     assert fields["databases"]["items"] == {"type": "string", "enum": ["hub", "운영"]}
-    assert "enum" not in with_dropdowns(schema, settings("prod"))["properties"]["database"]  # nobody answered
+    nobody_answered = with_dropdowns(schema, settings("prod"), "restore-drill")
+    assert "enum" not in nobody_answered["properties"]["what"]
 
 
-def test_the_first_server_is_the_default() -> None:
-    assert planned(None, "prod", "staging")["parameters"] == {"server": "prod"}
+def test_a_server_is_asked_for_where_only_servers_will_do() -> None:
+    schema = {"properties": {"server": {"type": "string", "default": "platform"}}}
+    fields = with_dropdowns(schema, settings("prod"), "restore-databases")["properties"]
+    assert (fields["server"]["enum"], fields["server"]["default"]) == (["prod"], "prod")
 
 
-def test_each_server_has_its_own_schedule_and_room_to_run() -> None:
+def test_the_first_source_is_the_default() -> None:
+    assert planned(None, "prod", "staging")["parameters"] == {"source": "prod"}
+
+
+def test_each_source_has_its_own_schedule_and_room_to_run() -> None:
     entry = planned(None, "prod", "staging")
     assert entry["schedules"] == [
-        {"slug": "nightly-prod", **CRON, "parameters": {"server": "prod"}},
-        {"slug": "nightly-staging", **CRON, "parameters": {"server": "staging"}},
+        {"slug": "nightly-prod", **CRON, "parameters": {"source": "prod"}},
+        {"slug": "nightly-staging", **CRON, "parameters": {"source": "staging"}},
     ]
-    # With a limit of 1 the second server's night would wait for the first.
-    assert at_once(entry, "server", settings("prod", "staging")) == 2
-    assert at_once(entry, "server", settings("prod")) == 1
-    assert at_once({**entry, "schedules": []}, "server", settings("prod", "staging")) == 1
-    assert at_once({**entry, "work_pool": {"name": "restore"}}, "server", settings("prod")) is None
+    # With a limit of 1 the second source's backup would wait for the first.
+    assert at_once(entry, "source", settings("prod", "staging")) == 2
+    assert at_once(entry, "source", settings("prod")) == 1
+    assert at_once({**entry, "schedules": []}, "source", settings("prod", "staging")) == 1
+    assert at_once({**entry, "work_pool": {"name": "restore"}}, "source", settings("prod")) is None
 
 
 def test_the_file_itself_is_left_as_it_was() -> None:
@@ -91,7 +98,7 @@ def test_the_file_itself_is_left_as_it_was() -> None:
 
 
 def test_what_an_operator_paused_stays_paused() -> None:
-    found = Existing(paused=True, schedules=(scheduled("nightly-prod", active=False, server="prod"),))
+    found = Existing(paused=True, schedules=(scheduled("nightly-prod", active=False, source="prod"),))
     entry = planned({"nightly-backup": found})
     assert entry["paused"] is True
     assert [schedule["active"] for schedule in entry["schedules"]] == [False]
@@ -99,19 +106,19 @@ def test_what_an_operator_paused_stays_paused() -> None:
 
 @pytest.mark.parametrize("slug", [None, "before-the-release"])
 def test_a_schedule_an_operator_added_stays(slug: str | None) -> None:
-    own = scheduled(slug, active=False, server="prod")
-    found = Existing(paused=False, schedules=(scheduled("nightly-prod", server="prod"), own))
+    own = scheduled(slug, active=False, source="prod")
+    found = Existing(paused=False, schedules=(scheduled("nightly-prod", source="prod"), own))
     entry = planned({"nightly-backup": found})
     assert entry["schedules"][1:] == [own.document()]
 
 
-def test_schedules_of_servers_that_are_gone_go() -> None:
-    kept = scheduled("nightly-prod", server="prod")
-    gone = scheduled("nightly-old", server="old")
+def test_schedules_of_sources_that_are_gone_go() -> None:
+    kept = scheduled("nightly-prod", source="prod")
+    gone = scheduled("nightly-old", source="old")
     plain = scheduled("nightly")  # of a plain `prefect deploy`
-    own = scheduled("nightly-twice", server="prod")  # an operator's: it names a server that is there
+    own = scheduled("nightly-twice", source="prod")  # an operator's: it names a server that is there
     found = Existing(paused=False, schedules=(kept, gone, plain, own))
-    stale = stale_slugs(DOCUMENT["deployments"][0], "server", settings("prod"), found)
+    stale = stale_slugs(DOCUMENT["deployments"][0], "source", settings("prod"), found)
     assert stale == {"nightly-old", "nightly"}
     slugs = [schedule["slug"] for schedule in planned({"nightly-backup": found})["schedules"]]
     assert slugs == ["nightly-prod", "nightly-twice"]

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.postgres.instance import Instance
-from engine.postgres.scratch import scratch_server
+from engine.sources.postgres.scratch.instance import Instance
+from engine.sources.postgres.scratch.scratch import scratch_server
 from tests.conftest import LIVE, MAJOR
 from tests.engine.cli.conftest import password_server
-from tests.engine.postgres.backups import execute
+from tests.engine.sources.postgres.backups import execute
 from tests.engine.stores.conftest import start_server
 from tests.faults.site import FaultSite, fault_site
 

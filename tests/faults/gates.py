@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
-from engine.sets.catalogue import catalogue
-from engine.sets.keys import parse_set_key
-from engine.sets.lease import lease
-from engine.sets.verify import verify_set
-from engine.stores.s3 import S3Store
+from engine.repository.catalogue import catalogue
+from engine.repository.lease import lease
+from engine.repository.parsing import parse_set_key
+from engine.repository.repository import Repository
+from engine.repository.verify import verify_set
 from tests.engine.stores.places import S3Place
 from tests.engine.stores.proxy import Proxy, Rule
 from tests.faults.site import FaultSite
@@ -63,8 +63,8 @@ class Gated:
             process.kill()
             process.wait()
 
-    def store(self, place: S3Place) -> S3Store:
-        return place.store()
+    def repository(self, place: S3Place) -> Repository:
+        return Repository(place.store())
 
     def files(self, place: S3Place) -> list[str]:
         """Every file of a set, whole or half."""
@@ -72,18 +72,19 @@ class Gated:
 
     def assert_whole(self, place: S3Place) -> int:
         """Every set that can be seen is whole; how many there are."""
-        store = self.store(place)
-        sets = catalogue(store).sets
+        repository = self.repository(place)
+        sets = catalogue(repository).sets
         for one in sets:
-            assert verify_set(store, one.key).result == "passed"
+            assert verify_set(repository, one.key).result == "passed"
         return len(sets)
 
     def assert_tidy(self, place: S3Place) -> None:
         """Nothing half, no unfinished upload, and no lease that somebody would have to wait for."""
-        assert catalogue(self.store(place)).incomplete == ()
+        repository = self.repository(place)
+        assert catalogue(repository).incomplete == ()
         assert place.uploads() == []
         for name in ("prune", "drill"):
-            with lease(self.store(place), "platform", name, "the test"):
+            with lease(repository.store, "platform", name, "the test"):
                 pass
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.postgres.instance import Instance
+from engine.sources.postgres.scratch.instance import Instance
 from tests.engine.cli.site import COMMAND, Answer, environment
 
 _PROGRESS = re.compile(r"\d\d:\d\d:\d\d ")
@@ -33,10 +33,16 @@ class FaultSite:
     def store(self) -> Path:
         return self.folder / "store"
 
-    def write(self, server: Mapping[str, Any], store: Mapping[str, Any]) -> None:
-        """Write the configuration with these settings changed; None leaves one out, a dot leads into a table."""
+    def write(self, server: Mapping[str, Any], store: Mapping[str, Any], host: Mapping[str, Any] | None = None) -> None:
+        """Write the configuration with these settings changed; None leaves one out, a dot leads into a table.
+
+        With a `host`, the server runs on it.
+        """
         stores = {**self.stores, "nightly": {**self.stores["nightly"], **store}}
         tables: dict[str, Mapping[str, Any]] = {"servers.platform": {**self.server, **server}}
+        if host:
+            tables["servers.platform"] = {"runs_on": "elsewhere", **tables["servers.platform"]}
+            tables["hosts.elsewhere"] = host
         tables |= {f"stores.{name}": settings for name, settings in stores.items()}
         text = "".join(_table(name, settings) for name, settings in tables.items())
         self.config.write_text(text)

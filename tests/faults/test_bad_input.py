@@ -19,16 +19,16 @@ import pytest
 from pyrage import x25519
 
 from engine.config import file
-from engine.config.file import load
-from engine.config.secrets import resolve
 from engine.errors import ConfigurationError
-from engine.postgres.embedded import client_programs
-from engine.postgres.instance import Instance
-from engine.postgres.scratch import scratch_server
-from engine.sets import manifest
+from engine.repository import manifest
+from engine.secrets import resolve
+from engine.sources.postgres.programs.installed import client_programs
+from engine.sources.postgres.scratch.instance import Instance
+from engine.sources.postgres.scratch.scratch import scratch_server
+from engine.sources.registry import load_settings
 from tests.conftest import MAJOR
 from tests.engine.cli.site import COMMAND, Answer, environment
-from tests.engine.postgres.backups import execute
+from tests.engine.sources.postgres.backups import execute
 from tests.engine.stores.conftest import StartServer
 from tests.faults.answering import (
     answering,
@@ -47,13 +47,15 @@ RECIPIENT = str(x25519.Identity.generate().to_public())
 
 @dataclass(frozen=True)
 class Case:
-    """Settings that are wrong, what is asked for, and the answer. `{folder}` is the site's own."""
+    """Settings that are wrong, what is asked for, and the answer. `{folder}` is the site's own. `host` is what the
+    server runs on, where that is not this machine."""
 
     name: str
     code: int
     said: str
     server: Mapping[str, Any] = field(default_factory=dict)
     store: Mapping[str, Any] = field(default_factory=dict)
+    host: Mapping[str, Any] = field(default_factory=dict)
     asked: tuple[str, ...] = ("backup", "--database", DATABASE)
 
 
@@ -71,9 +73,10 @@ SERVER = [
     Case("unknown database", 2, r"has no database 'nope'; it has: app, postgres, template1", asked=("backup", "--database", "nope")),
     Case("TLS asked of programs without it", 2, r"sslmode 'verify-full' and the programs in .* were built without TLS; install", {"sslmode": "verify-full"}),
     Case("no programs in the folder", 2, r"tools folder /nowhere lacks a working pg_dump", {"tools": "/nowhere"}),
-    Case("no container engine", 1, r"/nowhere\.sock", {"where": "container:db", "docker_host": "unix:///nowhere.sock"}),
-    Case("an SSH host that is down", 1, r"127\.0\.0\.1:1\b", {"where": "ssh:somebody@127.0.0.1:1"}),
-    Case("no such SSH place", 2, r"servers\.platform\.where: ", {"where": "ssh:-oProxyCommand=x@h"}),
+    Case("no container engine", 1, r"/nowhere\.sock", host={"where": "container:db", "docker_host": "unix:///nowhere.sock"}),
+    Case("an SSH host that is down", 1, r"127\.0\.0\.1:1\b", host={"where": "ssh:somebody@127.0.0.1:1"}),
+    Case("no such SSH place", 2, r"hosts\.elsewhere\.where: ", host={"where": "ssh:-oProxyCommand=x@h"}),
+    Case("an unknown host", 2, r"platform runs on the host 'nowhere'; there are: local\.", {"runs_on": "nowhere"}),
 ]  # fmt: skip
 SECRETS = [
     Case("no such secret file", 2, r"file:/.*/none cannot be read on this host: No such file", _password("none")),
@@ -87,11 +90,13 @@ SECRETS = [
     Case("an empty digest key", 2, r"empty is empty", store={"digest_key": "file:{folder}/empty"}),
 ]  # fmt: skip
 CONFIGURATION = [
+    Case("an unknown kind to be overdue", 2, r"servers\.platform\.max_age_hours names the kind 'clutser'; there are: cluster, db\.", {"max_age_hours.clutser": 26}),
+    Case("an unknown kind to keep", 2, r"stores\.nightly\.retention names the kind 'database'; there are: cluster, db\.", store={"retention.database.days": 7}),
     Case("a typing mistake", 2, r"servers\.platform\.prot: there is no such setting; correct its name", {"prot": 5432}),
     Case("an unknown store", 2, r"names the store 'nigthly'; there are: nightly", {"store": "nigthly"}),
     Case("a port that is none", 2, r"servers\.platform\.port: .*less than or equal to 65535", {"port": 70000}),
-    Case("an unknown server", 2, r"no server 'platfrom' in the configuration; there are: platform", asked=("backup", "--server", "platfrom")),
-    Case("a hostile server name", 2, r"is not a server's name", asked=("list", "--store", "nightly", "--server", "../x")),
+    Case("an unknown source", 2, r"no source 'platfrom' in the configuration; there are: platform", asked=("backup", "--source", "platfrom")),
+    Case("a hostile source name", 2, r"is not a name of a source", asked=("list", "--store", "nightly", "--source", "../x")),
     Case("no such configuration", 2, r"none\.toml cannot be read: No such file.*--config", asked=("list", "--config", "none.toml")),
     Case("an unknown recipient", 2, r"recipients has 'age1nobody', which is no age public key", store={"recipients": ["age1nobody"]}),
     Case("a private key among the recipients", 2, r"recipients has an entry, which is no age public key", store={"recipients": [f"AGE-SECRET-KEY-1{CANARY}"]}),
@@ -141,7 +146,7 @@ def _filled(settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 def _refused(site: FaultSite, case: Case) -> Answer:
     """Run it: one sentence, the exit code, no traceback, no secret, and the store as it was."""
     before = _contents(site.store)
-    site.write(_filled(case.server, site.folder), _filled(case.store, site.folder))
+    site.write(_filled(case.server, site.folder), _filled(case.store, site.folder), case.host)
     answer = site.run(*case.asked)
     print(f"{case.name}: exit {answer.code}: {answer.problem}")  # noqa: T201 - what people read
     assert answer.code == case.code, answer.stderr
@@ -158,9 +163,7 @@ def _refused(site: FaultSite, case: Case) -> Answer:
 
 def _contents(store: Path) -> dict[str, bytes]:
     """Every file of a set."""
-    files = (
-        path for path in store.rglob("*") if path.is_file() and not {"leases", "verdicts"} & {*path.parts}
-    )
+    files = (path for path in store.rglob("*") if path.is_file() and not {"leases", "verdicts"} & {*path.parts})
     return {str(path.relative_to(store)): path.read_bytes() for path in files}
 
 
@@ -183,26 +186,22 @@ ONE_PLACE = {
 
 
 @pytest.mark.parametrize("places", ONE_PLACE.values(), ids=ONE_PLACE.keys())
-def test_two_stores_that_are_one_place(
-    stored: FaultSite, places: tuple[Mapping[str, str], Mapping[str, str]]
-) -> None:
+def test_two_stores_that_are_one_place(stored: FaultSite, places: tuple[Mapping[str, str], Mapping[str, str]]) -> None:
     link = stored.folder / "link"
     if not link.is_symlink():
         link.symlink_to(stored.store)
-    kinds = [
-        {"kind": "s3" if "bucket" in place else "folder", **_filled(place, stored.folder)} for place in places
-    ]
+    kinds = [{"kind": "s3" if "bucket" in place else "folder", **_filled(place, stored.folder)} for place in places]
     names = dict(zip(("nightly", "offsite"), kinds, strict=True))
     site = FaultSite(stored.folder, {**stored.server, "copies": ["offsite"]}, names)
     site.write({}, {})
     answer = site.run("list")
     assert answer.code == 2, answer.stderr
     assert sentences(answer) == [
-        f"platformctl: {site.config.name}: the stores 'nightly' and 'offsite' of servers.platform are one and the same "
+        f"platformctl: {site.config.name}: the stores 'nightly' and 'offsite' of platform are one and the same "
         "place; each copy goes to a place of its own."
     ]
     site.write({"copies": []}, {})
-    assert load(site.config).stores.keys() == names.keys()
+    assert load_settings(site.config).stores.keys() == names.keys()
 
 
 TALKS = {
@@ -319,7 +318,7 @@ def test_a_configuration_in_a_folder_that_is_closed(tmp_path: Path, monkeypatch:
     monkeypatch.delenv(file.VARIABLE, raising=False)
     said = r"closed/platform-ops.toml cannot be read: Permission denied; give a readable one"
     with ordinary_user(), pytest.raises(ConfigurationError, match=said):
-        load()
+        load_settings()
 
 
 @pytest.fixture(scope="module")
@@ -370,7 +369,7 @@ def _outside(body: dict[str, Any]) -> None:
 
 
 def _other_set(body: dict[str, Any]) -> None:
-    body["database"] = "postgres"
+    body["name"] = "postgres"
 
 
 FORGED: dict[str, tuple[Forge, str]] = {
@@ -390,9 +389,7 @@ def test_a_forged_manifest(name: str, command: str, stored: FaultSite, tmp_path:
 
 @pytest.mark.parametrize("command", ["show", "restore"])
 def test_a_manifest_of_a_newer_version(command: str, stored: FaultSite, tmp_path: Path) -> None:
-    answer = _of_manifest(
-        stored, tmp_path, command, lambda data: data.replace(b'"schema": 1', b'"schema": 2')
-    )
+    answer = _of_manifest(stored, tmp_path, command, lambda data: data.replace(b'"schema": 1', b'"schema": 2'))
     assert answer.code == 3, answer.stderr
     assert "has manifest schema 2; this version reads 1: use the version that wrote it" in answer.problem
 
@@ -475,6 +472,4 @@ def test_a_result_that_cannot_be_written(stored: FaultSite) -> None:
 
 def _in_a_shell(site: FaultSite, redirection: str) -> subprocess.CompletedProcess[bytes]:
     line = f"{shlex.join([*COMMAND, 'list'])} {redirection}"
-    return subprocess.run(
-        ["sh", "-c", line], cwd=site.folder, env=environment(), stderr=subprocess.PIPE, check=False
-    )
+    return subprocess.run(["sh", "-c", line], cwd=site.folder, env=environment(), stderr=subprocess.PIPE, check=False)

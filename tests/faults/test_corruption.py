@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.postgres.drill import drill
-from engine.postgres.instance import Instance
-from engine.sets.keys import MANIFEST, SetKey
-from engine.sets.target import Target
-from engine.sets.verify import verify_set
-from tests.engine.postgres.backups import Backup, back_up, server_of, store_in
+from engine.repository.keys import MANIFEST, SetKey
+from engine.repository.repository import Repository
+from engine.repository.verify import verify_set
+from engine.sources.postgres.scratch.instance import Instance
+from tests.engine.sources.postgres.backups import Backup, back_up, drill, server_of, store_in
 from tests.faults.conftest import DATABASE
 
 SEED = 20261123
@@ -91,9 +90,9 @@ DAMAGES: tuple[Damage, ...] = (
 class Damaged:
     """A stored set that is damaged again and again, and put back each time."""
 
-    def __init__(self, target: Target, key: SetKey) -> None:
-        self.target, self.key = target, key
-        self.folder = Path(target.store.address) / str(key)
+    def __init__(self, repository: Repository, key: SetKey) -> None:
+        self.repository, self.key = repository, key
+        self.folder = Path(repository.store.address) / str(key)
         self._whole = {path: path.read_bytes() for path in self.folder.iterdir()}
 
     def by(self, damage: Damage, chance: random.Random) -> Iterator[str]:
@@ -113,23 +112,23 @@ class Damaged:
 def test_verify_finds_a_thousand(backup: Backup) -> None:
     print(f"seed {SEED}")  # noqa: T201 - to repeat a failure
     chance, found = random.Random(SEED), 0  # noqa: S311
-    sets = [Damaged(backup.target, key) for key in (backup.cluster_key, backup.key(DATABASE))]
+    sets = [Damaged(backup.repository, key) for key in (backup.cluster_key, backup.key(DATABASE))]
     while found < 1000:
         one, damage = chance.choice(sets), chance.choice(DAMAGES)
         for done in one.by(damage, chance):
-            report = verify_set(one.target.store, one.key)
+            report = verify_set(one.repository, one.key)
             assert report.result == "failed", f"{done} was not found"
             assert "use another" in report.sentence or "restore another set" in report.sentence
             found += 1
-    assert [verify_set(one.target.store, one.key).result for one in sets] == ["passed", "passed"]
+    assert [verify_set(one.repository, one.key).result for one in sets] == ["passed", "passed"]
 
 
 def test_a_drill_finds_twenty(backup: Backup) -> None:
     print(f"seed {SEED}")  # noqa: T201 - to repeat a failure
     chance = random.Random(SEED)  # noqa: S311
-    one = Damaged(backup.target, backup.key(DATABASE))
+    one = Damaged(backup.repository, backup.key(DATABASE))
     for number in range(20):
         for done in one.by(DAMAGES[number % len(DAMAGES)], chance):
-            report = drill(one.target, one.key)
+            report = drill(one.repository, one.key)
             assert report.result == "failed", f"{done}: {report.sentence}"
-    assert drill(one.target, one.key).result == "passed"
+    assert drill(one.repository, one.key).result == "passed"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.hosts.local import account
-from engine.postgres.instance import Instance
+from engine.sources.postgres.programs.account import account
+from engine.sources.postgres.scratch.instance import Instance
 from tests.engine.cli.site import COMMAND, Answer, environment
-from tests.engine.postgres.backups import execute
+from tests.engine.sources.postgres.backups import execute
 from tests.faults.conftest import DATABASE
 from tests.faults.gates import left_in
 from tests.faults.site import FaultSite, sentences
@@ -50,7 +50,7 @@ def test_of_the_store(site: FaultSite) -> None:
         filler.write_bytes(b"x" * 80_000)
         answer = site.run(*ASKED)
         _one_sentence(answer, 1, "The disk of store 'nightly' at")
-        assert "free space there or shorten the retention" in answer.problem
+        assert "free space there or keep less in it" in answer.problem
         assert [path.name for path in site.store.rglob("*") if path.is_file()] == ["filler"]
         filler.unlink()
         again = site.run(*ASKED)
@@ -81,9 +81,7 @@ def test_of_the_spool(site: FaultSite, server_base: Path) -> None:
         _one_sentence(full.run(*ASKED), 1, f"The disk of temporary files at {disk} is full; free space there")
         assert left_in(disk) == []
     elsewhere = FaultSite(site.folder, site.server, site.stores, {"TMPDIR": "/nowhere"})
-    _one_sentence(
-        elsewhere.run(*ASKED), 2, "No temporary folder can be made in /nowhere: No such file or directory"
-    )
+    _one_sentence(elsewhere.run(*ASKED), 2, "No temporary folder can be made in /nowhere: No such file or directory")
     assert [path for path in site.store.rglob("*") if path.is_file()] == []
     assert site.run(*ASKED).code == 0
 

@@ -12,11 +12,11 @@ import psycopg
 import pytest
 
 from engine.hosts.processes import arguments, running_pids
-from engine.postgres.database import WORKING_PREFIX
-from engine.postgres.instance import Instance
-from engine.sets.keys import SetKey, new_set_id
-from tests.engine.postgres.backups import execute
-from tests.engine.sets.made import store_set
+from engine.repository.keys import SetKey, new_set_id
+from engine.sources.postgres.scratch.instance import Instance
+from engine.sources.postgres.server.working import WORKING_PREFIX
+from tests.engine.repository.made import store_set
+from tests.engine.sources.postgres.backups import execute
 from tests.engine.stores.conftest import StartServer, new_place
 from tests.engine.stores.proxy import proxy_to
 from tests.engine.stores.servers import KEY_VARIABLE, SECRET_VARIABLE
@@ -69,8 +69,8 @@ def _bucket(name: str, url: str) -> dict[str, object]:
         "region": "us-east-1",
         "access_key": f"env:{KEY_VARIABLE}",
         "secret_key": f"env:{SECRET_VARIABLE}",
-        "retention.database.days": 1,
-        "retention.database.minimum": 1,
+        "retention.db.days": 1,
+        "retention.db.minimum": 1,
     }
 
 
@@ -178,8 +178,8 @@ def test_while_it_copies(step: str, gated: Gated, fault_server: Instance, server
 # The first deletion is the lease's: of the file that tells the store's time.
 @pytest.mark.parametrize("free", [1, 2], ids=["before a manifest goes", "between a manifest and its files"])
 def test_while_it_prunes(free: int, gated: Gated, fault_server: Instance, server_base: Path) -> None:
-    now, store = datetime.now(UTC), gated.store(gated.first)
-    old = [SetKey("platform", DATABASE, new_set_id(now - timedelta(days=days), "old")) for days in (4, 3, 2)]
+    now, store = datetime.now(UTC), gated.first.store()
+    old = [SetKey("platform", "db", DATABASE, new_set_id(now - timedelta(days=days), "old")) for days in (4, 3, 2)]
     for key in old:
         store_set(store, key)
     gate = Gate("POST", rf"^/{gated.first.bucket}\?delete", "stall", 1, free=free)
@@ -200,9 +200,7 @@ def test_while_it_reads(command: str, gated: Gated, fault_server: Instance, serv
     _next_run_is_clean(gated, fault_server, server_base)
 
 
-def test_what_a_killed_restore_left_goes_with_the_next_backup(
-    site: FaultSite, fault_server: Instance
-) -> None:
+def test_what_a_killed_restore_left_goes_with_the_next_backup(site: FaultSite, fault_server: Instance) -> None:
     left = f"{WORKING_PREFIX}0f1e2d3c"
     execute(fault_server, "postgres", f'CREATE DATABASE "{left}" IS_TEMPLATE true')
     answer = site.run("backup", "--json")

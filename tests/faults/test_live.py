@@ -13,13 +13,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from engine.hosts.local import private_folder, privileges
 from engine.hosts.processes import arguments, running_pids
-from engine.postgres.embedded import client_programs
-from engine.postgres.instance import Instance
+from engine.sources.postgres.programs.account import private_folder, privileges
+from engine.sources.postgres.programs.installed import client_programs
+from engine.sources.postgres.scratch.instance import Instance
 from tests.conftest import LIVE, MAJOR
 from tests.engine.cli.site import Answer
-from tests.engine.postgres.backups import execute
+from tests.engine.sources.postgres.backups import execute
 from tests.faults.conftest import DATABASE, fill
 from tests.faults.gates import wait_for
 from tests.faults.site import FaultSite, fault_site, sentences
@@ -205,9 +205,9 @@ def test_a_database_that_is_made_meanwhile_is_in_the_next_backup(own: Instance, 
 
         answer = _meanwhile(site, create, "backup", "--json")
     assert answer.code == 0, answer.stderr
-    assert "newborn" not in {one["database"] for one in answer.document["result"]["databases"]}
+    assert "newborn" not in {one["name"] for one in answer.document["result"]["stored"]}
     again = site.run("backup", "--json")
-    assert "newborn" in {one["database"] for one in again.document["result"]["databases"]}
+    assert "newborn" in {one["name"] for one in again.document["result"]["stored"]}
 
 
 LEAVING = (
@@ -240,9 +240,9 @@ def test_a_database_dropped_after_it_was_listed(own: Instance, tmp_path: Path) -
     answer = _dropping(own, site)
     assert answer.code == 0, answer.stderr
     result = answer.document["result"]
-    assert ([one["database"] for one in result["databases"]], result["failed"]) == ([DATABASE], [])
+    assert ([one["name"] for one in result["stored"]], result["failed"]) == ([DATABASE], [])
     line = "database leaving: it was dropped while the backup ran"
-    assert line in result["cluster"]["missing"]
+    assert line in result["whole"]["missing"]
     assert list(site.store.rglob("*leaving*")) == []
     shown = site.run("show").stdout
     assert line in shown
@@ -257,7 +257,7 @@ def test_a_database_that_was_asked_for_and_is_dropped(own: Instance, tmp_path: P
     site = fault_site(tmp_path, own)
     answer = _dropping(own, site, "--database", DATABASE, "--database", "leaving")
     assert answer.code == 1, answer.stderr
-    assert [one["database"] for one in answer.document["result"]["failed"]] == ["leaving"]
+    assert [one["name"] for one in answer.document["result"]["failed"]] == ["leaving"]
     assert "Database 'leaving' of platform" in answer.problem
     assert "was dropped while the backup ran; no set of this run holds it" in answer.problem
 
@@ -272,8 +272,8 @@ def test_a_database_that_only_cannot_be_reached_is_not_taken_for_dropped(
     site = fault_site(tmp_path, own)
     execute(own, "postgres", "CREATE DATABASE other TEMPLATE template0")
     answer = _dropping(own, site, again=again)
-    assert (answer.code, answer.document["result"]["cluster"]) == (1, None), answer.stderr
-    failed = [one["database"] for one in answer.document["result"]["failed"]]
+    assert (answer.code, answer.document["result"]["whole"]) == (1, None), answer.stderr
+    failed = [one["name"] for one in answer.document["result"]["failed"]]
     assert failed == (["other"] if "other" in again else ["leaving"])
 
 

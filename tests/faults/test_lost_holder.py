@@ -7,10 +7,10 @@ from pathlib import Path
 
 import psycopg
 
-from engine.config.settings import ServerSettings
-from engine.postgres.instance import Instance
-from engine.postgres.lock import HOLDER, backup_lock
-from engine.postgres.server import Server
+from engine.sources.postgres.scratch.instance import Instance
+from engine.sources.postgres.server.lock import HOLDER, backup_lock
+from engine.sources.postgres.server.server import Server
+from engine.sources.postgres.settings import ServerSettings
 from tests.engine.cli.conftest import PASSWORD
 
 _KEEPALIVE, _JIFFIES = "02", 100
@@ -41,9 +41,7 @@ def test_the_server_asks_soon_whether_the_holder_is_there(password_server: Insta
     secret = tmp_path / "password"
     secret.write_text(PASSWORD)
     secret.chmod(0o600)
-    settings = ServerSettings(
-        host="127.0.0.1", port=password_server.port, password=f"file:{secret}", store="nightly"
-    )
+    settings = ServerSettings(host="127.0.0.1", port=password_server.port, password=f"file:{secret}", store="nightly")
     who = "SELECT client_port FROM pg_stat_activity WHERE application_name = %s"
     with (
         backup_lock(Server("platform", settings)),

@@ -13,17 +13,13 @@ _NAMED = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 def names_in(path: Path) -> set[str]:
     """The test functions of a file, without importing it."""
     found = ast.walk(ast.parse(path.read_text()))
-    return {
-        node.name for node in found if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
-    }
+    return {node.name for node in found if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
 
 
 def rows() -> list[str]:
     """The rows of the page's tables of faults."""
     lines = (ROOT / "docs" / "faults.md").read_text().splitlines()
-    return [
-        line for line in lines if line.startswith("| ") and line.count(" | ") == 3 and "| test |" not in line
-    ]
+    return [line for line in lines if line.startswith("| ") and line.count(" | ") == 3 and "| test |" not in line]
 
 
 def test_each_row_names_a_test_that_exists() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.postgres.instance import Instance
+from engine.sources.postgres.scratch.instance import Instance
 from tests.engine.stores.proxy import Fault
 from tests.faults.gates import Gated
 from tests.faults.site import sentences
@@ -38,9 +38,7 @@ def test_a_second_store_that_is_down_spoils_nothing(gated: Gated, fault_server: 
     gated.proxy.inject("PUT", f"/{gated.second.bucket}/", "reset")
     answer = gated.site.run("backup", timeout=120)
     assert (answer.code, len(sentences(answer))) == (5, 1), answer.stderr
-    assert (
-        "The backup is in the first store, nightly; the copy to offsite is missing 2 sets" in answer.problem
-    )
+    assert "The backup is in the first store, nightly; the copy to offsite is missing 2 sets" in answer.problem
     assert (gated.assert_whole(gated.first), gated.files(gated.second)) == (2, [])
     gated.proxy.rules.clear()
     assert gated.site.run("backup").code == 0

@@ -10,12 +10,15 @@ import psycopg
 import pyrage
 import pytest
 
-from blocks import BackupStore, PostgresServer
-from engine.config.settings import FolderStore, ServerSettings
-from engine.postgres.embedded import server_programs
-from engine.postgres.instance import Instance
-from engine.postgres.place import free_port
-from engine.sets.target import Target, open_target
+from blocks import BackupStore
+from engine.config.settings import FolderStore
+from engine.repository.repository import Repository, open_repository
+from engine.sources.postgres.programs.installed import server_programs
+from engine.sources.postgres.scratch.instance import Instance
+from engine.sources.postgres.scratch.socket_and_port import free_port
+from engine.sources.postgres.settings import ServerSettings
+from engine.sources.registry import default_retention
+from tests.blocks.made import ServerBlock
 from tests.conftest import MAJOR, WORKER
 from tests.flows.scene import Scene, set_up
 from tests.webhook import Webhook, webhook
@@ -29,7 +32,7 @@ class Platform:
 
     instance: Instance
     store: Path
-    target: Target
+    repository: Repository
 
     def sql(self, database: str, *statements: str) -> None:
         with psycopg.connect(self.instance.conninfo(database), autocommit=True) as connection:
@@ -42,7 +45,7 @@ def server_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     import shutil
     import tempfile
 
-    from engine.hosts.local import temporary_base
+    from engine.streams.spool import temporary_base
 
     folder = Path(tempfile.mkdtemp(prefix="po-flows-", dir=temporary_base()))
     folder.chmod(0o711)
@@ -74,13 +77,13 @@ def platform(source: Instance, prefect_server: str, tmp_path_factory: pytest.Tem
     key = pyrage.x25519.Identity.generate()
     password.write_text(CANARY)
     identity.write_text(str(key))
-    settings = FolderStore(path=str(store), recipients=(str(key.to_public()),), identity=f"file:{identity}")
-    server = ServerSettings(
-        host="127.0.0.1", port=source.port, password=f"file:{password}", store="nightly", jobs=2
+    settings = FolderStore(
+        path=str(store), recipients=(str(key.to_public()),), identity=f"file:{identity}", retention=default_retention()
     )
-    PostgresServer.of(server).save("platform", overwrite=True)
+    server = ServerSettings(host="127.0.0.1", port=source.port, password=f"file:{password}", store="nightly", jobs=2)
+    ServerBlock.of(server).save("platform", overwrite=True)
     BackupStore.of(settings).save("nightly", overwrite=True)
-    made = Platform(source, store, open_target("nightly", settings))
+    made = Platform(source, store, open_repository("nightly", settings))
     made.sql("postgres", "CREATE ROLE desk", "CREATE DATABASE desk OWNER desk", "CREATE DATABASE hub")
     for database in ("desk", "hub"):
         made.sql(

@@ -28,7 +28,7 @@ from demo.state import changing
 from deployments.apply import apply
 from engine.config.settings import Settings
 from engine.hosts.processes import ProcessIdentity, arguments, running_pids
-from engine.postgres.place import free_port
+from engine.sources.postgres.scratch.socket_and_port import free_port
 from tests.conftest import WORKER
 
 PATIENCE_SECONDS = 300.0
@@ -38,9 +38,7 @@ WELL_BEGUN = 500_000
 _Found = TypeVar("_Found")
 
 
-def wait_for(
-    what: Callable[[], _Found | None], seconds: float = PATIENCE_SECONDS, pause: float = 0.02
-) -> _Found:
+def wait_for(what: Callable[[], _Found | None], seconds: float = PATIENCE_SECONDS, pause: float = 0.02) -> _Found:
     """What `what` gives once it gives something."""
     deadline = time.monotonic() + seconds
     while not (found := what()):

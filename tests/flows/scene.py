@@ -25,13 +25,16 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import StateType
 
-from engine.config.settings import FolderStore, S3Store, ServerSettings, Settings
-from engine.hosts.local import temporary_base
-from engine.postgres.embedded import server_programs
-from engine.postgres.instance import Instance
-from engine.postgres.place import free_port
-from engine.sets.catalogue import Catalogue, catalogue
-from engine.sets.target import open_target
+from engine.config.settings import FolderStore, S3Store, Settings
+from engine.repository.catalogue import catalogue
+from engine.repository.repository import open_repository
+from engine.repository.stored import Catalogue
+from engine.sources.postgres.programs.installed import server_programs
+from engine.sources.postgres.scratch.instance import Instance
+from engine.sources.postgres.scratch.socket_and_port import free_port
+from engine.sources.postgres.settings import ServerSettings
+from engine.sources.registry import default_retention
+from engine.streams.spool import temporary_base
 from tests.conftest import MAJOR, WORKER
 from tests.engine.stores.servers import moto
 from tests.flows.installation import Installation, installed
@@ -96,7 +99,7 @@ class Scene:
         return len(found)
 
     def stored(self, store: str, server: str) -> Catalogue:
-        return catalogue(open_target(store, self.settings.stores[store]).store, server)
+        return catalogue(open_repository(store, self.settings.stores[store]), server)
 
 
 @contextmanager
@@ -115,12 +118,8 @@ def set_up(private: Path) -> Iterator[Scene]:
     try:
         with moto(folder) as bucket, _source(folder / "pg", secrets["password"]) as instance:
             _fill(instance)
-            settings = _settings(
-                folder, private, instance.port, bucket.url, str(keys["identity"].to_public())
-            )
-            with installed(
-                folder / "ops", settings, TMPDIR=str(folder / "tmp"), **_IMPATIENT
-            ) as installation:
+            settings = _settings(folder, private, instance.port, bucket.url, str(keys["identity"].to_public()))
+            with installed(folder / "ops", settings, TMPDIR=str(folder / "tmp"), **_IMPATIENT) as installation:
                 yield Scene(installation, instance, folder, settings, secrets)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -168,23 +167,22 @@ def _settings(folder: Path, private: Path, port: int, bucket_url: str, recipient
         aws_access_key_id="a",
         aws_secret_access_key="b",
     ).create_bucket(Bucket="offsite")
-    server = ServerSettings(
-        port=port, password=secret("password"), store="nightly", stall_minutes=0.1, jobs=2
-    )
+    server = ServerSettings(port=port, password=secret("password"), store="nightly", stall_minutes=0.1, jobs=2)
     sealed = FolderStore(
         path=str(folder / "sealed"),
         recipients=(recipient,),
         identity=secret("identity"),
         digest_key=secret("digest"),
+        retention=default_retention(),
     )
     return Settings(
-        servers={
+        sources={
             "platform": server,
             "sealed": server.model_copy(update={"store": "sealed", "copies": ("offsite",)}),
             "wrong": server.model_copy(update={"password": secret("wrong")}),
         },
         stores={
-            "nightly": FolderStore(path=str(folder / "nightly")),
+            "nightly": FolderStore(path=str(folder / "nightly"), retention=default_retention()),
             "sealed": sealed,
             "misread": sealed.model_copy(update={"identity": secret("other")}),
             "forged": sealed.model_copy(update={"digest_key": secret("guess")}),
@@ -196,6 +194,7 @@ def _settings(folder: Path, private: Path, port: int, bucket_url: str, recipient
                 recipients=(recipient,),
                 identity=secret("identity"),
                 digest_key=secret("digest"),
+                retention=default_retention(),
             ),
         },
     )

@@ -27,13 +27,13 @@ Seen = set[tuple[str, str]]
 _LOOKS = 50
 
 GOOD: list[tuple[str, dict[str, Any]]] = [
-    ("restore-drill", {"server": "sealed"}),
+    ("restore-drill", {"source": "sealed"}),
     ("verify-backups", {"store": "offsite"}),
     ("restore-databases", {"server": "sealed", "databases": ["small"]}),
 ]
 BAD: list[tuple[str, dict[str, Any], str]] = [
-    ("nightly-backup", {"server": "wrong"}, "password authentication failed"),
-    ("restore-drill", {"server": "sealed", "store": "misread"}, "misread"),
+    ("nightly-backup", {"source": "wrong"}, "password authentication failed"),
+    ("restore-drill", {"source": "sealed", "store": "misread"}, "misread"),
     ("verify-backups", {"store": "forged"}, "its digest differs"),
 ]
 
@@ -82,7 +82,7 @@ def seen(scene: Scene) -> Iterator[tuple[Seen, dict[UUID, str]]]:
     """What was seen while all of it ran, and the failed runs with what their messages must say."""
     ops = scene.installation
     with scene.workers("backup", "restore"), watched(scene.secrets) as found:
-        ops.completed(ops.run("nightly-backup", server="sealed"))
+        ops.completed(ops.run("nightly-backup", source="sealed"))
         for run in [ops.run(name, **parameters) for name, parameters in GOOD]:
             ops.completed(run)
         bad = {ops.run(name, **parameters): part for name, parameters, part in BAD}
@@ -119,7 +119,7 @@ def test_no_process_shows_a_secret(seen: tuple[Seen, dict[UUID, str]]) -> None:
 def test_prefect_shows_no_secret(scene: Scene, seen: tuple[Seen, dict[UUID, str]]) -> None:
     pages = list(shown(scene))
     assert any("nightly-backup" in page for page in pages)
-    assert any("postgres-server" in page for page in pages)
+    assert any("postgresql-server" in page for page in pages)
     assert {name for name, secret in scene.secrets.items() for page in pages if secret in page} == set()
 
 

@@ -8,20 +8,23 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.sorting import FlowRunSort
 
-from blocks import BackupStore, PostgresServer
+from blocks import BackupStore
 from engine.config.settings import FolderStore as FolderSettings
 from engine.errors import PartialSuccess
-from engine.sets.catalogue import catalogue
-from engine.sets.keys import SetKey
+from engine.repository.catalogue import catalogue
+from engine.repository.keys import SetKey
+from engine.repository.repository import Repository
+from engine.sources.registry import default_retention
 from engine.stores.folder import FolderStore
 from flows.nightly_backup import nightly_backup
+from tests.blocks.made import ServerBlock
 from tests.flows.conftest import Platform
 
 pytestmark = pytest.mark.xdist_group("flows")
 
 
 def sets(folder: Path) -> set[SetKey]:
-    return {one.key for one in catalogue(FolderStore("any", folder)).sets}
+    return {one.key for one in catalogue(Repository(FolderStore("any", folder))).sets}
 
 
 def last_state() -> tuple[str, str]:
@@ -33,11 +36,13 @@ def last_state() -> tuple[str, str]:
 
 
 def test_a_second_store_that_missed_a_night(platform: Platform, tmp_path: Path) -> None:
-    server = PostgresServer.named("platform").settings()
+    server = ServerBlock.named("platform").settings()
     disk = tmp_path / "disk"
-    offsite = FolderSettings(path=str(disk / "offsite"), recipients=platform.target.recipients)
+    offsite = FolderSettings(
+        path=str(disk / "offsite"), recipients=platform.repository.recipients, retention=default_retention()
+    )
     BackupStore.of(offsite).save("offsite", overwrite=True)
-    PostgresServer.of(server.model_copy(update={"copies": ("offsite",)})).save("platform", overwrite=True)
+    ServerBlock.of(server.model_copy(update={"copies": ("offsite",)})).save("platform", overwrite=True)
     try:
         with pytest.raises(PartialSuccess, match="the copy to offsite was not made"):
             nightly_backup("platform")
@@ -45,7 +50,7 @@ def test_a_second_store_that_missed_a_night(platform: Platform, tmp_path: Path) 
         assert kind == "FAILED"
         assert "The first store, nightly, has everything" in message
         first = sets(platform.store)
-        assert {key.database for key in first} == {None, "desk", "hub", "postgres", "template1"}
+        assert {key.name for key in first} == {"", "desk", "hub", "postgres", "template1"}
 
         disk.mkdir()
         nightly_backup("platform")
@@ -53,4 +58,4 @@ def test_a_second_store_that_missed_a_night(platform: Platform, tmp_path: Path) 
         assert len(sets(platform.store)) == 2 * len(first)
         assert sets(disk / "offsite") == sets(platform.store)
     finally:
-        PostgresServer.of(server).save("platform", overwrite=True)
+        ServerBlock.of(server).save("platform", overwrite=True)

@@ -13,11 +13,11 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import Artifact, FlowRun, StateType
 
-from blocks import PostgresServer
 from engine.errors import ConfigurationError, LockedByAnother, OperationFailed
-from engine.postgres.lock import backup_lock
-from engine.sets.catalogue import Catalogue, catalogue
-from engine.sets.reading import read_manifest
+from engine.repository.catalogue import catalogue
+from engine.repository.manifest import read_manifest
+from engine.repository.stored import Catalogue
+from engine.sources.postgres.server.lock import backup_lock
 from flows.check_backups import check_backups
 from flows.nightly_backup import nightly_backup
 from flows.prune_backups import prune_backups
@@ -25,7 +25,8 @@ from flows.restore_databases import restore_databases
 from flows.restore_drill import restore_drill
 from flows.verify_backups import verify_backups
 from tasks.opening import open_server
-from tests.engine.sets.made import a_key, store_set
+from tests.blocks.made import WHOLE, ServerBlock, database
+from tests.engine.repository.made import a_key, store_set
 from tests.flows.conftest import CANARY, Platform
 from tests.flows.installation import wait_for
 from tests.webhook import Webhook
@@ -41,7 +42,7 @@ def night(platform: Platform) -> Catalogue:
 
 
 def stored(platform: Platform) -> Catalogue:
-    return catalogue(platform.target.store, "platform")
+    return catalogue(platform.repository, "platform")
 
 
 def artifacts(key: str) -> list[Artifact]:
@@ -58,7 +59,7 @@ def runs() -> list[FlowRun]:
 
 
 def test_a_night_stores_the_cluster_and_each_database(night: Catalogue) -> None:
-    assert {one.key.database for one in night.sets} == {None, "desk", "hub", "postgres", "template1"}
+    assert {one.key.name for one in night.sets} == {"", "desk", "hub", "postgres", "template1"}
     assert {one.state for one in night.sets} == {"recorded"}
     assert night.incomplete == ()
 
@@ -73,32 +74,31 @@ def test_a_night_leaves_a_record_that_names_each_database(night: Catalogue) -> N
 
 def test_a_drill_proves_the_newest_set(platform: Platform, night: Catalogue) -> None:
     restore_drill("platform")
-    assert stored(platform).newest("platform", None, "newest-proven") is not None
+    assert stored(platform).newest(WHOLE, "newest-proven") is not None
     [record, *_] = artifacts("restore-drill")
     assert "passed" in str(record.data)
 
 
-def test_a_check_is_red_until_the_server_is_verified_and_green_then(
-    platform: Platform, night: Catalogue
-) -> None:
+def test_a_check_is_red_until_the_server_is_verified_and_green_then(platform: Platform, night: Catalogue) -> None:
+    known = {record.id for record in artifacts("check-backups")}
     with pytest.raises(
-        OperationFailed, match="platform in nightly was never verified, where 26 h are allowed"
+        OperationFailed, match="Cluster of platform in nightly was never verified, where 26 h are allowed"
     ):
         check_backups("platform")
     verify_backups("nightly")
     check_backups("platform")
-    said = [str(record.data) for record in artifacts("check-backups")]
+    said = [str(record.data) for record in artifacts("check-backups") if record.id not in known]
     assert sorted("OVERDUE" in text for text in said) == [False, True]
 
 
 def test_a_drill_of_a_damaged_set_fails_with_its_evidence(platform: Platform, night: Catalogue) -> None:
-    victim = night.newest("platform", "hub")
+    victim = night.newest(database("hub"))
     assert victim is not None
     [dump] = (platform.store / str(victim.key)).glob("*.dump.gz.age")
     dump.write_bytes(dump.read_bytes()[:-1] + b"?")
     known = {record.id for record in artifacts("restore-drill")}
     with pytest.raises(OperationFailed, match="hub"):
-        restore_drill("platform", database="hub")
+        restore_drill("platform", what="db/hub")
     [record] = [one for one in artifacts("restore-drill") if one.id not in known]
     assert dump.name in str(record.data)
     assert [one.state for one in stored(platform).sets if one.key == victim.key] == ["failed"]
@@ -108,29 +108,27 @@ def test_a_drill_of_a_sample_ends_as_sampled_and_tells_no_monitor(
     platform: Platform, night: Catalogue, tmp_path: Path, monitor: Webhook
 ) -> None:
     (tmp_path / "monitor").write_text(f"{monitor.address}api/push/token")
-    usual = PostgresServer.named("platform").settings()
+    usual = ServerBlock.named("platform").settings()
     sampling = {"proof_sample_percent": 10, "monitors": {"restore-drill": f"file:{tmp_path / 'monitor'}"}}
-    PostgresServer.of(usual.model_copy(update=sampling)).save("platform", overwrite=True)
+    ServerBlock.of(usual.model_copy(update=sampling)).save("platform", overwrite=True)
     try:
         nightly_backup("platform")
-        state = restore_drill("platform", database="hub", return_state=True)
+        state = restore_drill("platform", what="db/hub", return_state=True)
         assert (state.type, state.name) == (StateType.COMPLETED, "Sampled")
         assert monitor.calls == []
-        PostgresServer.of(usual.model_copy(update={"monitors": sampling["monitors"]})).save(
-            "platform", overwrite=True
-        )
+        ServerBlock.of(usual.model_copy(update={"monitors": sampling["monitors"]})).save("platform", overwrite=True)
         nightly_backup("platform")
-        assert restore_drill("platform", database="hub", return_state=True).name == "Completed"
+        assert restore_drill("platform", what="db/hub", return_state=True).name == "Completed"
         assert [call.path for call in monitor.calls] == ["/api/push/token"]
     finally:
-        PostgresServer.of(usual).save("platform", overwrite=True)
-    states = [one.state for one in stored(platform).scopes["platform", "hub"]]
+        ServerBlock.of(usual).save("platform", overwrite=True)
+    states = [one.state for one in stored(platform).assets[database("hub")]]
     assert states[:2] == ["proven", "recorded"]
     assert any("10 % were compared" in str(one.data) for one in artifacts("restore-drill"))
 
 
 def test_verify_reads_every_set_and_says_which_is_damaged(platform: Platform, night: Catalogue) -> None:
-    victim = night.newest("platform", "template1")
+    victim = night.newest(database("template1"))
     assert victim is not None
     [dump] = (platform.store / str(victim.key)).glob("*.dump.gz.age")
     dump.write_bytes(dump.read_bytes() + b"!")
@@ -144,29 +142,27 @@ def test_verify_reads_every_set_and_says_which_is_damaged(platform: Platform, ni
 def test_restore_brings_a_database_back_beside_the_live_one(platform: Platform, night: Catalogue) -> None:
     restore_databases("platform", databases=("desk",))
     with psycopg.connect(platform.instance.conninfo()) as connection:
-        names = [
-            row[0] for row in connection.execute("SELECT datname FROM pg_database WHERE datname ~ '^desk'")
-        ]
+        names = [row[0] for row in connection.execute("SELECT datname FROM pg_database WHERE datname ~ '^desk'")]
     [restored] = [name for name in names if name.startswith("desk_restored_")]
     with psycopg.connect(platform.instance.conninfo(restored)) as connection:
         assert connection.execute("SELECT count(*), max(body) FROM note").fetchone() == (500, "note 99")
 
 
-@pytest.mark.parametrize(("databases", "confirm"), [(("desk",), ""), (("desk", "hub"), "desk"), ((), "desk")])
-def test_in_place_needs_the_name_twice(platform: Platform, databases: tuple[str, ...], confirm: str) -> None:
+@pytest.mark.parametrize(("databases", "confirm"), [(("desk",), ()), (("desk", "hub"), ("desk",)), ((), ("desk",))])
+def test_in_place_needs_the_name_twice(
+    platform: Platform, databases: tuple[str, ...], confirm: tuple[str, ...]
+) -> None:
     with pytest.raises(ConfigurationError, match="confirm"):
-        restore_databases(
-            "platform", databases=databases, everything=not databases, in_place=True, confirm=confirm
-        )
+        restore_databases("platform", databases=databases, everything=not databases, in_place=True, confirm=confirm)
 
 
 def test_everything_is_what_the_newest_cluster_set_has(platform: Platform, night: Catalogue) -> None:
     nightly_backup("platform")
-    dropped = store_set(platform.target.store, a_key("2020-01-01", "dropped"))
+    dropped = store_set(platform.repository.store, a_key("2020-01-01", "dropped"))
     try:
         restore_databases("platform", everything=True)
     finally:
-        platform.target.store.delete(list(platform.target.store.keys(dropped.prefix)))
+        platform.repository.store.delete(list(platform.repository.store.keys(dropped.prefix)))
     [record, *_] = artifacts("restore-databases")
     text = str(record.data).replace("\\", "")
     assert "| desk | desk_restored_" in text
@@ -189,9 +185,7 @@ def test_a_second_backup_of_the_same_server_ends_at_once(platform: Platform, nig
     assert stored(platform).sets == before
 
 
-def test_a_database_that_is_dropped_meanwhile_is_left_out_and_told(
-    platform: Platform, night: Catalogue
-) -> None:
+def test_a_database_that_is_dropped_meanwhile_is_left_out_and_told(platform: Platform, night: Catalogue) -> None:
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
     platform.sql("postgres", "CREATE DATABASE leaving TEMPLATE template0")
     known = {record.id for record in artifacts("nightly-backup")}
@@ -214,29 +208,27 @@ def test_a_database_that_is_dropped_meanwhile_is_left_out_and_told(
         state = nightly_backup("platform", return_state=True)
         dropping.result()
     assert state.type is StateType.COMPLETED
-    newest = stored(platform).newest("platform", None)
+    newest = stored(platform).newest(WHOLE)
     assert newest is not None
     assert (
         "database leaving: it was dropped while the backup ran"
-        in read_manifest(platform.target, newest.key).missing
+        in read_manifest(platform.repository, newest.key).missing
     )
     [record] = [one for one in artifacts("nightly-backup") if one.id not in known]
     assert "Dropped while the backup ran, and in no set of it: 'leaving'." in str(record.data)
     with get_client(sync_client=True) as client:
         names = {run.name: run.state_name for run in client.read_task_runs(limit=200)}
-    assert (names["dump leaving"], names["dump hub"]) == ("Dropped", "Completed")
+    assert (names["back up db leaving"], names["back up db hub"]) == ("Dropped", "Completed")
 
 
 def test_an_unknown_server_is_one_clear_sentence(prefect_server: str) -> None:
-    with pytest.raises(ConfigurationError, match="postgres-server/nowhere"):
+    with pytest.raises(ConfigurationError, match="There is no source nowhere in Prefect"):
         nightly_backup("nowhere")
 
 
 def test_the_password_is_in_no_artifact_parameter_or_file(platform: Platform, night: Catalogue) -> None:
     shown = json.dumps([run.model_dump(mode="json") for run in runs()])
-    shown += json.dumps(
-        [str(one.data) for key in ("nightly-backup", "restore-drill") for one in artifacts(key)]
-    )
+    shown += json.dumps([str(one.data) for key in ("nightly-backup", "restore-drill") for one in artifacts(key)])
     assert "nightly" in shown
     assert CANARY not in shown
     assert not [path for path in files(platform.store) if CANARY.encode() in path.read_bytes()]

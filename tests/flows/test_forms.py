@@ -23,22 +23,20 @@ TEXT: dict[str, Any] = {"type": "string", "default": ""}
 def deployed(client: SyncPrefectClient, tag: str, fields: dict[str, Any]) -> Iterator[UUID]:
     flow = client.create_flow_from_name("any")
     schema = {"type": "object", "properties": fields}
-    made = client.create_deployment(
-        flow, f"form-{tag}-{len(fields)}", parameter_openapi_schema=schema, tags=[tag]
-    )
+    made = client.create_deployment(flow, f"form-{tag}-{len(fields)}", parameter_openapi_schema=schema, tags=[tag])
     yield made
     client.delete_deployment(made)
 
 
 def test_a_night_offers_the_databases_it_stored(platform: Platform) -> None:
     fields = {
-        "database": {**TEXT, "enum": ["", "desk", "gone"]},
+        "what": {**TEXT, "enum": ["", "db/desk", "db/gone"]},
         "databases": {"type": "array", "items": {"type": "string", "enum": ["desk", "gone"]}},
     }
     with (
         get_client(sync_client=True) as client,
         deployed(client, TAG, fields) as ours,
-        deployed(client, TAG, {"database": TEXT}) as free_text,
+        deployed(client, TAG, {"what": TEXT}) as free_text,
         deployed(client, "other", fields) as another,
     ):
         nightly_backup("platform")
@@ -47,7 +45,7 @@ def test_a_night_offers_the_databases_it_stored(platform: Platform) -> None:
             return (client.read_deployment(deployment).parameter_openapi_schema or {})["properties"]
 
         offered = ["desk", "gone", "hub", "postgres", "template1"]
-        assert form(ours)["database"] == {**TEXT, "enum": ["", *offered]}
+        assert form(ours)["what"] == {**TEXT, "enum": ["", "cluster", *(f"db/{name}" for name in offered)]}
         assert form(ours)["databases"]["items"]["enum"] == offered
-        assert form(free_text) == {"database": TEXT}
+        assert form(free_text) == {"what": TEXT}
         assert form(another) == fields

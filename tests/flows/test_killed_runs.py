@@ -13,9 +13,10 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelling
 
 from engine.hosts.processes import ProcessIdentity
-from engine.sets.keys import SetKey, new_set_id
+from engine.repository.keys import SetKey, new_set_id
 from engine.stores.folder import FolderStore
-from tests.engine.sets.made import store_set
+from tests.blocks.made import WHOLE, database
+from tests.engine.repository.made import store_set
 from tests.flows.installation import WELL_BEGUN, wait_for
 from tests.flows.scene import Scene
 
@@ -59,36 +60,34 @@ def nothing_is_left(scene: Scene, run: UUID) -> None:
 
 def test_killed_while_dumping(scene: Scene) -> None:
     before = {one.key for one in scene.stored("nightly", "platform").sets}
-    run = scene.installation.run("nightly-backup", server="platform")
+    run = scene.installation.run("nightly-backup", source="platform")
     kill(scene, run, scene.installation.child(run, "pg_dump", wrote=WELL_BEGUN))
     assert "SIGKILL" in crashed(scene, run)
     assert "Where the run has ended and this still stands here, it was killed" in scene.record(run)
     assert scene.slots("nightly-backup") == 0
     new = {one.key for one in scene.stored("nightly", "platform").sets} - before
     # What was stored before the kill stays; which of the small ones that is depends on the moment.
-    assert {key.database for key in new}.isdisjoint({"large", None})
+    assert {key.asset.label for key in new}.isdisjoint({"db large", "cluster"})
 
-    again = scene.installation.run("nightly-backup", server="platform")
+    again = scene.installation.run("nightly-backup", source="platform")
     scene.installation.completed(again)
     assert "as one cluster set and one set each" in scene.record(again)
     nothing_is_left(scene, run)
     stored = scene.stored("nightly", "platform")
     assert stored.incomplete == ()
-    assert stored.newest("platform", None) is not None
-    assert stored.newest("platform", "large") is not None
+    assert stored.newest(WHOLE) is not None
+    assert stored.newest(database("large")) is not None
 
 
 def test_killed_while_restoring(scene: Scene) -> None:
-    scene.installation.completed(scene.installation.run("nightly-backup", server="platform"))
+    scene.installation.completed(scene.installation.run("nightly-backup", source="platform"))
     run = scene.installation.run("restore-databases", server="platform", databases=["large"])
     kill(scene, run, scene.installation.child(run, "engine.streams.unpack", wrote=WELL_BEGUN))
     assert "SIGKILL" in crashed(scene, run)
     names = "SELECT datname FROM pg_database WHERE datname ~ 'large|platform'"
     assert [name for (name,) in scene.sql("postgres", names) if "restored" in str(name)] == []
 
-    scene.installation.completed(
-        scene.installation.run("restore-databases", server="platform", databases=["large"])
-    )
+    scene.installation.completed(scene.installation.run("restore-databases", server="platform", databases=["large"]))
     nothing_is_left(scene, run)
     found = sorted(str(name) for (name,) in scene.sql("postgres", names))
     assert len(found) == 2, found
@@ -100,7 +99,7 @@ def test_killed_while_restoring(scene: Scene) -> None:
 
 
 def test_cancelled_while_dumping(scene: Scene) -> None:
-    run = scene.installation.run("nightly-backup", server="platform")
+    run = scene.installation.run("nightly-backup", source="platform")
     dump = scene.installation.child(run, "pg_dump", wrote=WELL_BEGUN)
     dump.send(signal.SIGSTOP)
     with scene.installation.client() as client:
@@ -111,7 +110,7 @@ def test_cancelled_while_dumping(scene: Scene) -> None:
     assert state.type is StateType.CANCELLED
     assert "Failed: It was cancelled, or its worker was stopped." in scene.record(run)
     nothing_is_left(scene, run)
-    scene.installation.completed(scene.installation.run("nightly-backup", server="platform"))
+    scene.installation.completed(scene.installation.run("nightly-backup", source="platform"))
 
 
 def old_sets(folder: Path, count: int) -> None:
@@ -119,14 +118,14 @@ def old_sets(folder: Path, count: int) -> None:
     then = datetime.now(UTC) - timedelta(days=400)
     for minute in range(count):
         at = then + timedelta(minutes=minute)
-        store_set(store, SetKey("platform", "gone", new_set_id(at)), {"gone.dump.gz": b"x"})
+        store_set(store, SetKey("platform", "db", "gone", new_set_id(at)), {"gone.dump.gz": b"x"})
 
 
 def test_killed_while_pruning(scene: Scene) -> None:
     folder = scene.folder / "nightly" / "platform" / "db" / "gone"
     old_sets(scene.folder / "nightly", 600)
     manifests = len(list(folder.glob("*/manifest.json")))
-    run = scene.installation.run("prune-backups", server="platform", delete=True, allow_clock_jump=True)
+    run = scene.installation.run("prune-backups", source="platform", delete=True, allow_clock_jump=True)
     flow = scene.installation.process(run)
     wait_for(lambda: len(list(folder.glob("*/manifest.json"))) < manifests)
     flow.send(signal.SIGKILL)
@@ -137,9 +136,9 @@ def test_killed_while_pruning(scene: Scene) -> None:
     assert {len(list(path.iterdir())) for path in whole} == {2}  # what is visible is whole
 
     scene.installation.completed(
-        scene.installation.run("prune-backups", server="platform", delete=True, allow_clock_jump=True)
+        scene.installation.run("prune-backups", source="platform", delete=True, allow_clock_jump=True)
     )
     nothing_is_left(scene, run)
     stored = scene.stored("nightly", "platform")
-    assert len([one for one in stored.sets if one.key.database == "gone"]) == 3
+    assert len([one for one in stored.sets if one.key.name == "gone"]) == 3
     assert scene.slots("prune-backups") == 0

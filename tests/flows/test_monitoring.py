@@ -11,7 +11,7 @@ from engine.config.settings import FolderStore
 from engine.errors import PlatformOpsError
 from engine.stores.folder import FolderStore as Stored
 from flows.verify_backups import verify_backups
-from tests.engine.sets.made import a_key, store_set
+from tests.engine.repository.made import a_key, store_set
 from tests.webhook import Webhook
 
 pytestmark = pytest.mark.xdist_group("flows")

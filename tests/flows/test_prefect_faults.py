@@ -26,11 +26,11 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from blocks import PostgresServer
 from deployments.automations import apply_automation, wanted
-from engine.config.settings import ServerSettings
+from engine.config.settings import SourceSettings
 from engine.hosts.processes import ProcessIdentity
 from tasks.running import logged_progress
+from tests.blocks.made import WHOLE, ServerBlock
 from tests.flows.installation import WELL_BEGUN, Installation, wait_for
 from tests.flows.scene import Scene
 
@@ -45,8 +45,8 @@ def lost_host(scene: Scene) -> Iterator[UUID]:
     """
     ops = scene.installation
     with scene.workers("backup", "restore"):
-        ops.completed(ops.run("nightly-backup", server="platform"))
-        run = ops.run("restore-drill", server="platform")
+        ops.completed(ops.run("nightly-backup", source="platform"))
+        run = ops.run("restore-drill", source="platform")
         process = ops.process(run)
         wait_for(lambda: list(scene.temporary.glob("platform-ops-scratch-*")))
         ops.kill("restore")
@@ -56,13 +56,11 @@ def lost_host(scene: Scene) -> Iterator[UUID]:
 
 def test_a_stalled_dump_is_ended_and_taken_again(scene: Scene) -> None:
     ops = scene.installation
-    run = ops.run("nightly-backup", server="platform")
+    run = ops.run("nightly-backup", source="platform")
     ops.child(run, "pg_dump", wrote=WELL_BEGUN).send(signal.SIGSTOP)
     ops.completed(run)
-    assert re.search(
-        r"No byte has moved for 6 s; ended pg_dump of '\w+'.*Look at locks and load", ops.logs(run)
-    )
-    newest = scene.stored("nightly", "platform").newest("platform", None)
+    assert re.search(r"No byte has moved for 6 s; ended pg_dump of '\w+'.*Look at locks and load", ops.logs(run))
+    newest = scene.stored("nightly", "platform").newest(WHOLE)
     assert newest is not None
     assert (datetime.now(UTC) - newest.created) < timedelta(minutes=5)
     wait_for(lambda: not ops.left(run))
@@ -70,7 +68,7 @@ def test_a_stalled_dump_is_ended_and_taken_again(scene: Scene) -> None:
 
 def test_a_killed_worker_takes_no_run_with_it(scene: Scene) -> None:
     ops = scene.installation
-    run = ops.run("nightly-backup", server="platform")
+    run = ops.run("nightly-backup", source="platform")
     dump = ops.child(run, "pg_dump", wrote=WELL_BEGUN)
     dump.send(signal.SIGSTOP)
     ops.kill("backup")
@@ -91,7 +89,7 @@ def test_of_the_runs_that_were_missed_only_the_newest_does_the_work(scene: Scene
                 {
                     "schedule": RRuleSchedule(rrule=rule, timezone="UTC").model_dump(mode="json"),
                     "active": True,
-                    "parameters": {"server": "platform"},
+                    "parameters": {"source": "platform"},
                 }
             ],
         ).json()
@@ -99,25 +97,21 @@ def test_of_the_runs_that_were_missed_only_the_newest_does_the_work(scene: Scene
         client.update_deployment(deployment, DeploymentUpdate(description="A test schedules it."))
     if "backup" in ops.processes:
         ops.kill("backup")
-    before = len(scene.stored("nightly", "platform").scopes[("platform", None)])
+    before = len(scene.stored("nightly", "platform").assets[WHOLE])
     wait_for(lambda: len(missed(scene, begin)) == 5, pause=0.3)
     time.sleep(max(0.0, (begin + timedelta(seconds=9) - datetime.now(UTC)).total_seconds()))
     ops.start_worker("backup")
     runs = wait_for(
-        lambda: (
-            [r for r in missed(scene, begin) if r.state and r.state.is_final()][4:] and missed(scene, begin)
-        )
+        lambda: [r for r in missed(scene, begin) if r.state and r.state.is_final()][4:] and missed(scene, begin)
     )
     assert Counter(run.state_name for run in runs) == {"Skipped": 4, "Completed": 1}
     [worked] = [run for run in runs if run.state_name == "Completed"]
-    assert worked.expected_start_time == max(
-        run.expected_start_time for run in runs if run.expected_start_time
-    )
+    assert worked.expected_start_time == max(run.expected_start_time for run in runs if run.expected_start_time)
     for run in runs:
         if run.state is not None and run.state.name == "Skipped":
             assert (run.state.message or "").startswith("Missed at ")
             assert f"; {worked.name}, which was due at " in (run.state.message or "")
-    assert len(scene.stored("nightly", "platform").scopes[("platform", None)]) == before + 1
+    assert len(scene.stored("nightly", "platform").assets[WHOLE]) == before + 1
     with ops.client() as client:
         client.delete_deployment_schedule(deployment, UUID(schedule["id"]))
 
@@ -135,9 +129,7 @@ def missed(scene: Scene, begin: datetime) -> list[FlowRun]:
     ]
 
 
-def test_a_run_on_a_lost_host_shows_as_crashed_and_the_next_drill_works(
-    scene: Scene, lost_host: UUID
-) -> None:
+def test_a_run_on_a_lost_host_shows_as_crashed_and_the_next_drill_works(scene: Scene, lost_host: UUID) -> None:
     ops = scene.installation
     ended = ops.ended(lost_host)
     assert ended.state is not None
@@ -147,7 +139,7 @@ def test_a_run_on_a_lost_host_shows_as_crashed_and_the_next_drill_works(
     )
     assert scene.slots("restore-drill") == 0
     ops.start_worker("restore")
-    ops.completed(ops.run("restore-drill", server="platform"))
+    ops.completed(ops.run("restore-drill", source="platform"))
     assert list(scene.temporary.glob("platform-ops-scratch-*")) == []
     wait_for(lambda: not ops.left(lost_host))
 
@@ -157,7 +149,7 @@ def test_prefect_restarted_in_the_middle_of_a_run(scene: Scene) -> None:
     for pool in ("backup", "restore"):  # another test may have killed one
         if pool not in ops.processes:
             ops.start_worker(pool)
-    run = ops.run("nightly-backup", server="platform")
+    run = ops.run("nightly-backup", source="platform")
     dump = ops.child(run, "pg_dump", wrote=WELL_BEGUN)
     dump.send(signal.SIGSTOP)
     ops.kill("server")
@@ -166,10 +158,10 @@ def test_prefect_restarted_in_the_middle_of_a_run(scene: Scene) -> None:
     ops.start_server()
     ops.completed(run)
     assert scene.slots("nightly-backup") == 0
-    newest = scene.stored("nightly", "platform").newest("platform", None)
+    newest = scene.stored("nightly", "platform").newest(WHOLE)
     assert newest is not None
-    ops.completed(ops.run("restore-drill", server="platform", which=newest.key.set_id))
-    newest = scene.stored("nightly", "platform").newest("platform", None)
+    ops.completed(ops.run("restore-drill", source="platform", which=newest.key.set_id))
+    newest = scene.stored("nightly", "platform").newest(WHOLE)
     assert newest is not None
     assert newest.state == "proven"
 
@@ -178,7 +170,7 @@ def test_prefect_restarted_in_the_middle_of_a_run(scene: Scene) -> None:
 def zombies_after(ops: Installation, seconds: float) -> Iterator[None]:
     """Runs are called crashed so many seconds after their last heartbeat (they beat every 30 s)."""
 
-    usual = next(wanted(None, []))
+    usual = next(wanted(None, {}))
     assert isinstance(usual.trigger, EventTrigger)
     soon = usual.trigger.model_copy(update={"within": timedelta(seconds=seconds)})
     with ops.client() as client:
@@ -204,7 +196,7 @@ def unheard(process: ProcessIdentity) -> Iterator[None]:
 def held_up(scene: Scene) -> Iterator[tuple[UUID, Callable[[], None]]]:
     """A backup that waits for a table, with patience, and what lets it go on."""
     ops = scene.installation
-    usual = scene.settings.servers["platform"]
+    usual = scene.settings.sources["platform"]
     unhurried = usual.model_copy(update={"stall_minutes": 10.0, "lock_wait_seconds": 600})
     _save(ops, unhurried)
     if "backup" not in ops.processes:
@@ -212,7 +204,7 @@ def held_up(scene: Scene) -> Iterator[tuple[UUID, Callable[[], None]]]:
     try:
         with psycopg.connect(scene.instance.conninfo("large")) as blocker:
             blocker.execute("LOCK TABLE note")
-            run = ops.run("nightly-backup", server="platform")
+            run = ops.run("nightly-backup", source="platform")
             wait_for(lambda: scene.sql("postgres", WAITING) == [(1,)])
             wait_for(lambda: _heard(ops, run))
             yield run, blocker.rollback
@@ -223,9 +215,9 @@ def held_up(scene: Scene) -> Iterator[tuple[UUID, Callable[[], None]]]:
 WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 
-def _save(ops: Installation, settings: ServerSettings) -> None:
+def _save(ops: Installation, settings: SourceSettings) -> None:
     with temporary_settings({PREFECT_API_URL: ops.api}):
-        PostgresServer.of(settings).save("platform", overwrite=True)
+        ServerBlock.of(settings).save("platform", overwrite=True)
 
 
 def _heard(ops: Installation, run: UUID) -> bool:
@@ -249,7 +241,7 @@ def _whole(scene: Scene, run: UUID) -> None:
     ops = scene.installation
     wait_for(lambda: not ops.left(run))
     wait_for(lambda: _is(ops, run, StateType.COMPLETED), 60, pause=0.3)
-    newest = scene.stored("nightly", "platform").newest("platform", None)
+    newest = scene.stored("nightly", "platform").newest(WHOLE)
     assert newest is not None
     with ops.client() as client:
         begun = client.read_flow_run(run).start_time
@@ -269,7 +261,7 @@ def test_prefect_away_for_longer_than_its_patience(scene: Scene) -> None:
         let_go()
         _whole(scene, run)
         assert scene.slots("nightly-backup") == 0
-    ops.completed(ops.run("nightly-backup", server="platform"))
+    ops.completed(ops.run("nightly-backup", source="platform"))
 
 
 def test_prefect_away_when_a_run_needs_it(scene: Scene) -> None:

@@ -14,21 +14,23 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import State, StateType
 from prefect.states import Completed
 
-from blocks import BackupStore, PostgresServer
+from blocks import BackupStore
 from engine.config.settings import FolderStore
 from engine.errors import OperationFailed
-from engine.postgres.lock import backup_lock
-from engine.reports.report import Report
-from engine.sets.target import open_target
+from engine.operations import backup
+from engine.repository.catalogue import catalogue
+from engine.repository.repository import open_repository
+from engine.sources.postgres.server.lock import backup_lock
+from engine.words.report import Report
 from flows.nightly_backup import nightly_backup
 from flows.prune_backups import prune_backups
 from flows.restore_databases import restore_databases
 from flows.restore_drill import restore_drill
 from flows.verify_backups import verify_backups
 from tasks.artifacts import Record
-from tasks.backups import dump_database
 from tasks.opening import open_server
-from tests.engine.sets.made import a_key, store_set
+from tests.blocks.made import ServerBlock, database
+from tests.engine.repository.made import a_key, store_set
 from tests.flows.conftest import Platform
 
 pytestmark = pytest.mark.xdist_group("flows")
@@ -38,9 +40,7 @@ def record(state: State[Any]) -> str:
     """The only artifact for people of the run that ended in this state."""
     run = state.state_details.flow_run_id
     assert run is not None
-    chosen = ArtifactFilter(
-        flow_run_id=ArtifactFilterFlowRunId(any_=[run]), key=ArtifactFilterKey(exists_=True)
-    )
+    chosen = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]), key=ArtifactFilterKey(exists_=True))
     with get_client(sync_client=True) as client:
         [found] = client.read_artifacts(artifact_filter=chosen)
     return str(found.data)
@@ -49,31 +49,31 @@ def record(state: State[Any]) -> str:
 def test_a_database_that_fails_does_not_stop_the_others(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(dump_database, "retries", 0)
-    usual = PostgresServer.named("platform").settings()
+    monkeypatch.setattr(backup, "RETRIES", 0)
+    usual = ServerBlock.named("platform").settings()
     # One at a time and the largest first: the others still wait when it fails.
     hasty = usual.model_copy(update={"lock_wait_seconds": 1, "jobs": 1, "copies": ("second",)})
     second = FolderStore(path=str(tmp_path / "second"))
     BackupStore.of(second).save("second", overwrite=True)
-    old = store_set(platform.target.store, a_key("2020-01-01", "gone", server="platform"))
-    PostgresServer.of(hasty).save("platform", overwrite=True)
+    old = store_set(platform.repository.store, a_key("2020-01-01", "gone"))
+    ServerBlock.of(hasty).save("platform", overwrite=True)
     platform.sql("desk", "CREATE TABLE large AS SELECT i FROM generate_series(1, 100000) AS i")
-    before = {one.key for one in platform.target.catalogue("platform").sets}
+    before = {one.key for one in catalogue(platform.repository, "platform").sets}
     try:
         with psycopg.connect(platform.instance.conninfo("desk")) as blocker:
             blocker.execute("LOCK TABLE note")
             state = nightly_backup("platform", return_state=True)
     finally:
-        PostgresServer.of(usual).save("platform", overwrite=True)
+        ServerBlock.of(usual).save("platform", overwrite=True)
         platform.sql("desk", "DROP TABLE large")
     assert state.type is StateType.FAILED
     assert "Database 'desk' was not backed up: " in (state.message or "")
-    new = {one.key for one in platform.target.catalogue("platform").sets} - before
-    assert {key.database for key in new} == {"hub", "postgres", "template1"}
-    assert platform.target.catalogue("platform").incomplete == ()
-    copied = {one.key for one in open_target("second", second).catalogue("platform").sets}
+    new = {one.key for one in catalogue(platform.repository, "platform").sets} - before
+    assert {key.name for key in new} == {"hub", "postgres", "template1"}
+    assert catalogue(platform.repository, "platform").incomplete == ()
+    copied = {one.key for one in catalogue(open_repository("second", second), "platform").sets}
     assert new <= copied
-    assert old in {one.key for one in platform.target.catalogue("platform").sets}
+    assert old in {one.key for one in catalogue(platform.repository, "platform").sets}
     said = record(state)
     assert said.startswith("**1 database failed; 3 of 4 databases with 500 rows stored in nightly")
     assert "## Failed" in said
@@ -90,11 +90,11 @@ def test_a_night_fails_for_its_dump_and_not_for_cleaning_up(
         return fail
 
     for work, sentence in (
-        ("backup_database", "The dump fails."),
-        ("withdraw_cluster", "The store refuses."),
+        ("engine.sources.postgres.source.backup_database", "The dump fails."),
+        ("engine.operations.backup.BackupRun.withdraw", "The store refuses."),
     ):
-        monkeypatch.setattr(f"tasks.backups.backup.{work}", fails(sentence))
-    monkeypatch.setattr(dump_database, "retries", 0)
+        monkeypatch.setattr(work, fails(sentence))
+    monkeypatch.setattr(backup, "RETRIES", 0)
     state = nightly_backup("platform", return_state=True)
     with pytest.raises(OperationFailed, match=r"was not backed up: The dump fails\."):
         state.result()
@@ -110,12 +110,12 @@ def test_a_backup_that_may_not_begin(platform: Platform) -> None:
 
 def test_an_unknown_server(platform: Platform) -> None:
     said = record(nightly_backup("nowhere", return_state=True))
-    assert "postgres-server/nowhere" in said
+    assert "There is no source nowhere in Prefect" in said
 
 
 def test_a_restore_of_which_one_fails(platform: Platform) -> None:
     nightly_backup("platform")
-    newest = platform.target.catalogue("platform").newest("platform", "desk")
+    newest = catalogue(platform.repository, "platform").newest(database("desk"))
     assert newest is not None
     [dump] = (platform.store / str(newest.key)).glob("*.dump.gz.age")
     dump.write_bytes(dump.read_bytes()[:-1])
@@ -130,7 +130,9 @@ def test_a_restore_of_which_one_fails(platform: Platform) -> None:
 
 def test_a_restore_that_is_not_confirmed(platform: Platform) -> None:
     state = restore_databases("platform", databases=("desk",), in_place=True, return_state=True)
-    assert "**Failed: In place replaces a live database" in record(state)
+    assert "**Failed: In place takes the place of 'desk': repeat each name in `confirm`" in record(state).replace(
+        "\\", ""
+    )
 
 
 @pytest.mark.parametrize("asked", [{}, {"databases": ("desk",), "everything": True}])
@@ -151,9 +153,7 @@ def test_a_record_that_somebody_deletes_is_written_anew(prefect_server: str) -> 
     @flow(name="a-probe")
     def probe() -> State[None]:
         with Record("A probe") as begun, get_client(sync_client=True) as client:
-            [made] = client.read_artifacts(
-                artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["a-probe"]))
-            )
+            [made] = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["a-probe"])))
             client.delete_artifact(made.id)
             begun.report = Report("A probe", "All is well.")
         return Completed()
@@ -165,8 +165,8 @@ def test_what_is_not_ours_is_not_quoted(platform: Platform, monkeypatch: pytest.
     def broken(*_: object) -> None:
         raise ValueError("the password is hunter2")
 
-    monkeypatch.setattr("tasks.backups.backup.backup_database", broken)
-    monkeypatch.setattr(dump_database, "retries", 0)
+    monkeypatch.setattr("engine.sources.postgres.source.backup_database", broken)
+    monkeypatch.setattr(backup, "RETRIES", 0)
     state = nightly_backup("platform", return_state=True)
     with pytest.raises(OperationFailed, match=r"An unexpected error \(ValueError\)"):
         state.result()

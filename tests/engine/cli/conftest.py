@@ -12,10 +12,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from engine.hosts.local import temporary_base
-from engine.postgres.embedded import server_programs
-from engine.postgres.instance import Instance
-from engine.postgres.place import free_port
+from engine.sources.postgres.programs.installed import server_programs
+from engine.sources.postgres.scratch.instance import Instance
+from engine.sources.postgres.scratch.socket_and_port import free_port
+from engine.streams.spool import temporary_base
 from tests.conftest import MAJOR
 from tests.engine.cli.site import Answer, Site, new_site
 
@@ -30,9 +30,7 @@ def databases(postgres_server: Instance) -> Iterator[str]:
     with psycopg.connect(postgres_server.conninfo(), autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
     with psycopg.connect(postgres_server.conninfo(DATABASE), autocommit=True) as made:
-        made.execute(
-            "CREATE TABLE orders AS SELECT n, repeat('x', 100) AS note FROM generate_series(1, 1000) n"
-        )
+        made.execute("CREATE TABLE orders AS SELECT n, repeat('x', 100) AS note FROM generate_series(1, 1000) n")
     yield DATABASE
     with psycopg.connect(postgres_server.conninfo(), autocommit=True) as admin:
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.postgres.instance import Instance
+from engine.sources.postgres.scratch.instance import Instance
 
 COMMAND = (sys.executable, "-c", "import sys; from engine.cli import main; sys.exit(main())")
 """What the installed `platformctl` does, also where the venv's bin is not on PATH."""

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from engine.postgres.instance import Instance
-from engine.sets.catalogue import catalogue
-from engine.sets.keys import SetKey
-from engine.sets.lease import lease
+from engine.repository.catalogue import catalogue
+from engine.repository.keys import SetKey
+from engine.repository.lease import lease
+from engine.repository.repository import Repository
+from engine.sources.postgres.scratch.instance import Instance
 from engine.stores.folder import FolderStore
 from tests.engine.cli.conftest import DATABASE
 from tests.engine.cli.site import Site, new_site
@@ -23,7 +24,7 @@ def away(postgres_server: Instance, databases: str, tmp_path: Path) -> Site:
 
 
 def sets(folder: Path) -> set[SetKey]:
-    return {one.key for one in catalogue(FolderStore("any", folder)).sets}
+    return {one.key for one in catalogue(Repository(FolderStore("any", folder))).sets}
 
 
 def test_a_store_that_missed_a_night_is_partial_and_the_next_night_makes_it_up(away: Site) -> None:

@@ -24,9 +24,7 @@ except Interrupted as end:
 
 @pytest.mark.parametrize("_", range(12))
 def test_while_a_thread_is_being_started(_: int) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", STARTS_THREADS], stdout=subprocess.PIPE, text=True
-    ) as process:
+    with subprocess.Popen([sys.executable, "-c", STARTS_THREADS], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.01)

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from engine.reports.listing import newest_of_each
-from engine.sets.catalogue import StoredSet
-from engine.sets.keys import SetKey, VerdictKey, new_set_id
-from engine.sets.retention import Decision
+from engine.repository.keys import SetKey, new_set_id
+from engine.repository.retention import Decision
+from engine.repository.stored import StoredSet
+from engine.repository.verdict_keys import VerdictKey
 from tests.engine.cli.site import Site
 
 NIGHTS, DATABASES = 3, 120
@@ -21,7 +22,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Site:
     site = Site(tmp_path_factory.mktemp("many"))
     site.config.write_text(
         '[servers.platform]\nstore = "nightly"\n[stores.nightly]\nkind = "folder"\n'
-        f'path = "{site.store}"\nretention = {{ database = {{ days = 2, minimum = 1 }} }}\n'
+        f'path = "{site.store}"\nretention = {{ db = {{ days = 2, minimum = 1 }} }}\n'
     )
     keys = list(_keys())
     for key in keys:
@@ -29,8 +30,8 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Site:
             path = site.store / key.prefix / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"12345")
-    newest = max(keys, key=lambda key: (key.created, key.database))
-    verdict = site.store / str(VerdictKey("platform", newest.set_id, datetime.now(UTC), "drill", "passed"))
+    newest = max(keys, key=lambda key: (key.created, key.name))
+    verdict = site.store / str(VerdictKey(newest, datetime.now(UTC), "drill", "passed"))
     verdict.parent.mkdir(parents=True)
     verdict.touch()
     return site
@@ -41,14 +42,14 @@ def _keys() -> Iterator[SetKey]:
     for night in range(NIGHTS):
         for number in range(DATABASES):
             at = now - timedelta(days=night, hours=1)
-            yield SetKey("platform", f"app_{number:03}", new_set_id(at, str(number)))
+            yield SetKey("platform", "db", f"app_{number:03}", new_set_id(at, str(number)))
 
 
 def test_of_many_sets_the_newest_of_each_database_is_shown(many: Site) -> None:
     text = many.run("list").stdout
     assert text.startswith("Stored sets\n360 sets: 1 proven, 359 recorded.\n")
     assert sum(" app_" in line for line in text.splitlines()) == DATABASES
-    assert " app_119   proven    10 B " in text
+    assert "  db app_119  proven    10 B " in text
     assert "and 240 older sets: --all shows them, --database NAME those of one database" in text
 
 
@@ -64,7 +65,7 @@ def test_all_and_json_and_one_database_leave_nothing_out(many: Site) -> None:
 
 
 def test_a_name_that_has_no_set_is_said(many: Site) -> None:
-    said = "There is no set of a database 'app_7': `list` without --database shows the names there are."
+    said = "There is no set of database 'app_7': `list` without --database shows the names there are."
     assert many.run("list", "--database", "app_7").stdout == f"Stored sets\n0 sets, 0 B.\n\n- {said}\n"
 
 
@@ -92,7 +93,7 @@ def test_equally_many_of_each(databases: int, nights: int, each: int) -> None:
     for night in range(nights):
         at = now - timedelta(days=night)
         for number in range(databases):
-            key = SetKey("platform", f"app{number}", new_set_id(at, str(number)))
+            key = SetKey("platform", "db", f"app{number}", new_set_id(at, str(number)))
             decisions.append(Decision(StoredSet(key, at, "recorded", None, 1), True, ("young",)))
     shown = newest_of_each(decisions)
     assert len(shown) == databases * each

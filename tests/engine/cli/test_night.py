@@ -15,12 +15,12 @@ from urllib.parse import quote
 import psycopg
 from pyrage import x25519
 
-from engine.postgres.instance import Instance
-from engine.sets.keys import SetKey, new_set_id
+from engine.repository.keys import SetKey, new_set_id
+from engine.sources.postgres.scratch.instance import Instance
 from engine.stores.folder import FolderStore
 from tests.engine.cli.conftest import DATABASE
 from tests.engine.cli.site import COMMAND, Answer, Site, environment, new_site
-from tests.engine.sets.made import store_set
+from tests.engine.repository.made import store_set
 
 
 def test_a_backup_stores_a_cluster_set_and_one_set_each(backed_up: tuple[Site, Answer]) -> None:
@@ -33,15 +33,16 @@ def test_a_backup_stores_a_cluster_set_and_one_set_each(backed_up: tuple[Site, A
         True,
         None,
     )
-    names = [one["database"] for one in document["result"]["databases"]]
+    stored = document["result"]["stored"]
+    names = [one["name"] for one in stored]
     assert names == sorted(names, key=lambda name: (name != "template1", name))
     assert {"template1", "postgres", DATABASE} <= set(names)
-    rows = {one["database"]: one["rows"] for one in document["result"]["databases"]}
+    assert {one["kind"] for one in stored} == {"db"}
+    rows = {one["name"]: one["facts"]["rows"] for one in stored}
     assert rows[DATABASE] == 1000
-    keys = [
-        document["result"]["cluster"]["set_key"],
-        *(one["set_key"] for one in document["result"]["databases"]),
-    ]
+    whole = document["result"]["whole"]
+    assert (whole["kind"], whole["name"]) == ("cluster", "")
+    keys = [whole["set_key"], *(one["set_key"] for one in stored)]
     assert {f"{key}/manifest.json" for key in keys} <= site.files()
 
 
@@ -51,7 +52,7 @@ def test_what_is_stored_is_the_owner_s_alone(backed_up: tuple[Site, Answer]) -> 
 
 
 def test_progress_goes_to_stderr(backed_up: tuple[Site, Answer]) -> None:
-    assert f" dump {DATABASE}\n" in backed_up[1].stderr
+    assert f" back up db {DATABASE}\n" in backed_up[1].stderr
 
 
 def test_list_shows_state_size_and_reason_newest_first(backed_up: tuple[Site, Answer]) -> None:
@@ -63,7 +64,7 @@ def test_list_shows_state_size_and_reason_newest_first(backed_up: tuple[Site, An
     assert " recorded " in line
     assert line.endswith("younger than 7 days; one of the 3 kept at least")
     listed = site.run("list", "--json").document["result"]["stores"][0]["sets"]
-    assert len(listed) == len(answer.document["result"]["databases"]) + 1
+    assert len(listed) == len(answer.document["result"]["stored"]) + 1
     assert listed[0]["created"] >= listed[-1]["created"]
     assert all(one["bytes"] > 0 and one["state"] == "recorded" and one["keep"] for one in listed)
 
@@ -76,30 +77,25 @@ def test_list_reads_no_manifest(copied: Site) -> None:
 
 def test_show_says_in_words_what_a_set_holds(backed_up: tuple[Site, Answer]) -> None:
     site, answer = backed_up
-    key = answer.document["result"]["cluster"]["set_key"]
+    key = answer.document["result"]["whole"]["set_key"]
     text = site.run("show", key).stdout
-    assert text.startswith(f"Set {key}\nThe whole server as it was on ")
+    assert text.startswith(f"Set {key}\nThe whole cluster of platform as it was on ")
     assert "000-globals.sql.gz" in text
     document = site.run("show", "newest", "--database", DATABASE, "--json").document
-    assert document["result"]["manifest"]["database"] == DATABASE
+    manifest = document["result"]["manifest"]
+    assert (manifest["kind"], manifest["name"], manifest["facts"]["rows"]) == ("db", DATABASE, 1000)
     assert document["result"]["state"] == "recorded"
 
 
 def test_verify_then_drill_make_a_set_proven(copied: Site) -> None:
     verified = copied.run("verify", "newest", "--database", DATABASE, "--json")
     assert (verified.code, verified.document["result"]["result"]) == (0, "passed")
-    assert (
-        copied.run("show", "newest", "--database", DATABASE, "--json").document["result"]["state"]
-        == "verified"
-    )
+    assert copied.run("show", "newest", "--database", DATABASE, "--json").document["result"]["state"] == "verified"
     drilled = copied.run("drill", "--database", DATABASE, "--json")
     assert drilled.code == 0, drilled.stderr
     result = drilled.document["result"]
-    assert (result["result"], result["databases"][0]["rows"], result["differences"]) == ("passed", 1000, [])
-    assert (
-        copied.run("show", "newest-proven", "--database", DATABASE, "--json").document["result"]["state"]
-        == "proven"
-    )
+    assert (result["result"], result["compared"][0]["counts"]["row"], result["differences"]) == ("passed", 1000, [])
+    assert copied.run("show", "newest-proven", "--database", DATABASE, "--json").document["result"]["state"] == "proven"
     text = copied.run("show", "newest", "--database", DATABASE).stdout
     assert "drill   passed" in text
     assert "verify  passed" in text
@@ -127,18 +123,14 @@ def test_a_proven_set_that_lacks_something_is_never_listed_without_that(
     assert any(closed in what for what in drilled["missing"])
     text = empty_site.run("list").stdout
     assert " proven, incomplete " in text
-    assert "- incomplete: the drill passed, and something of the server is not in the set" in text
+    assert "- incomplete: the drill passed, and something of the source is not in the set" in text
     sets = empty_site.run("list", "--json").document["result"]["stores"][0]["sets"]
-    assert [(one["database"], one["remark"]) for one in sets if one["state"] == "proven"] == [
-        (None, "incomplete")
-    ]
+    assert [(one["kind"], one["remark"]) for one in sets if one["state"] == "proven"] == [("cluster", "incomplete")]
     shown = empty_site.run("show", "newest-proven").stdout
     assert "it is proven, but not everything is in it (" in shown
 
 
-def test_show_names_what_only_the_drill_saw(
-    empty_site: Site, postgres_server: Instance, fresh_database: str
-) -> None:
+def test_show_names_what_only_the_drill_saw(empty_site: Site, postgres_server: Instance, fresh_database: str) -> None:
     with psycopg.connect(postgres_server.conninfo(fresh_database), autocommit=True) as made:
         made.execute("CREATE EXTENSION vector")
         made.execute("CREATE FUNCTION added() RETURNS int LANGUAGE sql AS 'SELECT 1'")
@@ -154,16 +146,14 @@ def test_show_names_what_only_the_drill_saw(
     assert "Not in the set" in shown
 
 
-def test_a_sampled_set_is_called_that_everywhere(
-    postgres_server: Instance, databases: str, tmp_path: Path
-) -> None:
+def test_a_sampled_set_is_called_that_everywhere(postgres_server: Instance, databases: str, tmp_path: Path) -> None:
     site = new_site(tmp_path, postgres_server, "proof_sample_percent = 20")
     assert site.run("backup", "--database", DATABASE).code == 0
     drilled = site.run("drill", "--database", DATABASE)
     assert drilled.code == 0
     assert drilled.stdout.startswith("Restore drill of ")
     assert ": only a sample was compared\n" in drilled.stdout
-    assert "20 % of them (by their primary keys) were compared" in drilled.stdout
+    assert "only 20 % was compared, and is equal: a sample does not prove the set" in drilled.stdout
     text = site.run("list").stdout
     assert " recorded, sampled " in text
     assert "proven," not in text
@@ -180,11 +170,14 @@ def test_with_a_digest_key_a_forged_verdict_does_not_count(
     (tmp_path / "key").write_text("a long secret\n")
     site = new_site(tmp_path, postgres_server, "", f'digest_key = "file:{tmp_path}/key"')
     stored = site.run("backup", "--database", DATABASE, "--json").document["result"]
-    key = stored["databases"][0]["set_key"]
-    verdicts = site.store / "platform" / "verdicts" / key.rpartition("/")[2]
+    key = stored["stored"][0]["set_key"]
+    verdicts, set_id = (
+        (site.store / "platform" / "verdicts" / key.removeprefix("platform/")).parent,
+        key.rpartition("/")[2],
+    )
     verdicts.mkdir(parents=True)
-    (verdicts / "20260207T170000Z-drill-passed.json").write_text("{}")
-    (verdicts / "20260207T170000Z-drill-passed-0123456789abcdef.json").write_text("{}")
+    (verdicts / f"{set_id}.20260207T170000Z-drill-passed.json").write_text("{}")
+    (verdicts / f"{set_id}.20260207T170000Z-drill-passed-0123456789abcdef.json").write_text("{}")
     assert site.run("show", "newest-proven", "--database", DATABASE).code == 1
     text = site.run("list").stdout
     assert " recorded " in text
@@ -210,12 +203,10 @@ def test_verify_without_a_set_keeps_to_its_database(copied: Site) -> None:
 def test_only_named_databases_make_no_cluster_set(empty_site: Site) -> None:
     answer = empty_site.run("backup", "--database", DATABASE, "--json")
     assert answer.code == 0, answer.stderr
-    assert answer.document["result"]["cluster"] is None
-    key = answer.document["result"]["databases"][0]["set_key"]
+    assert answer.document["result"]["whole"] is None
+    key = answer.document["result"]["stored"][0]["set_key"]
     assert {path.rpartition("/")[0] for path in empty_site.files()} == {key}
-    assert (
-        "as one set each, without a cluster set." in empty_site.run("backup", "--database", DATABASE).stdout
-    )
+    assert "as one set each, without a cluster set." in empty_site.run("backup", "--database", DATABASE).stdout
 
 
 def test_a_backup_clears_away_what_a_killed_one_left(empty_site: Site) -> None:
@@ -232,8 +223,7 @@ def _store_old_sets(site: Site) -> list[SetKey]:
     store = FolderStore("nightly", site.store)
     ages = [20, 19, 18, 17, 16, 10, 5, 1]
     return [
-        store_set(store, SetKey("platform", "old", new_set_id(now - timedelta(days=age), "test")))
-        for age in ages
+        store_set(store, SetKey("platform", "db", "old", new_set_id(now - timedelta(days=age), "test"))) for age in ages
     ]
 
 
@@ -262,7 +252,7 @@ def test_a_backup_applies_retention_unless_told_not_to(empty_site: Site) -> None
 
 def test_a_doubtful_clock_is_told_and_spoils_no_backup(empty_site: Site) -> None:
     store = FolderStore("nightly", empty_site.store)
-    future = SetKey("platform", "old", new_set_id(datetime.now(UTC) + timedelta(days=400), "test"))
+    future = SetKey("platform", "db", "old", new_set_id(datetime.now(UTC) + timedelta(days=400), "test"))
     store_set(store, future)
     answer = empty_site.run("backup", "--database", DATABASE)
     assert answer.code == 0
@@ -336,7 +326,10 @@ def test_in_place_of_nothing_needs_no_confirmation(copied: Site, second_server: 
             assert made.execute("SELECT count(*) FROM orders").fetchone() == (1000,)
         refused = copied.run(*asked)
         assert (refused.code, refused.stdout) == (2, "")
-        assert f"takes the place of {DATABASE!r}: repeat its name with --confirm" in refused.problem
+        assert (
+            f"takes the place of {DATABASE!r}: repeat each name in --confirm; --dry-run shows the plan."
+            in refused.problem
+        )
     finally:
         with psycopg.connect(second_server.conninfo(), autocommit=True) as admin:
             name = psycopg.sql.Identifier(DATABASE)
@@ -377,8 +370,8 @@ def test_a_store_that_cannot_be_written_is_exit_1_or_2(empty_site: Site) -> None
     assert "Traceback" not in answer.stderr
 
 
-def test_sets_of_another_server_are_left_alone(copied: Site) -> None:
+def test_sets_of_another_source_are_left_alone(copied: Site) -> None:
     shutil.copytree(copied.store / "platform", copied.store / "platform-test")
-    assert copied.run("list", "--server", "platform-test", "--store", "nightly").code == 0
+    assert copied.run("list", "--source", "platform-test", "--store", "nightly").code == 0
     answer = copied.run("prune", "--json").document["result"]
-    assert {place["server"] for place in answer["places"]} == {"platform"}
+    assert {place["source"] for place in answer["places"]} == {"platform"}

@@ -10,33 +10,34 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from engine.config.settings import ServerSettings
+from engine.errors import ConfigurationError
 from engine.hosts.processes import ProcessIdentity, arguments, running_pids
-from engine.postgres.instance import Instance
-from engine.postgres.lock import backup_lock
-from engine.postgres.server import Server
-from engine.sets.lease import lease
+from engine.repository.lease import lease
+from engine.repository.repository import Repository
+from engine.sources.postgres.restore.choice import RestoreChoice
+from engine.sources.postgres.restore.operation import RestoreRun
+from engine.sources.postgres.scratch.instance import Instance
+from engine.sources.postgres.server.lock import backup_lock
+from engine.sources.postgres.server.server import Server
+from engine.sources.postgres.settings import ServerSettings
 from engine.stores.folder import FolderStore
 from tests.engine.cli.conftest import DATABASE, PASSWORD
 from tests.engine.cli.site import COMMAND, Answer, Site, environment, new_site
+from tests.engine.repository.made import MemoryStore, a_key
 
 
-def test_an_unknown_server_is_exit_2_and_names_the_known_ones(empty_site: Site) -> None:
-    answer = empty_site.run("backup", "--server", "platfrom")
+def test_an_unknown_source_is_exit_2_and_names_the_known_ones(empty_site: Site) -> None:
+    answer = empty_site.run("backup", "--source", "platfrom")
     assert (answer.code, answer.stdout) == (2, "")
-    assert answer.problem == (
-        "platformctl: There is no server 'platfrom' in the configuration; there are: platform."
-    )
+    assert answer.problem == ("platformctl: There is no source 'platfrom' in the configuration; there are: platform.")
 
 
-def test_a_server_must_be_named_when_there_are_two(empty_site: Site) -> None:
+def test_a_source_must_be_named_when_there_are_two(empty_site: Site) -> None:
     with empty_site.config.open("a") as config:
         config.write('[servers.other]\nstore = "nightly"\n')
     answer = empty_site.run("backup")
     assert answer.code == 2
-    assert answer.problem.endswith(
-        "The configuration has 2 servers: platform, other; name one with --server."
-    )
+    assert answer.problem.endswith("The configuration has 2 sources: platform, other; name one with --source.")
 
 
 def test_an_unknown_database_is_exit_2(empty_site: Site) -> None:
@@ -48,9 +49,7 @@ def test_an_unknown_database_is_exit_2(empty_site: Site) -> None:
 
 def test_a_server_that_is_not_there_is_exit_1(empty_site: Site) -> None:
     text = empty_site.config.read_text()
-    empty_site.config.write_text(
-        text.replace('user = "postgres"\n', 'user = "postgres"\nsslmode = "disable"\n')
-    )
+    empty_site.config.write_text(text.replace('user = "postgres"\n', 'user = "postgres"\nsslmode = "disable"\n'))
     lines = [line for line in text.splitlines() if not line.startswith("host")]
     lines.insert(1, f'host = "{empty_site.folder}"')
     empty_site.config.write_text("\n".join(lines))
@@ -67,14 +66,14 @@ def test_an_unknown_set_is_exit_2(backed_up: tuple[Site, Answer]) -> None:
 
 
 @pytest.mark.parametrize("command", ["show", "restore"])
-def test_a_set_s_key_and_another_server_contradict_each_other(command: str, empty_site: Site) -> None:
+def test_a_set_s_key_and_another_source_contradict_each_other(command: str, empty_site: Site) -> None:
     with empty_site.config.open("a") as config:
         config.write('[servers.other]\nstore = "nightly"\n')
     key = "platform/db/app/20260207T170000Z-abcd1234"
     asked = ("--set", key, "--database", "app") if command == "restore" else (key,)
-    answer = empty_site.run(command, *asked, "--server", "other")
+    answer = empty_site.run(command, *asked, "--source", "other")
     assert answer.code == 2
-    assert answer.problem == f"platformctl: {key} is a set of platform, not of other; leave out --server."
+    assert answer.problem == f"platformctl: {key} is a set of platform, not of other; leave out --source."
 
 
 @pytest.mark.parametrize("hostile", ["../../etc/passwd", "platform/cluster/../..", "--", "\x1b[31m"])
@@ -85,10 +84,10 @@ def test_a_hostile_set_name_is_refused(hostile: str, backed_up: tuple[Site, Answ
 
 
 @pytest.mark.parametrize("command", ["list", "prune"])
-def test_a_hostile_server_name_is_refused(command: str, backed_up: tuple[Site, Answer]) -> None:
-    answer = backed_up[0].run(command, "--store", "nightly", "--server", "../other")
+def test_a_hostile_source_name_is_refused(command: str, backed_up: tuple[Site, Answer]) -> None:
+    answer = backed_up[0].run(command, "--store", "nightly", "--source", "../other")
     assert answer.code == 2
-    assert "is not a server's name" in answer.problem
+    assert "is not a name of a source" in answer.problem
 
 
 def test_another_backup_of_the_server_is_exit_4(empty_site: Site, postgres_server: Instance) -> None:
@@ -116,8 +115,8 @@ def test_a_database_that_fails_does_not_stop_the_others(
         answer = site.run("backup", "--json")
     assert answer.code == 1
     result = answer.document["result"]
-    assert [one["database"] for one in result["failed"]] == [DATABASE]
-    assert (result["cluster"], "postgres" in [one["database"] for one in result["databases"]]) == (None, True)
+    assert [(one["kind"], one["name"]) for one in result["failed"]] == [("db", DATABASE)]
+    assert (result["whole"], "postgres" in [one["name"] for one in result["stored"]]) == (None, True)
     assert f"Database {DATABASE!r} was not backed up: " in answer.problem
     assert {path.split("/")[1] for path in site.files()} == {"db"}
 
@@ -131,7 +130,7 @@ def test_a_second_store_that_missed_the_backup_is_exit_5(
     answer = site.run("backup", "--database", DATABASE, "--json")
     assert (answer.code, answer.document["error"]["kind"]) == (5, "PartialSuccess")
     assert str(tmp_path / "offsite") in answer.problem
-    key = answer.document["result"]["databases"][0]["set_key"]
+    key = answer.document["result"]["stored"][0]["set_key"]
     assert f"{key}/manifest.json" in site.files()
 
 
@@ -143,14 +142,10 @@ def test_a_damaged_file_fails_verify_and_drill(copied: Site) -> None:
     verified = copied.run("verify", "newest", "--database", DATABASE, "--json")
     assert (verified.code, verified.document["ok"]) == (1, False)
     assert verified.document["result"]["sets"][0]["not_equal"][0]["name"] == dump.name
-    assert (
-        f"differs from its manifest: {dump.name} has other bytes than the manifest says" in verified.problem
-    )
+    assert f"differs from its manifest: {dump.name} has other bytes than the manifest says" in verified.problem
     drilled = copied.run("drill", "--database", DATABASE, "--json")
     assert (drilled.code, drilled.document["result"]["result"]) == (1, "failed")
-    assert (
-        copied.run("show", "newest", "--database", DATABASE, "--json").document["result"]["state"] == "failed"
-    )
+    assert copied.run("show", "newest", "--database", DATABASE, "--json").document["result"]["state"] == "failed"
     restored = copied.run("restore", "--database", DATABASE, "--set", dump.parent.name, "--json")
     assert (restored.code, restored.document["result"]["restored"]) == (1, [])
 
@@ -188,9 +183,7 @@ def test_a_password_is_nowhere_to_be_seen(password_server: Instance, tmp_path: P
     assert any("/pg_dump " in line for line in seen)
     assert not [line for line in seen if PASSWORD in line]
     assert PASSWORD.encode() not in stdout + stderr
-    assert not [
-        path for path in site.store.rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()
-    ]
+    assert not [path for path in site.store.rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()]
 
 
 def _password_site(server: Instance, folder: Path, password: str) -> Site:
@@ -231,6 +224,46 @@ def test_a_signal_ends_a_backup_with_all_it_started(
     assert not [child for child in children if child.alive()]
     assert empty_site.files() == set()
     assert empty_site.run("backup", "--database", DATABASE).code == 0
+
+
+def test_a_signal_leaves_nothing_of_the_cluster_set(empty_site: Site, postgres_server: Instance) -> None:
+    """What was stored before it keeps its sets; what the others put into the closing set goes."""
+    with psycopg.connect(postgres_server.conninfo(DATABASE)) as blocker:
+        blocker.execute("LOCK TABLE orders")
+        running = subprocess.Popen(
+            [*COMMAND, "backup"],
+            cwd=empty_site.folder,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            _await_waiting_dump(postgres_server)
+            deadline = time.monotonic() + 30
+            while not any(file.startswith("platform/cluster/") for file in empty_site.files()):
+                assert time.monotonic() < deadline, "no other database was stored"
+                time.sleep(0.05)
+            running.send_signal(signal.SIGTERM)
+            assert running.wait(30) == 143
+        finally:
+            running.kill()
+            running.wait()
+    assert [file for file in empty_site.files() if not file.startswith("platform/db/")] == []
+    assert empty_site.run("verify").code in (0, 3)  # 3: the signal came before the first set
+
+
+def test_in_place_names_all_that_lack_a_confirmation() -> None:
+    server = Server("platform", ServerSettings(store="nightly"))
+    choices = [RestoreChoice(name, a_key("2026-02-07", name), "proven") for name in ("desk", "hub", "new")]
+    run = RestoreRun(Repository(MemoryStore()), "platform", server, (), "newest", True, choices, live=("desk", "hub"))
+    said = r"^In place takes the place of 'desk', 'hub': repeat each name in `confirm`\. Nothing was done\.$"
+    with pytest.raises(ConfigurationError, match=said):
+        run.require_confirmed((), "`confirm`")
+    with pytest.raises(ConfigurationError, match="takes the place of 'hub': "):
+        run.require_confirmed(("desk", "new"), "--confirm")
+    with pytest.raises(ConfigurationError, match="--confirm names 'nope', which is not restored; nothing was done"):
+        run.require_confirmed(("desk", "hub", "nope"), "--confirm")
+    run.require_confirmed(("desk", "hub"), "--confirm")
 
 
 def _await_waiting_dump(server: Instance) -> None:

@@ -22,9 +22,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
         "import sys\nfrom engine.cli import main\nmain(sys.argv[1:])\n"
         f"sys.stderr.write('|'.join(name for name in {_HEAVY!r} if name in sys.modules))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines()[-1:] in ([], ["platformctl: Missing command. See `platformctl --help`."])
 
 
@@ -133,14 +131,13 @@ def test_a_store_without_a_kind_is_named(empty_site: Site) -> None:
 @pytest.mark.parametrize(
     ("arguments", "names"),
     [
+        (["backup", "--source", ""], {"platform"}),
         (["backup", "--server", ""], {"platform"}),
         (["list", "--store", "n"], {"nightly"}),
         (["re"], {"restore"}),
     ],
 )
-def test_completion_knows_commands_servers_and_stores(
-    arguments: list[str], names: set[str], empty_site: Site
-) -> None:
+def test_completion_knows_commands_sources_and_stores(arguments: list[str], names: set[str], empty_site: Site) -> None:
     words = " ".join(["platformctl", *arguments])
     done = subprocess.run(
         COMMAND,
@@ -181,8 +178,6 @@ def test_an_unexpected_error_is_a_sentence_and_debug_shows_where() -> None:
         done = subprocess.run([sys.executable, "-c", code, "--json", *extra], capture_output=True, text=True)
         assert done.returncode == 1
         assert len(done.stderr.splitlines()) >= lines
-        assert done.stderr.splitlines()[-1].startswith(
-            "platformctl: An unexpected error (ValueError): out of tea; "
-        )
+        assert done.stderr.splitlines()[-1].startswith("platformctl: An unexpected error (ValueError): out of tea; ")
         assert ("Traceback" in done.stderr) is bool(extra)
         assert json.loads(done.stdout)["error"]["kind"] == "ValueError"

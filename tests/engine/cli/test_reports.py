@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from engine.config.file import load
 from engine.errors import OperationFailed
-from engine.postgres.backup import DatabaseBackup
-from engine.postgres.compare import Difference
-from engine.postgres.course import DatabaseRow, DrillReport
-from engine.postgres.restore import RestoreChoice, RestoredDatabase
-from engine.postgres.survey import DatabaseFound
+from engine.hosts.settings import HostSettings
+from engine.operations.backup_result import BackupResult
 from engine.progress import counted
-from engine.reports.backup import BackupOutcome, backup_report
-from engine.reports.drill import drill_report, past_drills
-from engine.reports.report import Report, Table
-from engine.reports.restore import plan_report, restore_report
-from engine.reports.standing import Standing, plain_report
-from engine.reports.wording import escaped, one_line, readable_time, width
-from engine.sets.target import Target
-from engine.sets.verdicts import record_verdict
-from tests.engine.sets.made import MemoryStore, a_key, a_verdict
+from engine.reports.backup import backup_report
+from engine.reports.drill import drill_report
+from engine.repository.catalogue import catalogue
+from engine.repository.findings import Compared, Difference, DrillResult
+from engine.repository.keys import Asset, SetKey
+from engine.repository.past_drills import past_drills
+from engine.repository.repository import Repository
+from engine.repository.verdicts import record_verdict
+from engine.run_state import RunState
+from engine.sources.item import Item, StoredItem
+from engine.sources.postgres.facts import ClusterFacts, DatabaseFacts
+from engine.sources.postgres.restore.choice import RestoreChoice
+from engine.sources.postgres.restore.report import plan_report, restore_report
+from engine.sources.postgres.restore.restore import RestoredDatabase
+from engine.sources.postgres.server.databases import DatabaseFound
+from engine.sources.postgres.settings import ServerSettings
+from engine.sources.postgres.source import PostgresSource
+from engine.sources.registry import load_settings
+from engine.words.report import Report, Table
+from engine.words.run_report import plain_report
+from engine.words.wording import escaped, one_line, readable_time, width
+from tests.engine.repository.made import MemoryStore, a_body, a_key, a_verdict
 
 _EXAMPLE = Path(__file__).parents[3] / "docs" / "platform-ops.example.toml"
 
@@ -99,50 +109,46 @@ def test_times_are_in_the_host_s_zone(monkeypatch: pytest.MonkeyPatch) -> None:
         time.tzset()
 
 
-def _drill(**changed: object) -> DrillReport:
-    row = DatabaseRow(
-        database="a | b",
-        tables=2,
-        rows=1204,
-        sequences=1,
-        large_objects=0,
+def _drill(**changed: object) -> DrillResult:
+    compared = Compared(
+        name="a | b",
         differences=0,
+        counts={"table": 2, "row": 1204, "sequence": 1, "large object": 0},
         restore_seconds=1.0,
         compare_seconds=0.5,
     )
     values = {
         "set_key": "platform/db/a%20%7C%20b/20260207T170000Z-abcd1234",
         "result": "passed",
-        "sentence": "1 databases, 2 tables and 1204 rows came back equal",
+        "sentence": "1 database, 2 tables and 1204 rows came back equal",
         "started": datetime(2026, 2, 7, 18, 0, tzinfo=UTC),
         "seconds": 6.0,
         "rto_seconds": 4.5,
         "rpo_seconds": 3600.0,
         "stored_bytes": 2_500_000,
-        "server_version": "16.4",
-        "databases": (row,),
-        "roles": 3,
+        "compared": (compared,),
         "differences": (),
         "missing": (),
+        "remarks": {"PostgreSQL of the source": "16.4", "roles compared": "3"},
     }
-    return DrillReport.model_validate({**values, **changed})
+    return DrillResult.model_validate({**values, **changed})
 
 
-def test_past_drills_are_the_newest_of_the_same_scope() -> None:
+def test_past_drills_are_the_newest_of_the_same_asset() -> None:
     """Of the cluster, not of a database of it; neither verifications, nor what cannot be read."""
     store = MemoryStore()
+    repository = Repository(store)
     cluster, database = a_key("2026-02-01"), a_key("2026-02-01 01:00", "app")
     for day in range(1, 15):
         for key, hour in ((cluster, 4), (database, 5)):
             verdict = a_verdict(key, f"2026-02-{day:02} {hour:02}:00", "drill", "passed")
-            record_verdict(store, verdict, {"set_key": str(key), "rto_seconds": float(day)})
-    record_verdict(store, a_verdict(cluster, "2026-02-20", "verify", "passed"), {"set_key": str(cluster)})
-    damaged = record_verdict(store, a_verdict(cluster, "2026-02-19", "drill", "passed"), {})
+            record_verdict(repository, verdict, {"set_key": str(key), "rto_seconds": float(day)})
+    record_verdict(repository, a_verdict(cluster, "2026-02-20", "verify", "passed"), {"set_key": str(cluster)})
+    damaged = record_verdict(repository, a_verdict(cluster, "2026-02-19", "drill", "passed"), {})
     store.objects[str(damaged)] = b"{"
-    other = a_key("2026-02-01", server="other")
-    record_verdict(store, a_verdict(other, "2026-02-20", "drill", "passed"), {"set_key": str(other)})
-    target = Target(store)
-    found = past_drills(target, target.catalogue().verdicts, "platform", str(a_key("2026-02-28")))
+    other = a_key("2026-02-01", source="other")
+    record_verdict(repository, a_verdict(other, "2026-02-20", "drill", "passed"), {"set_key": str(other)})
+    found = past_drills(repository, catalogue(repository).verdicts, Asset("platform", "cluster", ""))
     assert [one["rto_seconds"] for one in found] == [float(day) for day in range(14, 4, -1)]
     assert {one["set_key"] for one in found} == {str(cluster)}
 
@@ -152,110 +158,154 @@ def test_a_drill_s_report_has_verdict_rto_rpo_and_trend() -> None:
         "result": "incomplete",
         "started": "2026-02-06T18:00:00Z",
         "rto_seconds": 9.0,
-        "databases": [{"rows": 7}],
+        "compared": [{"counts": {"row": 3}}, {"counts": {"row": 4}}, {"counts": 5}, 6],
     }
-    markdown = drill_report(_drill(), (past, {"started": "nonsense", "databases": "x"})).as_markdown()
+    markdown = drill_report(_drill(), (past, {"started": "nonsense", "compared": "x"})).as_markdown()
     assert "| a \\| b | equal | 2 | 1,204 | 1 | 0 | 1.0 s | 0.5 s |" in markdown
-    assert "| RTO (from nothing to the last database restored) | 4.5 s |" in markdown
+    assert "| what | verdict | tables | rows | sequences | large objects | restore | compare |" in markdown
+    assert "| roles compared | 3 |" in markdown
+    assert "| RTO (from nothing to all of it restored) | 4.5 s |" in markdown
     assert "| RPO (age of the set: what would be lost today) | 1 h 00 min |" in markdown
-    assert " | passed (incomplete) | 9.0 s | - | 7 |" in markdown
+    assert " | passed (incomplete) | 9.0 s | - | 4 | 7 |" in markdown
+    assert "| begun | verdict | RTO | RPO | compared | rows |" in markdown
 
 
 def test_a_failed_drill_shows_its_evidence() -> None:
-    difference = Difference(
-        database="kohub", kind="table", name="public.orders", expected="5 rows", found="4 rows"
-    )
+    difference = Difference(where="kohub", kind="table", name="public.orders", expected="5 rows", found="4 rows")
     text = drill_report(_drill(result="failed", differences=(difference,), sentence="It differs.")).as_text()
-    assert text.startswith(
-        "Restore drill of platform/db/a%20%7C%20b/20260207T170000Z-abcd1234: FAILED\nIt differs.\n"
-    )
-    assert "kohub     table  public.orders  5 rows     4 rows" in text
+    assert text.startswith("Restore drill of platform/db/a%20%7C%20b/20260207T170000Z-abcd1234: FAILED\nIt differs.\n")
+    assert "kohub  table  public.orders  5 rows     4 rows" in text
+    assert "where  kind   name           backed up  restored" in text
     assert "Do not rely on this set." in text
 
 
 def test_of_a_thousand_drilled_databases_the_telling_ones_are_shown() -> None:
-    row = _drill().databases[0]
+    row = _drill().compared[0]
     rows = [
-        row.model_copy(
-            update={"database": f"app{number}", "rows": number, "restore_seconds": 1000.0 - number}
-        )
+        row.model_copy(update={"name": f"app{number}", "counts": {"row": number}, "restore_seconds": 1000.0 - number})
         for number in range(1000)
     ]
     rows[500] = rows[500].model_copy(update={"differences": 1})
-    markdown = drill_report(_drill(databases=tuple(rows), result="failed")).as_markdown()
+    markdown = drill_report(_drill(compared=tuple(rows), result="failed")).as_markdown()
     assert markdown.count("| app") == 33 + 33 + 1
     assert "| app0 | equal |" in markdown
     assert "| app999 | equal |" in markdown
     assert "| app500 | 1 difference |" in markdown
-    assert "and 933 more databases; those that differ most, took longest or are largest are shown" in markdown
+    assert "and 933 more; those that differ most, took longest or are largest are shown" in markdown
     assert len(markdown) < 10_000
 
 
 def test_of_a_thousand_stored_databases_the_slowest_and_the_largest_are_shown() -> None:
-    stored = [
-        _stored(database=f"app{number}", seconds=float(number), dump_bytes=1000 - number)
-        for number in range(1000)
-    ]
-    outcome = BackupOutcome("platform", "nightly", True, stored, None, (), 4.0)
-    text = backup_report(outcome).as_text()
-    assert sum(line.startswith("  app") for line in text.splitlines()) == 100
-    assert "\n  app0 " in text
-    assert "\n  app49 " in text
-    assert "\n  app50 " not in text
-    assert "\n  app950 " in text
-    assert "  and 900 more databases; those that took longest and the largest are shown\n" in text
-    few = backup_report(replace(outcome, databases=stored[:100])).as_text()
-    assert sum(line.startswith("  app") for line in few.splitlines()) == 100
-    assert "more databases" not in few
+    stored = [_stored(f"app{number}", seconds=float(number), stored_bytes=1000 - number) for number in range(1000)]
+    text = backup_report(_result(stored)).as_text()
+    assert sum(line.startswith("  db app") for line in text.splitlines()) == 100
+    assert "\n  db app0 " in text
+    assert "\n  db app49 " in text
+    assert "\n  db app50 " not in text
+    assert "\n  db app950 " in text
+    assert "  and 900 more sets; those that took longest and the largest are shown\n" in text
+    few = backup_report(_result(stored[:100])).as_text()
+    assert sum(line.startswith("  db app") for line in few.splitlines()) == 100
+    assert "more sets" not in few
 
 
-def _stored(**changed: object) -> DatabaseBackup:
-    values = {
-        "database": "kohub",
-        "set_key": "platform/db/kohub/20260207T170000Z-abcd1234",
-        "set_bytes": 1_000_000,
-        "cluster_files": (),
-        "dump_bytes": 5_000_000,
-        "tables": 2,
-        "rows": 1204,
-        "large_objects": 0,
-        "started": datetime(2026, 2, 7, 17, 0, tzinfo=UTC),
-        "seconds": 3.0,
-        "snapshot_seconds": 2.5,
-        "extensions": {},
-        "collations": {},
-        "missing": (),
-    }
-    return DatabaseBackup.model_validate({**values, **changed})
+FACTS = {"server_version": "16.4", "client_version": "16.4", "system_identifier": "7123", "superuser": "postgres"}
+CLOSING = Item("cluster", closes=True)
+
+
+def _stored(
+    name: str = "kohub", *, seconds: float = 3.0, stored_bytes: int = 1_000_000, missing: str = ""
+) -> StoredItem:
+    key = SetKey("platform", "db", name, "20260207T170000Z-abcd1234")
+    body = a_body(key, {"app.dump.gz": b""})
+    file = body.files[0].model_copy(update={"size": stored_bytes})
+    body = body.model_copy(update={"files": (file,), "missing": (missing,) if missing else ()})
+    facts = DatabaseFacts.model_validate(
+        {
+            **FACTS,
+            "tables_proven": 2,
+            "rows": 1204,
+            "large_objects": 0,
+            "dump_bytes": 5_000_000,
+            "snapshot_seconds": {name: 2.5},
+        }
+    )
+    return StoredItem(DatabaseFound(name=name), key, body, facts, datetime(2026, 2, 7, 17, 0, tzinfo=UTC), seconds)
+
+
+def _closed() -> StoredItem:
+    key = SetKey("platform", "cluster", "", "20260207T170000Z-abcd1234")
+    facts = ClusterFacts.model_validate(FACTS)
+    body = a_body(key, {"000-globals.sql.gz": b"x" * 2000})
+    return StoredItem(CLOSING, key, body, facts, datetime(2026, 2, 7, 17, 1, tzinfo=UTC), 0.5)
+
+
+def _result(stored: Sequence[StoredItem], *found: str) -> BackupResult:
+    """What a run has come to that stored these of a server that has the `found` databases."""
+    there = (*(DatabaseFound(name=name, size=1000) for name in found), CLOSING)
+    return BackupResult("platform", "nightly", True, there, list(stored), 4.0)
+
+
+def test_a_backup_says_what_it_stored() -> None:
+    report = backup_report(_result([_stored(), _stored("desk"), _closed()]))
+    assert report.sentence == (
+        "2 databases with 2,408 rows stored in nightly (2.0 MB, 4.0 s), as one cluster set and one set each."
+    )
+    assert report.facts == (
+        ("cluster set", "platform/cluster/20260207T170000Z-abcd1234"),
+        ("stored", "2.0 MB, encrypted"),
+        ("read from the server", "10.0 MB"),
+        ("longest snapshot held", "2.5 s"),
+    )
+    table = report.tables[0]
+    assert table.header == ("what", "tables", "rows", "read", "stored", "time", "set")
+    assert table.rows == (
+        ("db kohub", "2", "1,204", "5.0 MB", "1.0 MB", "3.0 s", "20260207T170000Z-abcd1234"),
+        ("db desk", "2", "1,204", "5.0 MB", "1.0 MB", "3.0 s", "20260207T170000Z-abcd1234"),
+        ("cluster", "-", "-", "-", "2.0 kB", "0.5 s", "20260207T170000Z-abcd1234"),
+    )
+    alone = backup_report(_result([_stored()]))
+    assert alone.sentence == (
+        "1 database with 1,204 rows stored in nightly (1.0 MB, 4.0 s), as one set each, without a cluster set."
+    )
 
 
 def test_a_backup_that_lost_a_database_says_so_first() -> None:
-    stored = _stored(missing=("kohub: invalid index public.i",))
-    outcome = BackupOutcome(
-        "platform", "nightly", True, [stored], None, (), 4.0, [("keycloak", OperationFailed("It broke."))]
-    )
-    text = backup_report(outcome).as_text()
+    result = _result([_stored(missing="kohub: invalid index public.i")], "kohub", "keycloak")
+    result.failures.append((DatabaseFound(name="keycloak"), OperationFailed("It broke.")))
+    text = backup_report(result).as_text()
     assert text.startswith(
-        "Backup of platform\n1 database failed; 1 database with 1,204 rows stored in nightly (1.0 MB, 4.0 s), "
+        "Backup of platform\n1 database failed; 1 of 2 databases with 1,204 rows stored in nightly (1.0 MB, 4.0 s), "
         "and no cluster set was published.\n"
     )
-    assert "keycloak  It broke." in text
+    assert "db keycloak  It broke." in text
     assert "kohub: invalid index public.i" in text
 
 
+def test_a_backup_whose_closing_set_failed_says_so_first() -> None:
+    result = _result([_stored()])
+    result.failures.append((CLOSING, OperationFailed("It broke.")))
+    text = backup_report(result).as_text()
+    assert text.startswith(
+        "Backup of platform\nThe cluster set failed; 1 database with 1,204 rows stored in nightly (1.0 MB, 4.0 s).\n"
+    )
+    assert "cluster  It broke." in text
+
+
 def test_a_backup_that_goes_on_says_how_far_it_is() -> None:
-    found = tuple(DatabaseFound(name, 1000) for name in ("desk", "hub"))
-    outcome = BackupOutcome("platform", "nightly", True, [_stored()], None, found, 4.0)
-    report = backup_report(outcome, Standing(going=True))
+    report = backup_report(_result([_stored()], "desk", "hub"), RunState(going=True))
     assert report.sentence == "Going on: 1 of 2 databases with 1,204 rows stored in nightly (1.0 MB, 4.0 s)."
     [step] = report.next_steps
     assert "Where the run has ended and this still stands here, it was killed" in step
 
 
+def test_a_backup_that_has_just_begun_says_how_much_there_is_to_do() -> None:
+    report = backup_report(_result([], "desk", "hub"), RunState(going=True))
+    assert report.sentence == "Going on: 0 of 2 databases stored in nightly (0 B, 4.0 s)."
+
+
 def test_a_backup_that_failed_says_why_and_what_is_stored_all_the_same() -> None:
-    found = tuple(DatabaseFound(name, 1000) for name in ("desk", "hub"))
-    outcome = BackupOutcome("platform", "nightly", True, [_stored()], None, found, 4.0)
-    report = backup_report(outcome, Standing(problem="The disk is full."))
+    report = backup_report(_result([_stored()], "desk", "hub"), RunState(problem="The disk is full."))
     assert report.sentence == (
         "Failed: The disk is full. What is stored all the same: 1 of 2 databases with 1,204 rows stored in nightly "
         "(1.0 MB, 4.0 s), no cluster set."
@@ -266,42 +316,45 @@ def test_a_backup_that_failed_says_why_and_what_is_stored_all_the_same() -> None
     )
 
 
+def test_what_was_dropped_meanwhile_can_be_brought_back() -> None:
+    result = _result([_stored(), _closed()])
+    result.found = (DatabaseFound(name="leaving").as_gone(), CLOSING)
+    report = backup_report(result)
+    assert report.sentence.endswith(" Dropped while the backup ran, and in no set of it: 'leaving'.")
+    assert "an earlier set brings it back (platformctl restore --database NAME)." in report.as_text()
+
+
 def test_a_run_with_nothing_else_to_tell_says_how_it_stands() -> None:
     started = datetime(2026, 2, 7, 17, 0, tzinfo=UTC)
-    assert plain_report("Drill", started, Standing(going=True)).sentence.startswith(
-        "Going on since 2026-02-0"
-    )
-    assert plain_report("Drill", started, Standing(problem="It broke.")).sentence == "Failed: It broke."
+    assert plain_report("Drill", started, RunState(going=True)).sentence.startswith("Going on since 2026-02-0")
+    assert plain_report("Drill", started, RunState(problem="It broke.")).sentence == "Failed: It broke."
 
 
 def test_a_backup_says_what_is_wrong_with_the_configuration() -> None:
-    stored = DatabaseBackup.model_validate(
-        {
-            **dict.fromkeys(("set_bytes", "dump_bytes", "tables", "rows", "large_objects", "seconds"), 1),
-            **{
-                "database": "kohub",
-                "set_key": "k",
-                "cluster_files": (),
-                "missing": (),
-                "snapshot_seconds": 1,
-            },
-            **{"started": datetime(2026, 2, 7, tzinfo=UTC), "extensions": {}, "collations": {}},
-        }
-    )
-    done = BackupOutcome("platform", "nightly", False, [stored], None, (), 4.0, unknown=("kohbu",))
+    done = replace(_result([_stored()]), encrypted=False)
     text = backup_report(done).as_text()
-    assert "exclude names 'kohbu', which platform does not have: correct [servers.platform]" in text
     assert "in 000-globals the roles' password verifiers; give [stores.nightly] recipients" in text
-    sealed = backup_report(replace(done, encrypted=True, unknown=())).as_text()
-    assert "exclude" not in sealed
-    assert "not encrypted" not in sealed
+    assert "not encrypted" not in backup_report(replace(done, encrypted=True)).as_text()
+
+
+def test_what_is_excluded_and_not_there_is_remarked() -> None:
+    settings = ServerSettings(store="nightly", exclude=("kohbu", "kohub", "template0"))
+    remarks = PostgresSource("platform", settings, HostSettings()).remarks((DatabaseFound(name="kohub"), CLOSING))
+    result = replace(_result([_stored()]), remarks=remarks)
+    [remark] = remarks
+    assert remark == (
+        "exclude names 'kohbu', which platform does not have: correct its table in the configuration, or what you mean to "
+        "leave out is backed up under another name."
+    )
+    assert remark in backup_report(result).next_steps
 
 
 def test_the_example_configuration_is_valid_and_shows_the_defaults() -> None:
-    settings = load(_EXAMPLE)
-    assert (list(settings.servers), list(settings.stores)) == (["platform"], ["nightly", "offsite"])
-    kept = settings.stores["nightly"].retention
-    assert (kept.cluster.days, kept.database.days) == (30, 7)
+    settings = load_settings(_EXAMPLE)
+    assert (list(settings.sources), list(settings.stores)) == (["platform"], ["nightly", "offsite"])
+    assert list(settings.hosts) == ["database-host"]
+    for store in settings.stores.values():
+        assert {kind: policy.days for kind, policy in store.retention.items()} == {"cluster": 30, "db": 7}
 
 
 def _restored(name: str, previous: str | None, sample_percent: int = 100) -> RestoredDatabase:
@@ -339,14 +392,10 @@ def test_a_plan_says_what_steps_aside() -> None:
 
 def test_a_restore_that_did_not_end_well_says_how_far_it_came() -> None:
     one = [_restored("hub_restored_1", None)]
-    going = restore_report("platform", one, 3.0, wanted=2, standing=Standing(going=True))
-    assert going.sentence == (
-        "Going on: 1 of 2 databases with 1,204 rows restored in 3.0 s, each equal to its proof."
-    )
-    failed = restore_report("platform", one, 3.0, wanted=2, standing=Standing(problem="It was cancelled."))
-    assert failed.sentence.startswith(
-        "Failed: It was cancelled. What was restored all the same: 1 of 2 databases"
-    )
+    going = restore_report("platform", one, 3.0, wanted=2, state=RunState(going=True))
+    assert going.sentence == ("Going on: 1 of 2 databases with 1,204 rows restored in 3.0 s, each equal to its proof.")
+    failed = restore_report("platform", one, 3.0, wanted=2, state=RunState(problem="It was cancelled."))
+    assert failed.sentence.startswith("Failed: It was cancelled. What was restored all the same: 1 of 2 databases")
 
 
 def test_a_restore_says_how_to_be_rid_of_what_nobody_needs() -> None:

@@ -7,13 +7,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from psycopg.conninfo import make_conninfo
 
-from engine.config.settings import ServerSettings
-from engine.hosts.base import Route
-from engine.postgres.server import Server
+from engine.hosts.base import Host
+from engine.hosts.endpoints import Tunnel
+from engine.hosts.settings import HostSettings
+from engine.sources.postgres.server.endpoint import endpoint, way
+from engine.sources.postgres.server.server import Server
+from engine.sources.postgres.settings import ServerSettings
 
 ROOT = Path(__file__).parents[3]
 ROWS = 500
@@ -24,17 +28,20 @@ FILL = (
 _RUN = """
 import sys
 from pathlib import Path
-from engine.config.settings import ServerSettings
-from engine.postgres.server import Server
-from tests.engine.postgres.backups import back_up, store_in
-server = Server("away", ServerSettings.model_validate_json(sys.argv[1]))
-back_up(server, store_in(Path(sys.argv[2])), ["app"], cluster=False)
+from engine.hosts.settings import HostSettings
+from engine.sources.postgres.server.server import Server
+from engine.sources.postgres.settings import ServerSettings
+from tests.engine.sources.postgres.backups import back_up, store_in
+place = HostSettings.model_validate_json(sys.argv[2])
+server = Server("away", ServerSettings.model_validate_json(sys.argv[1]), place)
+back_up(server, store_in(Path(sys.argv[3])), ["app"], cluster=False)
 """
 
 
-def server_at(where: str, host: str, port: int = 5432, **settings: object) -> Server:
-    values = {"store": "nightly", "where": where, "host": host, "port": port, **settings}
-    return Server("away", ServerSettings.model_validate(values))
+def server_at(place: HostSettings, host: str, port: int = 5432, **settings: object) -> Server:
+    """A server that is at `host` and `port` for what runs on that host."""
+    values = {"store": "nightly", "host": host, "port": port, **settings}
+    return Server("away", ServerSettings.model_validate(values), place)
 
 
 def filled(server: Server) -> None:
@@ -49,7 +56,7 @@ def filled(server: Server) -> None:
 @contextmanager
 def engine_process(server: Server, store: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A backup of `app` in a process of its own."""
-    argv = [sys.executable, "-c", _RUN, server.settings.model_dump_json(), str(store)]
+    argv = [sys.executable, "-c", _RUN, server.settings.model_dump_json(), server.place.model_dump_json(), str(store)]
     with subprocess.Popen(argv, cwd=ROOT) as process:
         try:
             yield process
@@ -57,9 +64,22 @@ def engine_process(server: Server, store: Path) -> Iterator[subprocess.Popen[byt
             process.kill()
 
 
-def conninfo_of(route: Route, **more: str) -> str:
+@dataclass(frozen=True)
+class Route:
+    """The way to a database: a tunnel, and libpq's parameters for it."""
+
+    tunnel: Tunnel
+    parameters: dict[str, str]
+
+
+def route(host: Host, address: str, port: int, *, trusted: bool) -> Route:
+    tunnel = host.tunnel(endpoint(address, port), from_there=trusted)
+    return Route(tunnel, way(address, port, tunnel))
+
+
+def conninfo_of(found: Route, **more: str) -> str:
     """For psycopg, as the superuser."""
-    return make_conninfo("", **{"user": "postgres", "dbname": "postgres", **route.parameters, **more})
+    return make_conninfo("", **{"user": "postgres", "dbname": "postgres", **found.parameters, **more})
 
 
 def eventually(condition: Callable[[], bool], what: str, seconds: float = 40) -> None:

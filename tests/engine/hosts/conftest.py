@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,10 +15,12 @@ from typing import Any
 import pytest
 from docker.models.containers import Container
 
-from engine.hosts.local import temporary_base
 from engine.hosts.opening import close_hosts
-from tests.engine.hosts.engines import DOCKER, Engine, opened, podman_service, postgres_container
+from engine.hosts.settings import HostSettings
+from engine.streams.spool import temporary_base
+from tests.engine.hosts.engines import DOCKER, Engine, idle_container, opened, podman_service, postgres_container
 from tests.engine.hosts.parts import missing, program
+from tests.engine.hosts.places import Place, folder_here, word
 from tests.engine.hosts.sshd import Sshd, running_sshd
 
 CRASHED = ("terminated by signal", "reinitializing")
@@ -56,8 +59,16 @@ def podman_engine() -> Iterator[Engine]:
             yield engine
             engine.client.close()
     finally:
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """What Podman does after an exec's end may come a while later, and mounts its storage again."""
+    deadline = time.monotonic() + 40
+    while folder.exists():
         _unmount(folder)
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=time.monotonic() < deadline)
+        time.sleep(0.5)
 
 
 def _unmount(folder: Path) -> None:
@@ -70,6 +81,32 @@ def _unmount(folder: Path) -> None:
 @pytest.fixture(params=["docker", "podman"])
 def engine(request: pytest.FixtureRequest) -> Engine:
     found: Engine = request.getfixturevalue(f"{request.param}_engine")
+    return found
+
+
+@pytest.fixture(scope="session")
+def docker_idle(docker_engine: Engine) -> Iterator[HostSettings]:
+    with idle_container(docker_engine) as container:
+        yield HostSettings(where=f"container:{container.name}", docker_host=docker_engine.url)
+
+
+@pytest.fixture(scope="session")
+def podman_idle(podman_engine: Engine) -> Iterator[HostSettings]:
+    with idle_container(podman_engine) as container:
+        yield HostSettings(where=f"container:{container.name}", docker_host=podman_engine.url)
+
+
+@pytest.fixture(params=["local", "ssh", "docker", "podman"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Each kind of host in turn."""
+    if request.param == "local":
+        return Place(HostSettings(), folder_here(tmp_path))
+    if request.param == "ssh":
+        sshd: Sshd = request.getfixturevalue("sshd")
+        return Place(sshd.settings, folder_here(tmp_path))
+    settings = request.getfixturevalue(f"{request.param}_idle")
+    found = Place(settings, f"/data/{word()}")
+    found.sh('mkdir "$1"', found.folder)
     return found
 
 

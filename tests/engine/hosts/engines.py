@@ -119,6 +119,26 @@ def postgres_container(
             container.remove(force=True, v=True)
 
 
+@contextmanager
+def idle_container(engine: Engine) -> Iterator[Container]:
+    """A running container that does nothing."""
+    me = ProcessIdentity.current()
+    container = engine.client.containers.run(
+        engine.image,
+        ["sleep", "1000000"],
+        name=f"po-test-{secrets.token_hex(4)}",
+        labels={LABEL: f"{me.pid}-{me.started}"},
+        network_mode="none",
+        tmpfs={"/data": "mode=1777", "/small": "mode=1777,size=1m"},
+        detach=True,
+    )
+    try:
+        yield container
+    finally:
+        with suppress(NotFound):
+            container.remove(force=True, v=True)
+
+
 def _await(container: Container) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.hosts.settings import HostSettings
 from tests.engine.hosts.parts import missing, program
 
 _CONFIG = """
@@ -45,6 +46,11 @@ class Sshd:
         return f"ssh:{getpass.getuser()}@127.0.0.1:{self.port}"
 
     @property
+    def settings(self) -> HostSettings:
+        """Of a host that is reached by it."""
+        return HostSettings(where=self.where, ssh_key=self.key, ssh_known_hosts=self.known_hosts)
+
+    @property
     def key(self) -> str:
         return f"file:{self.folder / 'key'}"
 
@@ -77,9 +83,7 @@ def running_sshd(folder: Path, *, forwarding: bool = True) -> Iterator[Sshd]:
     config = _CONFIG.format(port=port, folder=folder, forwarding="yes" if forwarding else "no")
     (folder / "sshd_config").write_text(config, encoding="utf8")
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sshd, "-D", "-e", "-f", str(folder / "sshd_config")], stdout=log, stderr=log
-        )
+        process = subprocess.Popen([sshd, "-D", "-e", "-f", str(folder / "sshd_config")], stdout=log, stderr=log)
     try:
         _await(process, port, folder / "log")
         yield Sshd(folder, port, process.pid)

@@ -13,7 +13,7 @@ from docker.models.containers import Container as Found
 from engine.errors import ConfigurationError, TransientFailure
 from engine.hosts.container import Container
 from engine.hosts.where import ContainerPlace
-from tests.engine.hosts.away import conninfo_of, eventually
+from tests.engine.hosts.away import conninfo_of, eventually, route
 from tests.engine.hosts.conftest import Started
 from tests.engine.hosts.engines import Engine
 from tests.engine.hosts.parts import lines_about
@@ -64,9 +64,7 @@ def test_a_program_gets_its_arguments_and_environment_and_nothing_else(
     assert (host.crosses_network, str(host)) == (False, f"container {found.name}")
 
 
-def test_bytes_come_through_and_a_secret_is_seen_nowhere(
-    engine: Engine, postgres_in: Started, host_of: HostOf
-) -> None:
+def test_bytes_come_through_and_a_secret_is_seen_nowhere(engine: Engine, postgres_in: Started, host_of: HostOf) -> None:
     found = postgres_in(engine, password="x")
     host = host_of(engine, found)
     program = host.stream(("head", "-c", "20000000", "/dev/zero"), env={"PGPASSWORD": "canary-4712"})
@@ -83,9 +81,7 @@ def test_bytes_come_through_and_a_secret_is_seen_nowhere(
     assert (size, program.wait(20)) == (20_000_000, 0)
 
 
-def test_what_is_killed_or_left_behind_ends_there(
-    engine: Engine, postgres_in: Started, host_of: HostOf
-) -> None:
+def test_what_is_killed_or_left_behind_ends_there(engine: Engine, postgres_in: Started, host_of: HostOf) -> None:
     found = postgres_in(engine, password="x")
     host = host_of(engine, found)
     killed = host.stream(SLEEP, env=MARKS)
@@ -99,46 +95,40 @@ def test_what_is_killed_or_left_behind_ends_there(
     assert host.end_leftovers(MARKS) == 1
     assert left.stdout is not None
     assert (left.stdout.read(1), left.wait(20)) == (b"", -9)
-    with pytest.raises(
-        TransientFailure, match=r"^sleep in container .* took longer than 1 s and was ended; "
-    ):
+    with pytest.raises(TransientFailure, match=r"^sleep in container .* took longer than 1 s and was ended; "):
         host.run(("sleep", "300"), env={}, timeout=1)
 
 
-def test_what_the_server_has_inherited_is_left_alone(
-    engine: Engine, postgres_in: Started, host_of: HostOf
-) -> None:
+def test_what_the_server_has_inherited_is_left_alone(engine: Engine, postgres_in: Started, host_of: HostOf) -> None:
     """PostgreSQL is process 1 there: a child of it that a signal ends would end all of its sessions."""
     found = postgres_in(engine, password="x")
     marks = " ".join(f"'{name}={value}'" for name, value in MARKS.items())
     orphan = f"env {marks} pg_dump -U postgres -d postgres >/dev/null 2>&1 &"
     host = host_of(engine, found)
-    with psycopg.connect(conninfo_of(host.route(SOCKET, 5432, trusted=True))) as holder:
+    with psycopg.connect(conninfo_of(route(host, SOCKET, 5432, trusted=True))) as holder:
         holder.execute("CREATE TABLE held (id int)")
         holder.commit()
         holder.execute("LOCK TABLE held")
         found.exec_run(["sh", "-c", orphan])
         eventually(lambda: len(lines_in(found, "pg_dump")) == 1, "it did not start")
-        assert host.end_leftovers(MARKS) == 0
+        assert host.end_leftovers(MARKS, sparing="postgres") == 0
         assert holder.execute("SELECT 1").fetchone() == (1,)
     eventually(lambda: lines_in(found, "pg_dump") == [], "it runs on")
 
 
 @pytest.mark.parametrize("way", ["socket", "loopback"])
-def test_a_database_that_publishes_nothing(
-    engine: Engine, postgres_in: Started, host_of: HostOf, way: str
-) -> None:
+def test_a_database_that_publishes_nothing(engine: Engine, postgres_in: Started, host_of: HostOf, way: str) -> None:
     listen, address = ("", SOCKET) if way == "socket" else ("127.0.0.1", "127.0.0.1")
     found = postgres_in(engine, password="x", listen=listen)
     host = host_of(engine, found)
-    route = host.route(address, 5432, trusted=True)
+    led = route(host, address, 5432, trusted=True)
     if way == "socket":
-        assert route.parameters["host"] == f"/proc/{found.attrs['State']['Pid']}/root/run/postgresql"
-    with psycopg.connect(conninfo_of(route), autocommit=True) as connection:
+        assert led.parameters["host"] == f"/proc/{found.attrs['State']['Pid']}/root/run/postgresql"
+    with psycopg.connect(conninfo_of(led), autocommit=True) as connection:
         shown = connection.execute("SELECT inet_client_addr()::text, repeat('x', 3000000)").fetchone()
         assert shown == (None if way == "socket" else "127.0.0.1/32", "x" * 3_000_000)
         pid = connection.info.backend_pid
-        with psycopg.connect(conninfo_of(route), autocommit=True) as other:
+        with psycopg.connect(conninfo_of(led), autocommit=True) as other:
             other.execute("SELECT pg_terminate_backend(%s)", (pid,))
         with pytest.raises(psycopg.OperationalError, match="terminating connection"):
             connection.execute("SELECT 1")
@@ -147,39 +137,35 @@ def test_a_database_that_publishes_nothing(
 def test_a_database_on_the_container_network_is_reached_by_its_address(
     docker_engine: Engine, postgres_in: Started, host_of: HostOf
 ) -> None:
-    found = postgres_in(
-        docker_engine, password="secret-1", auth="scram-sha-256", listen="*", network="bridge"
-    )
+    found = postgres_in(docker_engine, password="secret-1", auth="scram-sha-256", listen="*", network="bridge")
     found.reload()
     host = host_of(docker_engine, found)
     address = found.attrs["NetworkSettings"]["IPAddress"]
-    route = host.route("127.0.0.1", 5432, trusted=False)
-    assert route.parameters == {"host": "127.0.0.1", "hostaddr": address, "port": "5432"}
-    with psycopg.connect(conninfo_of(route, password="secret-1")) as connection:
+    way = route(host, "127.0.0.1", 5432, trusted=False)
+    assert way.parameters == {"host": "127.0.0.1", "hostaddr": address, "port": "5432"}
+    with psycopg.connect(conninfo_of(way, password="secret-1")) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_a_database_that_is_not_there_says_so(
-    docker_engine: Engine, postgres_in: Started, host_of: HostOf
-) -> None:
+def test_a_database_that_is_not_there_says_so(docker_engine: Engine, postgres_in: Started, host_of: HostOf) -> None:
     host = host_of(docker_engine, postgres_in(docker_engine, password="x"))
     for address, error, sentence in (
         (
             "127.0.0.1",
             TransientFailure,
-            f"No server answers at 127.0.0.1:5432 in {host}; check `host` and `port`.",
+            f"No server answers at 127.0.0.1:5432 in {host}; check that it runs and its address.",
         ),
         (
             "/nowhere",
             ConfigurationError,
-            f"The {host} has no sh with perl or nc to relay to /nowhere:5432; let its server listen on the container's "
+            f"The {host} has no sh with perl or nc to relay to /nowhere/.s.PGSQL.5432; let its server listen on the container's "
             'network and configure a password, or publish its port and use where = "local".',
         ),
     ):
-        route = host.route(address, 5432, trusted=True)
+        way = route(host, address, 5432, trusted=True)
         with pytest.raises(psycopg.OperationalError):
-            psycopg.connect(conninfo_of(route))
-        problem = route.problem()
+            psycopg.connect(conninfo_of(way))
+        problem = way.tunnel.problem()
         assert (type(problem), str(problem)) == (error, sentence)
 
 

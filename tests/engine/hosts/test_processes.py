@@ -39,9 +39,7 @@ def test_start_time_is_the_one_the_kernel_tells() -> None:
 
 def test_a_name_with_brackets_and_spaces_is_read_rightly() -> None:
     code = 'open("/proc/self/comm", "w").write("a) R 1 (b"); print("ready", flush=True); input()'
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         before = identity_of(process)
         assert process.stdout is not None
         process.stdout.readline()

@@ -17,8 +17,8 @@ from engine.errors import ConfigurationError, TransientFailure
 from engine.hosts.shell import sweep_argv
 from engine.hosts.ssh import Ssh
 from engine.hosts.where import SshPlace
-from engine.postgres.instance import Instance
-from tests.engine.hosts.away import conninfo_of, eventually
+from engine.sources.postgres.scratch.instance import Instance
+from tests.engine.hosts.away import conninfo_of, eventually, route
 from tests.engine.hosts.parts import lines_about
 from tests.engine.hosts.sshd import Sshd, make_key, running_sshd
 
@@ -114,29 +114,27 @@ def test_looking_for_leftovers_needs_no_shell_but_sh() -> None:
 
 
 def test_a_database_that_listens_to_its_socket_alone(host: Ssh, postgres_server: Instance) -> None:
-    route = host.route(str(postgres_server.socket), postgres_server.port, trusted=True)
-    assert route.parameters["hostaddr"] == "127.0.0.1"
-    with psycopg.connect(conninfo_of(route)) as connection:
+    way = route(host, str(postgres_server.socket), postgres_server.port, trusted=True)
+    assert way.parameters["hostaddr"] == "127.0.0.1"
+    with psycopg.connect(conninfo_of(way)) as connection:
         row = connection.execute("SELECT inet_client_addr() IS NULL, repeat('x', 3000000)").fetchone()
         assert row == (True, "x" * 3_000_000)
 
 
 def test_a_database_that_is_not_there_says_so(host: Ssh) -> None:
-    route = host.route("127.0.0.1", 1, trusted=False)
+    way = route(host, "127.0.0.1", 1, trusted=False)
     with pytest.raises(psycopg.OperationalError):
-        psycopg.connect(conninfo_of(route))
-    assert str(route.problem()) == (
-        f"{host} does not reach the database at 127.0.0.1:1; check that it runs there, `host` and `port`."
+        psycopg.connect(conninfo_of(way))
+    assert str(way.tunnel.problem()) == (
+        f"{host} reaches nothing at 127.0.0.1:1; check that it runs there and its address."
     )
 
 
 def test_a_forward_is_for_its_own_user(host: Ssh, postgres_server: Instance) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
-    route = host.route(str(postgres_server.socket), postgres_server.port, trusted=True)
-    conninfo = (
-        f"host=127.0.0.1 port={route.parameters['port']} user=postgres dbname=postgres connect_timeout=5"
-    )
+    way = route(host, str(postgres_server.socket), postgres_server.port, trusted=True)
+    conninfo = f"host=127.0.0.1 port={way.parameters['port']} user=postgres dbname=postgres connect_timeout=5"
     child = os.fork()
     if child == 0:  # another user of this machine
         code = 1
@@ -154,20 +152,20 @@ def test_a_forward_is_for_its_own_user(host: Ssh, postgres_server: Instance) -> 
 
 def test_a_forward_outlives_a_moment_without_descriptors(host: Ssh, postgres_server: Instance) -> None:
     """None is left to see whose a connection is (it is taken with one that was put aside), nor to take the next."""
-    route = host.route(str(postgres_server.socket), postgres_server.port, trusted=True)
-    with psycopg.connect(conninfo_of(route)):
+    way = route(host, str(postgres_server.socket), postgres_server.port, trusted=True)
+    with psycopg.connect(conninfo_of(way)):
         pass
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     with socket.socket() as client:
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
         try:
-            client.connect(("127.0.0.1", int(route.parameters["port"])))
+            client.connect(("127.0.0.1", int(way.parameters["port"])))
             client.settimeout(5)
             assert client.recv(1) == b""
             time.sleep(0.3)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    with psycopg.connect(conninfo_of(route), connect_timeout=5) as connection:
+    with psycopg.connect(conninfo_of(way), connect_timeout=5) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
@@ -175,10 +173,10 @@ def test_forwarding_that_is_not_allowed(tmp_path: Path) -> None:
     with running_sshd(tmp_path / "sshd", forwarding=False) as strict:
         host, problems = ssh_to(strict), []
         for address in ("127.0.0.1", "/tmp"):
-            route = host.route(address, 5432, trusted=True)
+            way = route(host, address, 5432, trusted=True)
             with pytest.raises(psycopg.OperationalError):
-                psycopg.connect(conninfo_of(route))
-            problems.append(route.problem())
+                psycopg.connect(conninfo_of(way))
+            problems.append(way.tunnel.problem())
         host.close()
     assert [(type(problem), str(problem)) for problem in problems] == [
         (
@@ -188,7 +186,7 @@ def test_forwarding_that_is_not_allowed(tmp_path: Path) -> None:
         ),
         (
             TransientFailure,
-            f"{host} does not reach the database at /tmp:5432; check that it runs there, `host` and `port` "
+            f"{host} reaches nothing at /tmp/.s.PGSQL.5432; check that it runs there and its address "
             "(and AllowStreamLocalForwarding in its sshd_config).",
         ),
     ]

@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 from pydantic import ValidationError
 
-from engine.config.settings import ServerSettings
 from engine.hosts.container_files import addresses, inside
+from engine.hosts.settings import HostSettings
 from engine.hosts.where import ContainerPlace, LocalPlace, SshPlace, parse_where
 
 
@@ -48,7 +48,7 @@ def test_places(text: str, place: object) -> None:
 )
 def test_anything_else_is_refused_in_one_sentence(text: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        ServerSettings(store="nightly", where=text)
+        HostSettings(where=text)
     (error,) = caught.value.errors()
     assert error["msg"] == (
         "Value error, say local, container:NAME, container:USER@NAME or ssh:USER@HOST or ssh:USER@HOST:PORT"

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from engine.config.settings import FolderStore as FolderSettings
 from engine.stores.base import Store
 from engine.stores.opening import open_store
 from engine.stores.s3 import S3Store
+from engine.stores.settings import FolderSettings
 from tests.engine.stores.places import S3Place
 from tests.engine.stores.servers import KEY_VARIABLE, SECRET_VARIABLE, SERVERS, S3Server, missing
 
@@ -51,9 +51,7 @@ def new_place(server: S3Server, monkeypatch: pytest.MonkeyPatch, **bucket: Any) 
 
 
 @pytest.fixture(params=["moto", "versitygw", "s3rver"])
-def place(
-    request: pytest.FixtureRequest, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
-) -> S3Place:
+def place(request: pytest.FixtureRequest, start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> S3Place:
     """An empty bucket on each kind of server."""
     return new_place(start_server(request.param), monkeypatch)
 
@@ -76,9 +74,7 @@ def store_kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def store(
-    store_kind: str, tmp_path: Path, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
-) -> Store:
+def store(store_kind: str, tmp_path: Path, start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> Store:
     """An empty store of each kind, opened as the product opens it."""
     if store_kind == "folder":
         return open_store("nightly", FolderSettings(path=str(tmp_path / "store")))

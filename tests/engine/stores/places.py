@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
-from engine.config.settings import S3Store as S3Settings
 from engine.stores.s3 import S3Store, open_s3
 from engine.stores.s3_client import Patience
+from engine.stores.settings import S3Settings
 from tests.engine.stores.servers import KEY_VARIABLE, SECRET_VARIABLE, S3Server
 
 if TYPE_CHECKING:

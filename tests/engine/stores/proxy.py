@@ -80,9 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         proxy = cast(Proxy, self.server)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        fault = proxy.decide(
-            self.command, self.path, {name.lower(): value for name, value in self.headers.items()}
-        )
+        fault = proxy.decide(self.command, self.path, {name.lower(): value for name, value in self.headers.items()})
         if fault == "reset":
             self._reset()
         elif fault == "stall":

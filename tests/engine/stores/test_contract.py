@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from engine.errors import ConfigurationError, OperationFailed
-from engine.stores.base import Store
+from engine.errors import ConfigurationError, NotFound
+from engine.stores.base import Store, read_small
 
 MIB = 2**20
 
@@ -67,7 +67,7 @@ def test_an_error_in_the_block_leaves_nothing_and_comes_out_as_it_is(store: Stor
         out.write(bytes(written))
         raise ZeroDivisionError
     assert listed(store) == []
-    with pytest.raises(OperationFailed, match="s/file"), store.reader("s/file"):
+    with pytest.raises(NotFound, match="s/file"), store.reader("s/file"):
         pass
 
 
@@ -81,9 +81,7 @@ def test_a_failed_overwrite_keeps_the_old_content(store: Store) -> None:
     assert get(store, "s/file") == b"new"
 
 
-def test_keys_come_in_the_order_of_their_bytes_and_under_their_prefix_only(
-    store: Store, store_kind: str
-) -> None:
+def test_keys_come_in_the_order_of_their_bytes_and_under_their_prefix_only(store: Store, store_kind: str) -> None:
     keys = [
         "app-test/db/x/1/manifest.json",
         "app.d/a",
@@ -164,11 +162,31 @@ def test_a_prefix_that_is_none_is_refused(store: Store) -> None:
 
 
 def test_a_missing_key_is_one_sentence(store: Store) -> None:
-    with pytest.raises(OperationFailed) as raised, store.reader("platform/cluster/1/manifest.json"):
+    with pytest.raises(NotFound) as raised, store.reader("platform/cluster/1/manifest.json"):
         pass
     assert "platform/cluster/1/manifest.json" in str(raised.value)
+    assert "is not in" in str(raised.value)
     assert "'nightly'" in str(raised.value)
     assert raised.value.retryable is False
+
+
+def test_a_key_that_is_gone_is_not_found(store: Store) -> None:
+    put(store, "a/x")
+    put(store, "a/y")
+    store.delete(["a/x"])
+    for key in ("a/x", "a", "a/x/z"):
+        with pytest.raises(NotFound, match="is not in"), store.reader(key):
+            pass
+
+
+def test_a_small_object_is_read_whole_and_a_long_one_to_a_byte_past_the_limit(store: Store) -> None:
+    put(store, "a", b"0123456789")
+    put(store, "empty", b"")
+    assert read_small(store, "a", 100) == read_small(store, "a", 10) == b"0123456789"
+    assert read_small(store, "a", 4) == b"01234"
+    assert read_small(store, "empty", 4) == b""
+    with pytest.raises(NotFound):
+        read_small(store, "b", 4)
 
 
 # The conditional writes of moto and s3rver are not atomic.

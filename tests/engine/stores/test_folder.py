@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.config.settings import FolderStore as FolderSettings
-from engine.errors import ConfigurationError, OperationFailed
+from engine.errors import ConfigurationError, NotFound, OperationFailed
 from engine.stores.folder import FolderStore
 from engine.stores.part_files import is_part, new_part_name
+from engine.stores.settings import FolderSettings
 from tests.engine.stores.test_contract import MIB, get, put
 
 IS_ROOT = os.geteuid() == 0
@@ -45,9 +45,7 @@ def mode(path: Path) -> int:
 def test_files_are_0600_and_folders_0700(store: FolderStore, root: Path) -> None:
     put(store, "platform/cluster/x")
     store.create("leases/prune", b"me")
-    assert [mode(path) for path in (root, root / "platform", root / "platform/cluster", root / "leases")] == [
-        0o700
-    ] * 4
+    assert [mode(path) for path in (root, root / "platform", root / "platform/cluster", root / "leases")] == [0o700] * 4
     assert mode(root / "platform/cluster/x") == 0o600
     assert mode(root / "leases/prune") == 0o600
 
@@ -136,7 +134,7 @@ def test_links_are_neither_listed_nor_followed(store: FolderStore, root: Path, t
     assert list(store.keys("out/")) == []
     assert [found.key for found in store.list()] == ["a/x"]
     for key in ("out/secret", "a/link"):
-        with pytest.raises(OperationFailed, match="symbolic link"), store.reader(key):
+        with pytest.raises(NotFound, match="symbolic link"), store.reader(key):
             pass
     with pytest.raises(OperationFailed, match="symbolic link"):
         put(store, "out/new")
@@ -172,12 +170,12 @@ def test_strangers_are_not_listed(store: FolderStore, root: Path) -> None:
     assert list(store.keys()) == ["a/x"]
     assert store.sweep() == 0
     assert (root / "lost+found").is_dir()
-    with pytest.raises(OperationFailed, match="no plain file"), store.reader("a/pipe"):
+    with pytest.raises(NotFound, match="no plain file"), store.reader("a/pipe"):
         pass
 
 
 def marked_in_app(path: str) -> str | None:
-    return "mark" if path == "app" else None
+    return "mark" if path.rpartition("/")[0] == "app" else None
 
 
 def test_a_folder_is_told_by_its_mark_alone(store: FolderStore, root: Path, tmp_path: Path) -> None:
@@ -207,10 +205,31 @@ def test_a_folder_is_told_by_its_mark_alone(store: FolderStore, root: Path, tmp_
         ("app/2-", ["mark"], False),
         ("app/2", ["x"], True),
         ("app/4/mark", ["x"], True),
-        ("app", ["mark"], True),
-        ("", ["mark"], True),  # one where none belongs hides nothing
+        ("app", ["mark"], True),  # one where none belongs hides nothing
+        ("", ["mark"], True),
         ("z/1", ["mark", "x"], True),
     ]
+
+
+def test_each_folder_is_asked_for_its_own_mark(store: FolderStore) -> None:
+    for key in ("a/1/one", "a/1/x", "a/2/other", "a/2/x", "a/3/one", "a/3/deep/x", "b/one", "b/1/x", "one"):
+        put(store, key)
+    asked: list[str] = []
+
+    def mark(path: str) -> str | None:
+        asked.append(path)
+        return {"a/1": "one", "a/2": "other", "a/3": "one"}.get(path)
+
+    assert [(one.path, one.names, one.whole) for one in store.folders("", mark)] == [
+        ("a/1", ["one"], False),
+        ("a/2", ["other"], False),
+        ("a/3", ["one"], False),
+        ("b/1", ["x"], True),
+        ("b", ["one"], True),
+        ("", ["one"], True),
+    ]
+    assert sorted(asked) == ["a", "a/1", "a/2", "a/3", "b", "b/1"]
+    assert [one.path for one in store.folders("a/3/", mark)] == ["a/3/deep", "a/3"]  # where a walk begins is read
 
 
 def test_a_lost_mount_is_not_an_empty_store(tmp_path: Path) -> None:
@@ -249,6 +268,12 @@ def test_where_no_disk_is_mounted_nothing_is_read_or_written(small_disk: Path) -
         assert everything(small_disk) == []
     finally:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(small_disk)], check=True)
+
+
+def test_a_disk_that_is_not_there_tells_nothing_about_a_key(tmp_path: Path) -> None:
+    store = FolderStore("nightly", tmp_path / "disk" / "backups")
+    with pytest.raises(ConfigurationError, match="is not there; mount its disk or create"), store.reader("a/x"):
+        pass
 
 
 def test_a_store_that_was_never_written_is_empty(store: FolderStore, root: Path) -> None:
@@ -293,7 +318,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(small_disk: Path) -> Non
             out.write(bytes(MIB))
     assert str(raised.value) == (
         f"The disk of store 'nightly' at {small_disk} is full: Writing {KEY} failed and left nothing; "
-        "free space there or shorten the retention, then start again."
+        "free space there or keep less in it, then start again."
     )
     assert everything(small_disk) == ["a", "a/x"]
     with pytest.raises(OperationFailed, match="is full"):
@@ -335,9 +360,7 @@ def test_a_folder_without_the_right_to_write_is_one_sentence() -> None:
             put(FolderStore("nightly", root), KEY)
 
 
-def test_settings_open_a_folder_relative_to_where_one_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_open_a_folder_relative_to_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from engine.stores.opening import open_store
 
     monkeypatch.chdir(tmp_path)

@@ -61,7 +61,7 @@ def aides(monkeypatch: pytest.MonkeyPatch) -> list[Known]:
 
 
 def mark(path: str) -> str | None:
-    return "mark" if path == "all" else None
+    return "mark" if path.rpartition("/")[0] == "all" else None
 
 
 def alone(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[StoredFolder]:
@@ -74,9 +74,7 @@ def gone(pid: int) -> bool:
     return ProcessIdentity.of(pid) is None
 
 
-def test_with_an_aide_the_same_is_found(
-    full: Path, aides: list[Known], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_an_aide_the_same_is_found(full: Path, aides: list[Known], monkeypatch: pytest.MonkeyPatch) -> None:
     expected = alone(full, monkeypatch)
     assert aides == []
     assert len(expected) == COUNT + FEW
@@ -106,9 +104,7 @@ def test_an_aide_that_dies_or_stops_is_done_without(
     found: list[StoredFolder] = []
     for one in FolderStore("nightly", full).folders("", mark):
         if len(found) == at:
-            monkeypatch.setattr(
-                folder_aide, "_PATIENCE_SECONDS", 0.2
-            )  # not before: a slow one would be given up
+            monkeypatch.setattr(folder_aide, "_PATIENCE_SECONDS", 0.2)  # not before: a slow one would be given up
             pid = aides[0].pid
             os.kill(pid, blow)
         found.append(one)

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.config.settings import FolderStore as FolderSettings
-from engine.config.settings import S3Store as S3Settings
 from engine.stores.base import Store
 from engine.stores.opening import open_store
+from engine.stores.settings import FolderSettings, PlaceSettings
 from tests.engine.stores.conftest import StartServer, new_place
 from tests.engine.stores.test_contract import get, put
 
@@ -21,9 +20,9 @@ KEY = "platform/cluster/20260207T170000Z-3f9a1c/000-globals.sql.gz"
 WRITER = """
 import sys, time
 from pydantic import TypeAdapter
-from engine.config.settings import StoreSettings
 from engine.stores.opening import open_store
-store = open_store("nightly", TypeAdapter(StoreSettings).validate_json(sys.argv[1]))
+from engine.stores.settings import PlaceSettings
+store = open_store("nightly", TypeAdapter(PlaceSettings).validate_json(sys.argv[1]))
 with store.writer(sys.argv[2]) as out:
     out.write(bytes(12 * 2**20))
     print("written", flush=True)
@@ -31,7 +30,7 @@ with store.writer(sys.argv[2]) as out:
 """
 
 
-def start_writer(settings: FolderSettings | S3Settings) -> subprocess.Popen[str]:
+def start_writer(settings: PlaceSettings) -> subprocess.Popen[str]:
     """A process that is in the middle of writing KEY."""
     argv = [sys.executable, "-c", WRITER, settings.model_dump_json(), KEY]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)

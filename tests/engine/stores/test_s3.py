@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.config.settings import S3Store as S3Settings
 from engine.errors import ConfigurationError, TransientFailure
 from engine.stores.base import Deletion
 from engine.stores.opening import open_store
 from engine.stores.s3_client import Patience, open_bucket
-from engine.stores.s3_upload import first_part_size, next_part_size
+from engine.stores.s3_parts import first_part_size, next_part_size
+from engine.stores.settings import S3Settings
 from tests.engine.stores.conftest import StartServer, new_place
 from tests.engine.stores.places import IMPATIENT, MIB, S3Place
 from tests.engine.stores.proxy import proxy_to
@@ -154,9 +154,7 @@ def test_objects_are_encrypted_at_rest_when_asked(moto: S3Place, size: int) -> N
 
 
 @pytest.fixture(params=["moto", "versitygw"])
-def locking(
-    request: pytest.FixtureRequest, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
-) -> S3Place:
+def locking(request: pytest.FixtureRequest, start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> S3Place:
     """A bucket with object lock."""
     return new_place(start_server(request.param), monkeypatch, ObjectLockEnabledForBucket=True)
 
@@ -262,9 +260,7 @@ def test_half_of_the_credentials_are_refused(moto: S3Place) -> None:
         moto.store(secret_key=None)
 
 
-def test_no_credentials_at_all_is_said(
-    moto: S3Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_no_credentials_at_all_is_said(moto: S3Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -286,8 +282,8 @@ def test_off_aws_path_style_and_old_checksums_are_the_default() -> None:
 
 def test_a_folder_does_not_load_boto3() -> None:
     program = (
-        "import sys; from engine.config.settings import FolderStore; from engine.stores.opening import open_store;"
-        "open_store('nightly', FolderStore(path='/nowhere')); print('boto3' in sys.modules)"
+        "import sys; from engine.stores.settings import FolderSettings; from engine.stores.opening import open_store;"
+        "open_store('nightly', FolderSettings(path='/nowhere')); print('boto3' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "False"

@@ -41,9 +41,7 @@ class Fire:
 
 
 @pytest.fixture(params=["moto", "versitygw"])
-def fire(
-    request: pytest.FixtureRequest, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Fire]:
+def fire(request: pytest.FixtureRequest, start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fire]:
     with _on_fire(new_place(start_server(request.param), monkeypatch)) as made:
         yield made
 
@@ -99,9 +97,7 @@ def test_a_fault_of_the_moment_is_not_noticed(
 
 
 @pytest.mark.parametrize(("method", "part", "data"), STEPS, ids=["put", "begin", "part", "complete"])
-def test_an_answer_lost_after_the_work_does_not_spoil_it(
-    fire: Fire, method: str, part: str, data: bytes
-) -> None:
+def test_an_answer_lost_after_the_work_does_not_spoil_it(fire: Fire, method: str, part: str, data: bytes) -> None:
     rule = fire.proxy.inject(method, part, "lose-answer", turns=1)
     fire.write(data)
     assert rule.injected == 1
@@ -113,9 +109,7 @@ def test_an_answer_lost_after_the_work_does_not_spoil_it(
 
 
 @pytest.mark.parametrize(("method", "part", "data"), [STEPS[0], STEPS[3]], ids=["put", "complete"])
-def test_work_that_was_done_counts_though_every_answer_is_lost(
-    fire: Fire, method: str, part: str, data: bytes
-) -> None:
+def test_work_that_was_done_counts_though_every_answer_is_lost(fire: Fire, method: str, part: str, data: bytes) -> None:
     rule = fire.proxy.inject(method, part, "lose-answer")
     fire.write(data)
     assert rule.injected == 2

@@ -10,13 +10,13 @@ from tests.engine.stores.places import S3Place
 
 STREAMER = """
 import json, resource, sys
-from engine.config.settings import S3Store
+from engine.stores.settings import S3Settings
 from engine.stores.opening import open_store
 
 def peak_mib():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-store = open_store("nightly", S3Store.model_validate_json(sys.argv[1]))
+store = open_store("nightly", S3Settings.model_validate_json(sys.argv[1]))
 store.create("warm/up", b"1")
 chunk, peaks = bytes(2**20), [peak_mib()]
 with store.writer("large") as out:
@@ -34,13 +34,13 @@ print(json.dumps({"total": total, "peaks": peaks}))
 SEVERAL = """
 import resource, sys
 from concurrent.futures import ThreadPoolExecutor
-from engine.config.settings import S3Store
+from engine.stores.settings import S3Settings
 from engine.stores.opening import open_store
 
 def peak_mib():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-store = open_store("nightly", S3Store.model_validate_json(sys.argv[1]))
+store = open_store("nightly", S3Settings.model_validate_json(sys.argv[1]))
 store.create("warm/up", b"1")
 chunk, before = bytes(2**20), peak_mib()
 

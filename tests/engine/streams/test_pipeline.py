@@ -17,7 +17,8 @@ import pytest
 from pyrage import encrypt, x25519
 
 from engine.errors import OperationFailed, TransientFailure
-from engine.streams.pipeline import Meter, Pipeline, pass_on
+from engine.streams.pipeline import Pipeline
+from engine.streams.pipes import Meter, pass_on
 from engine.streams.unpack import DamagedStreamError, unpack_argv, unpack_bytes
 
 DATA = os.urandom(3 << 20)

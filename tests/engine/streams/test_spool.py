@@ -32,9 +32,7 @@ CONTAINER = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 def owner(base: Path, prefix: Sequence[str] = ()) -> Iterator[Path]:
     """A spool of another process, which is killed at the end of the block; a program it has started lives on."""
     argv = [*prefix, sys.executable, "-c", OWNER, str(base)]
-    with subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=PROJECT
-    ) as process:
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=PROJECT) as process:
         assert process.stdout is not None
         try:
             yield base / process.stdout.readline().strip()

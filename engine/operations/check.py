@@ -1,0 +1,29 @@
+"""Is the regular work of a source done? Asked of the stores themselves, so it notices also what never started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from engine.config.settings import SourceSettings
+from engine.repository.catalogue import catalogue
+from engine.repository.freshness import Freshness, freshness
+from engine.repository.repository import Repository
+from engine.sources.registry import max_age_hours
+
+
+def check_source(
+    name: str,
+    settings: SourceSettings,
+    open_store: Callable[[str], Repository],
+    now: datetime,
+    max_hours: float | None = None,
+) -> tuple[Freshness, ...]:
+    """When each of its assets was last recorded, verified and proven. `max_hours` None: as the kinds have it.
+
+    Raises:
+        PlatformOpsError: a store cannot be listed.
+    """
+    ages = {kind: max_hours or hours for kind, hours in max_age_hours(settings).items()}
+    stores = dict.fromkeys((settings.store, *settings.copies))
+    return freshness(name, {store: catalogue(open_store(store), name) for store in stores}, now, ages)

@@ -1,0 +1,1 @@
+"""One folder for each kind of thing that is kept. `base` is the contract, `registry` knows the kinds."""

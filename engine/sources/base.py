@@ -1,0 +1,114 @@
+"""What is kept: the contract of a source, and of the kinds of sets it makes.
+
+1. `items` tells what there is and why one is skipped. 2. `backup` writes files, never the manifest. 3. Nothing of the
+source is changed, or it is put back, also after kill -9 (`sweep`). 4. `prove` restores into something nobody reaches
+and compares. 5. `facts` says all a reader is shown.
+
+What a kind writes is in its own folder beside this file, and one line in `registry`. All else (list, show, verify,
+drill's frame, copies, retention, check, forms, alarms) goes by what stands here.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from engine.config.settings import SourceSettings
+from engine.hosts.settings import HostSettings
+from engine.progress import Progress
+from engine.repository.body import Body
+from engine.repository.findings import Findings
+from engine.repository.repository import Repository
+from engine.repository.writing import SetWriter
+from engine.sources.item import Item, Run
+from engine.sources.kind import Facts, Kind
+
+
+class Held(Protocol):
+    """A lock that is held."""
+
+    def require(self) -> None:
+        """Ask before what only the holder may do.
+
+        Raises:
+            TransientFailure: it was lost.
+        """
+        ...
+
+
+class Source(ABC):
+    """Something that is kept. See the module's contract."""
+
+    name: str
+    settings: SourceSettings
+
+    @property
+    def address(self) -> str:
+        """Where it is, for people."""
+        return self.name
+
+    @abstractmethod
+    def lock(self, label: str) -> AbstractContextManager[Held]:
+        """Never two runs at once. `label` tells others who holds it.
+
+        Raises:
+            LockedByAnother: another run is at it.
+        """
+
+    def sweep(self) -> None:  # noqa: B027 - most have nothing to put back
+        """Put back what a killed run left; the caller holds the lock."""
+
+    @abstractmethod
+    def items(self) -> Sequence[Item]:
+        """What there is, in the order of a restore."""
+
+    @abstractmethod
+    def backup(self, item: Item, run: Run, out: SetWriter, progress: Progress) -> Facts:
+        """Store one item: its files go into `out`.
+
+        Raises:
+            ItemGone: it is there no more, which explains any other error.
+            PlatformOpsError: one sentence; TransientFailure where a new try may help.
+        """
+
+    def remarks(self, items: Sequence[Item]) -> Sequence[str]:
+        """What is odd about its configuration, in sentences that say what to do."""
+        known = {item.name for item in items}
+        return [
+            f"exclude names {name!r}, which {self.name} does not have: correct its table in the configuration, or what "
+            "you mean to leave out is backed up under another name."
+            for name in self.settings.exclude
+            if name not in known
+        ]
+
+
+Prover = Callable[[Repository, Body, Findings, Progress, HostSettings], None]
+"""How a set is proven: see `engine.repository.drill.Prove`. The host is that of the source, where it is configured."""
+
+
+@dataclass(frozen=True)
+class SourceType:
+    """One type of source, and what its kinds of set are. The first kind is meant where none is named.
+
+    `section` is its table in the configuration, `noun` what people call such a source, `flow` the deployment that backs
+    it up, `secrets` what in its sets is secret beside the data, in words.
+    """
+
+    section: str
+    noun: str
+    title: str
+    kinds: tuple[Kind, ...]
+    settings: type[SourceSettings]
+    open: Callable[[str, Any, HostSettings], Source]
+    prove: Prover
+    flow: str = "nightly-backup"
+    secrets: str = ""
+
+    @property
+    def slug(self) -> str:
+        """What its blocks are found by: `postgresql-server`."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")

@@ -1,0 +1,137 @@
+"""Read one database once: out of its snapshot come the dump, the plain SQL and the proof.
+
+pg_dump writes an uncompressed custom archive. It becomes the database set's file and, through
+`pg_restore --file=-`, the cluster set's plain SQL (see `outputs`); beside it the proof is taken in
+the same snapshot. A file gets its name only when every program before it has ended well.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from engine.errors import TransientFailure
+from engine.progress import Throttled
+from engine.repository.writing import SetWriter
+from engine.sources.postgres.archive import archive
+from engine.sources.postgres.archive.names import plain_name
+from engine.sources.postgres.archive.plain_sql import SESSION_SETTINGS, body_marker
+from engine.sources.postgres.archive.splice import Composed
+from engine.sources.postgres.archive.sql_scanner import Doubt
+from engine.sources.postgres.archive.toc import NUMBER
+from engine.sources.postgres.backup.outputs import packed_alone, packed_once, packed_twice
+from engine.sources.postgres.backup.work import Work
+from engine.sources.postgres.programs import commands
+from engine.sources.postgres.proof.take_proof import take_proof
+from engine.sources.postgres.server.lock import WORKER
+from engine.sources.postgres.server.snapshot import Snapshot
+from engine.sources.postgres.server.table_locks import must_hold
+from engine.streams.pipeline import Pipeline
+from engine.streams.pipes import Meter
+from engine.streams.process import Process
+
+
+def dump(work: Work, snapshot: Snapshot, folder: Path, encoding: str) -> None:
+    """Store the dump and the SQL; `work` gets the proof. `folder` is for what must be on disk.
+
+    Raises:
+        PlatformOpsError: what went wrong first; nothing half-written has a name.
+    """
+    try:
+        _dump(work, snapshot, folder, encoding, once=True)
+    except Doubt:
+        work.progress(f"dump {work.name} again: its rows cannot be packed once for both sets")
+        work.meter = Meter()
+        _dump(work, snapshot, folder, encoding, once=False)
+
+
+def _dump(work: Work, snapshot: Snapshot, folder: Path, encoding: str, *, once: bool) -> None:
+    settings = work.surveyed.server.settings
+    tick = Throttled(work.progress)
+    composed = None
+    with Pipeline() as pipeline, tempfile.TemporaryDirectory(dir=folder) as own:
+        dump = _pg_dump(work, pipeline, snapshot, encoding)
+        head = archive.head_of(dump, Path(own), work.surveyed.programs, settings.stall_minutes * 60)
+        pipeline.run(partial(_prove, work, snapshot, head), "proof", silent=True)
+        plan = head.data_plan() if once and work.shared is not None else None
+        with head.path.open("rb") as kept:
+            if work.shared is None:
+                packed_alone(work, pipeline, dump, kept)
+            elif plan is None:
+                packed_twice(work, work.shared, pipeline, dump, kept, _preamble(work, work.shared, head))
+            else:
+                composed = packed_once(
+                    work, work.shared, pipeline, dump, kept, _preamble(work, work.shared, head), plan
+                )
+            pipeline.join(
+                work.meter,
+                settings.stall_minutes * 60,
+                on_tick=lambda: _watch(work, snapshot, tick),
+            )
+    if composed is not None and plan is not None:
+        _check(work, composed)
+
+
+def _pg_dump(work: Work, pipeline: Pipeline, snapshot: Snapshot, encoding: str) -> Process:
+    surveyed = work.surveyed
+    host = surveyed.tools.host
+    argv = commands.dump_argv(
+        surveyed.tools.folder,
+        work.name,
+        snapshot.id,
+        surveyed.server.settings.lock_wait_seconds,
+        compress=1 if host.crosses_network else 0,
+    )
+    program = host.stream(argv, env=surveyed.server.dump_variables(WORKER, encoding))
+    return pipeline.add(program, name=f"pg_dump of {work.name!r}{host.note}")
+
+
+def _check(work: Work, composed: Composed) -> None:
+    """That what was composed is what was read, told from two sides: the archive's size and the proof's rows.
+
+    Raises:
+        Doubt: the size is another; a second dump in the same snapshot gives the right one.
+        TransientFailure: the rows are others than the snapshot's; only a new snapshot can tell which are right.
+    """
+    # Pieces of another length are all that may differ: each has its length before it.
+    if (work.meter.bytes - composed.archive_bytes) % NUMBER.size:
+        raise Doubt(f"The archive of {work.name!r} is not as long as it was read.")
+    assert work.proof is not None  # noqa: S101 - join saw it end
+    for (schema, name), rows in composed.rows.items():
+        table = plain_name(_text(schema), _text(name))
+        proven = work.proof.tables.get(table)
+        if proven is not None and proven.rows != rows:
+            raise TransientFailure(
+                f"The dump of database {work.name!r} has {rows:,} rows of {table} where its proof counted "
+                f"{proven.rows:,}; it was not kept. Run the backup again."
+            )
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf8", "backslashreplace")
+
+
+def _preamble(work: Work, shared: SetWriter, head: archive.Head) -> bytes:
+    """What stands before the contents in the SQL: it makes the database and connects to it."""
+    existing = work.name in ("postgres", "template1")
+    connect = f"\\connect {work.name}\n".encode() if existing else b""
+    made = head.preamble(create=not existing, settings=SESSION_SETTINGS)
+    return connect + made + body_marker(shared.key.set_id)
+
+
+def _prove(work: Work, snapshot: Snapshot, head: archive.Head) -> None:
+    if not snapshot.held:
+        must_hold(snapshot.connection, work.name)
+    percent = work.surveyed.server.settings.proof_sample_percent
+    work.proof = take_proof(snapshot.connection, work.name, head.schema(), head.sequences(), sample_percent=percent)
+
+
+def _watch(work: Work, snapshot: Snapshot, tick: Throttled) -> None:
+    tick(f"dump {work.name}", work.meter.bytes, 0)
+    limit = work.surveyed.server.settings.snapshot_limit_minutes
+    if snapshot.held_seconds > limit * 60:
+        raise TransientFailure(
+            f"The snapshot of database {work.name!r} was held longer than {limit:g} minutes and was given up "
+            "(it holds back vacuum); raise snapshot_limit_minutes or look at why the dump is slow."
+        )

@@ -1,0 +1,108 @@
+"""The globals of a night: every role of the server, and the SQL that makes them."""
+
+from __future__ import annotations
+
+from threading import Lock
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+
+from engine.errors import TransientFailure
+from engine.sources.postgres.archive.globals_sql import create_absent, quoted, rerunnable
+from engine.sources.postgres.programs import commands
+from engine.sources.postgres.programs.tools import Tools
+from engine.sources.postgres.proof.roles import BARE, Roles, read_roles, settings_of_all
+from engine.sources.postgres.server.server import Server
+from engine.sources.postgres.server.setting_sql import setting_sql
+
+_TOOL_SECONDS = 600
+_FIRST = "SELECT rolname FROM pg_catalog.pg_roles WHERE oid = 10"
+"""The superuser that initdb made."""
+_TRIES = 10
+
+
+def dump_globals(server: Server, tools: Tools, application: str) -> bytes:
+    """What `pg_dumpall --globals-only` gives, made so that a role that exists does not stop it.
+
+    It is small (a line or two per role), so it is held in memory.
+
+    Raises:
+        TransientFailure: the tool failed.
+    """
+    argv = commands.globals_argv(tools.folder, server.settings.maintenance_database)
+    done = tools.host.run(argv, env=server.dump_variables(application), timeout=_TOOL_SECONDS)
+    if done.code:
+        raise TransientFailure(f"pg_dumpall of {server.address} failed: {done.stderr[-300:]}")
+    with server.connect(application=application) as connection:
+        ((first,),) = connection.execute(_FIRST).fetchall()
+        return (
+            rerunnable(done.stdout.decode(), first) + _settings_for_all(connection) + _configuration(connection)
+        ).encode()
+
+
+class Globals:
+    """The globals of one night, read again only when the roles are other ones. For several threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._roles: Roles | None = None
+        self._text = b""
+        self._seen: set[str] = set()
+
+    def read(self, server: Server, tools: Tools, application: str, seen: Roles | None) -> tuple[Roles, bytes]:
+        """The roles and what makes them. `seen` are those of the moment that is backed up; None: of now.
+
+        One that was dropped since may have grants in a dump of this night: it is made too, with nothing of its own.
+
+        Raises:
+            TransientFailure: the tool failed, or the roles change faster than they can be read.
+        """
+        with self._lock:
+            if self._roles is None or self._roles != seen:
+                self._roles, self._text = _of_one_moment(server, tools, application)
+            self._seen.update(seen or ())
+            dropped = sorted(self._seen - self._roles.keys())
+            made = "".join(create_absent(quoted(name)) for name in dropped)
+            return self._roles | dict.fromkeys(dropped, BARE), self._text + made.encode()
+
+
+def _of_one_moment(server: Server, tools: Tools, application: str) -> tuple[Roles, bytes]:
+    """The roles and what makes them; pg_dumpall takes no snapshot, so they must be the same before and after it."""
+    with server.connect(application=application) as connection:
+        after = read_roles(connection)
+        for _ in range(_TRIES):
+            before, text = after, dump_globals(server, tools, application)
+            after = read_roles(connection)
+            if after == before:
+                return after, text
+    raise TransientFailure(
+        f"The roles of {server.address} change all the time: {_TRIES} times they were others after pg_dumpall "
+        "than before; see what creates and alters roles, and try again."
+    )
+
+
+def _settings_for_all(connection: psycopg.Connection[TupleRow]) -> str:
+    """What ALTER ROLE ALL has set, which pg_dumpall leaves out."""
+    whose = sql.SQL("ALTER ROLE ALL")
+    settings = [setting_sql(whose, assignment) for assignment in settings_of_all(connection)]
+    return "".join(f"{setting.as_string(connection)};\n" for setting in settings)
+
+
+_CONFIGURATION = r"""
+SELECT s.name || ' = ' || pg_catalog.quote_literal(s.setting)
+  FROM (SELECT DISTINCT ON (name) name, setting FROM pg_catalog.pg_file_settings ORDER BY name, seqno DESC) AS s
+UNION ALL
+SELECT 'pg_hba.conf: ' || line FROM pg_catalog.regexp_split_to_table(
+    pg_catalog.pg_read_file(pg_catalog.current_setting('hba_file')), '\n') AS line WHERE line !~ '^\s*(#|$)'
+UNION ALL
+SELECT 'pg_ident.conf: ' || line FROM pg_catalog.regexp_split_to_table(
+    pg_catalog.pg_read_file(pg_catalog.current_setting('ident_file')), '\n') AS line WHERE line !~ '^\s*(#|$)'
+"""
+
+
+def _configuration(connection: psycopg.Connection[TupleRow]) -> str:
+    """The server's configuration files as comments: for who makes the server anew, not for psql."""
+    lines = [row[0] for row in connection.execute(_CONFIGURATION.encode())]
+    shown = "".join(f"-- {' '.join(line.splitlines())}\n" for line in lines)
+    return f"\n-- The configuration of the server, which a restore does not set:\n{shown}"

@@ -1,0 +1,36 @@
+"""What a run of a backup goes by: the server as it was found, and the tools that fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine.sources.postgres.backup.read_globals import Globals
+from engine.sources.postgres.programs.installed import client_programs
+from engine.sources.postgres.programs.tools import Tools, tools_for
+from engine.sources.postgres.server.server import Server
+from engine.sources.postgres.server.survey import ServerFacts, survey_server
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """A server that was looked at before anything is read. `programs` are those of this machine."""
+
+    server: Server
+    facts: ServerFacts
+    programs: Path
+    tools: Tools
+    globals: Globals = field(default_factory=Globals, compare=False, repr=False)
+
+
+def survey(server: Server) -> Surveyed:
+    """Check the server and the tools before anything is read.
+
+    Raises:
+        ConfigurationError: no tools that fit, or a role that may not read everything.
+    """
+    facts = survey_server(server)
+    tools = tools_for(server, facts.major, facts.tls)
+    # pg_restore runs here, whatever reads the server; it must know the archives of the pg_dump there.
+    programs = tools.folder if isinstance(tools.folder, Path) else client_programs(tools.version[0])
+    return Surveyed(server, facts, programs, tools)

@@ -1,0 +1,1 @@
+"""A stored set, restored into a scratch server and compared."""

@@ -1,0 +1,1 @@
+"""The client programs: where they are, and how each is called."""

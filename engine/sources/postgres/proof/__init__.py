@@ -1,0 +1,1 @@
+"""What makes two databases equal: row hashes, schema texts, roles, and their comparison."""

@@ -1,0 +1,155 @@
+"""Takes the proof of a database through one session: the dump's, or one in what was restored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+
+from engine.sources.postgres.archive.names import plain_name
+from engine.sources.postgres.proof.dependencies import read_dependencies
+from engine.sources.postgres.proof.extensions import read_extensions
+from engine.sources.postgres.proof.proof import DatabaseProof, DatabaseProperties, LargeObjectProof, TableProof
+from engine.sources.postgres.proof.proof_queries import (
+    COLUMNS,
+    DATABASE,
+    DOMAINS,
+    KEYS,
+    LARGE_OBJECTS,
+    SEQUENCES,
+    TABLES,
+    UNPOPULATED,
+)
+from engine.sources.postgres.proof.row_hash import Table, table_query
+from engine.sources.postgres.server.server import WITHOUT_CONVERSION
+
+_MODULUS = 1 << 64
+_NONE: Mapping[str, TableProof] = MappingProxyType({})
+
+
+def _name_of(table: Table) -> str:
+    return plain_name(table.schema, table.name)
+
+
+class _Reader:
+    """Takes the parts of a proof through one session."""
+
+    def __init__(self, connection: psycopg.Connection[TupleRow]) -> None:
+        self._connection = connection
+
+    def rows(self, query: str, *parameters: Any) -> list[TupleRow]:
+        return self._connection.execute(query.encode(), parameters or None).fetchall()
+
+    def tables(self, encoding: str, percent: int, choose: Callable[[Table], bool]) -> dict[str, TableProof]:
+        found = [table for table in (Table(*row) for row in self.rows(TABLES)) if choose(table)]
+        oids = [table.oid for table in found]
+        columns: dict[int, list[TupleRow]] = {oid: [] for oid in oids}
+        for row in self.rows(COLUMNS, oids):
+            columns[row[0]].append(row)
+        domains: dict[int, set[str]] = {oid: set() for oid in oids}
+        for oid, name in self.rows(DOMAINS, oids):
+            domains[oid].add(name)
+        keys = self._keys(found) if percent < 100 else {}
+        proofs = {}
+        with self._bytes_as_they_are(encoding):
+            for table in found:
+                own = frozenset(domains[table.oid])
+                query = table_query(table, columns[table.oid], own, keys.get(table.oid), percent)
+                proofs[_name_of(table)] = self._table(query, table)
+        return proofs
+
+    def _keys(self, tables: Sequence[Table]) -> dict[int, frozenset[str]]:
+        """The columns by which each table is sampled: a tree's rows may move between its leaves, so its
+        leaves are sampled alike, by the root's key."""
+        by_whose = {table.oid: table.root or table.oid for table in tables}
+        keys: dict[int, list[str]] = dict(self.rows(KEYS, list(by_whose.values())))
+        return {oid: frozenset(keys[whose]) for oid, whose in by_whose.items() if whose in keys}
+
+    @contextmanager
+    def _bytes_as_they_are(self, encoding: str) -> Iterator[None]:
+        """Text of such a database may be no text of any encoding: nothing can convert it."""
+        if encoding in WITHOUT_CONVERSION:
+            self._connection.execute("SET client_encoding = 'SQL_ASCII'")
+        yield
+        if encoding in WITHOUT_CONVERSION:
+            self._connection.execute("SET client_encoding = 'UTF8'")
+
+    def _table(self, query: sql.Composable, table: Table) -> TableProof:
+        row = self._connection.execute(query.as_bytes(None) + b" " + table.condition.encode()).fetchone()
+        assert row is not None  # noqa: S101 - an aggregate returns one row
+        tree = plain_name(table.root_schema, table.root_name) if table.root else None
+        return TableProof(rows=row[0], hash=int(row[1]) % _MODULUS, tree=tree)
+
+    def sequences(self) -> dict[str, tuple[int, bool]]:
+        values = {}
+        for schema, name in self.rows(SEQUENCES):
+            query = sql.SQL("SELECT last_value, is_called FROM {}").format(sql.Identifier(schema, name))
+            row = self._connection.execute(query).fetchone()
+            assert row is not None  # noqa: S101 - a sequence has one row
+            values[plain_name(schema, name)] = (row[0], row[1])
+        return values
+
+    def large_objects(self) -> dict[int, LargeObjectProof]:
+        return {
+            oid: LargeObjectProof(owner=owner, acl=acl, comment=comment, size=size, hash=int(total) % _MODULUS)
+            for oid, owner, acl, comment, size, total in self.rows(LARGE_OBJECTS)
+        }
+
+    def properties(self) -> DatabaseProperties:
+        values = dict(zip(DatabaseProperties.model_fields, self.rows(DATABASE)[0], strict=True))
+        return DatabaseProperties.model_validate(values)
+
+
+def prove_rows(connection: psycopg.Connection[TupleRow], table: bytes) -> dict[str, TableProof]:
+    """The proof of all rows of one table, whose name is given as SQL.
+
+    None in a database without an encoding whose name is no text.
+    """
+    try:
+        name = table.decode()
+    except UnicodeDecodeError:
+        return {}
+    reader = _Reader(connection)
+    found = connection.execute(b"SELECT " + sql.Literal(name).as_bytes(None) + b"::regclass::oid")
+    ((oid,),) = found.fetchall()
+    return reader.tables(reader.properties().encoding, 100, lambda one: one.oid == oid)
+
+
+def take_proof(
+    connection: psycopg.Connection[TupleRow],
+    database: str,
+    schema_sql: str,
+    sequences: dict[str, tuple[int, bool]] | None = None,
+    *,
+    sample_percent: int = 100,
+    rows: Mapping[str, TableProof] = _NONE,
+) -> DatabaseProof:
+    """The proof of what `connection` sees: in the dump's snapshot, or after a restore.
+
+    `sequences` are the values in the dump: sequences are not part of a snapshot, so the dump may
+    hold a later value than the proof's session would see. None reads them from the database.
+    `sample_percent` is that of the proof it will be compared with; every row is counted all the same.
+    `rows` are proofs of tables that were taken before and still hold.
+    """
+    reader = _Reader(connection)
+    properties = reader.properties()
+    return DatabaseProof(
+        database=database,
+        properties=properties,
+        tables={
+            **reader.tables(properties.encoding, sample_percent, lambda table: _name_of(table) not in rows),
+            **rows,
+        },
+        sequences=reader.sequences() if sequences is None else sequences,
+        large_objects=reader.large_objects(),
+        unpopulated=tuple(plain_name(*row) for row in reader.rows(UNPOPULATED)),
+        schema_sql=schema_sql,
+        sample_percent=sample_percent,
+        extensions=read_extensions(connection),
+        dependencies=read_dependencies(connection),
+    )

@@ -1,0 +1,1 @@
+"""A stored set back into a server."""

@@ -1,0 +1,79 @@
+"""Fill the working database from a database set's archive, as fast as the server takes it.
+
+The archive is read as one stream. Its head, which has the whole table of contents, is kept: the
+statements before and after the data come from it, indexes and keys by several sessions of pg_restore
+at once. The rows between go to several sessions as well, so that a single large table uses them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from engine.errors import OperationFailed
+from engine.hosts.machine import in_time
+from engine.sources.postgres.archive.archive import Head, read_head
+from engine.sources.postgres.programs import commands
+from engine.sources.postgres.proof.table_counters import EarlyProof
+from engine.sources.postgres.restore.load import Filling
+from engine.sources.postgres.restore.load_after_data import finish_database
+from engine.sources.postgres.restore.load_readers import start_readers
+from engine.sources.postgres.restore.load_work import Loaded, Work
+from engine.sources.postgres.restore.replay import STALL_SECONDS
+from engine.streams.pipeline import Pipeline
+from engine.streams.pipes import Meter, pieces_of
+from engine.streams.process import Patient, Process
+
+_END_SECONDS = 10.0
+
+
+def fill_from_archive(filling: Filling) -> dict[str, EarlyProof]:
+    """Statements before the data, data, statements after; proofs of rows that were taken meanwhile.
+
+    Raises:
+        OperationFailed: the set does not restore, or the server refuses something in it.
+    """
+    work = Work(filling, filling.most_memory())
+    return finish_database(work, _until_data_are_in(work))
+
+
+def _until_data_are_in(work: Work) -> Loaded:
+    filling, meter = work.filling, Meter()
+    with filling.source.stored.open("rb") as stored, Pipeline() as pipeline:
+        unpacked = filling.unpacked(pipeline, stored)
+        head = _head(work, unpacked)
+        _before_data(work)
+        with head.path.open("rb") as start:
+            pieces = _counted(chain(pieces_of(start), pieces_of(unpacked.stdout)), meter)
+            loaded = start_readers(work, pipeline, head, pieces)
+            filling.join(pipeline, meter, stored)
+    return loaded
+
+
+def _head(work: Work, unpacked: Process) -> Head:
+    try:
+        return read_head(Patient(unpacked, STALL_SECONDS), work.head, work.filling.programs)
+    except OperationFailed:
+        if unpacked.stalled is not None:
+            raise unpacked.stalled from None
+    unpacked.stdout.close()
+    with in_time():
+        code = unpacked.popen.wait(_END_SECONDS)
+    if code in unpacked.explains:
+        raise unpacked.explains[code]
+    source = work.filling.source
+    raise OperationFailed(f"{source.choice.key}: {source.file.name} holds no readable archive; use another set.")
+
+
+def _before_data(work: Work) -> None:
+    filling = work.filling
+    argv = commands.restore_argv(filling.programs, filling.working, "pre-data", archive=work.head)
+    with Pipeline() as pipeline:
+        filling.writer(pipeline, argv, work.environment)
+        pipeline.join()
+
+
+def _counted(pieces: Iterable[bytes], meter: Meter) -> Iterator[bytes]:
+    for piece in pieces:
+        yield piece
+        meter.add(len(piece))

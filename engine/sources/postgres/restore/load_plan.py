@@ -1,0 +1,57 @@
+"""Which sessions load a database's rows, and what they do beside."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from engine.sources.postgres.archive.names import plain_name
+from engine.sources.postgres.archive.table_data import copy_of
+from engine.sources.postgres.archive.toc import DataEntry, DataPlan
+from engine.sources.postgres.proof.proof import TableProof
+from engine.sources.postgres.restore.load import JOBS, sort_memory
+from engine.sources.postgres.restore.load_scheduler import Handover
+from engine.sources.postgres.restore.load_session import Loading
+from engine.sources.postgres.restore.load_work import Work
+from engine.sources.postgres.restore.row_order import rows_have_an_order
+
+_MANY_ROWS = 100_000
+"""A table of so many is worth what TRUNCATE costs."""
+
+
+def planned_loading(work: Work, plan: DataPlan | None) -> Loading:
+    """What the sessions share; `plan` is None where an archive is not understood for certain."""
+    filling = work.filling
+    # The keys that a sample is chosen by are not there yet.
+    prove = filling.source.proof.sample_percent == 100
+    if rows_have_an_order(filling.server, filling.working):
+        handover = Handover(1, prove=prove)
+    elif plan is None:
+        handover = Handover(JOBS, prove=prove)
+    else:
+        whole = {table for _, table in _tables(plan)}
+        indexes = [index for index in plan.indexes if index.table in whole]
+        handover = Handover(JOBS, _worth_a_session(plan, filling.source.proof.tables), indexes, prove=prove)
+    return Loading(filling.server, filling.working, handover, lambda size: sort_memory(size, work.most_memory))
+
+
+def _worth_a_session(plan: DataPlan, proofs: Mapping[str, TableProof]) -> dict[bytes, int]:
+    """Tables, as SQL, with many rows, and how many."""
+    found = {}
+    for entry, table in _tables(plan):
+        names = (part.decode("utf8", "replace") for part in (entry.schema, entry.name))
+        proof = proofs.get(plain_name(*names))
+        if proof and proof.rows >= _MANY_ROWS:
+            found[table] = proof.rows
+    return found
+
+
+def _tables(plan: DataPlan) -> list[tuple[DataEntry, bytes]]:
+    """Data, and the table as SQL that it goes into, where it is all of that table's.
+
+    The rows of several leaves may be meant for their root (hash partitions of an enum).
+    """
+    copies = [(entry, copy_of(entry.copy, b"")) for entry in plan.entries]
+    into = [(entry, found.copy.table) for entry, found in copies if found]
+    times = Counter(table for _, table in into)
+    return [(entry, table) for entry, table in into if times[table] == 1]

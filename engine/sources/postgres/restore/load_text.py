@@ -1,0 +1,52 @@
+"""Fill the working database from a cluster set's SQL: what stands after the line that ends its preamble."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from engine.errors import OperationFailed
+from engine.sources.postgres.archive.plain_sql import body_marker
+from engine.sources.postgres.programs import commands
+from engine.sources.postgres.restore.load import Filling
+from engine.streams.pipeline import Pipeline
+from engine.streams.pipes import Meter, pieces_of, pump
+
+_PREAMBLE_BYTES = 64 * 2**20
+
+
+def fill_from_text(filling: Filling) -> None:
+    """Run the SQL with psql.
+
+    Raises:
+        OperationFailed: the set does not restore, or the server refuses something in it.
+    """
+    meter = Meter()
+    with filling.source.stored.open("rb") as stored, Pipeline() as pipeline:
+        unpacked = filling.unpacked(pipeline, stored)
+        argv = commands.psql_argv(filling.programs, filling.working)
+        psql = filling.writer(pipeline, argv, filling.environment(), subprocess.PIPE)
+        contents = after_marker(pieces_of(unpacked.stdout), body_marker(filling.source.choice.key.set_id))
+        pipeline.run(partial(pump, contents, (psql.stdin,), meter), "restore")
+        filling.join(pipeline, meter, stored)
+
+
+def after_marker(pieces: Iterable[bytes], marker: bytes) -> Iterator[bytes]:
+    """What follows the first `marker`.
+
+    Raises:
+        OperationFailed: it never came; nothing was passed on.
+    """
+    held = b""
+    source = iter(pieces)
+    for piece in source:
+        held += piece
+        at = held.find(marker)
+        if at >= 0:
+            yield held[at + len(marker) :]
+            yield from source
+            return
+        if len(held) > _PREAMBLE_BYTES:
+            break
+    raise OperationFailed("The SQL has no line that ends its preamble; restore it whole, with psql.")

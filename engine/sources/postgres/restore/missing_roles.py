@@ -1,0 +1,45 @@
+"""The roles that a restored database needs and the server lacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.errors import OperationFailed
+from engine.sources.postgres.archive.globals_sql import only_roles
+from engine.sources.postgres.kinds import facts_of
+from engine.sources.postgres.programs import commands
+from engine.sources.postgres.restore.checked_copy import Source
+from engine.sources.postgres.restore.replay import APPLICATION
+from engine.sources.postgres.server.environment import run_here
+from engine.sources.postgres.server.server import Server
+
+_SECONDS = 600
+
+
+def create_missing_roles(server: Server, programs: Path, source: Source) -> tuple[str, ...]:
+    """Create the roles of the set that the server lacks, with passwords and memberships; others stay as they are.
+
+    Raises:
+        OperationFailed: one cannot be created or become a member (who granted that may not do so here); then none is.
+    """
+    text = source.globals_sql()
+    with server.connect(application=APPLICATION) as connection:
+        present = {row[0] for row in connection.execute("SELECT rolname FROM pg_catalog.pg_roles")}
+    absent = tuple(role for role in facts_of(source.body).roles if role not in present)
+    if not absent:
+        return ()
+    done = run_here(
+        commands.psql_argv(programs, server.settings.maintenance_database),
+        env=server.tool_environment(APPLICATION),
+        timeout=_SECONDS,
+        stdin=f"BEGIN;\n{only_roles(text, absent)}COMMIT;\n".encode(),
+    )
+    if done.code:
+        lines = done.stderr.splitlines()
+        # Not the line of SQL: it may hold a password.
+        told = [line for line in lines if line.startswith(("ERROR:", "DETAIL:"))] or lines[:1]
+        raise OperationFailed(
+            f"The roles {', '.join(absent)} could not be created, so none was: {' '.join(told)[:300]} Change that on "
+            f"{server.address} or create them there, then restore again."
+        )
+    return absent

@@ -1,0 +1,104 @@
+"""A restore into a live server: what is chosen, what has to be confirmed, and one database after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from engine.errors import ConfigurationError, PlatformOpsError, failed_in_part
+from engine.progress import Progress
+from engine.repository.catalogue import catalogue
+from engine.repository.repository import Repository
+from engine.sources.postgres.restore.choice import RestoreChoice, choose
+from engine.sources.postgres.restore.restore import RestoredDatabase, live_among, restore_databases
+from engine.sources.postgres.server.server import Server
+from engine.steps import NO_RECORD, Record, Step, Steps
+
+
+@dataclass
+class RestoreRun:
+    """One restore of `databases` (none: all of them) of the sets of `source`, into `server`.
+
+    `choices`, `live`, `restored` and `failures` are what it has come to; `live` are the databases whose place is taken.
+    """
+
+    repository: Repository
+    source: str
+    server: Server
+    databases: Sequence[str]
+    which: str
+    in_place: bool
+    choices: Sequence[RestoreChoice] = ()
+    live: Sequence[str] = ()
+    restored: list[RestoredDatabase] = field(default_factory=list)
+    failures: list[tuple[str, PlatformOpsError]] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken until now."""
+        return time.monotonic() - self.began
+
+    def plan(self, steps: Steps) -> None:
+        """Choose the sets, and see what is in their place. Nothing is touched.
+
+        Raises:
+            ConfigurationError: no such set or database.
+            PlatformOpsError: the store or the server cannot be asked.
+        """
+        self.choices = steps.run(Step("choose the sets to restore", self._choose, 2, 10))
+        if self.in_place:
+            self.live = steps.run(Step(f"look at {self.server.address}", self._live, 2, 10))
+
+    def require_confirmed(self, confirmed: Sequence[str], how: str, hint: str = "") -> None:
+        """Go on only when each live database that is to be replaced was named a second time; `how` says where.
+
+        Raises:
+            ConfigurationError: one was not, or one was that is not restored.
+        """
+        if lacking := sorted(set(self.live) - set(confirmed)):
+            raise ConfigurationError(
+                f"In place takes the place of {', '.join(map(repr, lacking))}: repeat each name in {how}{hint}. Nothing was "
+                "done."
+            )
+        if unknown := sorted(set(confirmed) - {choice.database for choice in self.choices}):
+            raise ConfigurationError(f"{how} names {unknown[0]!r}, which is not restored; nothing was done.")
+
+    def carry_out(self, steps: Steps, record: Record = NO_RECORD) -> None:
+        """One database after the other: one that fails does not keep the others from coming back."""
+        for choice in self.choices:
+            made = steps.tried(Step(f"restore {choice.database}", partial(self._restore, choice)))
+            if isinstance(made, RestoredDatabase):
+                self.restored.append(made)
+            else:
+                self.failures.append((choice.database, made))
+            record.goes_on()
+
+    def problem(self) -> PlatformOpsError | None:
+        """Why not all came back; None when it did."""
+        named = [(f"database {name!r}", error) for name, error in self.failures]
+        return failed_in_part(named, "restored", len(self.restored), "restored")
+
+    def _choose(self, progress: Progress) -> tuple[RestoreChoice, ...]:
+        del progress
+        stored = catalogue(self.repository, self.source)
+        return choose(stored, self.repository, self.source, self.databases, self.which)
+
+    def _live(self, progress: Progress) -> tuple[str, ...]:
+        del progress
+        return live_among(self.server, self.choices)
+
+    def _restore(self, choice: RestoreChoice, progress: Progress) -> RestoredDatabase:
+        return restore_databases(self.repository, self.server, [choice], in_place=self.in_place, progress=progress)[0]
+
+
+def require_wanted(databases: Sequence[str], everything: bool, how: str) -> None:
+    """What to restore was said: a form that was submitted as it came restores nothing.
+
+    Raises:
+        ConfigurationError: neither names nor everything, or both; `how` says what to do.
+    """
+    if everything == bool(databases):
+        raise ConfigurationError(f"Say what to restore: {how}.")

@@ -1,0 +1,84 @@
+"""The proof of a database that was restored, to be compared with the stored one."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+
+from engine.sources.postgres.archive import archive
+from engine.sources.postgres.programs import commands
+from engine.sources.postgres.proof.proof import DatabaseProof, DatabaseProperties
+from engine.sources.postgres.proof.table_counters import EarlyProof, unchanged
+from engine.sources.postgres.proof.take_proof import take_proof
+from engine.sources.postgres.restore.database import create_database
+from engine.sources.postgres.restore.replay import APPLICATION, STALL_SECONDS
+from engine.sources.postgres.server.environment import run_here
+from engine.sources.postgres.server.server import Server, failed
+from engine.sources.postgres.server.working import drop_working, working_name
+from engine.streams.pipeline import Pipeline
+from engine.streams.spool import spool_folder
+
+
+def restored_proof(
+    server: Server,
+    database: str,
+    programs: Path,
+    sample_percent: int = 100,
+    rows: Mapping[str, EarlyProof] | None = None,
+) -> DatabaseProof:
+    """The proof of a restored database, its schema dumped again; sampled as the one it is compared with.
+
+    `rows` are proofs of tables that were taken while the restore was going on; what was written since is read again.
+    """
+    with server.connect(database, application=APPLICATION) as connection, ThreadPoolExecutor(1) as pool:
+        try:
+            encoding = connection.execute(_ENCODING).fetchall()[0][0]
+            still = unchanged(connection, rows) if rows and sample_percent == 100 else {}
+            schema = pool.submit(_schema, server, database, encoding, programs)
+            proof = take_proof(connection, database, "", sample_percent=sample_percent, rows=still)
+            return proof.model_copy(update={"schema_sql": schema.result()})
+        except psycopg.Error as error:
+            raise failed(f"Reading the restored database {database!r} failed", error) from None
+
+
+_ENCODING = "SELECT pg_catalog.current_setting('server_encoding')"
+
+
+def _schema(server: Server, database: str, encoding: str, programs: Path) -> str:
+    with Pipeline() as pipeline, spool_folder() as folder:
+        dump = pipeline.start(
+            commands.schema_argv(programs, database),
+            name=f"pg_dump of the restored {database!r}",
+            env=server.fixed_environment(APPLICATION, encoding),
+            stdin=subprocess.DEVNULL,
+        )
+        head = archive.head_of(dump, folder, programs)
+        dump.stdout.close()
+        return head.schema()
+
+
+def reprinter(server: Server, programs: Path, properties: DatabaseProperties) -> Callable[[str], str]:
+    """How a schema's SQL prints after one restore: run it in a database of its own and dump that.
+
+    `properties` are those of the restored database: its encoding and locale, which this server has.
+    """
+
+    def reprint(schema_sql: str) -> str:
+        scratch_name = working_name()
+        create_database(server, scratch_name, properties)
+        try:
+            done = run_here(
+                commands.psql_argv(programs, scratch_name),
+                env=server.fixed_environment(APPLICATION, properties.encoding),
+                timeout=STALL_SECONDS,
+                stdin=schema_sql.encode(),
+            )
+            return "" if done.code else restored_proof(server, scratch_name, programs).schema_sql
+        finally:
+            drop_working(server, scratch_name)
+
+    return reprint

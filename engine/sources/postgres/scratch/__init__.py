@@ -1,0 +1,1 @@
+"""Throw-away servers that nobody reaches."""

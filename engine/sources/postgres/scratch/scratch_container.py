@@ -1,0 +1,161 @@
+"""A throw-away container of the source's own image: same server, same extensions, same C library.
+
+It has no network; its Unix socket lies in a private folder of this host. Its label says whose it is, so
+that the next drill removes one whose owner was killed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import docker
+import psycopg
+from docker.errors import APIError, DockerException, ImageNotFound
+
+from engine.errors import CouldNotVerify
+from engine.hosts.identity import has_ended, is_of_another_boot, is_of_this_boot, this_process
+from engine.sources.postgres.scratch.scratch import SETTINGS
+from engine.streams.spool import spool_folder
+
+_LABEL = "platform-ops.scratch"
+_PORT = 5432
+_START_SECONDS = 120.0
+_POLL_SECONDS = 0.1
+_API_SECONDS = 60
+_FOREIGN = timedelta(days=1)  # nobody can ask for an owner in another container
+# Settings and names come as arguments: nothing of them is read by the shell.
+_SCRIPT = """
+set -e
+umask 077
+superuser=$1 encoding=$2 locale=$3
+shift 3
+initdb -D /tmp/scratch --username="$superuser" --encoding="$encoding" --locale="$locale" \
+    --auth-local=trust --no-sync >/dev/null
+exec postgres -D /tmp/scratch "$@"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ScratchContainer:
+    """Where its server is reached: a Unix socket in the folder `socket`."""
+
+    socket: Path
+    superuser: str
+    port: int = _PORT
+
+    def conninfo(self) -> str:
+        return f"host={self.socket} port={self.port} user={self.superuser} dbname=postgres"
+
+
+def has_image(image: str, engine: str = "") -> bool:
+    """Whether a container engine answers here and has this image."""
+    try:
+        with closing(_client(engine)) as client:
+            client.images.get(image)
+    except (DockerException, OSError):
+        return False
+    return True
+
+
+@contextmanager
+def scratch_container(
+    image: str, *, superuser: str, encoding: str, locale: str, engine: str = "", base: Path | None = None
+) -> Iterator[ScratchContainer]:
+    """A new, empty server of this image; removed at the end.
+
+    Raises:
+        CouldNotVerify: the engine or the server did not start it (with its last words).
+    """
+    with closing(_client(engine)) as client, _socket_folder(base) as folder:
+        sweep_containers(client)
+        server = ScratchContainer(folder, superuser)
+        arguments = [superuser, encoding, locale, *_options()]
+        try:
+            container = client.containers.run(
+                image, **_isolated(folder), command=["sh", "-c", _SCRIPT, "sh", *arguments]
+            )
+        except (APIError, ImageNotFound, OSError) as error:
+            raise CouldNotVerify(f"No scratch container of {image} could start: {_said(error)}") from None
+        try:
+            _await_ready(container, server)
+            yield server
+        finally:
+            with suppress(DockerException, OSError):  # no fault of the set; the next drill removes it
+                container.remove(force=True, v=True)
+
+
+def sweep_containers(client: docker.DockerClient) -> int:
+    """Remove the scratch containers whose owner is certainly dead, or in another container for more than a day; how many."""
+    removed = 0
+    for container in client.containers.list(all=True, filters={"label": _LABEL}):
+        if _is_left(container):
+            with suppress(DockerException, OSError):
+                container.remove(force=True, v=True)
+                removed += 1
+    return removed
+
+
+def _is_left(container: Any) -> bool:
+    owner = container.labels[_LABEL]
+    if has_ended(owner) or is_of_another_boot(owner):  # the engine is this machine's, and so was the owner
+        return True
+    age = datetime.now(UTC) - datetime.fromisoformat(container.attrs["Created"])
+    return not is_of_this_boot(owner) and age > _FOREIGN
+
+
+def _client(engine: str) -> docker.DockerClient:
+    if engine:
+        return docker.DockerClient(base_url=engine, timeout=_API_SECONDS)
+    return docker.DockerClient.from_env(timeout=_API_SECONDS)
+
+
+def _options() -> list[str]:
+    settings = {**SETTINGS, "listen_addresses": "", "unix_socket_directories": "/scratch", "port": str(_PORT)}
+    return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+
+
+def _isolated(folder: Path) -> Mapping[str, Any]:
+    return {
+        "entrypoint": "",
+        "user": "postgres",
+        "network_mode": "none",
+        "detach": True,
+        "labels": {_LABEL: this_process()},
+        "volumes": {str(folder): {"bind": "/scratch", "mode": "rw"}},
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+    }
+
+
+@contextmanager
+def _socket_folder(base: Path | None) -> Iterator[Path]:
+    """A folder the container's account may write to, inside one that only this user passes."""
+    with spool_folder(base) as outer:
+        inner = outer / "s"
+        inner.mkdir()
+        inner.chmod(0o777)
+        yield inner
+
+
+def _await_ready(container: Any, server: ScratchContainer) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        with suppress(psycopg.OperationalError), psycopg.connect(server.conninfo(), connect_timeout=5):
+            return
+        container.reload()
+        if container.status == "exited" or time.monotonic() > deadline:
+            words = container.logs(tail=5).decode("utf8", "replace")
+            raise CouldNotVerify(
+                f"The scratch container of {container.image.id} did not start: {' '.join(words.split())[-300:]}"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(getattr(error, "explanation", None) or error).split())[:300]

@@ -1,0 +1,1 @@
+"""A running server: sessions, the backup lock, what its catalogue says."""

@@ -1,0 +1,180 @@
+"""A PostgreSQL server as the engine uses it: how to connect, and how client programs do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+
+from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
+from engine.hosts.base import Environment, Host
+from engine.hosts.endpoints import Tunnel
+from engine.hosts.opening import open_host
+from engine.hosts.settings import HostSettings
+from engine.secrets import resolve
+from engine.sources.postgres.server.endpoint import endpoint, way
+from engine.sources.postgres.server.environment import hidden, tool_environment
+from engine.sources.postgres.server.refusal import refused
+from engine.sources.postgres.settings import ServerSettings
+
+READING_SETTINGS = {
+    # What a database, a role or the server may have set so that a restore is refused or reads values
+    # differently from how pg_dump wrote them.
+    "default_transaction_read_only": "off",
+    "role": "none",
+    # As a replica: triggers of events (and of logins) that are the database's own do not fire, so that a
+    # log of DDL gets no rows from a restore. Constraints are checked all the same when they are added.
+    "session_replication_role": "replica",
+    "IntervalStyle": "postgres",
+    "DateStyle": "ISO, YMD",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "lc_monetary": "C",
+}
+FIXED_SETTINGS = READING_SETTINGS | {
+    # Equal values and expressions print alike under these, whatever the database or the role has set.
+    "TimeZone": "UTC",
+    "extra_float_digits": "3",
+    "bytea_output": "hex",
+    "xmlbinary": "base64",
+    "lc_messages": "C",
+    "search_path": "",
+    "row_security": "off",
+    "quote_all_identifiers": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "standard_conforming_strings": "on",
+}
+WITHOUT_CONVERSION = ("SQL_ASCII", "MULE_INTERNAL")
+"""Encodings of a database whose text cannot be sent as UTF-8."""
+OTHER_ENCODING = (
+    "a name, comment or setting is not in its database's encoding (those of roles and databases are shared by "
+    "all databases): give it again in ASCII letters"
+)
+_SINCE = {"idle_session_timeout": 140000, "transaction_timeout": 170000}
+"""Timeouts that would end a session of ours, and the version each came with."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server by its configured name, and the host it runs on. `extra` are further libpq parameters."""
+
+    name: str
+    settings: ServerSettings
+    place: HostSettings = field(default_factory=HostSettings)
+    extra: dict[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def address(self) -> str:
+        return f"{self.name} ({self.settings.host}:{self.settings.port}{self.host.note})"
+
+    @property
+    def host(self) -> Host:
+        """Where its dumps are made; `settings.host` is the server's address there."""
+        return open_host(self.place)
+
+    def _tunnel(self) -> Tunnel:
+        """Without a password the server must trust where the connection comes from."""
+        s = self.settings
+        return self.host.tunnel(endpoint(s.host, s.port), from_there=s.password is None)
+
+    def _password(self) -> str | None:
+        return None if self.settings.password is None else resolve(self.settings.password)
+
+    def connect(
+        self, database: str | None = None, *, application: str = "platform-ops", autocommit: bool = True
+    ) -> psycopg.Connection[TupleRow]:
+        """A session with `FIXED_SETTINGS`; database None is the maintenance database.
+
+        Raises:
+            ConfigurationError: the server refuses us (password, database, role).
+            TransientFailure: it cannot be reached or is not ready.
+        """
+        s, tunnel = self.settings, self._tunnel()
+        parameters: dict[str, Any] = {
+            "user": s.user,
+            "password": self._password(),
+            "dbname": database or s.maintenance_database,
+            "sslmode": s.sslmode,
+            "sslrootcert": s.sslrootcert or None,
+            "application_name": application,
+            "connect_timeout": 15,
+            "options": _fixed_options(),
+            "keepalives_idle": 30,
+            "client_encoding": "UTF8",
+            "hostaddr": "",  # these two are ours: a variable of the operator's shell must not lead elsewhere
+            "target_session_attrs": "any",
+            **way(s.host, s.port, tunnel),
+            **self.extra,
+        }
+        try:
+            connection = psycopg.connect(autocommit=True, **parameters)
+        except psycopg.OperationalError as error:
+            raise tunnel.problem() or refused(self.name, self.address, s.user, database, str(error)) from None
+        for timeout, since in _SINCE.items():
+            if connection.info.server_version >= since:
+                connection.execute(sql.SQL("SET {} = 0").format(sql.Identifier(timeout)))
+        connection.autocommit = autocommit
+        return connection
+
+    def tool_environment(self, application: str) -> dict[str, str]:
+        """The environment of a client program on this machine; the password is nowhere else."""
+        s = self.settings
+        parameters = {f"PG{name.upper()}": value for name, value in way(s.host, s.port, self._tunnel()).items()}
+        return tool_environment(**(self._variables(application) | parameters))
+
+    def dump_variables(self, application: str, encoding: str = "UTF8") -> Environment:
+        """libpq's variables for a client program on `host`, which shall run under `FIXED_SETTINGS`."""
+        return hidden() | self._variables(application) | _fixed_variables(encoding)
+
+    def end_leftovers(self, application: str) -> int:
+        """End the client programs that a dead run left on `host`; only the lock's holder may."""
+        own = self._variables(application)
+        marks = {name: own[name] for name in ("PGAPPNAME", "PGHOST", "PGPORT")}
+        return self.host.end_leftovers(marks, sparing="postgres")
+
+    def _variables(self, application: str) -> dict[str, str]:
+        s = self.settings
+        values = {
+            "PGHOST": s.host,
+            "PGPORT": str(s.port),
+            "PGUSER": s.user,
+            "PGSSLMODE": s.sslmode,
+            "PGSSLROOTCERT": s.sslrootcert,
+            "PGPASSWORD": self._password() or "",
+            "PGAPPNAME": application,
+            "PGCONNECT_TIMEOUT": "15",
+            "PGCLIENTENCODING": "UTF8",
+        }
+        return {key: value for key, value in values.items() if value}
+
+    def fixed_environment(self, application: str, encoding: str = "UTF8") -> dict[str, str]:
+        """For a client program that shall run under `FIXED_SETTINGS`; text that no encoding knows goes as it is."""
+        return self.tool_environment(application) | _fixed_variables(encoding)
+
+
+def _fixed_variables(encoding: str) -> dict[str, str]:
+    client = "SQL_ASCII" if encoding in WITHOUT_CONVERSION else "UTF8"
+    return {"PGOPTIONS": _fixed_options(), "PGCLIENTENCODING": client}
+
+
+def _fixed_options() -> str:
+    return " ".join(f"-c {key}={_escaped(value)}" for key, value in FIXED_SETTINGS.items())
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace(" ", "\\ ")
+
+
+def failed(what: str, error: psycopg.Error) -> PlatformOpsError:
+    """A database error as one of ours: `what` says what was being done and where."""
+    text = " ".join(str(error).split("\n", 1)[0].split())[:300]
+    if isinstance(error, (psycopg.OperationalError, psycopg.errors.LockNotAvailable)):
+        return TransientFailure(f"{what}: {text}.")
+    if isinstance(error, (psycopg.errors.CharacterNotInRepertoire, psycopg.errors.UntranslatableCharacter)):
+        text += f"; {OTHER_ENCODING}"
+    return OperationFailed(f"{what}: {text}.")

@@ -1,0 +1,128 @@
+"""What a manifest says of a server and of each database, with what the stock tools would leave out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from engine.errors import ConfigurationError
+from engine.sources.postgres.server.omissions import left_out_of_archive, left_out_of_dump, left_out_of_server
+from engine.sources.postgres.server.server import OTHER_ENCODING, Server, failed
+
+_EXTENSIONS = "SELECT extname, extversion FROM pg_catalog.pg_extension ORDER BY 1"
+_COLLATIONS = """
+SELECT 'database', COALESCE(datcollversion, '') FROM pg_catalog.pg_database
+ WHERE datname = pg_catalog.current_database()
+UNION ALL
+SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.collname), COALESCE(c.collversion, '')
+  FROM pg_catalog.pg_collation c JOIN pg_catalog.pg_namespace n ON n.oid = c.collnamespace
+ WHERE n.nspname <> 'pg_catalog'
+"""
+_ROLES = "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_' ORDER BY rolname COLLATE \"C\""
+_SHARED_TEXT = """
+SELECT rolname::text FROM pg_catalog.pg_roles UNION ALL SELECT datname FROM pg_catalog.pg_database
+UNION ALL SELECT spcname FROM pg_catalog.pg_tablespace
+UNION ALL SELECT description FROM pg_catalog.pg_shdescription UNION ALL SELECT setconfig::text FROM pg_catalog.pg_db_role_setting
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What a manifest says of the server. `version` is text such as `16.4`, `major` a number.
+
+    `tls` tells whether our own sessions with it are encrypted, `missing` is what a restore of the whole server does not bring back, in words.
+    """
+
+    version: str
+    major: int
+    system_identifier: str
+    superuser: str
+    roles: tuple[str, ...]
+    settings: dict[str, str]
+    tls: bool = False
+    missing: tuple[str, ...] = ()
+
+
+def survey_server(server: Server) -> ServerFacts:
+    """Version, identity and roles of a server.
+
+    Raises:
+        ConfigurationError: the configured role may not read everything.
+    """
+    with server.connect() as connection:
+        try:
+            _check_shared_text(server, connection)
+            return _facts(server, connection)
+        except psycopg.Error as error:
+            raise failed(f"Reading the catalogue of {server.address} failed", error) from None
+
+
+def _check_shared_text(server: Server, connection: psycopg.Connection[TupleRow]) -> None:
+    """What belongs to no database may have been written in a session of any encoding: nothing converts it."""
+    try:
+        connection.execute(_SHARED_TEXT).fetchall()
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"The catalogue of {server.address} has text that is not UTF-8 ({error.object[:60]!r}); {OTHER_ENCODING}."
+        ) from None
+
+
+def _facts(server: Server, connection: psycopg.Connection[TupleRow]) -> ServerFacts:
+    row = connection.execute(
+        "SELECT pg_catalog.current_setting('server_version_num')::int, pg_catalog.current_setting('server_version'),"
+        " (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = CURRENT_USER),"
+        " (SELECT rolname FROM pg_catalog.pg_roles WHERE oid = 10)"
+    ).fetchone()
+    assert row is not None  # noqa: S101 - one row of expressions
+    number, version, is_superuser, bootstrap = row
+    if not is_superuser:
+        raise ConfigurationError(
+            f"The role {server.settings.user!r} of {server.address} is no superuser: it cannot read every "
+            "table, role and password; give a superuser in user and password."
+        )
+    identity = connection.execute("SELECT system_identifier::text FROM pg_catalog.pg_control_system()").fetchone()
+    roles = tuple(row[0] for row in connection.execute(_ROLES))
+    settings: dict[str, str] = dict(
+        connection.execute(
+            "SELECT name, setting FROM pg_catalog.pg_settings WHERE name IN"
+            " ('server_encoding', 'data_checksums', 'max_connections', 'shared_preload_libraries', 'wal_level')"
+        ).fetchall()
+    )
+    return ServerFacts(
+        version=version.split()[0],
+        major=number // 10000,
+        system_identifier=identity[0] if identity else "",
+        superuser=bootstrap,
+        roles=roles,
+        settings=settings,
+        tls=connection.pgconn.ssl_in_use,
+        missing=left_out_of_server(connection),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyedDatabase:
+    """What a manifest says of one database.
+
+    `missing` is what its dump does not carry, `alone` what more its own set lacks or asks for, in words.
+    """
+
+    encoding: str
+    extensions: dict[str, str]
+    collations: dict[str, str]
+    missing: tuple[str, ...]
+    alone: tuple[str, ...]
+
+
+def survey_database(connection: psycopg.Connection[TupleRow], database: str) -> SurveyedDatabase:
+    """Extensions, collation versions and what a dump of this database leaves out."""
+    encoding = connection.execute("SELECT pg_catalog.current_setting('server_encoding')").fetchall()[0][0]
+    return SurveyedDatabase(
+        encoding=encoding,
+        extensions=dict(connection.execute(_EXTENSIONS).fetchall()),
+        collations=dict(connection.execute(_COLLATIONS.encode()).fetchall()),
+        missing=tuple(f"{database}: {line}" for line in left_out_of_dump(connection)),
+        alone=tuple(f"{database}: {line}" for line in left_out_of_archive(connection)),
+    )

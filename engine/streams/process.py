@@ -1,0 +1,104 @@
+"""One running program of a pipeline, and what its end means."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import IO
+
+from engine.errors import PlatformOpsError, TransientFailure
+from engine.hosts.base import Program
+from engine.streams.pack import READER_GONE
+
+_STDERR_LINES = 40
+_VICTIMS = (READER_GONE, -signal.SIGPIPE)
+_QUIET = ("DETAIL:", "CONTEXT:", "HINT:", "pg_dump: detail:", "pg_dump: hint:", "LINE ")
+"""Lines of a tool's stderr that may repeat rows of the data; they are not shown."""
+
+
+class Process:
+    """One running program with the tail of what it says on stderr.
+
+    `popen` is a child of ours or a program on another host. `explains` are the errors its exit codes
+    stand for, `failed_as` what any other failure is that no signal brought about.
+    """
+
+    def __init__(self, name: str, popen: Program) -> None:
+        self.name = name
+        self.popen = popen
+        self.stalled: TransientFailure | None = None
+        self.explains: dict[int, PlatformOpsError] = {}
+        self.failed_as: type[PlatformOpsError] = TransientFailure
+        self._tail: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._reader = threading.Thread(target=self._collect, daemon=True)
+        self._reader.start()
+
+    @property
+    def stdin(self) -> IO[bytes]:
+        assert self.popen.stdin is not None  # noqa: S101 - asked for with PIPE
+        return self.popen.stdin
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        assert self.popen.stdout is not None  # noqa: S101 - asked for with PIPE
+        return self.popen.stdout
+
+    def _collect(self) -> None:
+        if self.popen.stderr is not None:
+            for line in self.popen.stderr:
+                self._tail.append(line.decode("utf8", "replace").rstrip()[:500])
+
+    def says(self) -> str:
+        """The last lines of its stderr in one line, without rows of data."""
+        self._reader.join(1)
+        lines = [line for line in self._tail if line and not line.startswith(_QUIET)]
+        return "; ".join(lines[-3:])
+
+    def end_stalled(self, seconds: float) -> None:
+        """End it because nothing has come from it for so long."""
+        self.stalled = TransientFailure(
+            f"{self.name} gave no byte for {seconds:.0f} s and was ended; look at locks and load."
+        )
+        self.popen.kill()
+
+    def is_victim(self) -> bool:
+        """Whether it ended because what reads from it did."""
+        return self.popen.returncode in _VICTIMS or "Broken pipe" in self.says()
+
+    def explains_itself(self) -> bool:
+        """Whether its exit code tells what went wrong, and not only that something did."""
+        return self.stalled is not None or self.popen.returncode in self.explains
+
+    def all_it_said(self) -> str:
+        """Its stderr's last lines, whatever they are: to look something up in, not to show."""
+        self._reader.join(1)
+        return "\n".join(self._tail)
+
+    def failure(self) -> PlatformOpsError:
+        if self.stalled is not None:
+            return self.stalled
+        code = self.popen.returncode or 0
+        if code in self.explains:
+            return self.explains[code]
+        if code < 0:  # by the kernel, which had no memory left, or by somebody
+            return TransientFailure(f"{self.name} was ended by signal {-code}: {self.says() or 'it gave no reason'}.")
+        return self.failed_as(f"{self.name} ended with {code}: {self.says() or 'it gave no reason'}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """The stdout of a process, for a reader outside `join`: a read that gets no byte for `seconds` ends it."""
+
+    process: Process
+    seconds: float
+
+    def read(self, size: int) -> bytes:
+        timer = threading.Timer(self.seconds, self.process.end_stalled, (self.seconds,))
+        timer.daemon = True
+        timer.start()
+        try:
+            return self.process.stdout.read(size)
+        finally:
+            timer.cancel()

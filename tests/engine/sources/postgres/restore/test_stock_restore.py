@@ -1,0 +1,126 @@
+"""What is stored restores with stock tools alone: gunzip, psql, pg_restore, and age where it is encrypted."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pyrage
+import pytest
+
+from engine.repository.manifest import read_manifest
+from engine.sources.postgres.programs.installed import client_programs
+from engine.sources.postgres.scratch.instance import Instance
+from tests.conftest import MAJOR
+from tests.engine.sources.postgres.backups import Backup, back_up, execute, server_of, store_in
+
+PROGRAMS = client_programs(MAJOR)
+_UNSETTLED = re.compile(r"\\(?:un)?restrict ")
+
+
+def shell(command: str, repository: Instance, **environment: str) -> str:
+    """Run a line as an operator would, with nothing of ours in PATH; its output."""
+    path = f"{PROGRAMS}:{os.environ['PATH']}"
+    connection = {"PGHOST": str(repository.socket), "PGPORT": str(repository.port), "PGUSER": repository.superuser}
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        env={"PATH": path, "LC_ALL": "C.UTF-8", **connection, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def folder_of(backup: Backup, key: object) -> str:
+    return shlex.quote(f"{backup.repository.store.address}/{key}")
+
+
+def lines(server: Instance, command: str) -> Counter[str]:
+    """What a dump says, as lines in any order; an inherited table's columns may come in any order too."""
+    return Counter(
+        "\t".join(sorted(_COLUMNS.sub(_sorted, line).rstrip(",").split("\t")))
+        for line in shell(command, server).splitlines()
+        if line and not _UNSETTLED.match(line)
+    )
+
+
+_COLUMNS = re.compile(r"(?<=^COPY )(.*) \((.*)\)(?= FROM stdin;$)")
+
+
+def _sorted(found: re.Match[str]) -> str:
+    return f"{found[1]} {sorted(found[2].split(', '))}"
+
+
+def differing(before: Counter[str], after: Counter[str]) -> list[str]:
+    return [f"- {line}" for line in (before - after)] + [f"+ {line}" for line in (after - before)]
+
+
+def test_a_cluster_set_restores_into_an_empty_server(
+    demo_server: Instance, demo_backup: Backup, empty_server: Instance
+) -> None:
+    # One role is there already, another than the one everybody has.
+    execute(empty_server, "postgres", "CREATE ROLE kohub CREATEROLE", "CREATE ROLE stranger")
+    where = folder_of(demo_backup, demo_backup.cluster_key)
+    shell(f"gunzip -c {where}/*.sql.gz | psql -X -q -v ON_ERROR_STOP=1 -o /dev/null postgres", empty_server)
+    execute(empty_server, "postgres", "DROP ROLE stranger")
+    assert differing(lines(demo_server, "pg_dumpall"), lines(empty_server, "pg_dumpall")) == []
+
+
+def test_a_database_set_restores_with_pg_restore(
+    demo_server: Instance, demo_backup: Backup, empty_server: Instance
+) -> None:
+    where = folder_of(demo_backup, demo_backup.key("kohub"))
+    shell(
+        f"gunzip -c {where}/000-globals.sql.gz | psql -X -q -v ON_ERROR_STOP=1 -o /dev/null postgres",
+        empty_server,
+    )
+    shell(
+        f"gunzip -c {where}/kohub.dump.gz | pg_restore --exit-on-error --create --dbname=postgres",
+        empty_server,
+    )
+    counts = (
+        "SELECT count(*), (SELECT count(*) FROM code.metric), (SELECT sum(stars) FROM code.repository) FROM pg_class"
+    )
+    assert execute(empty_server, "kohub", counts) == execute(demo_server, "kohub", counts)
+    assert differing(lines(demo_server, "pg_dump kohub"), lines(empty_server, "pg_dump kohub")) == []
+
+
+@pytest.mark.skipif(shutil.which("age") is None, reason="this host has no age")
+def test_encrypted_sets_restore_with_age(
+    postgres_server: Instance,
+    new_database: Callable[..., str],
+    empty_server: Instance,
+    tmp_path: Path,
+    store_folder: Path,
+) -> None:
+    identity, second = pyrage.x25519.Identity.generate(), pyrage.x25519.Identity.generate()
+    (tmp_path / "key").write_text(f"{second}\n")
+    execute(postgres_server, new_database("sealed"), "CREATE TABLE t AS SELECT 'canary' AS a")
+    repository = store_in(store_folder, recipients=(str(identity.to_public()), str(second.to_public())))
+    made = back_up(server_of(postgres_server), repository, ["template1", "sealed"])
+    shell(
+        f"cd {folder_of(made, made.cluster_key)} && for file in *.sql.gz.age; do age -d -i {tmp_path}/key $file | gunzip; done"
+        " | psql -X -q -v ON_ERROR_STOP=1 -o /dev/null postgres",
+        empty_server,
+    )
+    assert execute(empty_server, "sealed", "SELECT a FROM t") == [("canary",)]
+    execute(empty_server, "postgres", "DROP DATABASE sealed")
+    shell(
+        f"age -d -i {tmp_path}/key {folder_of(made, made.key('sealed'))}/sealed.dump.gz.age | gunzip"
+        " | pg_restore --exit-on-error --create --dbname=postgres",
+        empty_server,
+    )
+    assert execute(empty_server, "sealed", "SELECT a FROM t") == [("canary",)]
+    for key in (made.cluster_key, made.key("sealed")):
+        for file in read_manifest(repository, key).files:
+            path = Path(repository.store.address) / str(key) / file.name
+            assert (path.stat().st_mode & 0o777, b"canary" in path.read_bytes()) == (0o600, False)
+            assert path.parent.stat().st_mode & 0o777 == 0o700
