@@ -71,7 +71,8 @@ def podman_service(folder: Path) -> Iterator[str]:
     config, socket = folder / "containers.conf", folder / "podman.sock"
     config.write_text(_PODMAN, encoding="utf8")
     places = ["--root", str(folder / "root"), "--runroot", str(folder / "run")]
-    environment = {**os.environ, "CONTAINERS_CONF": str(config)}
+    # Podman leaves what an image was loaded from in TMPDIR.
+    environment = {**os.environ, "CONTAINERS_CONF": str(config), "TMPDIR": str(folder)}
     argv = [program("podman"), *places, "system", "service", "--time=0", f"unix://{socket}"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(argv, env=environment, stdout=log, stderr=log)
