@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from blocks.config_block import ConfigBlock
+from engine.config.file import with_retention
 from engine.config.settings import FolderStore, Retention, S3Store, StoreSettings
 from engine.errors import ConfigurationError
 from engine.sources.registry import default_retention
@@ -64,4 +65,7 @@ class BackupStore(S3Store, FolderStore, ConfigBlock, _First):
                 f"and names no {needed}; fill it in, or correct platform-ops.toml and apply it."
             )
         values = {name: getattr(self, name) for name in model.model_fields}
-        return model.model_validate({**values, "retention": self.retention.model_dump()})
+        kinds = default_retention()
+        said = {kind: own for kind, own in self.retention.model_dump(exclude_unset=True).items() if kind in kinds}
+        where = f"{self.get_block_type_slug()}/{self._block_document_name}"
+        return with_retention(where, model.model_validate({**values, "retention": said}), kinds)

@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -20,6 +19,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import get_current_settings
 from prefect.utilities.callables import parameter_schema
 
+from deployments.assets import Say, known_assets
 from deployments.automations import ALERT_BLOCK, alert_block, apply_automation, remove_unwanted, wanted
 from deployments.config_blocks import (
     apply_block,
@@ -42,9 +42,7 @@ from deployments.prefect_api import (
 )
 from engine.config.settings import Settings
 from engine.errors import OperationFailed, PlatformOpsError
-from engine.repository.catalogue import catalogue
-from engine.repository.repository import open_repository
-from engine.sources.registry import load_settings, open_source
+from engine.sources.registry import load_settings
 from tasks.forms import Schema
 
 PREFECT_YAML = Path(__file__).parent.parent / "prefect.yaml"
@@ -53,7 +51,6 @@ POOLS = {
     "restore": "Drills and restores: its worker runs where the private key is.",
 }
 _DEPLOY_TIMEOUT_SECONDS = 180
-Say = Callable[[str], None]
 
 
 def apply(settings: Settings, say: Say = click.echo) -> None:
@@ -98,19 +95,6 @@ def apply_deployments(client: SyncPrefectClient, settings: Settings, say: Say) -
     for name, entry in entries.items():
         after = _finish(client, entry, with_dropdowns(schemas[name], settings, name, assets), settings)
         say(_line(name, before.get(name), after))
-
-
-def known_assets(settings: Settings, say: Say) -> tuple[str, ...]:
-    """What every source that answers has, and what there are sets of, for the forms: `cluster`, `db/kohub`."""
-    found: set[tuple[str, str]] = set()
-    for name, source in settings.sources.items():
-        try:
-            found |= {(item.kind, item.name) for item in open_source(settings, name).items() if not item.skipped}
-            repository = open_repository(source.store, settings.stores[source.store])
-            found |= {(asset.kind, asset.name) for asset in catalogue(repository, name).assets}
-        except PlatformOpsError as error:
-            say(f"? the forms do not offer what {name} has: {error}")
-    return tuple(sorted(f"{kind}/{name}" if name else kind for kind, name in found))
 
 
 def _line(name: str, before: DeploymentResponse | None, after: DeploymentResponse) -> str:

@@ -148,6 +148,6 @@ class RestoreRecord(Record):
 
     def so_far(self, state: RunState) -> Report:
         run = self.run
-        if run is None or not run.choices:
+        if run is None or not run.choices or (state.problem and not (run.restored or run.failures)):
             return super().so_far(state)
         return restore_report(self.server, run.restored, self.seconds, run.failures, len(run.choices), state)

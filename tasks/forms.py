@@ -30,7 +30,8 @@ def with_assets(schema: Schema, assets: Iterable[str]) -> Schema:
     for kind in kinds():
         if (field := fields.get(f"{kind.noun}s")) is not None:
             names = [name for each, _, name in (one.partition("/") for one in known) if each == kind.name and name]
-            field["items"] = {"type": "string", "enum": names}
+            if names:  # an empty list would offer nothing, for ever
+                field["items"] = {"type": "string", "enum": names}
     return result
 
 

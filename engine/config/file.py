@@ -80,7 +80,9 @@ def load(
         checked = _file_model(sections).model_validate(document)
     except ValidationError as error:
         raise ConfigurationError(_sentence(path, error)) from None
-    stores = {name: _with_retention(path, name, store, retention) for name, store in checked.stores.items()}
+    stores = {
+        name: with_retention(f"{path}: stores.{name}", store, retention) for name, store in checked.stores.items()
+    }
     settings = Settings(_sources(path, checked, sections), stores, checked.hosts)
     return _references_hold(settings, path)
 
@@ -113,12 +115,14 @@ def _sources(path: Path, checked: _File, sections: Mapping[str, type[SourceSetti
     return found
 
 
-def _with_retention(path: Path, name: str, store: StoreSettings, kinds: Mapping[str, Retention]) -> StoreSettings:
-    """The store with a policy for each kind: what it says of one, and else what the kind itself has."""
+def with_retention(where: str, store: StoreSettings, kinds: Mapping[str, Retention]) -> StoreSettings:
+    """The store with a policy for each kind: what it says of one, and else what the kind itself has.
+
+    Raises:
+        ConfigurationError: it says something of an unknown kind; `where` it stands is told.
+    """
     if unknown := sorted(store.retention.keys() - kinds):
-        raise ConfigurationError(
-            f"{path}: stores.{name}.retention names the kind {unknown[0]!r}; there are: {', '.join(kinds)}."
-        )
+        raise ConfigurationError(f"{where}.retention names the kind {unknown[0]!r}; there are: {', '.join(kinds)}.")
     said = {kind: policy.model_dump(exclude_unset=True) for kind, policy in store.retention.items()}
     whole = {kind: policy.model_copy(update=said.get(kind, {})) for kind, policy in kinds.items()}
     return store.model_copy(update={"retention": whole})

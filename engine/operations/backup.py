@@ -26,6 +26,7 @@ from engine.sources.item import Item, Run, StoredItem
 from engine.sources.registry import kind_named
 from engine.steps import NO_RECORD, Record, Step, Steps
 
+EXCLUDED = "excluded by the configuration"
 RETRIES = 2
 """How often an item that failed for a reason of the moment is backed up again, by whoever has the patience."""
 
@@ -72,10 +73,13 @@ class BackupRun:
                     self._close(steps)
                 finally:
                     self._leave_nothing_half()
+                held.require()
                 retaining = self.retain and not result.failures
                 for store in self.source.settings.copies:
+                    held.require()
                     step = Step(f"copy to {store}", partial(self._copy, store, retaining), 2, 60)
                     self._collect_copy(store, steps.tried(step))
+                held.require()
                 if retaining:
                     pruned = steps.tried(Step(f"apply retention to {self.source.name}", self._prune, 2, 10))
                     result.prune_failure = str(pruned) if isinstance(pruned, PlatformOpsError) else ""
@@ -105,7 +109,11 @@ class BackupRun:
 
     def _items(self, progress: Progress) -> Sequence[Item]:
         del progress
-        return tuple(self.source.items())
+        left_out = self.source.settings.exclude
+        return tuple(
+            replace(item, skipped=EXCLUDED) if item.name in left_out and not (item.skipped or item.closes) else item
+            for item in self.source.items()
+        )
 
     def _chosen(self) -> list[Item]:
         """What is to be backed up now, the largest first; what closes the run comes after.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from engine.config.settings import SourceSettings
+from engine.errors import ConfigurationError
 from engine.repository.catalogue import catalogue
 from engine.repository.freshness import Freshness, freshness
 from engine.repository.repository import Repository
@@ -22,8 +23,11 @@ def check_source(
     """When each of its assets was last recorded, verified and proven. `max_hours` None: as the kinds have it.
 
     Raises:
+        ConfigurationError: nobody waits for any kind it has: all that is asked of nothing would be well.
         PlatformOpsError: a store cannot be listed.
     """
     ages = {kind: max_hours or hours for kind, hours in max_age_hours(settings).items()}
+    if not ages:
+        raise ConfigurationError(f"Nothing of {name} has an age at which it is overdue, so there is nothing to check.")
     stores = dict.fromkeys((settings.store, *settings.copies))
     return freshness(name, {store: catalogue(open_store(store), name) for store in stores}, now, ages)

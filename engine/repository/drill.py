@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from engine.errors import DamagedSet, PlatformOpsError
+from engine.errors import CouldNotVerify, DamagedSet, PlatformOpsError
 from engine.progress import counted
 from engine.repository.body import Body
 from engine.repository.findings import DrillResult, Findings
@@ -45,6 +45,8 @@ def _judged(repository: Repository, findings: Findings, prove: Prove) -> DrillRe
     findings.sample_percent = body.sample_percent
     _nothing_but(repository, body)
     prove(body, findings)
+    if not (findings.compared or findings.differences):
+        raise CouldNotVerify(f"{findings.key}: nothing of it was compared, so nothing was shown.")
     if findings.differences:
         return findings.result("failed", _failed(findings))
     return findings.result("sampled" if findings.sample_percent < 100 else "passed", _equal(findings))

@@ -53,12 +53,10 @@ def load_settings(config: Path | None = None) -> Settings:
     """The configuration, with all that the kinds here may say in it; raises as `engine.config.file.load`."""
     settings = load(config, {each.section: each.settings for each in SOURCE_TYPES}, default_retention())
     for name, own in settings.sources.items():
-        known = [kind.name for kind in type_of(own).kinds]
-        if unknown := sorted(own.max_age_hours.keys() - set(known)):
-            raise ConfigurationError(
-                f"{find(config)}: {type_of(own).section}.{name}.max_age_hours names the kind {unknown[0]!r}; "
-                f"there are: {', '.join(known)}."
-            )
+        try:
+            max_age_hours(own)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{find(config)}: {type_of(own).section}.{name}.{error}") from None
     return settings
 
 
@@ -73,6 +71,12 @@ def open_source(settings: Settings, name: str) -> Source:
 
 
 def max_age_hours(settings: SourceSettings) -> Mapping[str, float]:
-    """By kind, after how many hours without a new set a source is overdue; kinds that nobody waits for are left out."""
-    own = {kind.name: kind.max_age_hours for kind in type_of(settings).kinds}
-    return {name: hours for name, hours in (own | dict(settings.max_age_hours)).items() if hours is not None}
+    """By kind, after how many hours without a new set a source is overdue; kinds that nobody waits for are left out.
+
+    Raises:
+        ConfigurationError: the settings give an age to a kind that nobody waits for, whose alarm would never end.
+    """
+    own = {kind.name: kind.max_age_hours for kind in type_of(settings).kinds if kind.max_age_hours is not None}
+    if unknown := sorted(settings.max_age_hours.keys() - own):
+        raise ConfigurationError(f"max_age_hours names the kind {unknown[0]!r}; there may be: {', '.join(own)}.")
+    return own | dict(settings.max_age_hours)

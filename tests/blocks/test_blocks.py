@@ -104,3 +104,8 @@ def test_prefect_references_are_read_from_secret_blocks(prefect_server: str) -> 
     assert resolve("prefect:po-password") == "s3cr3t"
     with pytest.raises(ConfigurationError, match="There is no Secret block po-nothing in Prefect"):
         resolve("prefect:po-nothing")
+
+
+def test_what_a_store_block_does_not_say_of_a_kind_is_the_kind_s_own() -> None:
+    block = BackupStore(path="/srv/b", retention={"db": {"weekly": 1}, "of-a-newer-version": {"days": 1}})
+    assert block.settings().retention == KEPT | {"db": KEPT["db"].model_copy(update={"weekly": 1})}

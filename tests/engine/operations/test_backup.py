@@ -354,6 +354,24 @@ def test_where_another_holds_the_lock_nothing_is_done(store: MemoryStore, night:
     assert (night.shelf.log, store.objects) == ([], {})
 
 
+@pytest.mark.parametrize("questions", [2, 3])
+def test_a_lock_that_is_lost_later_keeps_the_run_from_other_stores(store: MemoryStore, questions: int) -> None:
+    further = MemoryStore("offsite")
+    night = Night({"nightly": store, "offsite": further})
+    night.shelf.lost_after = questions
+    with pytest.raises(TransientFailure, match="lock of the shelf was lost"):
+        night.carry_out()
+    assert "copy to offsite" not in night.shelf.log
+    assert further.objects == {}
+    assert stored(store) == ["all", "thing large", "thing small"]
+
+
+def test_what_the_configuration_excludes_is_left_out_by_every_source(store: MemoryStore) -> None:
+    run = Night({"nightly": store}, exclude=("small",)).carry_out()
+    assert stored(store) == ["all", "thing large"]
+    assert run.result.missing == ("thing small: excluded by the configuration",)
+
+
 def test_a_lost_lock_ends_the_run(store: MemoryStore) -> None:
     further = MemoryStore("offsite")
     night = Night({"nightly": store, "offsite": further})

@@ -175,10 +175,6 @@ def test_a_sample_of_an_incomplete_set_is_a_sample(store: MemoryStore, repositor
     assert drill(repository, KEY, proves).verdict == "sampled"
 
 
-def test_nothing_compared_is_said_plainly(repository: Repository) -> None:
-    assert drill(repository, KEY, lambda body, findings: None).sentence == "0 things came back equal"
-
-
 # --- who is to blame
 
 
@@ -339,3 +335,11 @@ def test_a_drill_s_verdict_is_sealed(store: MemoryStore) -> None:
     assert state(with_key) == ("proven", "passed")
     other = catalogue(Repository(store, digest_key="another"))
     assert (other.sets[0].state, other.unsealed) == ("recorded", 1)
+
+
+def test_a_proof_that_compared_nothing_shows_nothing(repository: Repository) -> None:
+    result = drill(repository, KEY, lambda body, findings: None)
+    assert (result.result, result.sentence) == (
+        "unverified",
+        f"{KEY}: nothing of it was compared, so nothing was shown.",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -32,6 +32,7 @@ class RestoreRun:
     in_place: bool
     choices: Sequence[RestoreChoice] = ()
     live: Sequence[str] = ()
+    confirmed: Collection[str] = ()
     restored: list[RestoredDatabase] = field(default_factory=list)
     failures: list[tuple[str, PlatformOpsError]] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
@@ -65,6 +66,7 @@ class RestoreRun:
             )
         if unknown := sorted(set(confirmed) - {choice.database for choice in self.choices}):
             raise ConfigurationError(f"{how} names {unknown[0]!r}, which is not restored; nothing was done.")
+        self.confirmed = frozenset(confirmed)
 
     def carry_out(self, steps: Steps, record: Record = NO_RECORD) -> None:
         """One database after the other: one that fails does not keep the others from coming back."""
@@ -91,7 +93,15 @@ class RestoreRun:
         return live_among(self.server, self.choices)
 
     def _restore(self, choice: RestoreChoice, progress: Progress) -> RestoredDatabase:
-        return restore_databases(self.repository, self.server, [choice], in_place=self.in_place, progress=progress)[0]
+        may_replace = choice.database in self.confirmed
+        return restore_databases(
+            self.repository,
+            self.server,
+            [choice],
+            in_place=self.in_place,
+            may_replace=may_replace,
+            progress=progress,
+        )[0]
 
 
 def require_wanted(databases: Sequence[str], everything: bool, how: str) -> None:

@@ -41,10 +41,19 @@ def free_name(server: Server, choice: RestoreChoice) -> str:
     return name
 
 
-def give_name(server: Server, working: str, final: str, *, in_place: bool) -> str | None:
+def made_meanwhile(server: Server, database: str) -> ConfigurationError:
+    """Nobody confirmed that it is replaced, since it was not there when that was asked."""
+    return ConfigurationError(
+        f"{server.address} has had a database {database!r} since it was asked what is replaced, so it was left as it is; "
+        "start again and confirm it, or restore beside it."
+    )
+
+
+def give_name(server: Server, working: str, final: str, *, in_place: bool, replace: bool = True) -> str | None:
     """Rename `working` to `final`; in place, a live one steps aside in the same transaction: its new name.
 
     Raises:
+        ConfigurationError: there is a live one and it is not to be replaced.
         TransientFailure: sessions came back faster than they could be ended, or our own was lost; nothing was renamed
             unless the sentence says that this cannot be told.
         OperationFailed: the server refuses to rename; nothing was.
@@ -53,6 +62,8 @@ def give_name(server: Server, working: str, final: str, *, in_place: bool) -> st
     with closing(server.connect(application=APPLICATION, autocommit=False)) as connection:
         steps = [(working, final)]
         if previous is not None and _oid(connection, final):
+            if not replace:
+                raise made_meanwhile(server, final)
             steps.insert(0, (final, previous))
         else:
             previous = None

@@ -33,7 +33,7 @@ from engine.sources.postgres.restore.load import Filling
 from engine.sources.postgres.restore.load_archive import fill_from_archive
 from engine.sources.postgres.restore.load_text import fill_from_text
 from engine.sources.postgres.restore.missing_roles import create_missing_roles
-from engine.sources.postgres.restore.renaming import free_name, give_name
+from engine.sources.postgres.restore.renaming import free_name, give_name, made_meanwhile
 from engine.sources.postgres.restore.restored_proof import reprinter, restored_proof
 from engine.sources.postgres.server.databases import list_databases
 from engine.sources.postgres.server.lock import backup_lock
@@ -71,11 +71,13 @@ def restore_databases(
     choices: Sequence[RestoreChoice],
     *,
     in_place: bool = False,
+    may_replace: bool = True,
     progress: Progress = silent,
 ) -> tuple[RestoredDatabase, ...]:
     """Restore each chosen database, one after the other, holding the server's backup lock and the sets.
 
-    The choices' sets are of one server.
+    The choices' sets are of one server. `may_replace`: in place, a live database of that name steps aside; otherwise
+    there was none when it was asked, and one that was made since stays.
 
     Raises:
         LockedByAnother: a backup or another restore of this server runs, or a pruning of the sets does not end.
@@ -84,7 +86,7 @@ def restore_databases(
     if not choices:
         return ()
     facts = survey_server(server)
-    run = _Run(repository, server, programs_here(server, facts.major, facts.tls), in_place, progress)
+    run = _Run(repository, server, programs_here(server, facts.major, facts.tls), in_place, may_replace, progress)
     with backup_lock(server, "restore"), _held(run, choices):
         drop_working(server)
         return tuple(_restore(run, choice) for choice in choices)
@@ -115,6 +117,7 @@ class _Run:
     server: Server
     programs: Path
     in_place: bool
+    may_replace: bool
     progress: Progress
 
 
@@ -131,7 +134,7 @@ def _restore(run: _Run, choice: RestoreChoice) -> RestoredDatabase:
             filled = time.monotonic()
             found = _proven(filling, rows)
             compared = time.monotonic() - filled
-            previous = give_name(run.server, filling.working, final, in_place=run.in_place)
+            previous = give_name(run.server, filling.working, final, in_place=run.in_place, replace=run.may_replace)
         except BaseException:
             # What stays is dropped by the next restore or backup; the reason is told.
             with suppress(PlatformOpsError, psycopg.Error):
@@ -158,6 +161,8 @@ def _lost(source: Source, found: DatabaseProof) -> tuple[str, ...]:
 
 def _check_replaceable(run: _Run, choice: RestoreChoice) -> None:
     server = run.server
+    if run.in_place and not run.may_replace and live_among(server, (choice,)):
+        raise made_meanwhile(server, choice.database)
     if run.in_place and choice.database == server.settings.maintenance_database:
         raise ConfigurationError(
             f"{choice.database!r} cannot be replaced while {server.address} is reached through it; restore it beside, "

@@ -16,6 +16,7 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from engine.errors import ConfigurationError, LockedByAnother, OperationFailed, TransientFailure
+from engine.progress import silent
 from engine.repository.catalogue import catalogue
 from engine.repository.keys import SetKey
 from engine.repository.repository import Repository
@@ -25,11 +26,13 @@ from engine.sources.postgres.backup.work import Work
 from engine.sources.postgres.proof.roles import read_roles
 from engine.sources.postgres.restore import missing_roles
 from engine.sources.postgres.restore.database import fitting_name
+from engine.sources.postgres.restore.operation import RestoreRun
 from engine.sources.postgres.restore.renaming import give_name
 from engine.sources.postgres.restore.restore import RestoreChoice, RestoredDatabase, choose, restore_databases
 from engine.sources.postgres.scratch.instance import Instance
 from engine.sources.postgres.scratch.scratch import scratch_server
 from engine.sources.postgres.server.lock import backup_lock
+from engine.steps import InShell
 from tests.conftest import LIVE, MAJOR
 from tests.engine.repository.made import a_key, judge, store_set
 from tests.engine.sources.postgres.backups import (
@@ -229,6 +232,27 @@ def test_privileges_on_a_database_that_were_passed_on_and_on(goal: Instance, sto
     """)  # fmt: skip
     privileges = "SELECT datacl::text FROM pg_database WHERE datname = current_database()"
     assert execute(goal, one.name, privileges) == execute(goal, "odd", privileges)
+
+
+def test_what_was_made_since_it_was_asked_is_not_replaced(made: Backup, goal: Instance) -> None:
+    run = RestoreRun(made.repository, "platform", server_of(goal), ["small"], made.key("small").set_id, in_place=True)
+    run.plan(InShell(silent))
+    assert run.live == ()
+    run.require_confirmed((), "--confirm")
+    execute(goal, "postgres", "CREATE DATABASE small")
+    run.carry_out(InShell(silent))
+    [(_, error)] = run.failures
+    assert str(error).partition(" has had ")[2] == (
+        "a database 'small' since it was asked what is replaced, so it was left as it is; start again and confirm it, or "
+        "restore beside it."
+    )
+    with pytest.raises(ConfigurationError, match="has had a database 'small' since"):  # made while it was restored
+        give_name(server_of(goal), "postgres", "small", in_place=True, replace=False)
+    run.require_confirmed(("small",), "--confirm")
+    run.carry_out(InShell(silent))
+    assert [one.name for one in run.restored] == ["small"]
+    assert run.restored[0].previous is not None
+    execute(goal, "postgres", "DROP DATABASE small", f'DROP DATABASE "{run.restored[0].previous}"')
 
 
 def test_missing_roles_come_with_it_and_others_stay_as_they_are(made: Backup, source: Instance, goal: Instance) -> None:
