@@ -66,6 +66,8 @@ def test_a_form_offers_what_is_known() -> None:
     assert fields["databases"]["items"] == {"type": "string", "enum": ["hub", "운영"]}
     nobody_answered = with_dropdowns(schema, settings("prod"), "restore-drill")
     assert "enum" not in nobody_answered["properties"]["what"]
+    no_database = with_dropdowns(schema, settings("prod"), "restore-drill", ("cluster",))["properties"]["databases"]
+    assert "items" not in no_database  # an empty list could be chosen from no more
 
 
 def test_a_server_is_asked_for_where_only_servers_will_do() -> None:

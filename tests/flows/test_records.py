@@ -130,9 +130,9 @@ def test_a_restore_of_which_one_fails(platform: Platform) -> None:
 
 def test_a_restore_that_is_not_confirmed(platform: Platform) -> None:
     state = restore_databases("platform", databases=("desk",), in_place=True, return_state=True)
-    assert "**Failed: In place takes the place of 'desk': repeat each name in `confirm`" in record(state).replace(
-        "\\", ""
-    )
+    said = record(state).replace("\\", "")
+    assert "**Failed: In place takes the place of 'desk': repeat each name in `confirm`" in said
+    assert "restored" not in said
 
 
 @pytest.mark.parametrize("asked", [{}, {"databases": ("desk",), "everything": True}])
