@@ -398,6 +398,12 @@ def test_a_restore_that_did_not_end_well_says_how_far_it_came() -> None:
     assert failed.sentence.startswith("Failed: It was cancelled. What was restored all the same: 1 of 2 databases")
 
 
+def test_a_restore_of_which_nothing_came_back_claims_nothing() -> None:
+    nothing = restore_report("platform", [], 0.9, [("kohub", OperationFailed("It broke."))], 1)
+    assert nothing.sentence == "No database was restored; 1 failed."
+    assert nothing.tables[0].rows == (("kohub", "It broke."),)
+
+
 def test_a_restore_says_how_to_be_rid_of_what_nobody_needs() -> None:
     beside = restore_report("platform", [_restored('hub "2" _restored_', None)], 3.0)
     assert beside.sentence == "1 database with 1,204 rows restored in 3.0 s, each equal to its proof."

@@ -89,6 +89,8 @@ def restore_report(
 
 
 def _sentence(restored: Sequence[RestoredDatabase], seconds: float, failures: int, wanted: int, state: RunState) -> str:
+    if failures and not restored:
+        return f"No database was restored{' yet' if state.going else ''}; {failures} failed."
     rows = counted(sum(one.rows for one in restored), "row")
     sampled = any(one.sample_percent < 100 for one in restored)
     before = "Going on: " if state.going else ""
