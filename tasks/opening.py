@@ -7,7 +7,8 @@ from functools import partial
 
 from blocks import BackupStore, PlatformHost, source_blocks
 from blocks.config_block import NoSuchBlock
-from engine.config.settings import LOCAL, SourceSettings, StoreSettings
+from engine.config.names import LOCAL
+from engine.config.settings import SourceSettings, StoreSettings
 from engine.errors import ConfigurationError
 from engine.hosts.settings import HostSettings
 from engine.repository.repository import Repository, open_repository

@@ -10,15 +10,9 @@ from typing import Any
 
 from pydantic import Field, ValidationError, create_model
 
-from engine.config.settings import (
-    LOCAL,
-    FolderStore,
-    Name,
-    Retention,
-    Settings,
-    SourceSettings,
-    StoreSettings,
-)
+from engine.config.names import LOCAL, Name
+from engine.config.platforms import PlatformSettings
+from engine.config.settings import FolderStore, Retention, Settings, SourceSettings, StoreSettings
 from engine.errors import ConfigurationError
 from engine.hosts.settings import HostSettings
 from engine.settings_model import Frozen
@@ -83,7 +77,7 @@ def load(
     stores = {
         name: with_retention(f"{path}: stores.{name}", store, retention) for name, store in checked.stores.items()
     }
-    settings = Settings(_sources(path, checked, sections), stores, checked.hosts)
+    settings = Settings(_sources(path, checked, sections), stores, checked.hosts, checked.platforms)
     return _references_hold(settings, path)
 
 
@@ -92,6 +86,7 @@ class _File(Frozen):
 
     hosts: dict[Name, HostSettings] = Field(default={})
     stores: dict[Name, StoreSettings] = Field(min_length=1)
+    platforms: dict[Name, PlatformSettings] = Field(default={})
 
 
 def _file_model(sections: Mapping[str, type[SourceSettings]]) -> type[_File]:
@@ -109,9 +104,9 @@ def _sources(path: Path, checked: _File, sections: Mapping[str, type[SourceSetti
                     "the stores: rename one."
                 )
             found[name] = source
-    if not found:
-        tables = " or ".join(f"[{section}.NAME]" for section in sections)
-        raise ConfigurationError(f"{path} names nothing that is kept; add {tables}.")
+    if not (found or checked.platforms):
+        tables = " or ".join(f"[{section}.NAME]" for section in (*sections, "platforms"))
+        raise ConfigurationError(f"{path} names nothing that is kept or deployed; add {tables}.")
     return found
 
 
@@ -158,9 +153,25 @@ def _references_hold(settings: Settings, path: Path) -> Settings:
             known = ", ".join((LOCAL, *settings.hosts))
             raise ConfigurationError(f"{path}: {name} runs on the host {source.runs_on!r}; there are: {known}.")
         _are_apart(settings, name, path)
+    for name, platform in settings.platforms.items():
+        _platform_holds(settings, name, platform, path)
     if LOCAL in settings.hosts:
         raise ConfigurationError(f"{path}: hosts.{LOCAL} is this machine, which needs no table; give the other a name.")
     return settings
+
+
+def _platform_holds(settings: Settings, name: str, platform: PlatformSettings, path: Path) -> None:
+    named = (("store", platform.store, settings.stores), ("source", platform.backup, settings.sources))
+    for what, wanted, known in named:
+        if wanted is not None and wanted not in known:
+            raise ConfigurationError(
+                f"{path}: the platform {name} names the {what} {wanted!r}; there are: {', '.join(known) or 'none'}."
+            )
+    if platform.runs_on not in (LOCAL, *settings.hosts):
+        hosts = ", ".join((LOCAL, *settings.hosts))
+        raise ConfigurationError(
+            f"{path}: the platform {name} runs on the host {platform.runs_on!r}; there are: {hosts}."
+        )
 
 
 def _are_apart(settings: Settings, name: str, path: Path) -> None:

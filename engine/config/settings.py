@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import Field, field_validator
 
+from engine.config.names import LOCAL, Name
+from engine.config.platforms import PlatformSettings
 from engine.errors import ConfigurationError
 from engine.hosts.settings import HostSettings
 from engine.secrets import SecretReference
 from engine.settings_model import Frozen
 from engine.stores.settings import FolderSettings, S3Settings
 
-NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-"""A source's, store's or host's name: it becomes a folder, an S3 key and a Prefect block's name."""
-LOCAL = "local"
-"""The host that is always there: this machine."""
-
-
-def _name(value: str) -> str:
-    if not NAME.fullmatch(value):
-        raise ValueError(
-            "use 1 to 63 lower-case letters, digits and inner hyphens (it becomes a folder and a block name)"
-        )
-    return value
-
-
-Name = Annotated[str, AfterValidator(_name)]
 Kind = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,30}$")]
 """A kind of things that are kept: it is a part of their sets' keys."""
 _Named = TypeVar("_Named")
@@ -119,6 +105,11 @@ class Settings:
     sources: Mapping[str, SourceSettings]
     stores: Mapping[str, StoreSettings]
     hosts: Mapping[str, HostSettings] = field(default_factory=dict)
+    platforms: Mapping[str, PlatformSettings] = field(default_factory=dict)
+
+    def platform(self, name: str) -> PlatformSettings:
+        """The platform of this name; raises as `source`."""
+        return _named(self.platforms, name, "platform")
 
     def host_of(self, source: SourceSettings) -> HostSettings:
         """Where it runs."""

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote
 
-from engine.config.settings import NAME
+from engine.config.names import NAME
 from engine.errors import ConfigurationError
 
 MANIFEST = "manifest.json"

@@ -1,0 +1,303 @@
+"""A change of a platform, from its lock to its record: deploy, update of one service, rollback."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import TypeVar
+
+from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError
+from engine.operations.backup import BackupRun
+from engine.progress import Progress
+from engine.releases import images, records
+from engine.releases.environment import secrets_of
+from engine.releases.gateway import Gateway
+from engine.releases.journal import Journal, Rolled, new_journal, read_journal
+from engine.releases.lock import Held, held
+from engine.releases.plan import Action, Plan, World, make_plan
+from engine.releases.platform import Platform
+from engine.releases.release import Release
+from engine.releases.rollout import Rollout, carry_out, take_back
+from engine.releases.staging import Staged, from_folder, from_release, restage, stage, with_versions
+from engine.repository.keys import SetKey
+from engine.repository.repository import Repository
+from engine.repository.verify import verify_and_record
+from engine.repository.verify_set import VerifyReport
+from engine.sources.base import Source
+from engine.steps import NO_RECORD, Record, Step, Steps
+
+_Made = TypeVar("_Made")
+Approve = Callable[[Plan], str]
+"""Asks people: returns who approved the plan, or raises because it was rejected."""
+
+
+@dataclass
+class ReleaseRun:
+    """One change of a platform. `versions` are by service; `only` is the service of an update.
+
+    `plan`, `steps` and the rest are what it has come to.
+    """
+
+    platform: Platform
+    operation: str
+    owner: str
+    approve: Approve
+    open_repository: Callable[[str], Repository]
+    open_source: Callable[[str], Source]
+    versions: Mapping[str, str] = field(default_factory=dict)
+    plan: Plan | None = None
+    release: Release | None = None
+    recovered: str = ""
+    approved_by: str = ""
+    backups: tuple[str, ...] = ()
+    timings: list[tuple[str, float, str]] = field(default_factory=list)
+    smoke: list[tuple[str, int, str]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    pruned: tuple[str, ...] = ()
+    lost: int | None = None
+    problem: PlatformOpsError | None = None
+    began: float = field(default_factory=time.monotonic)
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def carry_out(self, steps: Steps, record: Record = NO_RECORD) -> None:
+        """All of it. Nothing of what runs is touched before the plan stands and is approved.
+
+        Raises:
+            LockedByAnother: another run is at this platform: who, and since when.
+            PlatformOpsError: why it failed; what was begun has been taken back.
+        """
+        with held(self.platform.site, self.owner) as lease:
+            self.recover(steps, record)
+            staged = self._timed(steps, record, "fetch and pin the images", self._stage, retries=1)
+            try:
+                plan = self.plan = self._timed(steps, record, "plan", partial(self._plan, staged))
+                self.release = staged.release
+                if plan.empty:
+                    self._forget(staged)
+                    return
+                self._agree(steps, record, staged, plan)
+            except BaseException:
+                self._forget(staged)
+                raise
+            self._apply(steps, record, lease, staged, plan)
+
+    def only_plan(self, steps: Steps) -> None:
+        """The plan alone: nothing is kept of it."""
+        with held(self.platform.site, self.owner):
+            if read_journal(self.platform.site):
+                raise OperationFailed(
+                    "A change of this platform was cut off; `platformctl resume` finishes or reverts it."
+                )
+            staged = steps.run(Step("fetch and pin the images", self._stage))
+            try:
+                self.plan = steps.run(Step("plan", partial(self._plan, staged)))
+                self.release = staged.release
+            finally:
+                self._forget(staged)
+
+    def resume(self, steps: Steps, record: Record = NO_RECORD) -> None:
+        """Finish or revert what a killed run left, and nothing else."""
+        with held(self.platform.site, self.owner):
+            self.recover(steps, record)
+
+    def recover(self, steps: Steps, record: Record) -> None:
+        """What a killed run began: finished from the step on in which the release is recorded, else reverted."""
+        journal = read_journal(self.platform.site)
+        if journal is None:
+            return
+        rollout = self._rollout_of(journal)
+        if journal.accepted:
+            carry_out(rollout, partial(self._run_part, steps, record), lambda: None)
+            self.recovered = (
+                f"The {journal.plan.operation} of {journal.owner} was cut off after it was accepted: it was finished."
+            )
+        else:
+            take_back(rollout, partial(self._run_part, steps, record))
+            self.recovered = f"The {journal.plan.operation} of {journal.owner} was cut off: it was reverted."
+
+    # The way there ------------------------------------------------------------------------------------------------
+
+    def _stage(self, progress: Progress) -> Staged:
+        site, docker = self.platform.site, self.platform.docker
+        current = records.current(site)
+        if self.operation == "rollback":
+            return restage(site, docker, records.last_good(site))
+        if self.operation in ("update", "restart") and current is None:
+            raise ConfigurationError(f"Nothing was deployed to {self.platform.name} yet; deploy it first.")
+        if self.operation in ("update", "restart") and current is not None:
+            references = {name: each.reference for name, each in current.services.items()}
+            origin = with_versions(from_release(site, current.id), self.versions_only(), references)
+            return stage(site, docker, self.platform.name, origin, progress, current)
+        origin = with_versions(from_folder(site), self.versions_only(), {})
+        return stage(site, docker, self.platform.name, origin, progress)
+
+    def versions_only(self) -> dict[str, str]:
+        """The versions that were named; a service without one keeps its own."""
+        return {name: version for name, version in self.versions.items() if version}
+
+    def _plan(self, staged: Staged, progress: Progress) -> Plan:
+        del progress
+        return self._planned(staged, self.platform.look())
+
+    def _planned(self, staged: Staged, world: World) -> Plan:
+        chosen = frozenset(self.versions) if self.operation == "restart" else frozenset()
+        backup = (
+            (self.platform.settings.backup or "") if self.operation in ("deploy", "update") and world.current else ""
+        )
+        plan = make_plan(self.operation, staged.model, staged.release, world, backup=backup, chosen=chosen)
+        if self.operation == "rollback" and world.current and world.current.breaking:
+            names = ", ".join(world.current.breaking)
+            raise ConfigurationError(
+                f"Release {world.current.id} migrated the database of {names} so that the version before cannot use it: images "
+                "alone cannot go back. `platformctl rollback-db` goes back with the databases that were taken before it "
+                "(docs/rollback.md)."
+            )
+        return plan
+
+    def _agree(self, steps: Steps, record: Record, staged: Staged, plan: Plan) -> None:
+        record.goes_on()
+        self.approved_by = self.approve(plan)
+        now = self._timed(steps, record, "look again", partial(self._plan, staged))
+        if now.hash != plan.hash:
+            raise OperationFailed(
+                "The platform changed while the plan waited: it is void, and nothing was changed. Plan again."
+            )
+        if plan.backup:
+            self.backups = self._back_up(steps, record, plan.backup)
+
+    def _back_up(self, steps: Steps, record: Record, source: str) -> tuple[str, ...]:
+        """The sets that a rollback of the databases goes back to, each read again."""
+        run = BackupRun(self.open_source(source), self.open_repository, token=secrets.token_hex(8), label=self.owner)
+        run.carry_out(steps)
+        if problem := run.problem():
+            raise OperationFailed(f"The backup before the deploy failed, and nothing was changed: {problem}")
+        for one in run.result.stored:
+            report = self._timed(steps, record, f"verify {one.key}", partial(_verified, run.repository, one.key))
+            if report.result != "passed":
+                raise OperationFailed(
+                    f"The backup before the deploy could not be verified, and nothing was changed: {report.sentence}"
+                )
+        return tuple(str(one.key) for one in run.result.stored)
+
+    def _apply(self, steps: Steps, record: Record, lease: Held, staged: Staged, plan: Plan) -> None:
+        old = self._old(plan, staged)
+        folder = self.platform.look().nginx_folder
+        before = self.platform.running()
+        staged = self._with_history(staged, plan)
+        self.release = staged.release
+        site, docker = self.platform.site, self.platform.docker
+        docker.hidden |= frozenset(self._secrets(staged))
+        rollout = Rollout(site, docker, staged, before, new_journal(plan, self.owner, old, folder))
+        since = datetime.now(UTC)
+        try:
+            carry_out(rollout, partial(self._run_part, steps, record), lease.require)
+        finally:
+            self.smoke, self.remarks = rollout.smoke, rollout.told
+            with suppress(PlatformOpsError):
+                self.lost = _lost(rollout.gateway, since)
+        self.pruned = self._timed(steps, record, "prune images", lambda progress: images.prune(site, docker))
+        lease.require()
+        self._timed(steps, record, "keep the record in the store", self._keep, retries=2)
+
+    def _with_history(self, staged: Staged, plan: Plan) -> Staged:
+        if self.operation == "rollback":
+            return staged
+        told = {
+            "by": self.owner,
+            "approved_by": self.approved_by,
+            "backups": self.backups,
+            "migrated": plan.migrations,
+            "breaking": plan.breaking,
+        }
+        release = staged.release.model_copy(update=told)
+        records.write(self.platform.site, release)
+        return Staged(release, staged.model, staged.values)
+
+    def _old(self, plan: Plan, staged: Staged) -> dict[str, Rolled]:
+        found: dict[str, Rolled] = {}
+        for each in self.platform.docker.containers(staged.model.project, staged.model.network):
+            if each.service in plan.of(Action.ROLL) and each.running:
+                found.setdefault(each.service, Rolled(id=each.id, name=each.name, address=each.address))
+        return found
+
+    def _rollout_of(self, journal: Journal) -> Rollout:
+        site, docker = self.platform.site, self.platform.docker
+        staged = restage(site, docker, records.record(site, journal.plan.release))
+        before = None
+        if journal.plan.before:
+            before = restage(site, docker, records.record(site, journal.plan.before))
+        docker.hidden |= frozenset(self._secrets(staged))
+        return Rollout(site, docker, staged, before, journal)
+
+    def _secrets(self, staged: Staged) -> frozenset[str]:
+        return secrets_of(staged.values)
+
+    def _keep(self, progress: Progress) -> None:
+        """The release's record in the store: on another host it says what ran here."""
+        del progress
+        if self.release is None:
+            return
+        store = self.open_repository(self.platform.settings.store).store
+        release = records.record(self.platform.site, self.release.id)
+        at = f"{self.started:%Y%m%dT%H%M%SZ}"
+        store.create(f"_releases/{self.platform.name}/{at}-{self.operation}-{release.id}.json", release.as_json())
+
+    def _forget(self, staged: Staged) -> None:
+        if self.operation != "rollback":
+            with suppress(PlatformOpsError):
+                records.give_back(self.platform.site, staged.release.id)
+
+    def _run_part(self, steps: Steps, record: Record, title: str, work: Callable[[Progress], None]) -> None:
+        self._timed(steps, record, title, work)
+
+    def _timed(
+        self, steps: Steps, record: Record, title: str, work: Callable[[Progress], _Made], retries: int = 0
+    ) -> _Made:
+        began = time.monotonic()
+        self.timings.append((title, 0.0, "under way"))
+        record.goes_on()
+        try:
+            made = steps.run(Step(title, work, retries, 5))
+        except BaseException:
+            self.timings[-1] = (title, time.monotonic() - began, "FAILED")
+            record.goes_on()
+            raise
+        self.timings[-1] = (title, time.monotonic() - began, "done")
+        return made
+
+
+def _verified(repository: Repository, key: SetKey, progress: Progress) -> VerifyReport:
+    return verify_and_record(repository, key, datetime.now(UTC), progress)
+
+
+def _lost(gateway: Gateway, since: datetime) -> int | None:
+    """How many requests nginx itself could not have answered since then."""
+    container = gateway.container()
+    if container is None:
+        return None
+    argv = ("docker", "logs", "--since", f"{since:%Y-%m-%dT%H:%M:%SZ}", container.id)
+    lines = gateway.probes.docker.tried(argv).stdout.decode("utf8", "replace").splitlines()
+    return sum(1 for line in lines if _is_lost(line))
+
+
+def _is_lost(line: str) -> bool:
+    """A request that ended with nginx's own 502, 503 or 504."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return False
+    return (
+        isinstance(found, dict)
+        and str(found.get("upstream_status", "")).rpartition(" ")[2] in ("502", "504")
+        and found.get("status") in (502, 503, 504)
+    )

@@ -1,0 +1,149 @@
+"""The platform's nginx: what it reads, whether that is good, and when it has taken it over."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.compose.containers import Container
+from engine.errors import ConfigurationError, OperationFailed
+from engine.nginx.connections import established_to
+from engine.nginx.upstreams import FOLDER, GENERATION, Upstream, generation_text
+from engine.releases.plan import NGINX
+from engine.releases.probes import Probes
+from engine.releases.site import Site
+
+_ROOM = "run/nginx"
+UPSTREAMS, LIVE = f"{_ROOM}/upstreams", f"{_ROOM}/live"
+_INNER_PORT = 8081
+LEAST_VERSION = (1, 27, 4)
+"""The first that has keepalive_min_timeout (CHANGES of nginx 1.27.4)."""
+KEEPALIVE_SECONDS = 10.0
+"""nginx.conf's keepalive_min_timeout: so long a client may go on using a connection after a reload."""
+_RELOAD_SECONDS, _TIMES = 15.0, 3
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """nginx of one platform."""
+
+    site: Site
+    probes: Probes
+
+    def place(self, folder: str, files: Mapping[str, bytes], upstreams: Sequence[Upstream]) -> None:
+        """Put a release's files beside the live ones; a first start also gets who answers for each service."""
+        self.site.make_folders(_ROOM, f"{_ROOM}/releases", UPSTREAMS, f"{_ROOM}/acme", mode="0755")
+        self.site.write_tree(f"{_ROOM}/releases/{folder}", files)
+        there = self.site.names(UPSTREAMS)
+        for upstream in upstreams:
+            if upstream.file not in there:
+                self.site.write(f"{UPSTREAMS}/{upstream.file}", upstream.text().encode(), mode=0o644)
+        if GENERATION not in there:
+            self.site.write(f"{UPSTREAMS}/{GENERATION}", generation_text("first").encode(), mode=0o644)
+        if not self.site.linked(LIVE):
+            self.site.link(LIVE, f"releases/{folder}")
+
+    def folder(self) -> str:
+        """The name of the folder that nginx reads; '' before the first start."""
+        return self.site.linked(LIVE).rpartition("/")[2]
+
+    def require_good(self, folder: str, image: str, volumes: Mapping[str, str]) -> None:
+        """Try a release's files, in the running nginx without it noticing, or in a container of its own before a first start.
+
+        Raises:
+            ConfigurationError: nginx refuses them, or is too old to lose no request.
+        """
+        container, docker = self.container(), self.probes.docker
+        mounts = tuple(word for there, at in volumes.items() for word in ("--volume", f"{there}:{at}:ro"))
+        alone = ("docker", "run", "--rm", "--network", "none", *mounts, "--entrypoint", "nginx", image)
+        nginx = ("docker", "exec", container.id, "nginx") if container else alone
+        told = docker.tried((*nginx, "-v"))
+        version = _version(told.stderr)
+        if version < LEAST_VERSION:
+            least, is_ = (".".join(map(str, each)) for each in (LEAST_VERSION, version))
+            raise ConfigurationError(
+                f"nginx {is_} cannot reload without losing requests; use an image of {least} or newer."
+            )
+        self._require_accepted((*nginx, "-t", "-q", "-c", f"{FOLDER}/releases/{folder}/nginx.conf"))
+
+    def _require_accepted(self, argv: Sequence[str]) -> None:
+        done = self.probes.docker.tried(argv)
+        if done.code != 0:
+            said = next((line for line in done.stderr.splitlines() if "[emerg]" in line), done.stderr.strip()[-300:])
+            raise ConfigurationError(f"nginx refuses the configuration; what runs goes on with the old one: {said}")
+
+    def container(self) -> Container | None:
+        """nginx's running container; None where there is none."""
+        found = self.probes.docker.containers(self.probes.model.project, self.probes.model.network)
+        return next((each for each in found if each.service == NGINX and each.running), None)
+
+    def switch(self, upstreams: Sequence[Upstream], folder: str) -> None:
+        """Let nginx send new requests elsewhere, and see that it does. What is open goes on where it is.
+
+        Raises:
+            ConfigurationError: nginx refuses the files; the old ones are back.
+            OperationFailed: it did not take them over; the old ones are back.
+        """
+        before = {
+            name: self.site.read(f"{UPSTREAMS}/{name}") for name in (*(each.file for each in upstreams), GENERATION)
+        }
+        old_folder, generation = self.folder(), secrets.token_hex(6)
+        after = {each.file: each.text().encode() for each in upstreams} | {
+            GENERATION: generation_text(generation).encode()
+        }
+        try:
+            self._write(after)
+            self.site.link(LIVE, f"releases/{folder}")
+            self._reload(generation)
+        except BaseException:
+            self._write({name: text for name, text in before.items() if text is not None})
+            self.site.link(LIVE, f"releases/{old_folder}")
+            raise
+
+    def _write(self, files: Mapping[str, bytes]) -> None:
+        for name, text in files.items():
+            self.site.write(f"{UPSTREAMS}/{name}", text, mode=0o644)
+
+    def _reload(self, generation: str) -> None:
+        """A reload is asynchronous, and nginx keeps the old configuration when it fails (nginx manual, control)."""
+        container = self.container()
+        if container is None:
+            return
+        docker = self.probes.docker
+        self._require_accepted(("docker", "exec", container.id, "nginx", "-t", "-q", "-c", f"{FOLDER}/live/nginx.conf"))
+        docker.call(("docker", "kill", "--signal", "HUP", container.id))
+        deadline, seen = time.monotonic() + _RELOAD_SECONDS, 0
+        while seen < _TIMES:
+            told = self.probes.ask(container.address, _INNER_PORT, "/generation").text.strip()
+            seen = seen + 1 if told == generation else 0
+            if time.monotonic() > deadline:
+                raise OperationFailed(
+                    "nginx did not take over the new configuration; look at its log (platformctl logs nginx)."
+                )
+            time.sleep(0.02 if seen else 0.05)
+
+    def told_version(self, service: str) -> str:
+        """The version that nginx gets from a service."""
+        container, known = self.container(), self.probes.model.services[service]
+        probe = known.rollout.version
+        if container is None or probe is None:
+            return ""
+        answer = self.probes.ask(container.address, _INNER_PORT, f"/services/{service}{probe.path}")
+        return str((answer.json or {}).get(probe.key, "")) if isinstance(answer.json, dict) else ""
+
+    def open_to(self, addresses: Mapping[str, int]) -> int:
+        """How many of nginx's connections lead to these addresses and ports."""
+        container = self.container()
+        if container is None:
+            return 0
+        table = self.probes.docker.call(("docker", "exec", container.id, "cat", "/proc/net/tcp")).decode()
+        return sum(established_to(table, address, port) for address, port in addresses.items())
+
+
+def _version(told: str) -> tuple[int, ...]:
+    """What `nginx -v` tells: nginx version: nginx/1.30.6 (Debian)."""
+    found = re.search(r"nginx/(\d+(?:\.\d+)*)", told)
+    return tuple(map(int, found[1].split("."))) if found else (0,)
