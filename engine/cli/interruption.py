@@ -50,7 +50,7 @@ def ended_cleanly() -> Iterator[None]:
 
     def end_children() -> None:
         woken.wait()
-        if not over.is_set():
+        if not (over.is_set() or _sparing.is_set()):
             _end_children()
 
     threading.Thread(target=end_children, name="end children", daemon=True).start()
@@ -63,6 +63,19 @@ def ended_cleanly() -> Iterator[None]:
         if not woken.is_set():
             over.set()
             woken.set()
+
+
+_sparing = threading.Event()
+
+
+@contextmanager
+def children_spared() -> Iterator[None]:
+    """While the block runs, a signal ends no child: taking back what was begun needs programs of its own."""
+    _sparing.set()
+    try:
+        yield
+    finally:
+        _sparing.clear()
 
 
 def _end_children() -> None:

@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 from engine.cli.outcome import Outcome
 from engine.cli.progress_line import ProgressLine
 from engine.errors import ConfigurationError, PlatformOpsError
+from engine.releases.platform import Platform, open_platform
 from engine.repository.repository import Repository, open_repository
 from engine.sources import registry
 
@@ -62,6 +63,22 @@ class Invocation:
         """
         return open_repository(store, self.settings.store(store))
 
+    def platform(self, name: str | None) -> Platform:
+        """The named platform, or the only one, opened.
+
+        Raises:
+            ConfigurationError: there is none of this name, or several and none was named.
+        """
+        names = list(self.settings.platforms)
+        if not names:
+            raise ConfigurationError("The configuration has no platform; add [platforms.NAME] (docs/deploy.md).")
+        if name is None and len(names) > 1:
+            raise ConfigurationError(
+                f"The configuration has {len(names)} platforms: {', '.join(names)}; name one with --platform."
+            )
+        chosen = name if name is not None else names[0]
+        return open_platform(chosen, self.settings.platform(chosen), self.settings.hosts)
+
     def stores(self, store: str | None, source: str | None = None) -> tuple[str, ...]:
         """The named store, else those the source writes to, else all of them.
 
@@ -96,6 +113,12 @@ def source_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any
     return click.option(
         "--source", "--server", "source", metavar="NAME", help=text, shell_complete=_completed("sources")
     )
+
+
+def platform_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--platform`, completed from the configuration."""
+    text = "Which platform; may be left out when there is one only."
+    return click.option("--platform", metavar="NAME", help=text, shell_complete=_completed("platforms"))(function)
 
 
 def store_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -30,6 +30,19 @@ COMMANDS = {
     "check": "Say whether each source was recorded, verified and proven of late.",
     "restore": "Restore databases into a live server, beside or in place of what is there.",
     "prune": "Show what retention lets go; delete it with --delete.",
+    "plan": "Show what a deploy would change and why; changes nothing that runs.",
+    "deploy": "Bring a platform to the versions its files name, or to others; without a dropped request.",
+    "update": "Bring one service to another version, the same way.",
+    "rollback": "Go back to the last good release: images and configuration, no registry needed.",
+    "rollback-db": "Go back with the databases that were backed up before the release.",
+    "resume": "Finish or revert a change of a platform that was cut off.",
+    "releases": "List the releases on the host: versions, who, when.",
+    "start": "Start a platform in dependency order, or one service.",
+    "stop": "Stop a platform, or one service.",
+    "restart": "Start services anew; rolling ones without a pause.",
+    "status": "Show what runs: version, image, since when, health.",
+    "health": "Ask every service and every route of a platform.",
+    "logs": "Show the last lines of a service, or follow them.",
     "keygen": "Make a key pair to encrypt backups with.",
     "completion": "Print the script that completes commands and names in your shell.",
 }
@@ -63,7 +76,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"engine.cli.{cmd_name}").command
+        command = importlib.import_module(f"engine.cli.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)  # noqa: S101 - each module of COMMANDS has one
         return command
 
@@ -74,7 +87,7 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
-    help="Back up PostgreSQL, prove the backups by restore, and restore them: from a shell, without Prefect.",
+    help="The operations of a platform from a shell, without Prefect: deploys, rollbacks, backups, drills, restores.",
     epilog=_EPILOG,
     no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

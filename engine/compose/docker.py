@@ -37,10 +37,13 @@ class Docker:
 
     def tried(self, argv: Sequence[str], *, timeout: float = QUICK_SECONDS, stdin: bytes | None = None) -> Done:
         """The same, whatever it ends with. Variables of our own shell never change what a file means."""
+        return self.host.run(argv, env=self.environment, timeout=timeout, stdin=stdin)
+
+    @property
+    def environment(self) -> dict[str, str | None]:
+        """What docker is told beside its arguments."""
         env: dict[str, str | None] = dict.fromkeys(_BY_COMPOSE)
-        if self.socket:
-            env["DOCKER_HOST"] = self.socket
-        return self.host.run(argv, env=env, timeout=timeout, stdin=stdin)
+        return env | {"DOCKER_HOST": self.socket} if self.socket else env
 
     def refused(self, argv: Sequence[str], done: Done) -> OperationFailed:
         words = [word for word in argv[1:] if not word.startswith("-") and "/" not in word][:3]

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError
 from engine.operations.backup import BackupRun
+from engine.operations.platform_state import require_known
 from engine.progress import Progress
 from engine.releases import images, records
 from engine.releases.environment import secrets_of
@@ -33,6 +34,10 @@ from engine.sources.base import Source
 from engine.steps import NO_RECORD, Record, Step, Steps
 
 _Made = TypeVar("_Made")
+EVERYTHING = "*"
+"""In the place of a service: all of them."""
+OF_EARLIER = ("rollback", "restart")
+"""What makes no release, but goes to one that is there."""
 Approve = Callable[[Plan], str]
 """Asks people: returns who approved the plan, or raises because it was rejected."""
 
@@ -134,7 +139,9 @@ class ReleaseRun:
             return restage(site, docker, records.last_good(site))
         if self.operation in ("update", "restart") and current is None:
             raise ConfigurationError(f"Nothing was deployed to {self.platform.name} yet; deploy it first.")
-        if self.operation in ("update", "restart") and current is not None:
+        if self.operation == "restart" and current is not None:
+            return restage(site, docker, current)
+        if self.operation == "update" and current is not None:
             references = {name: each.reference for name, each in current.services.items()}
             origin = with_versions(from_release(site, current.id), self.versions_only(), references)
             return stage(site, docker, self.platform.name, origin, progress, current)
@@ -150,7 +157,7 @@ class ReleaseRun:
         return self._planned(staged, self.platform.look())
 
     def _planned(self, staged: Staged, world: World) -> Plan:
-        chosen = frozenset(self.versions) if self.operation == "restart" else frozenset()
+        chosen = self._chosen(staged)
         backup = (
             (self.platform.settings.backup or "") if self.operation in ("deploy", "update") and world.current else ""
         )
@@ -163,6 +170,13 @@ class ReleaseRun:
                 "(docs/rollback.md)."
             )
         return plan
+
+    def _chosen(self, staged: Staged) -> frozenset[str]:
+        """What is started anew though nothing differs."""
+        if self.operation != "restart":
+            return frozenset()
+        named = [name for name in self.versions if name != EVERYTHING]
+        return frozenset(require_known(staged, named))
 
     def _agree(self, steps: Steps, record: Record, staged: Staged, plan: Plan) -> None:
         record.goes_on()
@@ -210,7 +224,7 @@ class ReleaseRun:
         self._timed(steps, record, "keep the record in the store", self._keep, retries=2)
 
     def _with_history(self, staged: Staged, plan: Plan) -> Staged:
-        if self.operation == "rollback":
+        if self.operation in OF_EARLIER:
             return staged
         told = {
             "by": self.owner,
@@ -253,7 +267,7 @@ class ReleaseRun:
         store.create(f"_releases/{self.platform.name}/{at}-{self.operation}-{release.id}.json", release.as_json())
 
     def _forget(self, staged: Staged) -> None:
-        if self.operation != "rollback":
+        if self.operation not in OF_EARLIER:
             with suppress(PlatformOpsError):
                 records.give_back(self.platform.site, staged.release.id)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -162,8 +163,9 @@ class Rollout:
             self._reconnect(new, self._next(name))
             self.docker.call(("docker", "start", new.id))
             progress(f"{name} {self.staged.release.services[name].version} starts as {new.short}")
-        for name in names:
-            self._gate(name, self._new(name))
+        with ThreadPoolExecutor(len(names)) as pool:  # each is waited for; the first that is not well is told
+            for gate in [pool.submit(self._gate, name, self._new(name)) for name in names]:
+                gate.result()
 
     def _gate(self, name: str, container: Container) -> None:
         service, version = self.model.services[name], self.staged.release.services[name].version

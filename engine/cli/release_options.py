@@ -1,0 +1,126 @@
+"""What the commands that change a platform have in common."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from engine.cli.interruption import children_spared
+from engine.cli.invocation import Invocation
+from engine.cli.outcome import Outcome, problem_of
+from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError
+from engine.operations.release import ReleaseRun
+from engine.releases.plan import Plan
+from engine.reports.release import plan_report, release_report
+from engine.run_state import RunState
+from engine.sources import registry
+from engine.steps import InShell
+
+_SHOWN = 12
+
+
+def approve_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--approve", metavar="PLAN", help="The plan's hash, as `plan` shows it: approves it without a question."
+    )(function)
+
+
+def versions_of(words: Sequence[str]) -> dict[str, str]:
+    """`kohub-backend=1.4.2` as a service and its version.
+
+    Raises:
+        ConfigurationError: a word is no such pair, or a service is named twice.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        service, equals, version = word.partition("=")
+        if not (service and equals and version):
+            raise ConfigurationError(
+                f"{word[:60]!r} names no version; write SERVICE=VERSION, such as kohub-backend=1.4.2."
+            )
+        if service in found:
+            raise ConfigurationError(f"{service} is named twice; name each service once.")
+        found[service] = version
+    return found
+
+
+def owner(invocation: Invocation, command: str) -> str:
+    """Who is at it, for the record and for whoever finds the platform locked."""
+    return f"platformctl {command} by {getpass.getuser()}"
+
+
+def carry_out(
+    invocation: Invocation, platform: str | None, operation: str, versions: dict[str, str], approve: str | None = None
+) -> Outcome:
+    """One change of a platform, from the lock to the report."""
+    run = ReleaseRun(
+        invocation.platform(platform),
+        operation,
+        owner(invocation, operation),
+        lambda plan: _approved(run, plan, approve),
+        invocation.repository,
+        lambda name: registry.open_source(invocation.settings, name),
+        versions,
+    )
+    problem: PlatformOpsError | None = None
+    try:
+        with children_spared():
+            run.carry_out(InShell(invocation.progress))
+    except PlatformOpsError as error:
+        if run.plan is None:
+            raise
+        problem = error
+    return outcome(run, operation, problem)
+
+
+def outcome(run: ReleaseRun, command: str, problem: PlatformOpsError | None = None) -> Outcome:
+    """What a change came to, for people and for programs."""
+    state = RunState(problem=str(problem) if problem else "")
+    return Outcome(
+        command,
+        {
+            "platform": run.platform.name,
+            "release": run.release.id if run.release else None,
+            "plan": run.plan.model_dump(mode="json") | {"hash": run.plan.hash} if run.plan else None,
+            "changed": bool(run.plan and not run.plan.empty and not problem),
+            "recovered": run.recovered or None,
+            "approved_by": run.approved_by or None,
+            "backups": list(run.backups),
+            "steps": [{"step": title, "seconds": round(took, 3), "state": how} for title, took, how in run.timings],
+            "routes": [{"route": path, "status": status, "wrong": wrong or None} for path, status, wrong in run.smoke],
+            "lost_requests": run.lost,
+            "seconds": round(run.seconds, 3),
+        },
+        release_report(run, state),
+        problem=problem_of(problem) if problem else None,
+    )
+
+
+def _approved(run: ReleaseRun, plan: Plan, given: str | None) -> str:
+    """Ask whoever sits there, where the platform needs approval; the answer is bound to the plan's hash.
+
+    Raises:
+        OperationFailed: it was not approved.
+    """
+    if not run.platform.settings.needs_approval:
+        return ""
+    who = getpass.getuser()
+    if given is not None:
+        if len(given) < 8 or not plan.hash.startswith(given):
+            raise OperationFailed(
+                f"The plan is {plan.hash[:_SHOWN]}, and {given[:80]!r} was approved; nothing was changed."
+            )
+        return who
+    if not sys.stdin.isatty():
+        raise ConfigurationError(
+            f"{plan.environment} needs approval: look at the plan, then give --approve {plan.hash[:_SHOWN]}; nothing was changed."
+        )
+    click.echo(plan_report(plan).as_text(), err=True)
+    answer = click.prompt(f"Type the plan's hash ({plan.hash[:_SHOWN]}) to approve it", default="reject", err=True)
+    if answer != plan.hash[:_SHOWN]:
+        raise OperationFailed("The plan was rejected; nothing was changed.")
+    return who

@@ -1,0 +1,30 @@
+"""platformctl stop"""
+
+from __future__ import annotations
+
+import click
+
+from engine.cli.invocation import Invocation, operation, platform_option
+from engine.cli.outcome import Outcome
+from engine.cli.release_options import owner
+from engine.operations.platform_state import stop
+from engine.steps import InShell
+
+
+@click.command(
+    help="""Stop a platform in the opposite order; containers and volumes stay.
+
+    \b
+    Example:
+      platformctl stop
+      platformctl stop uptime-kuma
+    """,
+)
+@click.argument("services", metavar="[SERVICE]...", nargs=-1)
+@platform_option
+@operation
+def command(invocation: Invocation, services: tuple[str, ...], platform: str | None) -> Outcome:
+    opened = invocation.platform(platform)
+    stop(opened, owner(invocation, "stop"), services, InShell(invocation.progress))
+    what = ", ".join(services) or opened.name
+    return Outcome("stop", {"platform": opened.name, "services": list(services)}, text=f"Stopped {what}.\n")
