@@ -34,4 +34,4 @@ def restore_drill(source: str = "platform", store: str = "", what: str = "", whi
         trend = past_drills(chosen, source, store)
         result = drill_set(chosen, source, store)
         record_drill(record, result, trend)
-    return require_equal(result)
+    return require_equal(result, source, store)

@@ -18,6 +18,7 @@ from engine.reports.drill import drill_report
 from engine.reports.verify import verify_report, verify_sentence
 from engine.repository.catalogue import catalogue
 from engine.repository.findings import DrillResult
+from engine.repository.freshness import proven_by
 from engine.repository.keys import Asset
 from engine.repository.parsing import parse_set
 from engine.repository.past_drills import past_drills as read_past_drills
@@ -64,7 +65,13 @@ def record_drill(record: Record, result: DrillResult, trend: tuple[Mapping[str, 
     record.report = drill_report(result, trend)
 
 
-def require_equal(result: DrillResult) -> State[Any]:
+@task(task_run_name="see what is proven of {source}")
+def proven(set_key: str, source: str, store: str = "") -> tuple[Asset, ...]:
+    """What a passed drill proves: that of which the set is, and all of the source where nothing else was lacking."""
+    return proven_by(catalogue(open_store(store_of(source, store)), source), parse_set(set_key))
+
+
+def require_equal(result: DrillResult, source: str, store: str = "") -> State[Any]:
     """The state a drill's run ends in: Completed, called `Sampled` when only a sample was compared.
 
     Raises:
@@ -73,7 +80,7 @@ def require_equal(result: DrillResult) -> State[Any]:
     if result.result == "sampled":
         return Completed(name=SAMPLED, message=result.sentence)
     if result.result == "passed":
-        announce("proven", [parse_set(result.set_key).asset])
+        announce("proven", proven(result.set_key, source, store))
     _require_passed(result.result, result.sentence)
     return Completed(message=result.sentence)
 

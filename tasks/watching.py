@@ -43,6 +43,12 @@ def look_at(source: str, max_hours: float | None) -> Check:
     return Check(freshness_report(found, now), overdue_sentence(found, now))
 
 
+def is_proven(source: str) -> bool:
+    """Whether all that somebody waits for of the source is proven in time, by what its stores hold."""
+    found = check_source(source, source_settings(source), open_store, datetime.now(UTC))
+    return all(one.fresh for one in found if one.word == "proven")
+
+
 def require_fresh(check: Check) -> None:
     """End the run as Failed when something is overdue.
 
