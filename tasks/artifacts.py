@@ -6,8 +6,10 @@ and one that is killed leaves what it had come to.
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -22,6 +24,7 @@ from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
+from engine.hosts.ending import ended_in_order
 from engine.operations.backup import BackupRun
 from engine.reports.backup import backup_report
 from engine.run_state import ENDED_WELL, RunState
@@ -48,18 +51,21 @@ class Record:
         self.report: Report | None = None
         self._artifact: UUID | None = None
         self._shown = 0.0
+        self._ending = ExitStack()
 
     def __enter__(self) -> Self:
         self.show(self.so_far(RunState(going=True)))
+        self._ending.enter_context(_ended_in_order())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self.show(self.so_far(ENDED_WELL))
-        else:
-            self.fails(error)
+        with self._ending:
+            if error is None:
+                self.show(self.so_far(ENDED_WELL))
+            else:
+                self.fails(error)
 
     def fails(self, error: BaseException) -> None:
         """Write why the run ends; the run's own error says more than one of writing it."""
@@ -101,6 +107,13 @@ class Record:
             return
         # `key` groups the runs of one operation.
         self._artifact = UUID(str(create_markdown_artifact(text, key=flow_run.flow_name, description=title)))
+
+
+def _ended_in_order() -> AbstractContextManager[None]:
+    """A run that is cancelled has half a minute before its process is killed: all that it started ends at once."""
+    if threading.current_thread() is not threading.main_thread():
+        return nullcontext()  # no worker runs it, and no signal comes here
+    return ended_in_order((signal.SIGTERM,))
 
 
 def _rewritten(artifact: UUID, text: str, title: str) -> bool:

@@ -13,6 +13,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from engine.errors import OperationFailed, PlatformOpsError, out_of
+from engine.hosts.ending import is_ending
 from engine.progress import Progress, readable_bytes
 
 TAG = "platform-ops"
@@ -31,9 +32,11 @@ SKIPPED = "Skipped"
 def worth_retrying(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Prefect retries the whole step when the engine says the failure is of the moment.
 
-    Nothing retries a wrong configuration.
+    Nothing retries a wrong configuration, nor what a cancelled run has ended.
     """
     del task, run
+    if is_ending():
+        return False
     error = state.result(raise_on_failure=False)
     return isinstance(error, PlatformOpsError) and error.retryable
 
