@@ -19,7 +19,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import get_current_settings
 from prefect.utilities.callables import parameter_schema
 
-from deployments.assets import Say, known_assets
+from deployments.assets import Say, known_assets, known_sets
 from deployments.automations import ALERT_BLOCK, alert_block, apply_automation, remove_unwanted, wanted
 from deployments.config_blocks import (
     apply_block,
@@ -91,9 +91,9 @@ def apply_deployments(client: SyncPrefectClient, settings: Settings, say: Say) -
             mark = ensure_queue(client, entry["work_pool"]["name"], entry["work_pool"]["work_queue_name"], limit)
             say(f"{mark} work queue {name}: {limit} at a time")
     _deploy(completed(document, schemas, settings, existing))
-    assets = known_assets(settings, say)
+    assets, set_ids = known_assets(settings, say), known_sets(settings)
     for name, entry in entries.items():
-        after = _finish(client, entry, with_dropdowns(schemas[name], settings, name, assets), settings)
+        after = _finish(client, entry, with_dropdowns(schemas[name], settings, name, assets, set_ids), settings)
         say(_line(name, before.get(name), after))
 
 

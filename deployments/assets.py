@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from engine.config.settings import Settings
 from engine.errors import PlatformOpsError
 from engine.repository.catalogue import catalogue
 from engine.repository.repository import open_repository
 from engine.sources.registry import open_source
+from tasks.forms import OFFERED_SETS
 
 Say = Callable[[str], None]
 
@@ -33,3 +35,13 @@ def _there(settings: Settings, name: str, store: str) -> set[tuple[str, str]]:
 def _stored(settings: Settings, name: str, store: str) -> set[tuple[str, str]]:
     repository = open_repository(store, settings.stores[store])
     return {(asset.kind, asset.name) for asset in catalogue(repository, name).assets}
+
+
+def known_sets(settings: Settings) -> tuple[str, ...]:
+    """The ids of what is stored, the newest first; of a store that does not answer the first run offers them."""
+    found: set[str] = set()
+    for name, source in settings.sources.items():
+        with suppress(PlatformOpsError):  # `known_assets` has said so
+            repository = open_repository(source.store, settings.stores[source.store])
+            found |= {one.key.set_id for one in catalogue(repository, name).sets}
+    return tuple(sorted(found, reverse=True)[:OFFERED_SETS])

@@ -13,16 +13,19 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 import httpx
+from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.states import Completed
 
 from engine.hosts.ending import ended_in_order
 from engine.operations.backup import BackupRun
@@ -86,6 +89,12 @@ class Record:
             return
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), suppress(httpx.HTTPError):
             self._put(self.so_far(RunState(going=True)))
+
+    def completed(self) -> State[Any]:
+        """The state of a run that came out well; it says what the run did, and so does the last line of its log."""
+        sentence = self.so_far(ENDED_WELL).sentence
+        get_run_logger().info("%s", sentence)
+        return Completed(message=sentence)
 
     @property
     def seconds(self) -> float:
@@ -161,6 +170,6 @@ class RestoreRecord(Record):
 
     def so_far(self, state: RunState) -> Report:
         run = self.run
-        if run is None or not run.choices or (state.problem and not (run.restored or run.failures)):
+        if self.report or run is None or not run.choices or (state.problem and not (run.restored or run.failures)):
             return super().so_far(state)
         return restore_report(self.server, run.restored, self.seconds, run.failures, len(run.choices), state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,8 +10,13 @@ from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
+from engine.repository.catalogue import catalogue
+from engine.repository.stored import NEWEST
 from flows.nightly_backup import nightly_backup
+from flows.restore_drill import restore_drill
+from flows.verify_backups import verify_backups
 from tasks.running import TAG
 from tests.flows.conftest import Platform
 
@@ -32,6 +38,7 @@ def test_a_night_offers_the_databases_it_stored(platform: Platform) -> None:
     fields = {
         "what": {**TEXT, "enum": ["", "db/desk", "db/gone"]},
         "databases": {"type": "array", "items": {"type": "string", "enum": ["desk", "gone"]}},
+        "which": {"type": "string", "enum": ["newest", "20200101T000000Z-gone"]},
     }
     with (
         get_client(sync_client=True) as client,
@@ -44,8 +51,24 @@ def test_a_night_offers_the_databases_it_stored(platform: Platform) -> None:
         def form(deployment: UUID) -> Any:
             return (client.read_deployment(deployment).parameter_openapi_schema or {})["properties"]
 
+        [*_, newest] = sorted(one.key.set_id for one in catalogue(platform.repository, "platform").sets)
         offered = ["desk", "gone", "hub", "postgres", "template1"]
         assert form(ours)["what"] == {**TEXT, "enum": ["", "cluster", *(f"db/{name}" for name in offered)]}
         assert form(ours)["databases"]["items"]["enum"] == offered
+        assert form(ours)["which"]["enum"][:5] == [*NEWEST, newest]
         assert form(free_text) == {"what": TEXT}
         assert form(another) == fields
+        stored = list_in_the_ui(client)
+        assert newest in stored
+        assert "| cluster | recorded |" in stored
+        restore_drill("platform")
+        verify_backups("nightly")
+        assert len(re.findall(r"\| cluster \| proven \|", list_in_the_ui(client))) == 1
+
+
+def list_in_the_ui(client: SyncPrefectClient) -> str:
+    """One list for each source, renewed and not made again by each run."""
+    chosen = ArtifactFilter(key=ArtifactFilterKey(any_=["stored-sets-platform"]))
+    [found] = client.read_artifacts(artifact_filter=chosen)
+    assert found.flow_run_id is None
+    return str(found.data)
