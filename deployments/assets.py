@@ -9,8 +9,9 @@ from engine.config.settings import Settings
 from engine.errors import PlatformOpsError
 from engine.repository.catalogue import catalogue
 from engine.repository.repository import open_repository
+from engine.repository.stored import StoredSet
 from engine.sources.registry import open_source
-from tasks.forms import OFFERED_SETS
+from tasks.forms import choices
 
 Say = Callable[[str], None]
 
@@ -38,10 +39,10 @@ def _stored(settings: Settings, name: str, store: str) -> set[tuple[str, str]]:
 
 
 def known_sets(settings: Settings) -> tuple[str, ...]:
-    """The ids of what is stored, the newest first; of a store that does not answer the first run offers them."""
-    found: set[str] = set()
+    """What is stored, as forms offer it; of a store that does not answer the first run offers it."""
+    found: list[StoredSet] = []
     for name, source in settings.sources.items():
         with suppress(PlatformOpsError):  # `known_assets` has said so
             repository = open_repository(source.store, settings.stores[source.store])
-            found |= {one.key.set_id for one in catalogue(repository, name).sets}
-    return tuple(sorted(found, reverse=True)[:OFFERED_SETS])
+            found += catalogue(repository, name).sets
+    return choices(found)

@@ -65,7 +65,7 @@ def default_parameters(schema: Schema, settings: Settings, flow: str) -> dict[st
 
 
 def with_dropdowns(
-    schema: Schema, settings: Settings, flow: str, assets: Sequence[str] = (), set_ids: Sequence[str] = ()
+    schema: Schema, settings: Settings, flow: str, assets: Sequence[str] = (), sets: Sequence[str] = ()
 ) -> Schema:
     """The schema as a form that offers what exists, with titles that people read.
 
@@ -86,7 +86,7 @@ def with_dropdowns(
     # The form says "(Optional)" of what is not required; each deployment has a value for these.
     if required := sorted(default_parameters(schema, settings, flow)):
         result["required"] = required
-    result = with_sets(result, set_ids)
+    result = with_sets(result, sets)
     return with_assets(result, assets) if assets else result
 
 

@@ -24,6 +24,7 @@ from engine.repository.parsing import parse_set
 from engine.repository.past_drills import past_drills as read_past_drills
 from engine.repository.verify import VerifyRun, verify_stored
 from tasks.artifacts import Record
+from tasks.forms import chosen
 from tasks.opening import host_of, open_store, source_settings, store_of
 from tasks.running import SAMPLED, BadVerdict, found_by, logged_progress, worth_retrying
 from tasks.watching import announce
@@ -42,8 +43,8 @@ def choose_set(source: str, store: str, what: str, which: str) -> str:
     repository = open_store(store_of(source, store))
     stored = catalogue(repository, source)
     kind, _, name = what.partition("/")
-    asset = Asset(source, kind, name) if what else asset_meant(which, source_settings(source), source, stored)
-    return str(stored.find(which, asset).key)
+    asset = Asset(source, kind, name) if what else asset_meant(chosen(which), source_settings(source), source, stored)
+    return str(stored.find(chosen(which), asset).key)
 
 
 def drill_set(set_key: str, source: str, store: str = "") -> DrillResult:

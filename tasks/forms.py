@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from heapq import nlargest
 from typing import Any
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 
-from engine.repository.stored import NEWEST
+from engine.repository.stored import NEWEST, StoredSet, by_age
 from engine.sources.registry import kinds
 from tasks.running import TAG
 
@@ -36,12 +37,25 @@ def with_assets(schema: Schema, assets: Iterable[str]) -> Schema:
     return result
 
 
-def with_sets(schema: Schema, set_ids: Sequence[str]) -> Schema:
-    """The same schema, offering these sets' ids after the words an operator may give (`which`)."""
+def with_sets(schema: Schema, sets: Sequence[str]) -> Schema:
+    """The same schema, offering these sets after the words an operator may give (`which`), and room for any other."""
     result = deepcopy(schema)
     if (field := result.get("properties", {}).get("which")) is not None:
-        field["enum"] = [*NEWEST, *set_ids]
+        field.pop("type", None)
+        listed = {"title": "From the list", "type": "string", "enum": [*NEWEST, *sets]}
+        field["anyOf"] = [listed, {"title": "Another", "type": "string"}]
     return result
+
+
+def choices(sets: Iterable[StoredSet]) -> tuple[str, ...]:
+    """Sets as forms offer them, the newest first: `20261129T231402Z-73f6a7cb64 cluster of platform, proven`."""
+    newest = nlargest(OFFERED_SETS, sets, key=by_age)
+    return tuple(f"{one.key.set_id} {one.key.asset.label} of {one.key.source}, {one.state}" for one in newest)
+
+
+def chosen(which: str) -> str:
+    """The set that was chosen: its id, of what the form says of it."""
+    return which.split(" ")[0] if which else which
 
 
 def with_more_assets(schema: Schema, assets: Iterable[str]) -> Schema:
@@ -54,7 +68,7 @@ def with_more_assets(schema: Schema, assets: Iterable[str]) -> Schema:
     return with_assets(schema, {*offered, *assets}) if offered else schema
 
 
-def offer_in_forms(assets: Sequence[str], set_ids: Sequence[str]) -> None:
+def offer_in_forms(assets: Sequence[str], sets: Sequence[str]) -> None:
     """Let the forms of our deployments offer these things too, and exactly these sets.
 
     Raises:
@@ -64,7 +78,7 @@ def offer_in_forms(assets: Sequence[str], set_ids: Sequence[str]) -> None:
     with get_client(sync_client=True) as client:
         for deployment in client.read_deployments(deployment_filter=ours):
             before = deployment.parameter_openapi_schema or {}
-            after = with_sets(with_more_assets(before, assets), set_ids)
+            after = with_sets(with_more_assets(before, assets), sets)
             if after != before:
                 change = DeploymentUpdate.model_validate({"parameter_openapi_schema": after})
                 client.update_deployment(deployment.id, change)

@@ -8,6 +8,7 @@ from engine.sources.postgres.restore import operation
 from engine.sources.postgres.restore.operation import RestoreRun
 from engine.sources.postgres.restore.report import plan_report
 from tasks.artifacts import RestoreRecord
+from tasks.forms import chosen
 from tasks.opening import open_server, open_store, store_of
 from tasks.steps import AsTasks
 
@@ -29,7 +30,7 @@ def plan_restore(
     operation.require_wanted(databases, everything, "name it in `databases`, or choose `everything` for all of them")
     server = open_server(record.server)
     repository = open_store(store_of(source, store))
-    run = RestoreRun(repository, source, server, databases, which, in_place)
+    run = RestoreRun(repository, source, server, databases, chosen(which), in_place)
     run.plan(AsTasks())
     record.report = plan_report(server.address, run.choices, in_place, run.live)
     record.run = run

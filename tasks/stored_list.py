@@ -23,7 +23,7 @@ from engine.reports.listing import Listing, list_report
 from engine.reports.stored_sets import listing_of
 from engine.words.report import Report
 from engine.words.wording import escaped, readable_time
-from tasks.forms import OFFERED_SETS, offer_in_forms
+from tasks.forms import choices, offer_in_forms
 from tasks.opening import open_store, source_settings
 
 
@@ -35,10 +35,15 @@ def renew_lists() -> None:
         now = datetime.now(UTC)
         with get_client(sync_client=True) as client:
             for listing in listings:
-                _write(client, f"stored-sets-{listing.source}", _report(listing, now))
+                _write(client, list_key(str(listing.source)), _report(listing, now))
         offer_in_forms(*offered(listings))
     except (httpx.HTTPError, PrefectException, PlatformOpsError) as error:
         get_run_logger().warning("The list of stored sets and the forms are as they were: %s", error)
+
+
+def list_key(source: str) -> str:
+    """The key of the artifact that lists the sets of a source."""
+    return f"stored-sets-{source}"
 
 
 def _listings() -> Iterator[Listing]:
@@ -54,11 +59,10 @@ def _sources() -> list[str]:
 
 
 def offered(listings: Sequence[Listing]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What there are sets of (`cluster`, `db/kohub`), and the ids of the newest, the newest first."""
-    keys = [one.set.key for listing in listings for one in listing.decisions]
-    assets = dict.fromkeys(f"{key.kind}/{key.name}" if key.name else key.kind for key in keys)
-    ids = sorted({key.set_id for key in keys}, reverse=True)
-    return tuple(assets), tuple(ids[:OFFERED_SETS])
+    """What there are sets of (`cluster`, `db/kohub`), and the newest sets, the newest first."""
+    sets = [one.set for listing in listings for one in listing.decisions]
+    assets = dict.fromkeys(f"{one.key.kind}/{one.key.name}" if one.key.name else one.key.kind for one in sets)
+    return tuple(assets), choices(sets)
 
 
 def _report(listing: Listing, now: datetime) -> Report:

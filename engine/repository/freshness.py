@@ -89,15 +89,20 @@ def proven_in_parts(stored: Catalogue, whole: Asset) -> dict[SetKey, datetime]:
     parts: dict[str, list[datetime | None]] = {}
     for one in stored.sets if last else ():
         if one.key.source == whole.source and one.key.asset != whole:
-            parts.setdefault(one.key.set_id, []).append(last.get(one.key))
-    found = ((one.key, parts.get(one.key.set_id, [])) for one in stored.assets.get(whole, ()))
+            parts.setdefault(_run(one.key), []).append(last.get(one.key))
+    found = ((one.key, parts.get(_run(one.key), [])) for one in stored.assets.get(whole, ()))
     return {key: min(filter(None, times)) for key, times in found if times and all(times)}
+
+
+def _run(key: SetKey) -> str:
+    """What the sets of one run have in common: its time, since of a source only one runs at a time."""
+    return key.set_id.partition("-")[0]
 
 
 def proven_by(stored: Catalogue, key: SetKey) -> tuple[Asset, ...]:
     """What the passed drill of a set proves: that of which it is, and the whole source where this was its last part."""
     wholes = (asset for asset in stored.assets if asset.source == key.source and not asset.name)
-    more = (whole for whole in wholes if whole != key.asset and whole.set(key.set_id) in proven_in_parts(stored, whole))
+    more = (whole for whole in wholes if whole != key.asset and _run(key) in map(_run, proven_in_parts(stored, whole)))
     return key.asset, *more
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from engine.repository.catalogue import catalogue
 from engine.repository.freshness import freshness, proven_by
-from engine.repository.keys import Asset
+from engine.repository.keys import Asset, SetKey, new_set_id
 from engine.repository.repository import Repository
 from tests.engine.repository.made import MemoryStore, a_key, judge, store_set, when
 
@@ -113,7 +113,13 @@ def test_while_the_newest_set_has_failed_nothing_that_passed_before_keeps_it_gre
 
 def test_a_server_is_proven_by_its_cluster_set_or_by_every_database_of_the_same_night() -> None:
     store = MemoryStore()
-    keys = [store_set(store, a_key("2026-02-08 02:00", name)) for name in ("", "app", "hub")]
+    began = when("2026-02-08 02:00")  # each set of a run has an id of its own
+    kinds = {"": "cluster", "app": "db", "hub": "db"}
+    keys = [
+        store_set(store, SetKey("platform", kind, name, new_set_id(began, "token", kind, name)))
+        for name, kind in kinds.items()
+    ]
+    assert len({key.set_id for key in keys}) == 3
     other = store_set(store, a_key("2026-02-08 05:00", "app"))  # of another run
     judge(store, keys[1], "drill", "passed", "2026-02-08 06:00")
     judge(store, other, "drill", "passed", "2026-02-08 07:00")
