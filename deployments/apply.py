@@ -19,7 +19,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import get_current_settings
 from prefect.utilities.callables import parameter_schema
 
-from deployments.assets import Say, known_assets
+from deployments.assets import Say, known_assets, known_sets
 from deployments.automations import ALERT_BLOCK, alert_block, apply_automation, remove_unwanted, wanted
 from deployments.config_blocks import (
     apply_block,
@@ -44,6 +44,7 @@ from engine.config.settings import Settings
 from engine.errors import OperationFailed, PlatformOpsError
 from engine.sources.registry import load_settings
 from tasks.forms import Schema
+from tasks.stored_list import list_key
 
 PREFECT_YAML = Path(__file__).parent.parent / "prefect.yaml"
 POOLS = {
@@ -90,11 +91,18 @@ def apply_deployments(client: SyncPrefectClient, settings: Settings, say: Say) -
         if limit := at_once(entry, scheduled_for(schemas[name]), settings):
             mark = ensure_queue(client, entry["work_pool"]["name"], entry["work_pool"]["work_queue_name"], limit)
             say(f"{mark} work queue {name}: {limit} at a time")
-    _deploy(completed(document, schemas, settings, existing))
-    assets = known_assets(settings, say)
+    _deploy(completed(document, schemas, settings, existing, _lists(settings)))
+    assets, sets = known_assets(settings, say), known_sets(settings)
     for name, entry in entries.items():
-        after = _finish(client, entry, with_dropdowns(schemas[name], settings, name, assets), settings)
+        after = _finish(client, entry, with_dropdowns(schemas[name], settings, name, assets, sets), settings)
         say(_line(name, before.get(name), after))
+
+
+def _lists(settings: Settings) -> str:
+    """Links to the lists of stored sets: Prefect's menu leads to no artifact."""
+    ui = (get_current_settings().ui_url or "").rstrip("/")
+    found = (f"[{name}]({ui}/artifacts/key/{list_key(name)})" for name in settings.sources)
+    return f"Stored sets: {', '.join(found)}"
 
 
 def _line(name: str, before: DeploymentResponse | None, after: DeploymentResponse) -> str:

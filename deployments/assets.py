@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from engine.config.settings import Settings
 from engine.errors import PlatformOpsError
 from engine.repository.catalogue import catalogue
 from engine.repository.repository import open_repository
+from engine.repository.stored import StoredSet
 from engine.sources.registry import open_source
+from tasks.forms import choices
 
 Say = Callable[[str], None]
 
@@ -33,3 +36,13 @@ def _there(settings: Settings, name: str, store: str) -> set[tuple[str, str]]:
 def _stored(settings: Settings, name: str, store: str) -> set[tuple[str, str]]:
     repository = open_repository(store, settings.stores[store])
     return {(asset.kind, asset.name) for asset in catalogue(repository, name).assets}
+
+
+def known_sets(settings: Settings) -> tuple[str, ...]:
+    """What is stored, as forms offer it; of a store that does not answer the first run offers it."""
+    found: list[StoredSet] = []
+    for name, source in settings.sources.items():
+        with suppress(PlatformOpsError):  # `known_assets` has said so
+            repository = open_repository(source.store, settings.stores[source.store])
+            found += catalogue(repository, name).sets
+    return choices(found)

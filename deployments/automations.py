@@ -14,6 +14,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 
 from engine.config.settings import SourceSettings
 from engine.sources.registry import max_age_hours
+from tasks.naming import WHOM
 from tasks.running import SAMPLED, SKIPPED, TAG
 from tasks.watching import Shown, event_of, resource_of
 
@@ -41,6 +42,8 @@ _NO_HEARTBEAT = (
 )
 _BEGINS_WITHIN = timedelta(minutes=10)  # a worker starts a process in seconds
 _NEVER_BEGAN = "A worker took it and it never began: the worker's host is gone or has no room. Start the run again."
+_WHOM = " or ".join(f"flow_run.parameters.{each}" for each in WHOM)
+_SUBJECT = f"{{{{ flow.name }}}} of {{{{ {_WHOM} }}}}: {{{{ flow_run.state.name }}}}"
 _BODY = (
     "{{ flow.name }} / {{ flow_run.name }} is {{ flow_run.state.name }}.\n"
     "{{ (flow_run.state.message or '') | replace('Flow run encountered an exception: ', '') }}\n"
@@ -113,7 +116,7 @@ def _bad_runs(alert_block: UUID) -> AutomationCore:
             expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"},
             posture=Posture.Reactive,
         ),
-        actions=[_notify(alert_block, "{{ flow.name }}: {{ flow_run.state.name }}", _BODY)],
+        actions=[_notify(alert_block, _SUBJECT, _BODY)],
     )
 
 

@@ -5,11 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 
+from blocks.config_block import readable_title
 from engine.config.settings import Settings
 from engine.sources.registry import SOURCE_TYPES, type_of
-from tasks.forms import Schema, with_assets
+from tasks.forms import Schema, with_assets, with_sets
 
 _ANY, _STORE = "source", "store"
+_ALIKE = {"to": "server"}
+"""Parameters that take the same names as another one."""
+_TITLES = {
+    "store": "Backup store",
+    "what": "Only this part",
+    "which": "Set",
+    "to": "Restore into",
+    "everything": "All databases",
+    "in_place": "In place of the live ones",
+    "confirm": "Live databases that may be replaced",
+    "dry_run": "Dry run: show the plan only",
+    "max_hours": "Hours each may be old",
+    "budget_gib": "How much to read (GiB)",
+    "delete": "Really delete",
+    "allow_clock_jump": "Allow a clock that jumped",
+}
+"""Of any other parameter its name, in words."""
 
 
 def named_parameters() -> tuple[str, ...]:
@@ -46,17 +64,35 @@ def default_parameters(schema: Schema, settings: Settings, flow: str) -> dict[st
     }
 
 
-def with_dropdowns(schema: Schema, settings: Settings, flow: str, assets: Sequence[str] = ()) -> Schema:
-    """The schema with an enum on each named parameter, so that the form offers what exists.
+def with_dropdowns(
+    schema: Schema, settings: Settings, flow: str, assets: Sequence[str] = (), sets: Sequence[str] = ()
+) -> Schema:
+    """The schema as a form that offers what exists, with titles that people read.
 
-    Without known `assets` (no source answered) what of it is asked for stays free text.
+    Without known `assets` (no source answered) what of it is asked for stays free text. A parameter that no flow has is
+    refused by the API itself, in a sentence, and not by a run that crashes.
     """
     result = deepcopy(schema)
-    for parameter in named_parameters():
+    result["additionalProperties"] = False
+    for parameter, like in {**{name: name for name in named_parameters()}, **_ALIKE}.items():
         field = result.get("properties", {}).get(parameter)
-        found = names(settings, parameter, flow)
+        found = names(settings, like, flow)
         if field is None or not found:
             continue
         field["enum"] = ([""] if field.get("default") == "" else []) + found
         field["default"] = field["enum"][0]
+    for parameter, field in result.get("properties", {}).items():
+        field["title"] = _title(parameter, settings, flow)
+    # The form says "(Optional)" of what is not required; each deployment has a value for these.
+    if required := sorted(default_parameters(schema, settings, flow)):
+        result["required"] = required
+    result = with_sets(result, sets)
     return with_assets(result, assets) if assets else result
+
+
+def _title(parameter: str, settings: Settings, flow: str) -> str:
+    """What the form calls a parameter; a source is called as its type, where there is one type only."""
+    if parameter in (_ANY, *(each.noun for each in SOURCE_TYPES)):
+        titles = {type_of(settings.sources[name]).title for name in names(settings, parameter, flow)}
+        return titles.pop() if len(titles) == 1 else "Source"
+    return _TITLES.get(parameter) or readable_title(parameter)

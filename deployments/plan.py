@@ -49,9 +49,10 @@ def scheduled_for(schema: Schema) -> str | None:
 
 
 def completed(
-    document: Document, schemas: dict[str, Schema], settings: Settings, existing: dict[str, Existing]
+    document: Document, schemas: dict[str, Schema], settings: Settings, existing: dict[str, Existing], lists: str = ""
 ) -> Document:
-    """prefect.yaml with parameters, a schedule for each source or store, and what operators changed."""
+    """prefect.yaml with parameters, a schedule for each source or store, and what operators changed. `lists`: what each
+    description says of where the stored sets are listed."""
     result = deepcopy(document)
     for entry in result["deployments"]:
         schema = schemas[entry["name"]]
@@ -60,6 +61,8 @@ def completed(
             **entry.get("parameters", {}),
             **default_parameters(schema, settings, entry["name"]),
         }
+        if lists:
+            entry["description"] = f"{entry['description']}\n\n{lists}"
         entry["schedules"] = _schedules(entry, scheduled_for(schema), settings, found)
         if found is not None:
             entry["paused"] = found.paused

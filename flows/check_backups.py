@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from tasks.artifacts import Record
 from tasks.monitoring import tell_monitor
-from tasks.scheduling import Skipped, skipped_if_missed
+from tasks.naming import run_name
+from tasks.scheduling import skipped_if_missed
+from tasks.stored_list import renew_lists
 from tasks.watching import look_at, require_fresh
 
 
-@flow(name="check-backups", on_completion=[tell_monitor], timeout_seconds=1800)
+@flow(name="check-backups", flow_run_name=run_name, on_completion=[tell_monitor], timeout_seconds=1800)
 def check_backups(
     source: str = "platform", max_hours: Annotated[float, Field(gt=0, le=8760)] | None = None
-) -> Skipped | None:
+) -> State[Any]:
     """Ask the stores themselves when a source was last recorded, verified and proven; fail when something is overdue.
 
     It needs no other run to have told anything: it notices also what never started. Only names are read.
@@ -30,5 +33,6 @@ def check_backups(
     with Record(f"Check of the backups of {source}") as record:
         check = look_at(source, max_hours)
         record.report = check.report
+    renew_lists()
     require_fresh(check)
-    return None
+    return record.completed()

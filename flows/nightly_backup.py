@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prefect import flow
+from prefect.client.schemas.objects import State
 
 from tasks.artifacts import BackupRecord
 from tasks.backups import back_up, require_whole
-from tasks.forms import offer_what_is_stored
 from tasks.monitoring import tell_monitor
-from tasks.scheduling import Skipped, skipped_if_missed
+from tasks.naming import run_name
+from tasks.scheduling import skipped_if_missed
+from tasks.stored_list import renew_lists
 
 
-@flow(name="nightly-backup", on_completion=[tell_monitor], timeout_seconds=6 * 3600)
-def nightly_backup(source: str = "platform") -> Skipped | None:
+@flow(name="nightly-backup", flow_run_name=run_name, on_completion=[tell_monitor], timeout_seconds=6 * 3600)
+def nightly_backup(source: str = "platform") -> State[Any]:
     """Back up a source: of a PostgreSQL server one cluster set and one set for each database; then copies and retention.
 
     Nothing is locked for writers. If a backup of this source runs already, this one ends at once. A database that
@@ -26,6 +30,6 @@ def nightly_backup(source: str = "platform") -> Skipped | None:
         return skipped
     with BackupRecord(source) as record:
         back_up(record)
-    offer_what_is_stored(record)
+    renew_lists()
     require_whole(record)
-    return None
+    return record.completed()

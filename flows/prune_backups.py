@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prefect import flow
+from prefect.client.schemas.objects import State
 
 from tasks.artifacts import Record
 from tasks.backups import delete_expired, plan_retention, record_retention
+from tasks.naming import run_name
+from tasks.stored_list import renew_lists
 
 
-@flow(name="prune-backups", timeout_seconds=3600)
+@flow(name="prune-backups", flow_run_name=run_name, timeout_seconds=3600)
 def prune_backups(
     source: str = "platform", store: str = "", delete: bool = False, allow_clock_jump: bool = False
-) -> None:
+) -> State[Any]:
     """Show which sets would go and why each other one stays; delete only when told to.
 
     Args:
@@ -25,3 +30,5 @@ def prune_backups(
         record_retention(record, plan)
         if delete:
             record_retention(record, plan, delete_expired(plan, source, store))
+    renew_lists()
+    return record.completed()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from tasks.artifacts import Record
 from tasks.checks import record_verification, require_verified, verify_least_recent
 from tasks.monitoring import tell_monitor
-from tasks.scheduling import Skipped, skipped_if_missed
+from tasks.naming import run_name
+from tasks.scheduling import skipped_if_missed
+from tasks.stored_list import renew_lists
 
 
-@flow(name="verify-backups", on_completion=[tell_monitor], timeout_seconds=6 * 3600)
-def verify_backups(store: str = "nightly", budget_gib: Annotated[float, Field(gt=0, le=100000)] = 50) -> Skipped | None:
+@flow(name="verify-backups", flow_run_name=run_name, on_completion=[tell_monitor], timeout_seconds=6 * 3600)
+def verify_backups(store: str = "nightly", budget_gib: Annotated[float, Field(gt=0, le=100000)] = 50) -> State[Any]:
     """Read stored bytes again and compare them with the manifests, least recently verified first.
 
     Args:
@@ -26,5 +29,6 @@ def verify_backups(store: str = "nightly", budget_gib: Annotated[float, Field(gt
     with Record(f"Verification of {store}") as record:
         run = verify_least_recent(store, budget_gib)
         record_verification(record, run)
+    renew_lists()
     require_verified(run)
-    return None
+    return record.completed()

@@ -6,22 +6,28 @@ and one that is killed leaves what it had come to.
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 import httpx
+from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import ArtifactUpdate
+from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.states import Completed
 
+from engine.hosts.ending import ended_in_order
 from engine.operations.backup import BackupRun
 from engine.reports.backup import backup_report
 from engine.run_state import ENDED_WELL, RunState
@@ -48,18 +54,21 @@ class Record:
         self.report: Report | None = None
         self._artifact: UUID | None = None
         self._shown = 0.0
+        self._ending = ExitStack()
 
     def __enter__(self) -> Self:
         self.show(self.so_far(RunState(going=True)))
+        self._ending.enter_context(_ended_in_order())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self.show(self.so_far(ENDED_WELL))
-        else:
-            self.fails(error)
+        with self._ending:
+            if error is None:
+                self.show(self.so_far(ENDED_WELL))
+            else:
+                self.fails(error)
 
     def fails(self, error: BaseException) -> None:
         """Write why the run ends; the run's own error says more than one of writing it."""
@@ -81,6 +90,12 @@ class Record:
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}), suppress(httpx.HTTPError):
             self._put(self.so_far(RunState(going=True)))
 
+    def completed(self) -> State[Any]:
+        """The state of a run that came out well; it says what the run did, and so does the last line of its log."""
+        sentence = self.so_far(ENDED_WELL).sentence
+        get_run_logger().info("%s", sentence)
+        return Completed(message=sentence)
+
     @property
     def seconds(self) -> float:
         """How long the run has taken until now."""
@@ -101,6 +116,13 @@ class Record:
             return
         # `key` groups the runs of one operation.
         self._artifact = UUID(str(create_markdown_artifact(text, key=flow_run.flow_name, description=title)))
+
+
+def _ended_in_order() -> AbstractContextManager[None]:
+    """A run that is cancelled has half a minute before its process is killed: all that it started ends at once."""
+    if threading.current_thread() is not threading.main_thread():
+        return nullcontext()  # no worker runs it, and no signal comes here
+    return ended_in_order((signal.SIGTERM,))
 
 
 def _rewritten(artifact: UUID, text: str, title: str) -> bool:
@@ -148,6 +170,6 @@ class RestoreRecord(Record):
 
     def so_far(self, state: RunState) -> Report:
         run = self.run
-        if run is None or not run.choices or (state.problem and not (run.restored or run.failures)):
+        if self.report or run is None or not run.choices or (state.problem and not (run.restored or run.failures)):
             return super().so_far(state)
         return restore_report(self.server, run.restored, self.seconds, run.failures, len(run.choices), state)

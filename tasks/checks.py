@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from prefect import task
 from prefect.client.schemas.objects import State
@@ -18,13 +18,15 @@ from engine.reports.drill import drill_report
 from engine.reports.verify import verify_report, verify_sentence
 from engine.repository.catalogue import catalogue
 from engine.repository.findings import DrillResult
+from engine.repository.freshness import proven_by
 from engine.repository.keys import Asset
 from engine.repository.parsing import parse_set
 from engine.repository.past_drills import past_drills as read_past_drills
 from engine.repository.verify import VerifyRun, verify_stored
 from tasks.artifacts import Record
+from tasks.forms import chosen
 from tasks.opening import host_of, open_store, source_settings, store_of
-from tasks.running import SAMPLED, logged_progress, worth_retrying
+from tasks.running import SAMPLED, BadVerdict, found_by, logged_progress, worth_retrying
 from tasks.watching import announce
 
 _GIB = 1 << 30
@@ -41,15 +43,22 @@ def choose_set(source: str, store: str, what: str, which: str) -> str:
     repository = open_store(store_of(source, store))
     stored = catalogue(repository, source)
     kind, _, name = what.partition("/")
-    asset = Asset(source, kind, name) if what else asset_meant(which, source_settings(source), source, stored)
-    return str(stored.find(which, asset).key)
+    asset = Asset(source, kind, name) if what else asset_meant(chosen(which), source_settings(source), source, stored)
+    return str(stored.find(chosen(which), asset).key)
+
+
+def drill_set(set_key: str, source: str, store: str = "") -> DrillResult:
+    """Restore into something nobody reaches and compare. A bad backup is a verdict, not an error."""
+    return cast(DrillResult, found_by(_drill(set_key, source, store, return_state=True)))
 
 
 @task(task_run_name="drill {set_key}")
-def drill_set(set_key: str, source: str, store: str = "") -> DrillResult:
-    """Restore into something nobody reaches and compare. A bad backup is a verdict, not an error."""
+def _drill(set_key: str, source: str, store: str) -> DrillResult:
     repository, host = open_store(store_of(source, store)), host_of(source_settings(source))
-    return drill.drill_set(repository, parse_set(set_key), str(flow_run.name), logged_progress(), host)
+    result = drill.drill_set(repository, parse_set(set_key), str(flow_run.name), logged_progress(), host)
+    if result.result not in ("passed", "sampled"):
+        raise BadVerdict(result.sentence, result)
+    return result
 
 
 @task(task_run_name="read the past drills of {source}")
@@ -64,7 +73,13 @@ def record_drill(record: Record, result: DrillResult, trend: tuple[Mapping[str, 
     record.report = drill_report(result, trend)
 
 
-def require_equal(result: DrillResult) -> State[Any]:
+@task(task_run_name="see what is proven of {source}")
+def proven(set_key: str, source: str, store: str = "") -> tuple[Asset, ...]:
+    """What a passed drill proves: that of which the set is, and all of the source where nothing else was lacking."""
+    return proven_by(catalogue(open_store(store_of(source, store)), source), parse_set(set_key))
+
+
+def require_equal(result: DrillResult, source: str, store: str = "") -> State[Any]:
     """The state a drill's run ends in: Completed, called `Sampled` when only a sample was compared.
 
     Raises:
@@ -73,7 +88,7 @@ def require_equal(result: DrillResult) -> State[Any]:
     if result.result == "sampled":
         return Completed(name=SAMPLED, message=result.sentence)
     if result.result == "passed":
-        announce("proven", [parse_set(result.set_key).asset])
+        announce("proven", proven(result.set_key, source, store))
     _require_passed(result.result, result.sentence)
     return Completed(message=result.sentence)
 
@@ -91,9 +106,17 @@ def _require_passed(result: str, sentence: str) -> None:
         raise CouldNotVerify(sentence)
 
 
-@task(task_run_name="verify up to {budget_gib} GiB of {store}", retries=1, retry_condition_fn=worth_retrying)
 def verify_least_recent(store: str, budget_gib: float) -> VerifyRun:
-    return verify_stored(open_store(store), datetime.now(UTC), int(budget_gib * _GIB), progress=logged_progress())
+    """Read what was verified least recently. A bad set is a verdict, not an error."""
+    return cast(VerifyRun, found_by(_verify(store, budget_gib, return_state=True)))
+
+
+@task(task_run_name="verify up to {budget_gib} GiB of {store}", retries=1, retry_condition_fn=worth_retrying)
+def _verify(store: str, budget_gib: float) -> VerifyRun:
+    run = verify_stored(open_store(store), datetime.now(UTC), int(budget_gib * _GIB), progress=logged_progress())
+    if run.result != "passed":
+        raise BadVerdict(verify_sentence(run), run)
+    return run
 
 
 def record_verification(record: Record, run: VerifyRun) -> None:

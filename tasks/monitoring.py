@@ -12,17 +12,20 @@ from engine.monitor import push
 from engine.secrets import SecretReference
 from tasks.opening import source_settings, store_settings
 from tasks.running import SAMPLED
+from tasks.watching import is_proven
 
 
 def tell_monitor(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Push to the monitor that the source or store has for this operation, if any; a sample is no success."""
+    """Push to the monitor that the source or store has for this operation, if any; a sample is no success, nor is the
+    drill of a part while not all of the source is proven in time."""
     if state.name == SAMPLED:
         return
     reference = _monitor(flow.name, flow_run.parameters)
     if reference is None:
         return
     try:
-        push(reference, flow.name)
+        if not flow_run.parameters.get("what") or is_proven(flow_run.parameters["source"]):
+            push(reference, flow.name)
     except PlatformOpsError as error:
         get_run_logger().warning("%s", error)
 

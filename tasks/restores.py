@@ -6,32 +6,45 @@ from collections.abc import Sequence
 
 from engine.sources.postgres.restore import operation
 from engine.sources.postgres.restore.operation import RestoreRun
+from engine.sources.postgres.restore.report import plan_report
 from tasks.artifacts import RestoreRecord
+from tasks.forms import chosen
 from tasks.opening import open_server, open_store, store_of
 from tasks.steps import AsTasks
 
 
 def plan_restore(
     record: RestoreRecord,
+    source: str,
     store: str,
     databases: Sequence[str],
     everything: bool,
     which: str,
     in_place: bool,
-    confirm: Sequence[str],
 ) -> None:
-    """Which set each database comes from, and that everything live whose place it takes was confirmed.
+    """Which set each database comes from, and what live one it takes the place of; the record shows it.
 
     Raises:
-        ConfigurationError: nothing to restore was said, there is no such set, or a name was not confirmed.
+        ConfigurationError: nothing to restore was said, or there is no such set.
     """
     operation.require_wanted(databases, everything, "name it in `databases`, or choose `everything` for all of them")
     server = open_server(record.server)
-    repository = open_store(store_of(record.server, store))
-    record.run = RestoreRun(repository, record.server, server, databases, which, in_place)
-    record.run.plan(AsTasks())
-    if in_place:
+    repository = open_store(store_of(source, store))
+    run = RestoreRun(repository, source, server, databases, chosen(which), in_place)
+    run.plan(AsTasks())
+    record.report = plan_report(server.address, run.choices, in_place, run.live)
+    record.run = run
+
+
+def require_confirmed(record: RestoreRecord, confirm: Sequence[str]) -> None:
+    """Everything live whose place is taken was named a second time; from here on the record tells what is done.
+
+    Raises:
+        ConfigurationError: a name was not confirmed.
+    """
+    if record.run and record.run.in_place:
         record.run.require_confirmed(confirm, "`confirm`")
+    record.report = None
 
 
 def restore(record: RestoreRecord) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from engine.errors import OperationFailed, PlatformOpsError, out_of
+from engine.hosts.ending import is_ending
 from engine.progress import Progress, readable_bytes
 
 TAG = "platform-ops"
@@ -31,11 +33,41 @@ SKIPPED = "Skipped"
 def worth_retrying(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Prefect retries the whole step when the engine says the failure is of the moment.
 
-    Nothing retries a wrong configuration.
+    Nothing retries a wrong configuration, nor what a cancelled run has ended.
     """
     del task, run
+    if is_ending():
+        return False
     error = state.result(raise_on_failure=False)
     return isinstance(error, PlatformOpsError) and error.retryable
+
+
+class BadVerdict(OperationFailed):
+    """What a task found is bad news: its bar is red, and the flow goes on with `found`."""
+
+    def __init__(self, sentence: str, found: object = None) -> None:
+        super().__init__(sentence)
+        self.found = found
+
+
+def found_by(state: State[Any]) -> Any:
+    """What a task found, be it good or bad; any other error of it is raised."""
+    error = state.result(raise_on_failure=False)
+    return error.found if isinstance(error, BadVerdict) else state.result()
+
+
+class _SentencesOnly(logging.Filter):
+    """Of an error of our own the sentence says all: no traceback in the log that an operator reads."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, PlatformOpsError):
+            record.msg, record.args, record.exc_info = str(error), (), None
+        return True
+
+
+for _name in ("prefect.flow_runs", "prefect.task_runs"):
+    logging.getLogger(_name).addFilter(_SentencesOnly())
 
 
 def known(error: object) -> PlatformOpsError:

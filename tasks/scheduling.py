@@ -44,8 +44,7 @@ def skipped_if_missed() -> Skipped | None:
     if newest is None:
         return None
     message = (
-        f"Missed at {readable_time(_due(own))}; {newest.name}, which was due at "
-        f"{readable_time(_due(newest))}, does the work."
+        f"Missed at {readable_time(_due(own))}; the run that was due at {readable_time(_due(newest))} does the work."
     )
     Record("Skipped").show(Report("Skipped", message))
     return Cancelled(name=SKIPPED, message=message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, cast
 
 from prefect import task
 from prefect.events import emit_event
@@ -16,7 +16,7 @@ from engine.reports.freshness import freshness_report, overdue_sentence
 from engine.repository.keys import Asset
 from engine.words.report import Report
 from tasks.opening import open_store, source_settings
-from tasks.running import worth_retrying
+from tasks.running import BadVerdict, found_by, worth_retrying
 
 Shown = Literal["verified", "proven"]
 """What a run may have shown of a set. A run that merely ended has shown nothing."""
@@ -30,17 +30,30 @@ class Check:
     overdue: str
 
 
+def look_at(source: str, max_hours: float | None) -> Check:
+    """When each thing of the source was last recorded, verified and proven, by what its stores hold."""
+    return cast(Check, found_by(_look(source, max_hours, return_state=True)))
+
+
 @task(
     task_run_name="look at the stores of {source}",
     retries=2,
     retry_delay_seconds=60,
     retry_condition_fn=worth_retrying,
 )
-def look_at(source: str, max_hours: float | None) -> Check:
-    """When each thing of the source was last recorded, verified and proven, by what its stores hold."""
+def _look(source: str, max_hours: float | None) -> Check:
     now = datetime.now(UTC)
     found = check_source(source, source_settings(source), open_store, now, max_hours)
-    return Check(freshness_report(found, now), overdue_sentence(found, now))
+    check = Check(freshness_report(found, now), overdue_sentence(found, now))
+    if check.overdue:
+        raise BadVerdict(check.overdue, check)
+    return check
+
+
+def is_proven(source: str) -> bool:
+    """Whether all that somebody waits for of the source is proven in time, by what its stores hold."""
+    found = check_source(source, source_settings(source), open_store, datetime.now(UTC))
+    return all(one.fresh for one in found if one.word == "proven")
 
 
 def require_fresh(check: Check) -> None:

@@ -20,8 +20,9 @@ from engine.repository.freshness import Freshness
     help="""Say whether what is kept was recorded, verified and proven in time; exit code 1 when not.
 
     Each kind of set has an age of its own at which it is overdue (a server's cluster set: 26 hours).
-    Only names in the stores are read: quick, and for a monitor to call. A further copy is asked
-    whether it is recorded and verified.
+    While the newest set has failed it is red, whatever passed before. A server is proven when its cluster
+    set is, or every database of it. Only names in the stores are read: quick, and for a monitor to call.
+    A further copy is asked whether it is recorded and verified.
 
     \b
     Example:
@@ -66,4 +67,5 @@ def _document(one: Freshness, now: datetime) -> dict[str, Any]:
         "age_seconds": one.at and round((now - one.at).total_seconds()),
         "max_hours": one.max_hours,
         "fresh": one.fresh,
+        "newest_failed": str(one.failed) if one.failed else None,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,14 +11,9 @@ import click
 from engine.cli.invocation import Invocation, operation, source_option, store_option
 from engine.cli.kind_options import OneOfAKind, Wanted, of_kinds, one_of
 from engine.cli.outcome import Outcome
-from engine.reports.listing import Listing, list_report, newest_first, newest_of_each
-from engine.repository.catalogue import catalogue
-from engine.repository.keys import SetKey
-from engine.repository.prune_plan import plan_of, with_sizes
-from engine.repository.repository import Repository
+from engine.reports.listing import Listing, list_report
+from engine.reports.stored_sets import listing_of
 from engine.repository.retention import Decision
-from engine.repository.stored import Catalogue
-from engine.repository.verdicts import remarks
 
 
 @click.command(
@@ -48,39 +43,10 @@ def command(
     names = invocation.stores(store, None if store else source)
     everything |= invocation.as_json
     thing = one_of(wanted)
-    listings = [_listing(invocation.repository(name), source, thing, now, everything) for name in names]
+    listings = [listing_of(invocation.repository(name), source, now, thing, everything) for name in names]
     if invocation.as_json:
         return Outcome("list", {"stores": [_document(listing, now) for listing in listings]})
     return Outcome("list", report=list_report(listings, now, thing))
-
-
-def _listing(
-    repository: Repository, source: str | None, wanted: Wanted | None, now: datetime, everything: bool
-) -> Listing:
-    stored = catalogue(repository, source)
-    decisions = [one for one in _judged(stored, repository, now) if _is_wanted(one.set.key, wanted)]
-    shown = newest_first(decisions) if everything else newest_of_each(decisions)
-    return Listing(
-        store=repository.store.name,
-        address=repository.store.address,
-        decisions=decisions,
-        shown=with_sizes(repository, shown),
-        incomplete=[one for one in stored.incomplete if _is_wanted(one.key, wanted)],
-        remarks=remarks(stored.verdicts),
-        unsealed=stored.unsealed,
-        source=source,
-        empty=not (stored.sets or stored.incomplete or stored.verdicts or stored.unsealed),
-    )
-
-
-def _is_wanted(key: SetKey, wanted: Wanted | None) -> bool:
-    return wanted in (None, (key.kind, key.name))
-
-
-def _judged(stored: Catalogue, repository: Repository, now: datetime) -> Iterator[Decision]:
-    """Why each set stays or may go, judged source by source as pruning would."""
-    for source in dict.fromkeys(one.key.source for one in stored.sets):
-        yield from plan_of(stored.of(source), source, repository.retention, now, False).decisions
 
 
 def _document(listing: Listing, now: datetime) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from engine.cli.interruption import children_spared
 from engine.cli.invocation import Invocation
 from engine.cli.outcome import Outcome, problem_of
 from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError
@@ -68,8 +67,7 @@ def carry_out(
     )
     problem: PlatformOpsError | None = None
     try:
-        with children_spared():
-            run.carry_out(InShell(invocation.progress))
+        run.carry_out(InShell(invocation.progress))
     except PlatformOpsError as error:
         if run.plan is None:
             raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from engine.cli.interruption import children_spared
 from engine.cli.invocation import Invocation, operation, platform_option
 from engine.cli.outcome import Outcome
 from engine.cli.release_options import outcome, owner
@@ -34,6 +33,5 @@ def command(invocation: Invocation, platform: str | None) -> Outcome:
         invocation.repository,
         lambda name: registry.open_source(invocation.settings, name),
     )
-    with children_spared():
-        run.resume(InShell(invocation.progress))
+    run.resume(InShell(invocation.progress))
     return outcome(run, "resume")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -29,6 +29,8 @@ from engine.steps import NO_RECORD, Record, Step, Steps
 EXCLUDED = "excluded by the configuration"
 RETRIES = 2
 """How often an item that failed for a reason of the moment is backed up again, by whoever has the patience."""
+REACH_RETRIES, REACH_PAUSE_SECONDS = 10, 30.0
+"""A source that is away when the run begins (it restarts, it is updated) is waited for so long: five minutes."""
 
 
 @dataclass
@@ -63,7 +65,8 @@ class BackupRun:
         """
         result = self.result
         try:
-            with self.source.lock(self.label) as held:
+            with ExitStack() as stack:
+                held = self._held(steps, stack)
                 steps.run(Step(f"sweep what a killed run left of {self.source.name}", self._sweep, 1))
                 result.found = steps.run(Step(f"look at {self.source.address}", self._items, 2, 10))
                 result.remarks = self.source.remarks(result.found)
@@ -85,6 +88,15 @@ class BackupRun:
                     result.prune_failure = str(pruned) if isinstance(pruned, PlatformOpsError) else ""
         finally:
             result.seconds = time.monotonic() - self.began
+
+    def _held(self, steps: Steps, stack: ExitStack) -> Held:
+        """The source's lock, taken by the run's first step: it finds out whether the source answers."""
+
+        def take(progress: Progress) -> Held:
+            del progress
+            return stack.enter_context(self.source.lock(self.label))
+
+        return steps.run(Step(f"lock {self.source.address}", take, REACH_RETRIES, REACH_PAUSE_SECONDS))
 
     def problem(self) -> PlatformOpsError | None:
         """Why the run is not wholly good; None when it is."""

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError
+from engine.hosts.ending import children_spared
 from engine.operations.backup import BackupRun
 from engine.operations.platform_state import require_known
 from engine.progress import Progress
@@ -81,7 +82,7 @@ class ReleaseRun:
             LockedByAnother: another run is at this platform: who, and since when.
             PlatformOpsError: why it failed; what was begun has been taken back.
         """
-        with held(self.platform.site, self.owner) as lease:
+        with children_spared(), held(self.platform.site, self.owner) as lease:
             self.recover(steps, record)
             staged = self._timed(steps, record, "fetch and pin the images", self._stage, retries=1)
             try:
@@ -112,7 +113,7 @@ class ReleaseRun:
 
     def resume(self, steps: Steps, record: Record = NO_RECORD) -> None:
         """Finish or revert what a killed run left, and nothing else."""
-        with held(self.platform.site, self.owner):
+        with children_spared(), held(self.platform.site, self.owner):
             self.recover(steps, record)
 
     def recover(self, steps: Steps, record: Record) -> None:

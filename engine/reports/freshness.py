@@ -30,11 +30,15 @@ def overdue_sentence(found: Sequence[Freshness], now: datetime) -> str:
     if not late:
         return ""
     said = "; ".join(
-        f"{where} {', '.join(_late(one, now) for one in those)}, where {those[0].max_hours:g} h are allowed"
-        for where, those in late.items()
+        f"{where} {', '.join(_late(one, now) for one in those)}{_allowed(those)}" for where, those in late.items()
     )
     runs = " and ".join(dict.fromkeys(_done_by(one) for one in found if not one.fresh))
     return f"{said[:1].upper()}{said[1:]}; look at the last runs of {runs}, or start one."
+
+
+def _allowed(late: Sequence[Freshness]) -> str:
+    hours = next((one.max_hours for one in late if not one.failed), None)
+    return "" if hours is None else f", where {hours:g} h are allowed"
 
 
 def _done_by(one: Freshness) -> str:
@@ -47,7 +51,7 @@ def freshness_report(found: Sequence[Freshness], now: datetime) -> Report:
     sources = ", ".join(dict.fromkeys(one.asset.source for one in found))
     hours = max((one.max_hours for one in found), default=0)
     return Report(
-        title=f"Check of {sources}: {'OVERDUE' if overdue else 'all is well'}",
+        title=f"Check of {sources}: {_outcome(found)}",
         sentence=overdue or f"Recorded, verified and proven within {hours:g} h.",
         tables=(
             Table(
@@ -60,7 +64,15 @@ def freshness_report(found: Sequence[Freshness], now: datetime) -> Report:
     )
 
 
+def _outcome(found: Sequence[Freshness]) -> str:
+    if any(one.failed for one in found):
+        return "FAILED"
+    return "all is well" if all(one.fresh for one in found) else "OVERDUE"
+
+
 def _late(one: Freshness, now: datetime) -> str:
+    if one.failed:
+        return f"failed with its newest set {one.failed.set_id} (`show` says why)"
     if one.at is None:
         return f"was never {one.word}"
     return f"was last {one.word} {_age(one.at, now)} ago ({readable_time(one.at)})"
@@ -68,7 +80,7 @@ def _late(one: Freshness, now: datetime) -> str:
 
 def _row(one: Freshness, now: datetime) -> tuple[str, ...]:
     last, age = ("never", "-") if one.at is None else (readable_time(one.at), _age(one.at, now))
-    verdict = "in time" if one.fresh else "OVERDUE"
+    verdict = "in time" if one.fresh else "FAILED" if one.failed else "OVERDUE"
     return one.asset.source, one.asset.label, one.store, one.word, last, age, verdict
 
 

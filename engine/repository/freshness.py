@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from engine.repository.keys import Asset
-from engine.repository.stored import Catalogue
+from engine.repository.keys import Asset, SetKey
+from engine.repository.stored import Catalogue, StoredSet
 from engine.repository.verdict_keys import Check
 from engine.repository.verdicts import PASSED
 
@@ -22,7 +22,8 @@ _CHECKS: dict[Word, Check] = {"verified": "verify", "proven": "drill"}
 class Freshness:
     """When `word` was last true of an asset in a store (`at`; None: never), and whether that is within `max_hours`.
 
-    An asset without a name whose kind has names: there is no set of that kind at all.
+    An asset without a name whose kind has names: there is no set of that kind at all. `failed`: the newest set, where
+    that one failed: what would be restored today is bad, whatever was good before it.
     """
 
     asset: Asset
@@ -31,6 +32,7 @@ class Freshness:
     at: datetime | None
     max_hours: float
     fresh: bool
+    failed: SetKey | None = None
 
 
 def freshness(
@@ -39,15 +41,16 @@ def freshness(
     """Judge a source by what its stores hold; `stored` has the catalogues by store, its own store first.
 
     Each kind in `max_age_hours` is asked for, each of its assets by itself. Recorded: when the newest set that did not
-    fail was begun. Verified and proven: when a verification or a drill of one of its sets last passed. All three are
-    asked of the source's own store; of the others recorded and verified, since one proof is enough where the bytes are
-    the same.
+    fail was begun; never in time while the newest of all has failed. Verified and proven: when a verification or a drill
+    of one of its sets last passed; the set of a whole source is proven, too, once all that its run stored beside it is.
+    All three are asked of the source's own store; of the others recorded and verified, since one proof is enough where
+    the bytes are the same.
 
     What is dated in the future counts for nothing: a clock that was wrong must not keep an alarm silent.
     """
     own = next(iter(stored))
     return tuple(
-        _judged(asset, store, word, _times(found, asset, word), now, max_age_hours[asset.kind])
+        _judged(found, asset, store, word, now, max_age_hours[asset.kind])
         for store, found in stored.items()
         for asset in _assets(source, stored[own], max_age_hours)
         for word in _words(store == own)
@@ -65,19 +68,52 @@ def _assets(source: str, stored: Catalogue, kinds: Iterable[str]) -> Iterator[As
         yield from found or [Asset(source, kind, "")]
 
 
-def _times(stored: Catalogue, asset: Asset, word: Word) -> Iterable[datetime]:
+def _times(stored: Catalogue, asset: Asset, word: Word, now: datetime) -> Iterator[datetime]:
+    """When the word came true, each time."""
     if word == "recorded":
-        return (one.created for one in stored.assets.get(asset, ()) if one.state != "failed")
-    return (
-        verdict.at
-        for verdict in stored.verdicts
-        if verdict.set.asset == asset and verdict.check == _CHECKS[word] and verdict.result in PASSED
-    )
+        yield from (one.created for one in _until(stored, asset, now) if one.state != "failed")
+        return
+    for verdict in stored.verdicts:
+        if verdict.set.asset == asset and verdict.check == _CHECKS[word] and verdict.result in PASSED:
+            yield verdict.at
+    if word == "proven" and not asset.name:
+        yield from proven_in_parts(stored, asset).values()
 
 
-def _judged(
-    asset: Asset, store: str, word: Word, times: Iterable[datetime], now: datetime, max_hours: float
-) -> Freshness:
-    last = max((at for at in times if at - now < _AHEAD), default=None)
-    fresh = last is not None and now - last <= timedelta(hours=max_hours)
-    return Freshness(asset, store, word, last, max_hours, fresh)
+def proven_in_parts(stored: Catalogue, whole: Asset) -> dict[SetKey, datetime]:
+    """By set of a whole source, when the drills of all that its run stored beside it had passed; others are left out."""
+    last: dict[SetKey, datetime] = {}
+    for verdict in stored.verdicts:
+        if verdict.check == "drill" and verdict.result in PASSED:
+            last[verdict.set] = max(verdict.at, last.get(verdict.set, verdict.at))
+    parts: dict[str, list[datetime | None]] = {}
+    for one in stored.sets if last else ():
+        if one.key.source == whole.source and one.key.asset != whole:
+            parts.setdefault(_run(one.key), []).append(last.get(one.key))
+    found = ((one.key, parts.get(_run(one.key), [])) for one in stored.assets.get(whole, ()))
+    return {key: min(filter(None, times)) for key, times in found if times and all(times)}
+
+
+def _run(key: SetKey) -> str:
+    """What the sets of one run have in common: its time, since of a source only one runs at a time."""
+    return key.set_id.partition("-")[0]
+
+
+def proven_by(stored: Catalogue, key: SetKey) -> tuple[Asset, ...]:
+    """What the passed drill of a set proves: that of which it is, and the whole source where this was its last part."""
+    wholes = (asset for asset in stored.assets if asset.source == key.source and not asset.name)
+    more = (whole for whole in wholes if whole != key.asset and _run(key) in map(_run, proven_in_parts(stored, whole)))
+    return key.asset, *more
+
+
+def _until(stored: Catalogue, asset: Asset, now: datetime) -> Iterator[StoredSet]:
+    """Its sets, newest first, without those a wrong clock dated in the future."""
+    return (one for one in stored.assets.get(asset, ()) if one.created - now < _AHEAD)
+
+
+def _judged(stored: Catalogue, asset: Asset, store: str, word: Word, now: datetime, max_hours: float) -> Freshness:
+    last = max((at for at in _times(stored, asset, word, now) if at - now < _AHEAD), default=None)
+    newest = next(_until(stored, asset, now), None) if word == "recorded" else None
+    failed = newest.key if newest and newest.state == "failed" else None
+    fresh = failed is None and last is not None and now - last <= timedelta(hours=max_hours)
+    return Freshness(asset, store, word, last, max_hours, fresh, failed)

@@ -16,6 +16,7 @@ from typing import IO
 
 from engine.errors import OperationFailed, TransientFailure, out_of
 from engine.hosts.base import Program
+from engine.hosts.ending import is_ending
 from engine.streams.blame import Blame
 from engine.streams.memory import keep_freed_memory
 from engine.streams.pack import widen
@@ -133,6 +134,8 @@ class Pipeline:
             PlatformOpsError: what went wrong first.
         """
         while self._busy() and not self._errors:
+            if is_ending():
+                raise OperationFailed("It was ended while bytes were on their way; nothing half-written was kept.")
             self._ended.wait(_TICK_SECONDS if self._working() else _LAST_SECONDS)
             self._ended.clear()
             if meter is not None and stall_seconds and meter.idle_seconds > stall_seconds and self._moving():

@@ -158,11 +158,11 @@ def test_a_crashed_run_is_told(alerts: Webhook) -> None:
         for automation in wanted(told(), {}):
             client.create_automation(automation)
         for tag in ("other", TAG):
-            run = client.create_flow_run(check_backups, tags=[tag]).id
+            run = client.create_flow_run(check_backups, parameters={"source": "hub"}, tags=[tag]).id
             client.set_flow_run_state(run, Crashed(message=f"Its host of {tag} is gone."), force=True)
     wait_for(lambda: alerts.calls)
     [body] = {call.body for call in alerts.calls}  # Prefect delivers at least once: twice when its database was busy
-    assert "check-backups: Crashed" in body
+    assert "check-backups of hub: Crashed" in body
     assert "Its host of platform-ops is gone." in body
 
 
@@ -181,7 +181,7 @@ def test_a_failed_run_is_told_with_its_sentence(alerts: Webhook, tmp_path: Path)
     time.sleep(3)
     [text] = {json.loads(call.body)["text"] for call in alerts.calls}  # at least once, see above
     assert re.fullmatch(
-        r"verify-backups: Failed :: verify-backups / [a-z]+-[a-z]+ is Failed\.\n"
+        r"verify-backups of damaged: Failed :: verify-backups / damaged \d\d-\d\d \d\d:\d\d is Failed\.\n"
         r"OperationFailed: damaged/cluster/20260207T000000Z-abcd1234 in .+ differs from its manifest: "
         r"app\.dump\.gz has 2400 bytes where the manifest says 2000; restore another set, "
         r"`list` shows which are good\.\n?(http://\S+)?",

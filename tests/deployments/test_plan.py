@@ -55,7 +55,21 @@ def test_a_form_offers_the_sources_and_stores_of_the_file() -> None:
     assert fields["source"]["default"] == "prod"
     assert fields["store"]["enum"] == ["", "nightly"]  # empty: the source's own
     assert fields["store"]["default"] == ""
-    assert fields["which"] == {"type": "string", "default": "newest", "position": 2}
+    assert fields["which"]["anyOf"][0]["enum"] == ["newest", "newest-usable", "newest-good", "newest-proven"]
+
+
+def test_a_form_has_titles_for_people_offers_sets_and_takes_nothing_else() -> None:
+    form = with_dropdowns(
+        SCHEMA, settings("prod"), "restore-drill", (), ("20261129T171700Z-abcd", "20261128T171700Z-abcd")
+    )
+    titles = {name: field["title"] for name, field in form["properties"].items()}
+    assert titles == {"source": "PostgreSQL server", "store": "Backup store", "which": "Set"}
+    assert form["required"] == ["source"]  # of all others the form says "(Optional)", and they are
+    assert form["properties"]["which"]["anyOf"][0]["enum"][-2:] == ["20261129T171700Z-abcd", "20261128T171700Z-abcd"]
+    assert form["additionalProperties"] is False
+    restore = {"properties": {"server": {"default": "platform"}, "to": {"default": ""}, "confirm": {"type": "array"}}}
+    form = with_dropdowns(restore, settings("prod", "new"), "restore-databases")["properties"]
+    assert (form["server"]["enum"], form["to"]["enum"]) == (["prod", "new"], ["", "prod", "new"])
 
 
 def test_a_form_offers_what_is_known() -> None:

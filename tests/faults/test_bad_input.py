@@ -64,9 +64,9 @@ def _password(file: str) -> dict[str, str]:
 
 
 SERVER = [
-    Case("unreachable host", 1, r"Cannot reach platform \(127\.0\.0\.1:1\): .*Connection refused", {"host": "127.0.0.1", "port": 1}),
-    Case("no such host", 1, r"Cannot reach .*failed to resolve host 'no-such-host\.invalid'", {"host": "no-such-host.invalid"}),
-    Case("no such socket", 1, r"Cannot reach .*No such file or directory; check that it runs", {"host": "/nowhere"}),
+    Case("unreachable host", 1, r"platform \(127\.0\.0\.1:1\) does not answer: .*Connection refused", {"host": "127.0.0.1", "port": 1}),
+    Case("no such host", 1, r"does not answer: .*failed to resolve host 'no-such-host\.invalid'", {"host": "no-such-host.invalid"}),
+    Case("no such socket", 1, r"does not answer: .*No such file or directory; check that it runs", {"host": "/nowhere"}),
     Case("unknown role", 2, r"refuses user 'nobody-knows': .*role \"nobody-knows\" does not exist; correct \[servers\.platform\]", {"user": "nobody-knows"}),
     Case("a role that is no superuser", 2, r"role 'weak' of platform .* is no superuser: .*give a superuser", {"user": "weak"}),
     Case("unknown maintenance database", 2, r"database \"nope\" does not exist; correct", {"maintenance_database": "nope"}),

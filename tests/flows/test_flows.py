@@ -58,6 +58,30 @@ def runs() -> list[FlowRun]:
         return client.read_flow_runs()
 
 
+def task_states() -> dict[str, str | None]:
+    with get_client(sync_client=True) as client:
+        return {run.name: run.state_name for run in client.read_task_runs(limit=200)}
+
+
+def test_a_run_is_called_after_whom_it_is_about_and_says_what_it_did(platform: Platform, night: Catalogue) -> None:
+    [run] = [
+        one for one in runs() if ((one.state and one.state.message) or "").startswith("4 databases with 1,000 rows")
+    ]
+    assert run.expected_start_time is not None
+    assert run.name == f"platform {run.expected_start_time.astimezone():%m-%d %H:%M}"
+
+
+def test_an_error_of_ours_is_a_sentence_in_the_log_and_no_traceback(
+    platform: Platform, night: Catalogue, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ConfigurationError):
+        restore_drill("platform", which="no-such-set")
+    said = [line for line in caplog.records if line.name in ("prefect.flow_runs", "prefect.task_runs")]
+    assert [line.exc_info for line in said if line.exc_info] == []
+    assert "There is no set 'no-such-set' in " in caplog.text
+    assert "Traceback" not in caplog.text
+
+
 def test_a_night_stores_the_cluster_and_each_database(night: Catalogue) -> None:
     assert {one.key.name for one in night.sets} == {"", "desk", "hub", "postgres", "template1"}
     assert {one.state for one in night.sets} == {"recorded"}
@@ -101,6 +125,7 @@ def test_a_drill_of_a_damaged_set_fails_with_its_evidence(platform: Platform, ni
         restore_drill("platform", what="db/hub")
     [record] = [one for one in artifacts("restore-drill") if one.id not in known]
     assert dump.name in str(record.data)
+    assert task_states()[f"drill {victim.key}"] == "Failed"  # a red bar in the timeline
     assert [one.state for one in stored(platform).sets if one.key == victim.key] == ["failed"]
 
 

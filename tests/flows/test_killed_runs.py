@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+import psycopg
 import pytest
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelling
 
@@ -98,19 +101,61 @@ def test_killed_while_restoring(scene: Scene) -> None:
     scene.sql("postgres", f'DROP DATABASE "{found[1]}"')
 
 
+IN_ORDER_SECONDS = 15.0  # the worker looks for cancelled runs every ten, and kills what has not ended after thirty
+
+
+def cancelled(scene: Scene, run: UUID) -> None:
+    """Cancel as the UI does. It ends in order and by itself: nothing is tried again, and nothing is left."""
+    ops = scene.installation
+    flow = ops.process(run)
+    with ops.client() as client:
+        client.set_flow_run_state(run, Cancelling())
+    wait_for(lambda: "Flow run was cancelled" in ops.logs(run) or not flow.alive(), 25, pause=0.3)
+    began = time.monotonic()
+    state = ops.ended(run).state
+    wait_for(lambda: not flow.alive(), IN_ORDER_SECONDS - (time.monotonic() - began))
+    assert state is not None
+    assert state.type is StateType.CANCELLED
+    assert "Failed: It was cancelled, or its worker was stopped." in scene.record(run)
+    with ops.client() as client:
+        names = {
+            one.name: one.run_count for one in client.read_task_runs(flow_run_filter=FlowRunFilter(id={"any_": [run]}))
+        }
+    assert names
+    assert max(names.values()) == 1, names
+    nothing_is_left(scene, run)
+    assert scene.sql("postgres", "SELECT 1 FROM pg_locks WHERE locktype = 'advisory'") == []
+
+
 def test_cancelled_while_dumping(scene: Scene) -> None:
     run = scene.installation.run("nightly-backup", source="platform")
     dump = scene.installation.child(run, "pg_dump", wrote=WELL_BEGUN)
     dump.send(signal.SIGSTOP)
-    with scene.installation.client() as client:
-        client.set_flow_run_state(run, Cancelling(), force=True)
-    state = scene.installation.ended(run).state
-    dump.send(signal.SIGCONT)
-    assert state is not None
-    assert state.type is StateType.CANCELLED
-    assert "Failed: It was cancelled, or its worker was stopped." in scene.record(run)
-    nothing_is_left(scene, run)
+    cancelled(scene, run)
+    assert scene.stored("nightly", "platform").incomplete == ()
     scene.installation.completed(scene.installation.run("nightly-backup", source="platform"))
+
+
+def test_cancelled_while_its_proof_waits(scene: Scene) -> None:
+    """No program is at work that could be ended: a session of ours waits for a table."""
+    with psycopg.connect(scene.instance.conninfo("small")) as blocker:
+        blocker.execute("LOCK TABLE note")
+        run = scene.installation.run("nightly-backup", source="platform")
+        wait_for(lambda: scene.sql("postgres", "SELECT 1 FROM pg_locks WHERE NOT granted"))
+        cancelled(scene, run)
+
+
+def test_cancelled_while_restoring_and_drilling(scene: Scene) -> None:
+    scene.installation.completed(scene.installation.run("nightly-backup", source="platform"))
+    names = "SELECT datname FROM pg_database WHERE datname ~ 'large|platform'"
+    for operation, what in (
+        ("restore-databases", {"server": "platform", "databases": ["large"]}),
+        ("restore-drill", {}),
+    ):
+        run = scene.installation.run(operation, **what)
+        scene.installation.child(run, "engine.streams.unpack", wrote=WELL_BEGUN)
+        cancelled(scene, run)
+        assert scene.sql("postgres", names) == [("large",)]
 
 
 def old_sets(folder: Path, count: int) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +109,31 @@ def test_a_backup_that_may_not_begin(platform: Platform) -> None:
         state = nightly_backup("platform", return_state=True)
     assert "**Failed: " in record(state)
     assert "a test" in record(state)
+
+
+def started_after(platform: Platform, seconds: float) -> None:
+    time.sleep(seconds)
+    platform.instance.start()
+
+
+def test_a_server_that_restarts_when_the_night_begins_is_waited_for(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 02:00 it is away; the run's first step tries again, and where nothing comes the state says what it is."""
+    monkeypatch.setattr(backup, "REACH_PAUSE_SECONDS", 1)
+    platform.instance.stop()
+    with ThreadPoolExecutor(1) as pool:
+        later = pool.submit(started_after, platform, 4)
+        state = nightly_backup("platform", return_state=True)
+        later.result()
+    assert state.type is StateType.COMPLETED
+    platform.instance.stop()
+    monkeypatch.setattr(backup, "REACH_RETRIES", 1)
+    try:
+        state = nightly_backup("platform", return_state=True)
+    finally:
+        platform.instance.start()
+    assert re.search(r"platform \(127\.0\.0\.1:\d+\) does not answer: .*[Cc]onnection refused", state.message or "")
 
 
 def test_an_unknown_server(platform: Platform) -> None:

@@ -7,8 +7,8 @@ from datetime import datetime
 import pytest
 
 from engine.repository.catalogue import catalogue
-from engine.repository.freshness import freshness
-from engine.repository.keys import Asset
+from engine.repository.freshness import freshness, proven_by
+from engine.repository.keys import Asset, SetKey, new_set_id
 from engine.repository.repository import Repository
 from tests.engine.repository.made import MemoryStore, a_key, judge, store_set, when
 
@@ -93,6 +93,43 @@ def test_a_further_copy_is_asked_for_everything_but_the_proof() -> None:
         ("offsite", "recorded"),
         ("offsite", "verified"),
     ]
+
+
+def test_while_the_newest_set_has_failed_nothing_that_passed_before_keeps_it_green() -> None:
+    """A whole night passed; then a newer set, and only that, failed its drill: it is what would be restored today."""
+    store = a_store()
+    newest = store_set(store, a_key("2026-02-08 02:00"))
+    judge(store, newest, "verify", "passed", "2026-02-08 03:00")
+    judge(store, newest, "drill", "failed", "2026-02-08 04:00")
+    found = freshness("platform", {"nightly": catalogue(Repository(store))}, NOW, {"cluster": 26})
+    assert [(one.word, one.fresh, one.failed) for one in found] == [
+        ("recorded", False, newest),
+        ("verified", True, None),
+        ("proven", True, None),
+    ]
+    store_set(store, a_key("2026-02-08 05:00"))
+    assert overdue(store) == set()
+
+
+def test_a_server_is_proven_by_its_cluster_set_or_by_every_database_of_the_same_night() -> None:
+    store = MemoryStore()
+    began = when("2026-02-08 02:00")  # each set of a run has an id of its own
+    kinds = {"": "cluster", "app": "db", "hub": "db"}
+    keys = [
+        store_set(store, SetKey("platform", kind, name, new_set_id(began, "token", kind, name)))
+        for name, kind in kinds.items()
+    ]
+    assert len({key.set_id for key in keys}) == 3
+    other = store_set(store, a_key("2026-02-08 05:00", "app"))  # of another run
+    judge(store, keys[1], "drill", "passed", "2026-02-08 06:00")
+    judge(store, other, "drill", "passed", "2026-02-08 07:00")
+    assert overdue(store) == {"verified", "proven"}
+    judge(store, keys[2], "drill", "incomplete", "2026-02-08 08:00")
+    assert overdue(store) == {"verified"}
+    assert overdue(store, when("2026-02-09 08:01")) == {"recorded", "verified", "proven"}  # of its oldest part
+    stored = catalogue(Repository(store))
+    assert [asset.label for asset in proven_by(stored, keys[2])] == ["db hub", "cluster"]
+    assert [asset.label for asset in proven_by(stored, other)] == ["db app"]
 
 
 # --- by kind

@@ -18,7 +18,7 @@ from psycopg.rows import TupleRow
 
 from engine.errors import LockedByAnother, TransientFailure
 from engine.sources.postgres.server.refusal import pooler
-from engine.sources.postgres.server.server import Server
+from engine.sources.postgres.server.server import Server, failed
 
 _CLASS, _BACKUP = 0x706C6F70, 1  # "plop": platform-ops
 HOLDER = "platform-ops lock"
@@ -85,20 +85,27 @@ def backup_lock(server: Server, label: str = "") -> Iterator[HeldLock]:
     """
     connection = server.connect(application=f"{HOLDER} {label}".strip()[:63])
     try:
-        _no_pooler(server, connection)
-        for setting, value in SOON_MISSED.items():
-            connection.execute(sql.SQL("SET {} = {}").format(sql.Identifier(setting), value))
-        row = connection.execute("SELECT pg_catalog.pg_try_advisory_lock(%s, %s)", (_CLASS, _BACKUP)).fetchone()
-        holder = connection.execute(_WHO.encode(), (_CLASS, _BACKUP)).fetchone()
-        if row is None or not row[0] or holder:
-            raise LockedByAnother(_told(server, holder))
-        connection.execute(_END_LEFTOVERS, (WORKER,))
+        try:
+            _lock(server, connection)
+        except psycopg.OperationalError as error:  # it is being restarted
+            raise failed(f"{server.address} does not answer", error) from None
         server.end_leftovers(WORKER)
         held = HeldLock(server, connection)
         yield held
         held.give_back()
     finally:
         connection.close()
+
+
+def _lock(server: Server, connection: psycopg.Connection[TupleRow]) -> None:
+    _no_pooler(server, connection)
+    for setting, value in SOON_MISSED.items():
+        connection.execute(sql.SQL("SET {} = {}").format(sql.Identifier(setting), value))
+    row = connection.execute("SELECT pg_catalog.pg_try_advisory_lock(%s, %s)", (_CLASS, _BACKUP)).fetchone()
+    holder = connection.execute(_WHO.encode(), (_CLASS, _BACKUP)).fetchone()
+    if row is None or not row[0] or holder:
+        raise LockedByAnother(_told(server, holder))
+    connection.execute(_END_LEFTOVERS, (WORKER,))
 
 
 def _no_pooler(server: Server, connection: psycopg.Connection[TupleRow]) -> None:

@@ -31,10 +31,10 @@ _TLS = ("certificate", "ssl error", "does not support ssl", "ssl connection has 
 def refused(server: str, address: str, user: str, database: str | None, text: str) -> PlatformOpsError:
     """Why no session came about, told for `server` of the configuration; `text` is what libpq says."""
     reason, low = _reason(text), text.lower()
-    where = f"database {database!r} of {address}" if database else address
+    where = f"Database {database!r} of {address}" if database else address
     correct = f"[servers.{server}]"
     if any(sign in low for sign in _TRANSIENT):
-        return TransientFailure(f"Cannot reach {where}: {reason}; check that it runs and try again.")
+        return TransientFailure(f"{where} does not answer: {reason}; check that it runs and try again.")
     if any(sign in low for sign in _NO_POSTGRES):
         return ConfigurationError(
             f"What answers at {where} is no PostgreSQL server; correct host and port in {correct}."

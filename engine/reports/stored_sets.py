@@ -1,0 +1,53 @@
+"""What a list of a store's sets is made of: every set judged as pruning would, and those that people can take in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from engine.reports.listing import Listing, newest_first, newest_of_each
+from engine.repository.catalogue import catalogue
+from engine.repository.keys import SetKey
+from engine.repository.prune_plan import plan_of, with_sizes
+from engine.repository.repository import Repository
+from engine.repository.retention import Decision
+from engine.repository.stored import Catalogue
+from engine.repository.verdicts import remarks
+
+
+def listing_of(
+    repository: Repository,
+    source: str | None,
+    now: datetime,
+    wanted: tuple[str, str] | None = None,
+    everything: bool = False,
+) -> Listing:
+    """The sets of a source (None: of all), or of one thing of it (a kind and a name). Nothing but names is read.
+
+    Raises:
+        PlatformOpsError: the store cannot be listed.
+    """
+    stored = catalogue(repository, source)
+    decisions = [one for one in _judged(stored, repository, now) if _is_wanted(one.set.key, wanted)]
+    shown = newest_first(decisions) if everything else newest_of_each(decisions)
+    return Listing(
+        store=repository.store.name,
+        address=repository.store.address,
+        decisions=decisions,
+        shown=with_sizes(repository, shown),
+        incomplete=[one for one in stored.incomplete if _is_wanted(one.key, wanted)],
+        remarks=remarks(stored.verdicts),
+        unsealed=stored.unsealed,
+        source=source,
+        empty=not (stored.sets or stored.incomplete or stored.verdicts or stored.unsealed),
+    )
+
+
+def _is_wanted(key: SetKey, wanted: tuple[str, str] | None) -> bool:
+    return wanted in (None, (key.kind, key.name))
+
+
+def _judged(stored: Catalogue, repository: Repository, now: datetime) -> Iterator[Decision]:
+    """Why each set stays or may go, judged source by source as pruning would."""
+    for source in dict.fromkeys(one.key.source for one in stored.sets):
+        yield from plan_of(stored.of(source), source, repository.retention, now, False).decisions
