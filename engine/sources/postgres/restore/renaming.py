@@ -17,6 +17,7 @@ from engine.sources.postgres.restore.choice import RestoreChoice
 from engine.sources.postgres.restore.database import fitting_name
 from engine.sources.postgres.restore.replay import APPLICATION
 from engine.sources.postgres.server.server import Server, failed
+from engine.streams.said import reason
 
 _SWAP_TRIES = 5
 _PAUSE_SECONDS = 0.05
@@ -111,10 +112,10 @@ def _has_name(server: Server, session: int, restored: int, sign: str, final: str
                 time.sleep(_PAUSE_SECONDS)
             return _oid(connection, final) == restored
     except (PlatformOpsError, psycopg.Error) as error:
-        reason = str(error).splitlines()[0]
+        told = reason(str(error))
         raise TransientFailure(
             f"The restored database is whole, but the session that renamed it to {final!r} on {server.address} was "
-            f"lost, and whether it did cannot be asked ({reason}) Look there: if there is a database {sign!r}, it did."
+            f"lost, and whether it did cannot be asked ({told}) Look there: if there is a database {sign!r}, it did."
         ) from None
 
 
