@@ -17,6 +17,7 @@ def restore_databases(
     which: str = "newest",
     in_place: bool = False,
     confirm: tuple[str, ...] = (),
+    despite_errors: bool = False,
 ) -> None:
     """Restore databases beside the live ones, under new names, with owners, grants and missing roles.
 
@@ -31,8 +32,9 @@ def restore_databases(
         which: newest, newest-proven, or a set's id from the list (a cluster set's gives its databases).
         in_place: Replace the live database instead of restoring beside it.
         confirm: With in place: the name of each live database that is replaced, once more; an empty server needs none.
+        despite_errors: Where not all of a database comes back, take the rest of it; what does not is named.
     """
     with RestoreRecord(server) as record:
-        plan_restore(record, store, databases, everything, which, in_place, confirm)
+        plan_restore(record, store, databases, everything, which, in_place, confirm, despite_errors)
         restore(record)
         require_restored(record)

@@ -19,6 +19,7 @@ def plan_restore(
     which: str,
     in_place: bool,
     confirm: Sequence[str],
+    despite_errors: bool = False,
 ) -> None:
     """Which set each database comes from, and that everything live whose place it takes was confirmed.
 
@@ -28,7 +29,9 @@ def plan_restore(
     operation.require_wanted(databases, everything, "name it in `databases`, or choose `everything` for all of them")
     server = open_server(record.server)
     repository = open_store(store_of(record.server, store))
-    record.run = RestoreRun(repository, record.server, server, databases, which, in_place)
+    record.run = RestoreRun(
+        repository, record.server, server, databases, which, in_place, despite_errors=despite_errors
+    )
     record.run.plan(AsTasks())
     if in_place:
         record.run.require_confirmed(confirm, "`confirm`")

@@ -23,7 +23,7 @@ _LACKING = re.compile(
 """What is said when the server, not the set, is at fault: a locale, a time zone, a library, an extension, a build
 option, room, memory or a right is missing, or it went away (a full disk of its log ends all of it)."""
 
-_PSQL_LINE = re.compile(r"^psql:<stdin>:(\d+): ERROR", re.MULTILINE)
+_PSQL_LINE = re.compile(r"psql:<stdin>:(\d+): ERROR")
 _NAMED = re.compile(rb"^-- (?:Data for )?Name: (.*); Type: ([A-Z ]+); Schema: (.*); Owner: .*$")
 _LONGEST = 1 << 16
 

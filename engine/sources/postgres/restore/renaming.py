@@ -80,6 +80,18 @@ def give_name(server: Server, working: str, final: str, *, in_place: bool, repla
     return previous
 
 
+def drop_spare(server: Server, database: str) -> bool:
+    """Drop what held nothing and made place; whether that could be done. Nobody's session in it is ended."""
+    name = sql.Identifier(database)
+    try:
+        with server.connect(application=APPLICATION) as connection:
+            connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(name))
+            connection.execute(sql.SQL("DROP DATABASE {}").format(name))
+    except psycopg.Error:
+        return False
+    return True
+
+
 def _rename(server: Server, connection: psycopg.Connection[TupleRow], steps: Sequence[tuple[str, str]]) -> None:
     """From one name to another, all in one transaction."""
     rename = sql.SQL("ALTER DATABASE {} RENAME TO {}").format
