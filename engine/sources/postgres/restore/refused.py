@@ -16,12 +16,12 @@ _LACKING = re.compile(
     r"|security label provider \"[^\"]*\" is not loaded"
     r"|No space left on device|out of memory|could not resize shared memory|out of shared memory"
     r"|could not (?:extend|write|create|open) (?:file|directory|temporary file)[^;]*: (?:No space|Disk quota|Permission)"
-    r"|must be superuser|permission denied to (?:create|set|alter)|Only roles with the \S+ attribute"
     r"|server closed the connection unexpectedly|connection to server was lost|terminating connection because of crash"
     r"|the database system is (?:in recovery mode|shutting down|starting up)|Connection refused|terminated by user"
 )
 """What is said when the server, not the set, is at fault: a locale, a time zone, a library, an extension, a build
-option, room, memory or a right is missing, or it went away (a full disk of its log ends all of it)."""
+option, room, memory or a right on a file is missing, or it went away (a full disk of its log ends all of it). What a
+role may not do says nothing of the server: whoever restores is its superuser."""
 
 _PSQL_LINE = re.compile(r"psql:<stdin>:(\d+): ERROR")
 _NAMED = re.compile(rb"^-- (?:Data for )?Name: (.*); Type: ([A-Z ]+); Schema: (.*); Owner: .*$")
@@ -30,7 +30,8 @@ _LONGEST = 1 << 16
 
 def lacks(said: str) -> bool:
     """Whether what a program or a server said names something that this server lacks."""
-    return _LACKING.search(said) is not None
+    # A language whose handler no dump carries is looked for as an extension.
+    return _LACKING.search(said) is not None and "PROCEDURAL LANGUAGE" not in said
 
 
 def refused(error: OperationFailed, said: str, where: str, named: str = "") -> OperationFailed | CouldNotVerify:
