@@ -51,6 +51,13 @@ class CouldNotVerify(PlatformOpsError):
     exit_code = 3
 
 
+class UnsteadyStore(CouldNotVerify):
+    """What a store answers differs from one reading to the next: it, or the way to it, damages bytes. Nothing is held
+    against what is stored there."""
+
+    retryable = True
+
+
 class LockedByAnother(PlatformOpsError):
     """Another run holds the lock of this server or store."""
 

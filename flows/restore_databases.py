@@ -23,6 +23,7 @@ def restore_databases(
     which: str = "newest",
     in_place: bool = False,
     confirm: tuple[str, ...] = (),
+    despite_errors: bool = False,
     dry_run: bool = False,
 ) -> State[Any]:
     """Restore databases beside the live ones, under new names, with owners, grants and missing roles.
@@ -40,10 +41,11 @@ def restore_databases(
         which: newest, newest-proven, or a set's id from the list (a cluster set's gives its databases).
         in_place: Replace the live databases instead of restoring beside them.
         confirm: With in place: the name of each live database that is replaced, once more; an empty server needs none.
+        despite_errors: Where not all of a database comes back, take the rest of it; what does not is named.
         dry_run: Show the plan, with what would have to be confirmed, and do nothing.
     """
     with RestoreRecord(to or server) as record:
-        plan_restore(record, server, store, databases, everything, which, in_place)
+        plan_restore(record, server, store, databases, everything, which, in_place, despite_errors)
         if not dry_run:
             require_confirmed(record, confirm)
             restore(record)

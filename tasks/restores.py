@@ -21,6 +21,7 @@ def plan_restore(
     everything: bool,
     which: str,
     in_place: bool,
+    despite_errors: bool = False,
 ) -> None:
     """Which set each database comes from, and what live one it takes the place of; the record shows it.
 
@@ -30,7 +31,7 @@ def plan_restore(
     operation.require_wanted(databases, everything, "name it in `databases`, or choose `everything` for all of them")
     server = open_server(record.server)
     repository = open_store(store_of(source, store))
-    run = RestoreRun(repository, source, server, databases, chosen(which), in_place)
+    run = RestoreRun(repository, source, server, databases, chosen(which), in_place, despite_errors=despite_errors)
     run.plan(AsTasks())
     record.report = plan_report(server.address, run.choices, in_place, run.live)
     record.run = run

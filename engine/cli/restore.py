@@ -41,7 +41,10 @@ from engine.steps import InShell
 @store_option("Where the sets are; else the server's own store.")
 @click.option("--in-place", is_flag=True, help="Under their own names; a live one is kept under another.")
 @click.option("--confirm", "confirmed", multiple=True, metavar="NAME", help="A live database to be replaced.")
-@click.option("--dry-run", is_flag=True, help="Show the plan, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Ask the store and the server, show the plan, and do nothing.")
+@click.option(
+    "--despite-errors", is_flag=True, help="Where not all of a database comes back, take the rest; exit 5, all named."
+)
 @operation
 def command(
     invocation: Invocation,
@@ -54,6 +57,7 @@ def command(
     in_place: bool,
     confirmed: tuple[str, ...],
     dry_run: bool,
+    despite_errors: bool,
 ) -> Outcome:
     require_wanted(databases, everything, "--database NAME (repeatable), or --all for all of them")
     if confirmed and not in_place:
@@ -61,21 +65,23 @@ def command(
             "--confirm belongs to --in-place; without it no live database is replaced: leave one out, or give both."
         )
     run = _run(invocation, source_meant(chosen, source), to, store, databases, chosen, in_place)
+    run.despite_errors = despite_errors
     steps = InShell(invocation.progress)
     run.plan(steps)
-    plan = plan_report(run.server.address, run.choices, in_place, run.live)
+    plan = plan_report(run.server.address, run.choices, in_place, run.live, run.failures, run.spare)
     result: dict[str, Any] = {
         "server": run.server.name,
         "in_place": in_place,
         "plan": [_planned(one, run.live) for one in run.choices],
+        "left_out": list(run.spare),
     }
     if dry_run:
-        return Outcome("restore", {**result, "restored": []}, plan)
+        return Outcome("restore", {**result, "restored": [], "failed": _failed(run)}, plan)
     run.require_confirmed(confirmed, "--confirm", "; --dry-run shows the plan")
     click.echo(plan.as_text(), err=True)
     run.carry_out(steps)
     result["restored"] = [one.model_dump(mode="json") for one in run.restored]
-    result["failed"] = [{"database": name, "sentence": str(error)} for name, error in run.failures]
+    result["failed"] = _failed(run)
     problem = run.problem()
     report = restore_report(run.server.address, run.restored, run.seconds, run.failures)
     return Outcome("restore", result, report, problem=problem_of(problem) if problem else None)
@@ -94,6 +100,10 @@ def _run(
     server = configured_server(invocation.settings, to or name)
     repository = invocation.repository(store or configured_server(invocation.settings, name).settings.store)
     return RestoreRun(repository, name, server, databases, chosen, in_place)
+
+
+def _failed(run: RestoreRun) -> list[dict[str, str]]:
+    return [{"database": name, "sentence": str(error)} for name, error in run.failures]
 
 
 def _planned(choice: RestoreChoice, live: Sequence[str]) -> dict[str, Any]:

@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 
 from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError
 from engine.progress import Progress, Throttled, silent
 from engine.repository.body import Body, FileEntry
 from engine.repository.keys import MANIFEST, SetKey
-from engine.repository.manifest import read_own, stored_bytes
-from engine.repository.reading import stored_pieces
+from engine.repository.manifest import read_checked, stored_bytes
+from engine.repository.reading import steadily, stored_pieces
 from engine.repository.repository import Repository
 from engine.stores.base import Store
 from engine.streams.pack import CHUNK
@@ -48,8 +49,7 @@ def copy_set(first: Repository, destination: Repository, key: SetKey, progress: 
         PlatformOpsError: see `manifest.from_json`; or one of the stores failed.
     """
     began, store = time.monotonic(), destination.store
-    data = stored_bytes(first, key)
-    body = read_own(first, data, key)
+    data, body = read_checked(first, key)
     _check_fits(first, destination, body)
     there = {one.key.removeprefix(key.prefix): one.size for one in store.list(key.prefix)}
     if MANIFEST in there:
@@ -84,7 +84,7 @@ def _is_whole(destination: Repository, body: Body, data: bytes, there: dict[str,
     Raises:
         OperationFailed: it is another set.
     """
-    if stored_bytes(destination, body.key) != data:
+    if stored_bytes(destination, body.key) != data and stored_bytes(destination, body.key, again=True) != data:
         raise OperationFailed(
             f"{body.key} in {destination.store.address} has another manifest than the set that was to be copied there; nothing "
             "was overwritten: find out which of the two is right and move the other away."
@@ -111,7 +111,7 @@ def _send(first: Repository, store: Store, body: Body, there: dict[str, int], pr
             if there.get(file.name) == file.size and _is_equal(store, body.key.prefix + file.name, file):
                 tell(file.size)
                 continue
-            _send_file(first, store, body.key, file, tell)
+            steadily(partial(_send_file, first, store, body.key, file, tell))
             sent.append(file)
     except PlatformOpsError as error:
         if not error.retryable:
@@ -121,10 +121,12 @@ def _send(first: Repository, store: Store, body: Body, there: dict[str, int], pr
     return sent
 
 
-def _send_file(first: Repository, store: Store, key: SetKey, file: FileEntry, tell: Callable[[int], None]) -> None:
+def _send_file(
+    first: Repository, store: Store, key: SetKey, file: FileEntry, tell: Callable[[int], None], again: bool
+) -> None:
     with (
         store.writer(key.prefix + file.name, expected_bytes=file.size) as writer,
-        closing(stored_pieces(first, key, file)) as pieces,
+        closing(stored_pieces(first, key, file, again=again)) as pieces,
     ):
         for piece in pieces:  # raises at the end when it differs from the manifest: no file then
             writer.write(piece)

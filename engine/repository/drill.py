@@ -14,6 +14,7 @@ from engine.repository.body import Body
 from engine.repository.findings import DrillResult, Findings
 from engine.repository.keys import SetKey
 from engine.repository.manifest import read_manifest
+from engine.repository.reading import steadily
 from engine.repository.repository import Repository
 from engine.repository.verdict_keys import VerdictKey
 from engine.repository.verdicts import record_verdict
@@ -28,16 +29,28 @@ def drill(repository: Repository, key: SetKey, prove: Prove) -> DrillResult:
 
     It does not raise for a bad backup: that is a verdict. `unverified` means nothing was shown.
     """
-    findings = Findings(key)
-    try:
-        result = _judged(repository, findings, prove)
-    except DamagedSet as error:
-        result = _blamed(repository, findings, error)
-    except PlatformOpsError as error:
-        result = findings.result("unverified", str(error))
+    findings, result = _drilled(repository, key, prove)
     verdict = VerdictKey(key, datetime.now(UTC), "drill", result.verdict)
     record_verdict(repository, verdict, _storable(result, findings).model_dump(mode="json"))
     return result
+
+
+def _drilled(repository: Repository, key: SetKey, prove: Prove) -> tuple[Findings, DrillResult]:
+    """What was found, and what follows. Where the store changes its answers, all is begun again."""
+    found: list[Findings] = []
+
+    def once(again: bool) -> DrillResult:
+        del again  # what is read, is read again the other way where it first differs
+        found.append(Findings(key))
+        return _judged(repository, found[-1], prove)
+
+    try:
+        result = steadily(once)
+    except DamagedSet as error:
+        result = _blamed(repository, found[-1], error)
+    except PlatformOpsError as error:
+        result = found[-1].result("unverified", str(error))
+    return found[-1], result
 
 
 def _judged(repository: Repository, findings: Findings, prove: Prove) -> DrillResult:
@@ -84,9 +97,10 @@ def _nothing_but(repository: Repository, body: Body) -> None:
         DamagedSet: something lies in the set that its manifest does not name.
     """
     named = {body.key.manifest, *(body.key.prefix + file.name for file in body.files)}
-    if more := next((stored for stored in repository.store.keys(body.key.prefix) if stored not in named), None):
+    more = sorted(set(repository.store.keys(body.key.prefix)) - named)
+    if more and (more := sorted(set(repository.store.keys(body.key.prefix)).intersection(more))):
         raise DamagedSet(
-            f"{more} in {repository.store.address} is not in the manifest of its set, and stock tools would restore it "
+            f"{more[0]} in {repository.store.address} is not in the manifest of its set, and stock tools would restore it "
             "too; use another set, and see who put it there."
         )
 

@@ -9,16 +9,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 from typing import Any
 
 from pydantic import ValidationError
 
-from engine.errors import CouldNotVerify, DamagedSet
+from engine.errors import CouldNotVerify, DamagedSet, UnsteadyStore
 from engine.repository.body import Body
 from engine.repository.keys import SetKey
 from engine.repository.missing import missing_is_damage
 from engine.repository.repository import Repository
 from engine.stores.base import read_small
+
+_log = logging.getLogger(__name__)
 
 SCHEMA = 1
 _LARGEST = 64 * 2**20  # bytes; what a hostile one may cost in memory is some times this
@@ -50,27 +53,49 @@ def write_manifest(repository: Repository, body: Body) -> None:
 
 
 def read_manifest(repository: Repository, key: SetKey) -> Body:
-    """The checked manifest of a stored set: it is unedited and it is this set's own.
+    """The checked manifest of a stored set; raises as `read_checked` does."""
+    return read_checked(repository, key)[1]
+
+
+def read_checked(repository: Repository, key: SetKey) -> tuple[bytes, Body]:
+    """The manifest of a stored set as it is, and read: it is unedited and it is this set's own.
+
+    What is wrong with it is believed when a second reading gives the same bytes.
 
     Raises:
         DamagedSet: there is none, or it is damaged, edited or another set's.
         CouldNotVerify: see `from_json`.
+        UnsteadyStore: two readings are wrong, each in its own way.
     """
-    return read_own(repository, stored_bytes(repository, key), key)
+    data = stored_bytes(repository, key)
+    try:
+        return data, _read_own(repository, data, key)
+    except DamagedSet:
+        if (second := stored_bytes(repository, key, again=True)) == data:
+            raise
+    where = f"{key.manifest} in {repository.store.address}"
+    _log.warning("%s was read twice with other bytes; look at that store's disks and the network to it.", where)
+    try:
+        return second, _read_own(repository, second, key)
+    except DamagedSet:
+        raise UnsteadyStore(
+            f"{where} has other bytes each time it is read, so nothing is held against the set; look at that store's "
+            "disks and the network to it, then start again."
+        ) from None
 
 
-def stored_bytes(repository: Repository, key: SetKey) -> bytes:
+def stored_bytes(repository: Repository, key: SetKey, *, again: bool = False) -> bytes:
     """The manifest of a stored set as it is, not yet checked; no more than a manifest can have.
 
     Raises:
         DamagedSet: there is none.
     """
     with missing_is_damage():
-        return read_small(repository.store, key.manifest, _LARGEST)
+        return read_small(repository.store, key.manifest, _LARGEST, again=again)
 
 
-def read_own(repository: Repository, data: bytes, key: SetKey) -> Body:
-    """`stored_bytes`, checked; raises as `read_manifest` does."""
+def _read_own(repository: Repository, data: bytes, key: SetKey) -> Body:
+    """`stored_bytes`, checked."""
     where = f"{key.manifest} in {repository.store.address}"
     body = from_json(repository, data, where)
     if body.key != key:

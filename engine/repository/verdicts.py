@@ -7,8 +7,9 @@
    proven says that too (`remarks`). `unverified` (nothing could be shown) and `sampled` (nothing differs,
    but only some rows were compared) neither make nor unmake a state.
 2. Of each check (verify, drill) the newest deciding verdict counts; in the same second `failed` wins.
-3. *failed* when one of the two failed. A check is healed only by a newer pass of the same check: bytes that
-   differ stay suspect whatever a drill says, and a set that does not restore is not saved by equal bytes.
+3. *failed* when one of the two failed and nothing outweighs it. A failed verification is outweighed by a later pass
+   of either check: a drill reads all of a set. A failed drill is outweighed by a later drill alone: a set that does not
+   restore is not saved by equal bytes.
 4. Else *proven* when a drill passed, *verified* when a verification passed, *recorded* otherwise.
 """
 
@@ -42,9 +43,12 @@ _TRIES = 60
 def state_of(verdicts: Iterable[VerdictKey]) -> State:
     """The state of the one set whose verdicts these are; see the module's rule."""
     deciding = _deciding(verdicts)
-    if "failed" in [verdict.result for verdict in deciding.values()]:
+    drill, verify = deciding.get("drill"), deciding.get("verify")
+    if drill and drill.result == "failed":
         return "failed"
-    if "drill" in deciding:
+    if verify and verify.result == "failed" and not (drill and drill.at > verify.at):
+        return "failed"
+    if drill:
         return "proven"
     return "verified" if "verify" in deciding else "recorded"
 

@@ -106,8 +106,9 @@ class Store(Protocol):
         """
         ...
 
-    def reader(self, key: str) -> AbstractContextManager[ByteReader]:
-        """Read an object.
+    def reader(self, key: str, *, again: bool = False) -> AbstractContextManager[ByteReader]:
+        """Read an object. `again`: another way than the first time, past what may only repeat its answer (a cache of
+        this machine, one long answer), to tell what is stored from what was damaged on the way.
 
         Raises:
             NotFound: there is no such key, as a listing shows none. A disk that is not mounted or a bucket
@@ -144,7 +145,7 @@ class Store(Protocol):
         ...
 
 
-def read_small(store: Store, key: str, limit_bytes: int) -> bytes:
+def read_small(store: Store, key: str, limit_bytes: int, *, again: bool = False) -> bytes:
     """A small object as a whole, in bounded memory: one that is longer than `limit_bytes` comes cut off, one byte
     longer than the limit.
 
@@ -152,7 +153,7 @@ def read_small(store: Store, key: str, limit_bytes: int) -> bytes:
         NotFound: there is no such key.
     """
     data = bytearray()
-    with store.reader(key) as source:
+    with store.reader(key, again=again) as source:
         while (room := limit_bytes + 1 - len(data)) and (chunk := source.read(min(room, _CHUNK))):
             data += chunk
     return bytes(data)

@@ -26,7 +26,15 @@ from engine.stores.base import (
     no_mark,
 )
 from engine.stores.folder_errors import LINK, failure, link_met
-from engine.stores.folder_files import FileReader, FileWriter, begin_part, link_new, status_of, write_all
+from engine.stores.folder_files import (
+    FileReader,
+    FileWriter,
+    begin_part,
+    forget_pages,
+    link_new,
+    status_of,
+    write_all,
+)
 from engine.stores.folder_sweep import sweep_parts
 from engine.stores.folder_tree import (
     check_mounted,
@@ -73,11 +81,13 @@ class FolderStore:
         return created
 
     @contextmanager
-    def reader(self, key: str) -> Iterator[ByteReader]:
+    def reader(self, key: str, *, again: bool = False) -> Iterator[ByteReader]:
         *segments, final = checked_key(key).split("/")
         with self._failing(f"Reading {key}"):
             check_mounted(self.name, self._mount)
             descriptor = self._opened(key, segments, final)
+        if again:
+            forget_pages(descriptor)
         try:
             yield FileReader(descriptor, partial(self._failing, f"Reading {key}"))
         finally:

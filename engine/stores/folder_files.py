@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from engine.errors import ConfigurationError
@@ -40,6 +40,12 @@ class FileReader:
     def read(self, size: int, /) -> bytes:
         with self._failing():
             return os.read(self._descriptor, size)
+
+
+def forget_pages(descriptor: int) -> None:
+    """Let the kernel drop what it holds of a file, so that the next read asks the disk. What cannot is as it was."""
+    with suppress(OSError, AttributeError):  # not every system and file system knows it
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def begin_part(root: Path, segments: Sequence[str], part: str) -> tuple[int, int]:

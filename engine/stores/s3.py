@@ -115,8 +115,9 @@ class S3Store:
         )
 
     @contextmanager
-    def reader(self, key: str) -> Iterator[ByteReader]:
-        download = Download(self._bucket, checked_key(key))
+    def reader(self, key: str, *, again: bool = False) -> Iterator[ByteReader]:
+        """As the contract says; again, in ranges: other requests, and never one long answer."""
+        download = Download(self._bucket, checked_key(key), in_ranges=again)
         try:
             yield download
         finally:

@@ -97,7 +97,8 @@ def _config(settings: S3Settings, patience: Patience) -> Config:
         max_pool_connections=settings.parts_in_flight + 4,
         s3={"addressing_style": "path" if path_style else "auto"},
         request_checksum_calculation=checksums,
-        response_checksum_validation=checksums,
+        # A server that knows no checksums passes over the question, unless somebody says that this one does not.
+        response_checksum_validation=settings.checksums or "when_supported",
     )
 
 

@@ -14,6 +14,7 @@ from engine.errors import (
     OperationFailed,
     PlatformOpsError,
     TransientFailure,
+    UnsteadyStore,
 )
 
 _ACCESS = frozenset(
@@ -120,9 +121,9 @@ def _lost(error: Exception, doing: str, where: str) -> PlatformOpsError:
             f"{doing} failed: the server of {where} did not answer in time; start again, or look at that server."
         )
     if isinstance(error, boto.FlexibleChecksumError):
-        return TransientFailure(
+        return UnsteadyStore(
             f"{doing} failed: what arrived from {where} differs from its checksum; start again, "
-            "and if it stays so, look at that server's disks."
+            "and if it stays so, look at that server's disks and the network to it."
         )
     if isinstance(error, ResponseParserError):
         return OperationFailed(f"{doing} failed: what answers for {where} does not speak S3; check endpoint_url.")

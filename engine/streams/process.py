@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections import deque
 from dataclasses import dataclass
 from typing import IO
 
 from engine.errors import PlatformOpsError, TransientFailure
 from engine.hosts.base import Program
 from engine.streams.pack import READER_GONE
+from engine.streams.said import Said
 
-_STDERR_LINES = 40
 _VICTIMS = (READER_GONE, -signal.SIGPIPE)
-_QUIET = ("DETAIL:", "CONTEXT:", "HINT:", "pg_dump: detail:", "pg_dump: hint:", "LINE ")
-"""Lines of a tool's stderr that may repeat rows of the data; they are not shown."""
 
 
 class Process:
-    """One running program with the tail of what it says on stderr.
+    """One running program with what it says on stderr.
 
     `popen` is a child of ours or a program on another host. `explains` are the errors its exit codes
     stand for, `failed_as` what any other failure is that no signal brought about.
@@ -31,7 +28,7 @@ class Process:
         self.stalled: TransientFailure | None = None
         self.explains: dict[int, PlatformOpsError] = {}
         self.failed_as: type[PlatformOpsError] = TransientFailure
-        self._tail: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._said = Said()
         self._reader = threading.Thread(target=self._collect, daemon=True)
         self._reader.start()
 
@@ -48,13 +45,12 @@ class Process:
     def _collect(self) -> None:
         if self.popen.stderr is not None:
             for line in self.popen.stderr:
-                self._tail.append(line.decode("utf8", "replace").rstrip()[:500])
+                self._said.add(line.decode("utf8", "replace"))
 
     def says(self) -> str:
-        """The last lines of its stderr in one line, without rows of data."""
+        """What it said of its end in one line, without rows of data."""
         self._reader.join(1)
-        lines = [line for line in self._tail if line and not line.startswith(_QUIET)]
-        return "; ".join(lines[-3:])
+        return self._said.text()
 
     def end_stalled(self, seconds: float) -> None:
         """End it because nothing has come from it for so long."""
@@ -72,9 +68,9 @@ class Process:
         return self.stalled is not None or self.popen.returncode in self.explains
 
     def all_it_said(self) -> str:
-        """Its stderr's last lines, whatever they are: to look something up in, not to show."""
+        """Its warnings and errors: to look something up in, not to show."""
         self._reader.join(1)
-        return "\n".join(self._tail)
+        return self._said.loud()
 
     def failure(self) -> PlatformOpsError:
         if self.stalled is not None:

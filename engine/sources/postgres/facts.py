@@ -18,7 +18,8 @@ _ROLES = 50
 
 
 class ClusterFacts(Facts):
-    """Of a whole server: extensions, versions of collations and seconds a snapshot was held are by database."""
+    """Of a whole server: extensions, versions of collations and seconds a snapshot was held are by database. `spare` are
+    those of the databases that hold nothing but what every server has."""
 
     server_version: str
     client_version: str
@@ -30,6 +31,7 @@ class ClusterFacts(Facts):
     extensions: dict[str, dict[str, str]] = Field(default={})
     collations: dict[str, dict[str, str]] = Field(default={})
     snapshot_seconds: dict[str, float] = Field(default={})
+    spare: tuple[str, ...] = ()
 
     @property
     def major(self) -> int | None:

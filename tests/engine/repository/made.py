@@ -57,7 +57,8 @@ class MemoryStore:
         return self.objects.setdefault(checked_key(key), data) is data
 
     @contextmanager
-    def reader(self, key: str) -> Iterator[ByteReader]:
+    def reader(self, key: str, *, again: bool = False) -> Iterator[ByteReader]:
+        self.requests += [f"again {key}"] if again else []
         if key in self.failing:
             raise self.failing[key]
         if key not in self.objects:

@@ -50,9 +50,10 @@ def verdicts(*words: str) -> list[VerdictKey]:
         # bytes that differ after a drill: no longer what was proven
         (["drill-passed", "verify-failed"], "failed"),
         (["drill-passed", "verify-failed", "verify-passed"], "proven"),
-        # equal bytes do not save a set that does not restore, nor a drill one whose bytes differ
+        # equal bytes do not save a set that does not restore; a drill reads all bytes, so a bad reading before it was one
         (["drill-failed", "verify-passed"], "failed"),
-        (["verify-failed", "drill-passed"], "failed"),
+        (["verify-failed", "drill-passed"], "proven"),
+        (["verify-failed", "drill-sampled"], "failed"),
         (["verify-failed", "verify-passed"], "verified"),
         (["drill-failed", "drill-passed"], "proven"),
         (["drill-passed", "drill-failed"], "failed"),

@@ -7,6 +7,7 @@ on unchanged, so that the server behind still accepts the signature.
 from __future__ import annotations
 
 import http.client
+import random
 import socket
 import struct
 import threading
@@ -17,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
-Fault = Literal["reset", "stall", "500", "200-with-error", "refuse", "damage", "lose-answer", "cut", "html"]
+Fault = Literal["reset", "stall", "500", "200-with-error", "refuse", "damage", "lose-answer", "cut", "html", "flip"]
 ALWAYS = 10**9
 _ERROR = "<?xml version='1.0'?><Error><Code>{}</Code><Message>injected</Message></Error>"
 _HOP = ("connection", "transfer-encoding", "content-length", "keep-alive")
@@ -54,6 +55,7 @@ class Proxy(ThreadingHTTPServer):
         self.requests: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.over = threading.Event()
+        self.chance = random.Random(0)  # noqa: S311
         self._lock = threading.Lock()
 
     def inject(self, method: str, part: str, fault: Fault, turns: int = ALWAYS) -> Rule:
@@ -66,6 +68,11 @@ class Proxy(ThreadingHTTPServer):
             self.headers.append(headers)
             self.requests.append(f"{method} {path}")
             return next((rule.fault for rule in self.rules if rule.takes(method, path)), None)
+
+    def flipped(self, content: bytes) -> bytes:
+        """An answer with one bit changed."""
+        at, bit = self.chance.randrange(len(content)), self.chance.randrange(8)
+        return content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :]
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A store that gave up closes its connection: that is what is tested."""
@@ -113,6 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
             if fault == "lose-answer":
                 self._reset()
             else:
+                if fault == "flip" and content:
+                    content = cast(Proxy, self.server).flipped(content)
                 self._pass_on(answer, content, cut=fault == "cut")
         finally:
             connection.close()

@@ -26,6 +26,7 @@ from engine.sources.postgres.programs import commands
 from engine.sources.postgres.server.environment import hidden, run_here
 from engine.streams.pipes import pieces_of, write_all
 from engine.streams.process import Patient, Process
+from engine.streams.said import told
 
 _HEAD_PIECE = 1 << 16
 _TOOL_SECONDS = 600
@@ -100,7 +101,7 @@ class Head:
             )
             done = run_here(argv, timeout=_TOOL_SECONDS)
         if done.code:
-            raise OperationFailed(f"pg_restore cannot read the dump's contents: {done.stderr[-300:]}")
+            raise OperationFailed(f"pg_restore cannot read the dump's contents: {told(done.stderr)}")
         return done.stdout
 
 
@@ -136,7 +137,7 @@ def read_head(source: Patient, path: Path, programs: Path) -> Head:
         finally:
             _let_go(listed)
     if code:
-        raise OperationFailed(f"pg_dump wrote no readable archive: {stderr.decode('utf8', 'replace')[-300:]}")
+        raise OperationFailed(f"pg_dump wrote no readable archive: {told(stderr.decode('utf8', 'replace'))}")
     return Head(path, tuple(line for line in contents.splitlines() if ENTRY.match(line)), programs)
 
 

@@ -18,6 +18,7 @@ from engine.sources.postgres.backup.work import Work
 from engine.sources.postgres.facts import ClusterFacts, DatabaseFacts
 from engine.sources.postgres.proof.roles import Roles, read_roles
 from engine.sources.postgres.server.databases import DatabaseFound, was_dropped
+from engine.sources.postgres.server.holds import OWN, holds_anything
 from engine.sources.postgres.server.lock import WORKER
 from engine.sources.postgres.server.snapshot import open_snapshot
 from engine.sources.postgres.server.survey import survey_database
@@ -51,6 +52,7 @@ def _backed_up(work: Work) -> DatabaseFacts:
     with open_snapshot(server, work.name, WORKER) as snapshot, spool_folder() as folder:
         found = survey_database(snapshot.connection, work.name)
         roles = read_roles(snapshot.connection)
+        spare = work.name in OWN and not holds_anything(snapshot.connection)
         dump(work, snapshot, folder, found.encoding)
         held = snapshot.held_seconds
     assert work.proof is not None  # noqa: S101 - join saw it end
@@ -66,6 +68,7 @@ def _backed_up(work: Work) -> DatabaseFacts:
         extensions={work.name: found.extensions},
         collations={work.name: found.collations},
         snapshot_seconds={work.name: held},
+        spare=(work.name,) if spare else (),
         left_out=found.missing,
         tables_proven=len(work.proof.tables),
         rows=work.proof.rows,
@@ -89,6 +92,7 @@ def close_cluster(surveyed: Surveyed, run: Run, out: SetWriter) -> ClusterFacts:
         extensions=_merged(one.extensions for one in facts),
         collations=_merged(one.collations for one in facts),
         snapshot_seconds=_merged(one.snapshot_seconds for one in facts),
+        spare=tuple(chain.from_iterable(one.spare for one in facts)),
     )
 
 

@@ -15,6 +15,7 @@ from engine.sources.postgres.programs.tools import Tools
 from engine.sources.postgres.proof.roles import BARE, Roles, read_roles, settings_of_all
 from engine.sources.postgres.server.server import Server
 from engine.sources.postgres.server.setting_sql import setting_sql
+from engine.streams.said import told
 
 _TOOL_SECONDS = 600
 _FIRST = "SELECT rolname FROM pg_catalog.pg_roles WHERE oid = 10"
@@ -33,7 +34,7 @@ def dump_globals(server: Server, tools: Tools, application: str) -> bytes:
     argv = commands.globals_argv(tools.folder, server.settings.maintenance_database)
     done = tools.host.run(argv, env=server.dump_variables(application), timeout=_TOOL_SECONDS)
     if done.code:
-        raise TransientFailure(f"pg_dumpall of {server.address} failed: {done.stderr[-300:]}")
+        raise TransientFailure(f"pg_dumpall of {server.address} failed: {told(done.stderr)}")
     with server.connect(application=application) as connection:
         ((first,),) = connection.execute(_FIRST).fetchall()
         return (

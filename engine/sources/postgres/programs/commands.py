@@ -114,12 +114,13 @@ def restore_argv(
     archive: Path | None = None,
     use_list: Path | None = None,
     jobs: int = 1,
+    exit_on_error: bool = True,
 ) -> tuple[str, ...]:
     """Restore one section of an archive (stdin when no path is given) or any, all of it or only the listed entries,
-    into an existing database; the first error ends it."""
+    into an existing database; the first error ends it, or it goes on and says of each which entry it is of."""
     return (
         str(programs / "pg_restore"),
-        "--exit-on-error",
+        "--exit-on-error" if exit_on_error else "--verbose",
         "--no-password",
         "--no-tablespaces",
         "--enable-row-security",

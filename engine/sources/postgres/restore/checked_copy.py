@@ -15,7 +15,7 @@ from engine.errors import DamagedSet, OperationFailed
 from engine.progress import Progress, Throttled
 from engine.repository.body import Body, FileEntry
 from engine.repository.manifest import read_manifest
-from engine.repository.reading import read_small, stored_pieces
+from engine.repository.reading import read_small, steadily, stored_pieces
 from engine.repository.repository import Repository
 from engine.sources.postgres.proof.proof import DatabaseProof
 from engine.sources.postgres.restore.choice import RestoreChoice
@@ -65,18 +65,19 @@ def read_source(repository: Repository, choice: RestoreChoice, spool: Path, prog
         raise OperationFailed(f"{choice.key} has no dump with a proof of {choice.database!r}; use another set.")
     expected = read_proof(repository, body, proof)
     source = Source(repository, choice, body, dump, expected, spool)
-    _copy(source, progress)
+    steadily(lambda again: _copy(source, progress, again))
     return source
 
 
-def _copy(source: Source, progress: Progress) -> None:
+def _copy(source: Source, progress: Progress, again: bool) -> None:
+    source.stored.unlink(missing_ok=True)
     what, size = f"check the stored bytes of {source.choice.database}", source.file.size
     progress(what, 0, size)
     tick, copied = Throttled(progress), 0
     with source.stored.open("xb", buffering=0) as copy, ThreadPoolExecutor(1) as writer:
         source.stored.chmod(0o600)
         written: Future[None] | None = None
-        for piece in stored_pieces(source.repository, source.choice.key, source.file):
+        for piece in stored_pieces(source.repository, source.choice.key, source.file, again=again):
             # While one piece is written the next one is read and hashed.
             _wait_for(source, written)
             written = writer.submit(write_all, copy, piece)

@@ -14,6 +14,7 @@ from engine.errors import CouldNotVerify
 from engine.sources.postgres.proof.proof import DatabaseProperties
 from engine.sources.postgres.server.server import Server, failed
 from engine.sources.postgres.server.setting_sql import setting_sql
+from engine.streams.said import reason
 
 _NAME_BYTES = 63
 _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
@@ -56,7 +57,7 @@ def create_database(server: Server, name: str, properties: DatabaseProperties) -
         except (psycopg.errors.WrongObjectType, psycopg.errors.InvalidParameterValue) as error:
             raise CouldNotVerify(
                 f"{server.address} cannot make a database with locale {properties.collate!r}: "
-                f"{str(error).splitlines()[0]}; install the locale on its host."
+                f"{reason(str(error))}; install the locale on its host."
             ) from None
         except psycopg.Error as error:
             raise failed(f"Creating a database on {server.address} failed", error) from None

@@ -10,6 +10,7 @@ from engine.errors import OperationFailed
 from engine.sources.postgres.archive.plain_sql import body_marker
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.restore.load import Filling
+from engine.sources.postgres.restore.refused import object_at, refused_line
 from engine.streams.pipeline import Pipeline
 from engine.streams.pipes import Meter, pieces_of, pump
 
@@ -25,11 +26,21 @@ def fill_from_text(filling: Filling) -> None:
     meter = Meter()
     with filling.source.stored.open("rb") as stored, Pipeline() as pipeline:
         unpacked = filling.unpacked(pipeline, stored)
-        argv = commands.psql_argv(filling.programs, filling.working)
+        argv = (*commands.psql_argv(filling.programs, filling.working), "--file=-")  # it then says which line
         psql = filling.writer(pipeline, argv, filling.environment(), subprocess.PIPE)
         contents = after_marker(pieces_of(unpacked.stdout), body_marker(filling.source.choice.key.set_id))
         pipeline.run(partial(pump, contents, (psql.stdin,), meter), "restore")
         filling.join(pipeline, meter, stored)
+
+
+def object_of(filling: Filling, said: str) -> str:
+    """What the statement is of that psql refused, where it says which line that is of."""
+    line = refused_line(said)
+    if line is None:
+        return ""
+    with filling.source.stored.open("rb") as stored, Pipeline() as pipeline:
+        pieces = pieces_of(filling.unpacked(pipeline, stored).stdout)
+        return object_at(after_marker(pieces, body_marker(filling.source.choice.key.set_id)), line)
 
 
 def after_marker(pieces: Iterable[bytes], marker: bytes) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from engine.sources.postgres.restore.checked_copy import Source
 from engine.sources.postgres.restore.replay import APPLICATION
 from engine.sources.postgres.server.environment import run_here
 from engine.sources.postgres.server.server import Server
+from engine.streams.said import told
 
 _SECONDS = 600
 
@@ -35,11 +36,8 @@ def create_missing_roles(server: Server, programs: Path, source: Source) -> tupl
         stdin=f"BEGIN;\n{only_roles(text, absent)}COMMIT;\n".encode(),
     )
     if done.code:
-        lines = done.stderr.splitlines()
-        # Not the line of SQL: it may hold a password.
-        told = [line for line in lines if line.startswith(("ERROR:", "DETAIL:"))] or lines[:1]
         raise OperationFailed(
-            f"The roles {', '.join(absent)} could not be created, so none was: {' '.join(told)[:300]} Change that on "
+            f"The roles {', '.join(absent)} could not be created, so none was: {told(done.stderr)}; change that on "
             f"{server.address} or create them there, then restore again."
         )
     return absent

@@ -17,6 +17,7 @@ from engine.sources.postgres.restore.choice import RestoreChoice
 from engine.sources.postgres.restore.database import fitting_name
 from engine.sources.postgres.restore.replay import APPLICATION
 from engine.sources.postgres.server.server import Server, failed
+from engine.streams.said import reason
 
 _SWAP_TRIES = 5
 _PAUSE_SECONDS = 0.05
@@ -79,6 +80,18 @@ def give_name(server: Server, working: str, final: str, *, in_place: bool, repla
     return previous
 
 
+def drop_spare(server: Server, database: str) -> bool:
+    """Drop what held nothing and made place; whether that could be done. Nobody's session in it is ended."""
+    name = sql.Identifier(database)
+    try:
+        with server.connect(application=APPLICATION) as connection:
+            connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(name))
+            connection.execute(sql.SQL("DROP DATABASE {}").format(name))
+    except psycopg.Error:
+        return False
+    return True
+
+
 def _rename(server: Server, connection: psycopg.Connection[TupleRow], steps: Sequence[tuple[str, str]]) -> None:
     """From one name to another, all in one transaction."""
     rename = sql.SQL("ALTER DATABASE {} RENAME TO {}").format
@@ -111,10 +124,10 @@ def _has_name(server: Server, session: int, restored: int, sign: str, final: str
                 time.sleep(_PAUSE_SECONDS)
             return _oid(connection, final) == restored
     except (PlatformOpsError, psycopg.Error) as error:
-        reason = str(error).splitlines()[0]
+        told = reason(str(error))
         raise TransientFailure(
             f"The restored database is whole, but the session that renamed it to {final!r} on {server.address} was "
-            f"lost, and whether it did cannot be asked ({reason}) Look there: if there is a database {sign!r}, it did."
+            f"lost, and whether it did cannot be asked ({told}) Look there: if there is a database {sign!r}, it did."
         ) from None
 
 

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import IO, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from engine.errors import CouldNotVerify, DamagedSet, OperationFailed
+from engine.errors import DamagedSet, OperationFailed, PlatformOpsError
 from engine.progress import Progress, Throttled
 from engine.repository.body import Body, FileEntry
-from engine.repository.keys import SetKey
 from engine.repository.reading import NoFittingKey, damaged, read_small, stored_pieces, wrong_key
 from engine.repository.repository import Repository, needs_identities
 from engine.sources.postgres.proof.proof import DatabaseProof
 from engine.sources.postgres.proof.roles import RoleProof
+from engine.sources.postgres.restore.refused import object_at, refused, refused_line
 from engine.streams.pipeline import Pipeline
-from engine.streams.pipes import Meter, pump
+from engine.streams.pipes import Meter, pieces_of, pump
 from engine.streams.process import Process
 from engine.streams.unpack import DAMAGED, WRONG_KEY, unpack_argv
 
@@ -46,54 +45,51 @@ def play(
     `alive`: whether the program's server is at work; asked when no byte has moved for long.
 
     Raises:
-        DamagedSet: the stored bytes differ or are damaged, or the program refused them.
-        CouldNotVerify: it cannot be decrypted here.
+        DamagedSet: the stored bytes differ or are damaged, or the server refuses them.
+        CouldNotVerify: it cannot be decrypted here, the server lacks something, or the store changes its answers.
     """
     meter, tick = Meter(), Throttled(progress)
-    with _head_is_whole(repository, body.key, file), _blaming_the_right_one() as told, Pipeline() as pipeline:
-        unpacked = start_unpack(pipeline, repository, body, file)
-        tool = pipeline.start(argv, name=what, env=environment, stdin=unpacked.stdout, stdout=subprocess.DEVNULL)
-        tool.failed_as = DamagedSet
-        told.append(tool)
-        unpacked.stdout.close()
-        pipeline.run(partial(pump, stored_pieces(repository, body.key, file), (unpacked.stdin,), meter), "read")
-        pipeline.join(meter, STALL_SECONDS, lambda: tick(what, meter.bytes, file.size), alive)
-
-
-@contextmanager
-def _head_is_whole(repository: Repository, key: SetKey, file: FileEntry) -> Iterator[None]:
-    """Where no key seems to fit, tell a changed head from another's key: by all the stored bytes."""
-    try:
-        yield
-    except NoFittingKey:
-        for _ in stored_pieces(repository, key, file):
-            pass
-        raise
-
-
-_LACKING = re.compile(
-    r"invalid (?:LC_COLLATE|LC_CTYPE|locale|ICU|builtin)|could not create locale|not supported (?:in|by) this build"
-    r"|compression method \S+ not supported|could not access file"
-    r"|No space left on device|out of memory|could not resize shared memory"
-    r"|server closed the connection unexpectedly|connection to server was lost|terminating connection because of crash"
-    r"|the database system is (?:in recovery mode|shutting down|starting up)|Connection refused|terminated by user"
-)
-"""What is said when the server, not the set, is at fault: a locale, a library, a build option, room or memory is
-missing, or it went away (a full disk of its log ends all of it)."""
-
-
-@contextmanager
-def _blaming_the_right_one() -> Iterator[list[Process]]:
-    """Of the programs that are put into the list all that they said is looked at."""
+    pieces = stored_pieces(repository, body.key, file)
     told: list[Process] = []
     try:
-        yield told
-    except OperationFailed as error:
-        if any(_LACKING.search(text) for text in (str(error), *(tool.all_it_said() for tool in told))):
-            raise CouldNotVerify(
-                f"The scratch server cannot hold this set: {error} Drill where a server like the source's can run."
-            ) from None
-        raise
+        with Pipeline() as pipeline:
+            unpacked = start_unpack(pipeline, repository, body, file)
+            tool = pipeline.start(argv, name=what, env=environment, stdin=unpacked.stdout, stdout=subprocess.DEVNULL)
+            tool.failed_as = OperationFailed
+            told.append(tool)
+            unpacked.stdout.close()
+            pipeline.run(partial(pump, pieces, (unpacked.stdin,), meter), "read")
+            pipeline.join(meter, STALL_SECONDS, lambda: tick(what, meter.bytes, file.size), alive)
+    except (OperationFailed, NoFittingKey) as error:
+        _require_the_manifest_s(pieces)
+        if type(error) is not OperationFailed:
+            raise
+        said = "\n".join((str(error), *(tool.all_it_said() for tool in told)))
+        raise refused(error, said, "The scratch server", _object(repository, body, file, said)) from None
+
+
+def _require_the_manifest_s(pieces: Iterator[bytes]) -> None:
+    """Read the rest of what was given to a program that failed: whether it got what was stored is known at the end.
+
+    Raises:
+        DamagedSet: it did not; the stored bytes differ.
+        UnsteadyStore: it did not, and a second reading gives something else.
+    """
+    with suppress(ValueError):  # a store that does not answer still has its thread; what the program said counts then
+        for _ in pieces:
+            pass
+
+
+def _object(repository: Repository, body: Body, file: FileEntry, said: str) -> str:
+    """What the statement is of that psql refused, where it says which line that is of."""
+    line = refused_line(said)
+    if line is None:
+        return ""
+    with suppress(PlatformOpsError), Pipeline() as pipeline:
+        unpacked = start_unpack(pipeline, repository, body, file)
+        pipeline.run(partial(pump, stored_pieces(repository, body.key, file), (unpacked.stdin,)), "read")
+        return object_at(pieces_of(unpacked.stdout), line)
+    return ""
 
 
 def read_proof(repository: Repository, body: Body, file: FileEntry) -> DatabaseProof:

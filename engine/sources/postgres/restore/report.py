@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.progress import counted, readable_seconds
 from engine.run_state import ENDED_WELL, RunState
+from engine.sources.postgres.restore.choice import nights
 from engine.words.report import Report, Table
 from engine.words.run_report import going_step
 from engine.words.wording import readable_time
@@ -19,8 +20,16 @@ if TYPE_CHECKING:
 _NAMED = 5
 
 
-def plan_report(server: str, choices: Sequence[RestoreChoice], in_place: bool, live: Sequence[str] = ()) -> Report:
-    """What a restore is going to do; in place, `live` are the databases whose place is taken."""
+def plan_report(
+    server: str,
+    choices: Sequence[RestoreChoice],
+    in_place: bool,
+    live: Sequence[str] = (),
+    refused: Sequence[tuple[str, PlatformOpsError]] = (),
+    spare: Sequence[str] = (),
+) -> Report:
+    """What a restore is going to do; in place, `live` are the databases whose place is taken. `refused` are those that
+    cannot be restored, `spare` those left out because they hold nothing."""
     return Report(
         title=f"Restore to {server}: the plan",
         sentence=(
@@ -35,9 +44,12 @@ def plan_report(server: str, choices: Sequence[RestoreChoice], in_place: bool, l
                     (one.database, readable_time(one.key.created), one.state or "-", str(one.key)) for one in choices
                 ),
             ),
+            _failed(refused),
         ),
         next_steps=(
             *_passed_over(choices),
+            *_of_nights(choices),
+            *_left_out(spare),
             (
                 f"Renamed and kept: {', '.join(live)}. What was written there since the set is only in them."
                 if live
@@ -45,6 +57,29 @@ def plan_report(server: str, choices: Sequence[RestoreChoice], in_place: bool, l
             ),
         ),
     )
+
+
+def _of_nights(choices: Sequence[RestoreChoice]) -> Iterator[str]:
+    if (count := nights(choices)) > 1:
+        yield (
+            f"The sets are of {count} different backups: what one database says of another may not fit. `list` shows "
+            "whether one cluster set has all of them; --set takes it."
+        )
+    if unproven := [one.database for one in choices if one.state in ("recorded", "verified")]:
+        more = f" and {len(unproven) - _NAMED} more" if len(unproven) > _NAMED else ""
+        yield (
+            f"Not proven by a drill: the sets of {', '.join(unproven[:_NAMED])}{more}. --set newest-proven takes the "
+            "newest that are."
+        )
+
+
+def _left_out(spare: Sequence[str]) -> Iterator[str]:
+    if spare:
+        yield f"Left out, since they hold nothing but what every server has: {', '.join(spare)}."
+
+
+def _failed(failures: Sequence[tuple[str, PlatformOpsError]]) -> Table:
+    return Table("Failed", ("database", "why"), tuple((name, str(error)) for name, error in failures))
 
 
 def _passed_over(choices: Sequence[RestoreChoice]) -> Iterator[str]:
@@ -80,8 +115,9 @@ def restore_report(
         title=f"Restore to {server}",
         sentence=_sentence(restored, seconds, len(failures), wanted, state),
         tables=(
-            Table("Failed", ("database", "why"), tuple((name, str(error)) for name, error in failures)),
+            _failed(failures),
             _databases(restored),
+            _not_as_it_was(restored),
             Table("Not in the sets", ("set", "what"), missing),
         ),
         next_steps=(*_next_steps(restored), *((going_step(),) if state.going else ())),
@@ -98,10 +134,24 @@ def _sentence(restored: Sequence[RestoredDatabase], seconds: float, failures: in
         before = f"Failed: {state.problem} What was restored all the same: "
     databases = counted(len(restored), "database", None if state == ENDED_WELL else wanted)
     return (
-        f"{before}{databases} with {rows} restored in {readable_seconds(seconds)}, each equal to its "
-        f"proof{' (only a sample of the rows was compared)' if sampled else ''}"
+        f"{before}{databases} with {rows} restored in {readable_seconds(seconds)}, {_how_equal(restored)}"
+        f"{' (only a sample of the rows was compared)' if sampled else ''}"
         f"{f'; {failures} failed' if failures else ''}."
     )
+
+
+def _how_equal(restored: Sequence[RestoredDatabase]) -> str:
+    partly = [one.database for one in restored if not one.is_equal]
+    if not partly:
+        return "each equal to its proof"
+    others = "; each other one is equal to its proof" if len(partly) < len(restored) else ""
+    return f"not what was backed up: {', '.join(partly)} (see what did not come back){others}"
+
+
+def _not_as_it_was(restored: Sequence[RestoredDatabase]) -> Table:
+    rows = [(one.database, f"did not come back: {what}") for one in restored for what in one.refused]
+    rows += [(one.database, f"is not as it was: {what}") for one in restored for what in one.differences]
+    return Table("Not as it was backed up", ("database", "what"), tuple(rows))
 
 
 def _databases(restored: Sequence[RestoredDatabase]) -> Table:

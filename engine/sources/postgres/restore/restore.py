@@ -10,14 +10,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
 from pydantic import BaseModel, ConfigDict
 
-from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError
+from engine.errors import ConfigurationError, CouldNotVerify, OperationFailed, PlatformOpsError
 from engine.progress import Progress, silent
+from engine.repository.findings import Difference
 from engine.repository.repository import Repository
 from engine.repository.restoring import restoring
 from engine.sources.postgres.programs.tools import programs_here
@@ -26,16 +27,20 @@ from engine.sources.postgres.proof.extensions import lost_members
 from engine.sources.postgres.proof.proof import DatabaseProof
 from engine.sources.postgres.proof.table_counters import EarlyProof
 from engine.sources.postgres.restore.checked_copy import Source, read_source
+from engine.sources.postgres.restore.choice import ALL_THE_SAME
 from engine.sources.postgres.restore.choice import RestoreChoice as RestoreChoice
 from engine.sources.postgres.restore.choice import choose as choose
 from engine.sources.postgres.restore.database import apply_properties, create_database
+from engine.sources.postgres.restore.despite_errors import fill_despite_errors
 from engine.sources.postgres.restore.load import Filling
 from engine.sources.postgres.restore.load_archive import fill_from_archive
-from engine.sources.postgres.restore.load_text import fill_from_text
+from engine.sources.postgres.restore.load_text import fill_from_text, object_of
 from engine.sources.postgres.restore.missing_roles import create_missing_roles
-from engine.sources.postgres.restore.renaming import free_name, give_name, made_meanwhile
+from engine.sources.postgres.restore.refused import refused
+from engine.sources.postgres.restore.renaming import drop_spare, free_name, give_name, made_meanwhile
 from engine.sources.postgres.restore.restored_proof import reprinter, restored_proof
 from engine.sources.postgres.server.databases import list_databases
+from engine.sources.postgres.server.holds import OWN, is_spare
 from engine.sources.postgres.server.lock import backup_lock
 from engine.sources.postgres.server.server import Server
 from engine.sources.postgres.server.survey import survey_server
@@ -47,7 +52,8 @@ class RestoredDatabase(BaseModel):
     """What a restore made: `name` is where the database is now, `previous` where the old one went.
 
     `seconds` is all of it, `compare_seconds` the part that did nothing but compare it with its proof (rows may be
-    read before), of whose rows the set has `sample_percent`.
+    read before), of whose rows the set has `sample_percent`. `refused` is what the server did not take and `differences`
+    what is not as it was: both are empty but where that was asked for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +69,13 @@ class RestoredDatabase(BaseModel):
     sample_percent: int
     roles_created: tuple[str, ...]
     missing: tuple[str, ...]
+    refused: tuple[str, ...] = ()
+    differences: tuple[str, ...] = ()
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether it is what was backed up."""
+        return not (self.refused or self.differences)
 
 
 def restore_databases(
@@ -72,12 +85,14 @@ def restore_databases(
     *,
     in_place: bool = False,
     may_replace: bool = True,
+    despite_errors: bool = False,
     progress: Progress = silent,
 ) -> tuple[RestoredDatabase, ...]:
     """Restore each chosen database, one after the other, holding the server's backup lock and the sets.
 
     The choices' sets are of one server. `may_replace`: in place, a live database of that name steps aside; otherwise
-    there was none when it was asked, and one that was made since stays.
+    there was none when it was asked, and one that was made since stays. `despite_errors`: where a database does not
+    come back as it was, what does is taken all the same, and what does not is named.
 
     Raises:
         LockedByAnother: a backup or another restore of this server runs, or a pruning of the sets does not end.
@@ -85,21 +100,48 @@ def restore_databases(
     """
     if not choices:
         return ()
-    facts = survey_server(server)
-    run = _Run(repository, server, programs_here(server, facts.major, facts.tls), in_place, may_replace, progress)
+    if in_place:
+        server = _beside(server, choices)
+    run = _Run(repository, server, programs_for(server), in_place, may_replace, despite_errors, progress)
     with backup_lock(server, "restore"), _held(run, choices):
         drop_working(server)
         return tuple(_restore(run, choice) for choice in choices)
 
 
+def programs_for(server: Server) -> Path:
+    """The client programs of this machine for a restore into this server.
+
+    Raises:
+        PlatformOpsError: the server cannot be asked, its role may not do it, or there are no programs that fit.
+    """
+    facts = survey_server(server)
+    return programs_here(server, facts.major, facts.tls)
+
+
 def live_among(server: Server, choices: Sequence[RestoreChoice]) -> tuple[str, ...]:
-    """Those of the chosen databases that the server has: a restore in place would rename them.
+    """Those of the chosen databases that the server has: a restore in place would rename them. Not its own ones where
+    they hold nothing.
 
     Raises:
         PlatformOpsError: the server cannot be asked.
     """
     present = {found.name for found in list_databases(server)}
-    return tuple(choice.database for choice in choices if choice.database in present)
+    return tuple(
+        choice.database for choice in choices if choice.database in present and not is_spare(server, choice.database)
+    )
+
+
+def _beside(server: Server, choices: Sequence[RestoreChoice]) -> Server:
+    """The server, reached through a database whose place nobody takes: its sessions are not ended."""
+    taken = {choice.database for choice in choices}
+    if server.settings.maintenance_database not in taken:
+        return server
+    other = next((name for name in OWN if name not in taken), None)
+    if other is None:
+        raise ConfigurationError(
+            f"{' and '.join(OWN)} of {server.address} cannot both be replaced at once; restore one after the other."
+        )
+    return replace(server, settings=server.settings.model_copy(update={"maintenance_database": other}))
 
 
 @contextmanager
@@ -118,6 +160,7 @@ class _Run:
     programs: Path
     in_place: bool
     may_replace: bool
+    despite_errors: bool
     progress: Progress
 
 
@@ -127,14 +170,11 @@ def _restore(run: _Run, choice: RestoreChoice) -> RestoredDatabase:
     final = choice.database if run.in_place else free_name(run.server, choice)
     with spool_folder() as spool:
         source = read_source(run.repository, choice, spool, run.progress)
-        roles = create_missing_roles(run.server, run.programs, source)
+        roles, without = _roles(run, source)
         filling = Filling(source, run.server, working_name(), run.programs, run.progress)
         try:
-            rows = _fill(filling)
-            filled = time.monotonic()
-            found = _proven(filling, rows)
-            compared = time.monotonic() - filled
-            previous = give_name(run.server, filling.working, final, in_place=run.in_place, replace=run.may_replace)
+            made = _made(run, filling)
+            previous = _named(run, filling, final)
         except BaseException:
             # What stays is dropped by the next restore or backup; the reason is told.
             with suppress(PlatformOpsError, psycopg.Error):
@@ -145,14 +185,68 @@ def _restore(run: _Run, choice: RestoreChoice) -> RestoredDatabase:
         set_key=str(choice.key),
         name=final,
         previous=previous,
-        tables=len(found.tables),
-        rows=found.rows,
+        tables=len(made.found.tables),
+        rows=made.found.rows,
         seconds=time.monotonic() - began,
-        compare_seconds=compared,
-        sample_percent=found.sample_percent,
+        compare_seconds=made.compare_seconds,
+        sample_percent=made.found.sample_percent,
         roles_created=roles,
-        missing=(*source.body.missing, *_lost(source, found)),
+        missing=(*source.body.missing, *_lost(source, made.found)),
+        refused=(*without, *made.refused),
+        differences=made.differences,
     )
+
+
+def _roles(run: _Run, source: Source) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The roles that were created, and why some were not where that was accepted."""
+    try:
+        return create_missing_roles(run.server, run.programs, source), ()
+    except OperationFailed as error:
+        if not run.despite_errors or error.retryable:
+            raise
+        return (), (str(error),)
+
+
+def _named(run: _Run, filling: Filling, final: str) -> str | None:
+    """Give the database its name; that of the live one which made place. One that held nothing is dropped."""
+    server = run.server
+    spare = run.in_place and final in OWN and final in _present(server) and is_spare(server, final)
+    replaces = run.may_replace or spare
+    previous = give_name(server, filling.working, final, in_place=run.in_place, replace=replaces)
+    if not (spare and previous and is_spare(server, previous, like=final)):
+        return previous
+    return None if drop_spare(server, previous) else previous
+
+
+def _present(server: Server) -> set[str]:
+    return {found.name for found in list_databases(server)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What the working database came to: `refused` and `differences` as in `RestoredDatabase`."""
+
+    found: DatabaseProof
+    compare_seconds: float
+    refused: tuple[str, ...] = ()
+    differences: tuple[str, ...] = ()
+
+
+def _made(run: _Run, filling: Filling) -> _Made:
+    try:
+        rows = _fill(filling)
+        filled = time.monotonic()
+        return _Made(_proven(filling, rows), time.monotonic() - filled)
+    except (OperationFailed, CouldNotVerify) as error:
+        if not run.despite_errors or error.retryable:
+            raise
+        run.progress(f"{error} What comes back all the same is taken.")
+    drop_working(run.server, filling.working)
+    refused = fill_despite_errors(filling)
+    filled = time.monotonic()
+    found, differences = _compared(filling, {})
+    told = tuple(f"{one.kind} {one.name}" for one in differences)
+    return _Made(found, time.monotonic() - filled, refused, told)
 
 
 def _lost(source: Source, found: DatabaseProof) -> tuple[str, ...]:
@@ -163,11 +257,6 @@ def _check_replaceable(run: _Run, choice: RestoreChoice) -> None:
     server = run.server
     if run.in_place and not run.may_replace and live_among(server, (choice,)):
         raise made_meanwhile(server, choice.database)
-    if run.in_place and choice.database == server.settings.maintenance_database:
-        raise ConfigurationError(
-            f"{choice.database!r} cannot be replaced while {server.address} is reached through it; restore it beside, "
-            f"or set maintenance_database of [servers.{server.name}] to another."
-        )
 
 
 def _fill(filling: Filling) -> Mapping[str, EarlyProof]:
@@ -176,10 +265,17 @@ def _fill(filling: Filling) -> Mapping[str, EarlyProof]:
     properties = filling.source.proof.properties
     create_database(filling.server, filling.working, properties)
     filling.progress(filling.what, 0, filling.source.file.size)
-    if filling.source.file.role == "dump":
-        rows = fill_from_archive(filling)
-    else:
-        fill_from_text(filling)
+    is_archive = filling.source.file.role == "dump"
+    try:
+        if is_archive:
+            rows = fill_from_archive(filling)
+        else:
+            fill_from_text(filling)
+    except OperationFailed as error:
+        if type(error) is not OperationFailed:
+            raise
+        named = "" if is_archive else object_of(filling, str(error))
+        raise refused(error, str(error), filling.server.address, named) from None
     apply_properties(filling.server, filling.working, properties)
     return rows
 
@@ -190,15 +286,20 @@ def _proven(filling: Filling, rows: Mapping[str, EarlyProof]) -> DatabaseProof:
     Raises:
         OperationFailed: it is not what was backed up.
     """
-    choice, server, programs = filling.source.choice, filling.server, filling.programs
-    filling.progress(f"compare {choice.database}")
-    expected = filling.source.proof
-    found = restored_proof(server, filling.working, programs, expected.sample_percent, rows)
-    differences = compare_databases(expected, found, reprinter(server, programs, found.properties))
+    choice = filling.source.choice
+    found, differences = _compared(filling, rows)
     if differences:
         first = differences[0]
         raise OperationFailed(
             f"{choice.database!r} from {choice.key} did not come back as it was: {len(differences)} differences, "
-            f"first {first.kind} {first.name}; what is live was not touched, try another set."
+            f"first {first.kind} {first.name}; what is live was not touched, try another set, or take it as it comes "
+            f"with {ALL_THE_SAME}."
         )
     return found
+
+
+def _compared(filling: Filling, rows: Mapping[str, EarlyProof]) -> tuple[DatabaseProof, tuple[Difference, ...]]:
+    server, programs, expected = filling.server, filling.programs, filling.source.proof
+    filling.progress(f"compare {filling.source.choice.database}")
+    found = restored_proof(server, filling.working, programs, expected.sample_percent, rows)
+    return found, compare_databases(expected, found, reprinter(server, programs, found.properties))

@@ -54,6 +54,26 @@ _OF_DATABASE = (
         read_sql(__name__, "omitted_checks"),
     ),
     (
+        "that rows pass the checks {}, which depend on the time or the session of the restore (it may refuse rows that are"
+        " stored: use a trigger, or restore with --despite-errors)",
+        read_sql(__name__, "omitted_time"),
+    ),
+    (
+        "the values of {}, whose function reads the clock, the session or a table (a restore computes them again: what it"
+        " reads must be an argument)",
+        read_sql(__name__, "omitted_functions"),
+    ),
+    (
+        "that the functions {} find their tables (a materialized view is refreshed without a search_path: give the function"
+        " one, or name the schema in it)",
+        read_sql(__name__, "omitted_paths"),
+    ),
+    (
+        "the contents of the materialized views {}, whose owner may not read what they are made of (a restore cannot"
+        " refresh them: grant it)",
+        read_sql(__name__, "omitted_rights"),
+    ),
+    (
         "that the constraints {} are not enforced (their triggers are disabled; in a restore they are enforced)",
         "SELECT DISTINCT pg_catalog.quote_ident(k.conname) || ' of ' || k.conrelid::pg_catalog.regclass"
         " FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_constraint k ON k.oid = g.tgconstraint"

@@ -19,6 +19,7 @@ from engine.sources.postgres.server.endpoint import endpoint, way
 from engine.sources.postgres.server.environment import hidden, tool_environment
 from engine.sources.postgres.server.refusal import refused
 from engine.sources.postgres.settings import ServerSettings
+from engine.streams.said import reason
 
 READING_SETTINGS = {
     # What a database, a role or the server may have set so that a restore is refused or reads values
@@ -172,7 +173,7 @@ def _escaped(value: str) -> str:
 
 def failed(what: str, error: psycopg.Error) -> PlatformOpsError:
     """A database error as one of ours: `what` says what was being done and where."""
-    text = " ".join(str(error).split("\n", 1)[0].split())[:300]
+    text = reason(str(error))[:300]
     if isinstance(error, (psycopg.OperationalError, psycopg.errors.LockNotAvailable)):
         return TransientFailure(f"{what}: {text}.")
     if isinstance(error, (psycopg.errors.CharacterNotInRepertoire, psycopg.errors.UntranslatableCharacter)):

@@ -21,22 +21,34 @@ from tests.conftest import MAJOR
 from tests.engine.sources.postgres.backups import Backup, back_up, execute, server_of, store_in
 
 PROGRAMS = client_programs(MAJOR)
+_PAGE = Path(__file__).parents[5] / "docs" / "restore.md"
 _UNSETTLED = re.compile(r"\\(?:un)?restrict ")
 
 
 def shell(command: str, repository: Instance, **environment: str) -> str:
     """Run a line as an operator would, with nothing of ours in PATH; its output."""
+    done = typed(command, repository, **environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def typed(command: str, repository: Instance, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The same, however it ends."""
     path = f"{PROGRAMS}:{os.environ['PATH']}"
     connection = {"PGHOST": str(repository.socket), "PGPORT": str(repository.port), "PGUSER": repository.superuser}
-    done = subprocess.run(
+    return subprocess.run(
         ["bash", "-o", "pipefail", "-c", command],
         env={"PATH": path, "LC_ALL": "C.UTF-8", **connection, **environment},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+
+
+def by_hand(folder: Path) -> str:
+    """The lines of docs/restore.md for a cluster set, in this folder."""
+    lines = _PAGE.read_text(encoding="utf8").partition("cd <store>/<server>/cluster/<set>\n")[2].partition("```")[0]
+    return f"cd {shlex.quote(str(folder))}\n{lines}"
 
 
 def folder_of(backup: Backup, key: object) -> str:
@@ -68,10 +80,30 @@ def test_a_cluster_set_restores_into_an_empty_server(
 ) -> None:
     # One role is there already, another than the one everybody has.
     execute(empty_server, "postgres", "CREATE ROLE kohub CREATEROLE", "CREATE ROLE stranger")
-    where = folder_of(demo_backup, demo_backup.cluster_key)
-    shell(f"gunzip -c {where}/*.sql.gz | psql -X -q -v ON_ERROR_STOP=1 -o /dev/null postgres", empty_server)
+    told = shell(by_hand(Path(demo_backup.repository.store.address) / str(demo_backup.cluster_key)), empty_server)
+    assert told == "9 of 9 files came back\n"
     execute(empty_server, "postgres", "DROP ROLE stranger")
     assert differing(lines(demo_server, "pg_dumpall"), lines(empty_server, "pg_dumpall")) == []
+
+
+def test_a_damaged_or_missing_file_ends_the_line_before_anything_is_restored(
+    demo_backup: Backup, empty_server: Instance, tmp_path: Path
+) -> None:
+    """`gunzip | psql` alone takes half a table for a whole one, and ends well."""
+    whole = Path(demo_backup.repository.store.address) / str(demo_backup.cluster_key)
+    victim = next(path.name for path in sorted(whole.glob("*-kohub.sql.gz")))
+    for number in (0, 1):
+        folder = shutil.copytree(whole, tmp_path / str(number))
+        if number:
+            (folder / victim).unlink()
+        else:
+            os.truncate(folder / victim, (folder / victim).stat().st_size // 2)
+        done = typed(by_hand(folder), empty_server)
+        assert (done.returncode != 0, done.stdout.splitlines()[-1:]) == (
+            True,
+            [f"{victim}: FAILED{' open or read' * number}"],
+        )
+        assert execute(empty_server, "postgres", "SELECT count(*) FROM pg_database") == [(3,)]
 
 
 def test_a_database_set_restores_with_pg_restore(

@@ -1,0 +1,73 @@
+"""Who is to blame when a server refuses a statement of a set: the server that lacks something, or the source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from engine.errors import CouldNotVerify, DamagedSet, OperationFailed
+
+_LACKING = re.compile(
+    r"invalid (?:LC_COLLATE|LC_CTYPE|locale|ICU|builtin)|could not create locale|not supported (?:in|by) this build"
+    r"|compression method \S+ not supported|could not access file|could not load library"
+    r"|invalid value for parameter \"TimeZone\"|time zone \"[^\"]*\" not recognized"
+    r"|extension \"[^\"]*\" (?:is not available|has no installation script|has no update path)"
+    r"|could not open extension control file"
+    r"|security label provider \"[^\"]*\" is not loaded"
+    r"|No space left on device|out of memory|could not resize shared memory|out of shared memory"
+    r"|could not (?:extend|write|create|open) (?:file|directory|temporary file)[^;]*: (?:No space|Disk quota|Permission)"
+    r"|server closed the connection unexpectedly|connection to server was lost|terminating connection because of crash"
+    r"|the database system is (?:in recovery mode|shutting down|starting up)|Connection refused|terminated by user"
+)
+"""What is said when the server, not the set, is at fault: a locale, a time zone, a library, an extension, a build
+option, room, memory or a right on a file is missing, or it went away (a full disk of its log ends all of it). What a
+role may not do says nothing of the server: whoever restores is its superuser."""
+
+_PSQL_LINE = re.compile(r"psql:<stdin>:(\d+): ERROR")
+_NAMED = re.compile(rb"^-- (?:Data for )?Name: (.*); Type: ([A-Z ]+); Schema: (.*); Owner: .*$")
+_LONGEST = 1 << 16
+
+
+def lacks(said: str) -> bool:
+    """Whether what a program or a server said names something that this server lacks."""
+    # A language whose handler no dump carries is looked for as an extension.
+    return _LACKING.search(said) is not None and "PROCEDURAL LANGUAGE" not in said
+
+
+def refused(error: OperationFailed, said: str, where: str, named: str = "") -> OperationFailed | CouldNotVerify:
+    """`error` of a statement, told as whose fault it is.
+
+    `said` is all that was said, `where` names the server, `named` the object. The set's stored bytes have been compared.
+    """
+    if lacks(said):
+        return CouldNotVerify(
+            f"{where} lacks what this set needs, and nothing is held against the set: {error} Give it that, or use "
+            "another server like the source."
+        )
+    return DamagedSet(
+        f"{error}{f' That is of {named}.' if named else ''} The stored bytes are those of the manifest, so the source "
+        "itself holds what no restore takes: the next backup will be the same until it is changed there. "
+        "`restore --despite-errors` brings back all else."
+    )
+
+
+def refused_line(said: str) -> int | None:
+    """The line of the SQL on psql's stdin whose statement was refused; None where psql does not say."""
+    found = _PSQL_LINE.search(said)
+    return int(found[1]) if found else None
+
+
+def object_at(pieces: Iterable[bytes], line: int) -> str:
+    """The object whose SQL is at this line of a dump's text, in pg_dump's words; '' when none is named before it."""
+    named, held, number = "", b"", 1
+    for piece in pieces:
+        *lines, held = (held + piece).split(b"\n")
+        for text in lines:
+            if number > line:
+                return named
+            if text.startswith(b"-- ") and (found := _NAMED.match(text)):
+                name, kind, schema = (part.decode("utf8", "replace") for part in found.groups())
+                named = f"{kind} {name}" if schema == "-" else f"{kind} {schema}.{name}"
+            number += 1
+        held = held[-_LONGEST:]
+    return named

@@ -1,0 +1,18 @@
+, impure AS (
+    SELECT p.oid FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang AND l.lanname IN ('sql', 'plpgsql')
+     WHERE p.oid >= 16384 AND ('pg_catalog.pg_proc'::pg_catalog.regclass, p.oid) NOT IN (SELECT classid, objid FROM member)
+       AND (p.prosrc ~* '\m(?:now|random|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday)\s*\('
+         OR p.prosrc ~* '\m(?:current|session)_(?:date|time|timestamp|user|role|schema)\M|\mlocaltime(?:stamp)?\M'
+         OR EXISTS (SELECT FROM pg_catalog.regexp_matches(p.prosrc,
+                '\m(?:from|join)\s+(?:only\s+)?(?:"?[\w$]+"?\s*\.\s*)?"?([\w$]+)"?', 'gi') AS m
+              JOIN pg_catalog.pg_class t ON t.relkind IN ('r', 'p', 'v', 'm', 'f') AND t.oid >= 16384
+               AND pg_catalog.lower(t.relname) = pg_catalog.lower(m[1])))),
+used AS (
+    SELECT d.refobjid AS function, pg_catalog.quote_ident(a.attname) || ' of ' || a.attrelid::pg_catalog.regclass::pg_catalog.text AS name
+      FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_attrdef e ON e.oid = d.objid
+      JOIN pg_catalog.pg_attribute a ON a.attrelid = e.adrelid AND a.attnum = e.adnum AND a.attgenerated = 's'
+     WHERE d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+    UNION ALL SELECT d.refobjid, 'the index ' || d.objid::pg_catalog.regclass::pg_catalog.text
+      FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class i ON i.oid = d.objid AND i.relkind IN ('i', 'I')
+     WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass)
+SELECT DISTINCT used.name FROM used JOIN impure ON impure.oid = used.function ORDER BY 1
