@@ -5,9 +5,10 @@ Importing this package also lets `prefect:` references be read (see `blocks.secr
 
 from blocks.backup_store import BackupStore
 from blocks.host import PlatformHost
+from blocks.platform import Platform
 from blocks.secret_references import register_prefect_secrets
 from blocks.sources import source_block, source_blocks
 
-__all__ = ["BackupStore", "PlatformHost", "source_block", "source_blocks"]
+__all__ = ["BackupStore", "Platform", "PlatformHost", "source_block", "source_blocks"]
 
 register_prefect_secrets()

@@ -19,7 +19,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import get_current_settings
 from prefect.utilities.callables import parameter_schema
 
-from deployments.assets import Say, known_assets, known_sets
+from deployments.assets import Say, known_assets, known_sets, known_versions
 from deployments.automations import ALERT_BLOCK, alert_block, apply_automation, remove_unwanted, wanted
 from deployments.config_blocks import (
     apply_block,
@@ -28,8 +28,8 @@ from deployments.config_blocks import (
     register_types,
     unmanaged_blocks,
 )
-from deployments.forms import with_dropdowns
-from deployments.plan import Document, at_once, completed, scheduled_for, stale_slugs
+from deployments.forms import with_dropdowns, with_services
+from deployments.plan import Document, at_once, completed, is_wanted, scheduled_for, stale_slugs
 from deployments.prefect_api import (
     as_existing,
     connected,
@@ -49,6 +49,7 @@ from tasks.stored_list import list_key
 PREFECT_YAML = Path(__file__).parent.parent / "prefect.yaml"
 POOLS = {
     "backup": "Backups, verification, pruning: needs no private key.",
+    "deploy": "Deploys, rollbacks, starts and stops: its worker is on the platform's host, or reaches it over SSH.",
     "restore": "Drills and restores: its worker runs where the private key is.",
 }
 _DEPLOY_TIMEOUT_SECONDS = 180
@@ -83,8 +84,9 @@ def apply_blocks(client: SyncPrefectClient, settings: Settings, say: Say) -> Non
 def apply_deployments(client: SyncPrefectClient, settings: Settings, say: Say) -> None:
     """Deploy all of prefect.yaml, completed for the sources and stores of the file."""
     document = yaml.safe_load(PREFECT_YAML.read_text(encoding="utf8"))
+    schemas = {entry["name"]: _schema(entry["entrypoint"]) for entry in document["deployments"]}
+    document["deployments"] = [each for each in document["deployments"] if is_wanted(schemas[each["name"]], settings)]
     entries = {entry["name"]: entry for entry in document["deployments"]}
-    schemas = {name: _schema(entry["entrypoint"]) for name, entry in entries.items()}
     before = {name: found for name in entries if (found := find_deployment(client, name)) is not None}
     existing = {name: as_existing(deployment) for name, deployment in before.items()}
     for name, entry in entries.items():
@@ -92,9 +94,10 @@ def apply_deployments(client: SyncPrefectClient, settings: Settings, say: Say) -
             mark = ensure_queue(client, entry["work_pool"]["name"], entry["work_pool"]["work_queue_name"], limit)
             say(f"{mark} work queue {name}: {limit} at a time")
     _deploy(completed(document, schemas, settings, existing, _lists(settings)))
-    assets, sets = known_assets(settings, say), known_sets(settings)
+    assets, sets, versions = known_assets(settings, say), known_sets(settings), known_versions(settings, say)
     for name, entry in entries.items():
-        after = _finish(client, entry, with_dropdowns(schemas[name], settings, name, assets, sets), settings)
+        form = with_services(with_dropdowns(schemas[name], settings, name, assets, sets), versions)
+        after = _finish(client, entry, form, settings)
         say(_line(name, before.get(name), after))
 
 

@@ -7,6 +7,8 @@ from contextlib import suppress
 
 from engine.config.settings import Settings
 from engine.errors import PlatformOpsError
+from engine.releases.platform import open_platform
+from engine.releases.versions import versions_there
 from engine.repository.catalogue import catalogue
 from engine.repository.repository import open_repository
 from engine.repository.stored import StoredSet
@@ -46,3 +48,15 @@ def known_sets(settings: Settings) -> tuple[str, ...]:
             repository = open_repository(source.store, settings.stores[source.store])
             found += catalogue(repository, name).sets
     return choices(found)
+
+
+def known_versions(settings: Settings, say: Say) -> dict[str, tuple[str, ...]]:
+    """By service of any platform the versions whose images are on its host, for the forms of a deploy."""
+    found: dict[str, set[str]] = {}
+    for name, platform in settings.platforms.items():
+        try:
+            for service, versions in versions_there(open_platform(name, platform, settings.hosts)).items():
+                found.setdefault(service, set()).update(versions)
+        except PlatformOpsError as error:
+            say(f"? the forms do not offer the services of {name}: {error}")
+    return {service: tuple(sorted(versions)) for service, versions in sorted(found.items())}

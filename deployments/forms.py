@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 
 from blocks.config_block import readable_title
@@ -10,7 +10,7 @@ from engine.config.settings import Settings
 from engine.sources.registry import SOURCE_TYPES, type_of
 from tasks.forms import Schema, with_assets, with_sets
 
-_ANY, _STORE = "source", "store"
+_ANY, _STORE, _PLATFORM = "source", "store", "platform"
 _ALIKE = {"to": "server"}
 """Parameters that take the same names as another one."""
 _TITLES = {
@@ -32,7 +32,7 @@ _TITLES = {
 
 def named_parameters() -> tuple[str, ...]:
     """The parameters of flows that are names of the configuration: any source, one of a type (`server`), a store."""
-    return (_ANY, *(each.noun for each in SOURCE_TYPES), _STORE)
+    return (_ANY, *(each.noun for each in SOURCE_TYPES), _PLATFORM, _STORE)
 
 
 def names(settings: Settings, parameter: str, flow: str) -> list[str]:
@@ -42,6 +42,8 @@ def names(settings: Settings, parameter: str, flow: str) -> list[str]:
     """
     if parameter == _STORE:
         return list(settings.stores)
+    if parameter == _PLATFORM:
+        return list(settings.platforms)
     backs_up = {each.flow for each in SOURCE_TYPES}
     found = ((name, type_of(source)) for name, source in settings.sources.items())
     return [
@@ -96,3 +98,22 @@ def _title(parameter: str, settings: Settings, flow: str) -> str:
         titles = {type_of(settings.sources[name]).title for name in names(settings, parameter, flow)}
         return titles.pop() if len(titles) == 1 else "Source"
     return _TITLES.get(parameter) or readable_title(parameter)
+
+
+def with_services(schema: Schema, versions: Mapping[str, Sequence[str]]) -> Schema:
+    """The schema of a form that names services of a platform, offering those there are, and their versions on the host."""
+    result = deepcopy(schema)
+    fields = result.get("properties", {})
+    if not versions or "platform" not in fields:
+        return result
+    if "service" in fields:
+        fields["service"] |= {
+            "enum": list(versions),
+            "default": fields["service"].get("default") or next(iter(versions)),
+        }
+    if "services" in fields:
+        fields["services"]["items"] = {"type": "string", "enum": list(versions)}
+    if "versions" in fields:
+        offered = [f"{service}={version}" for service, found in versions.items() for version in found]
+        fields["versions"]["items"] = {"type": "string", "enum": offered}
+    return result

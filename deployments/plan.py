@@ -48,6 +48,13 @@ def scheduled_for(schema: Schema) -> str | None:
     return next((name for name in named_parameters() if name in schema.get("properties", {})), None)
 
 
+def is_wanted(schema: Schema, settings: Settings) -> bool:
+    """Whether a deployment has anything to be about: one that changes platforms needs a platform."""
+    properties = schema.get("properties", {})
+    lacking = {"platform": not settings.platforms, "source": not settings.sources, "server": not settings.sources}
+    return not any(missing and name in properties for name, missing in lacking.items())
+
+
 def completed(
     document: Document, schemas: dict[str, Schema], settings: Settings, existing: dict[str, Existing], lists: str = ""
 ) -> Document:

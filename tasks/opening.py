@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 
-from blocks import BackupStore, PlatformHost, source_blocks
+from blocks import BackupStore, Platform, PlatformHost, source_blocks
 from blocks.config_block import NoSuchBlock
 from engine.config.names import LOCAL
 from engine.config.settings import SourceSettings, StoreSettings
 from engine.errors import ConfigurationError
 from engine.hosts.settings import HostSettings
+from engine.releases import platform as opened
 from engine.repository.repository import Repository, open_repository
 from engine.sources.base import Source
 from engine.sources.postgres.server.server import Server
@@ -38,6 +39,19 @@ def host_of(settings: SourceSettings) -> HostSettings:
     if settings.runs_on == LOCAL:
         return HostSettings()
     return patient(lambda: PlatformHost.named(settings.runs_on)).settings()
+
+
+def open_platform_of(name: str) -> opened.Platform:
+    """The platform of that name.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    settings = patient(lambda: Platform.named(name)).settings()
+    host = HostSettings()
+    if settings.runs_on != LOCAL:
+        host = patient(lambda: PlatformHost.named(settings.runs_on)).settings()
+    return opened.open_platform(name, settings, host)
 
 
 def store_settings(name: str) -> StoreSettings:

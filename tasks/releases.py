@@ -1,0 +1,175 @@
+"""Change a platform: deploy, update, roll back, start, stop; each step of the engine a task of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Literal
+
+from prefect import get_run_logger, pause_flow_run, task
+from prefect.context import FlowRunContext
+from prefect.exceptions import FlowPauseTimeout
+from prefect.input import RunInput
+from prefect.runtime import flow_run
+from pydantic import Field
+
+from engine.errors import ConfigurationError, OperationFailed
+from engine.operations import platform_state
+from engine.operations.platform_state import PlatformState
+from engine.operations.release import ReleaseRun
+from engine.releases.plan import Plan
+from engine.reports.platform_state import state_report
+from engine.reports.release import plan_report, release_report
+from engine.run_state import RunState
+from engine.words.report import Report, Table
+from tasks.artifacts import Record
+from tasks.opening import open_platform_of, open_source, open_store
+from tasks.running import logged_progress, worth_retrying
+from tasks.steps import AsTasks
+
+_POLL_SECONDS = 5
+_PAIR = re.compile(r"[\s,]+")
+
+
+class Approval(RunInput):
+    """What the form of a paused deploy asks. Submitted as it comes, it rejects."""
+
+    decision: Literal["reject", "approve"] = Field(default="reject", title="Decision")
+    approved_by: str = Field(default="", title="Your name", description="It goes into the record of the release.")
+
+
+class ReleaseRecord(Record):
+    """The plan, the steps with their times, the smoke test; written again at each step."""
+
+    def __init__(self, operation: str, platform: str) -> None:
+        super().__init__(f"{operation.capitalize()} of {platform}")
+        self.operation = operation
+        self.platform = platform
+        self.run: ReleaseRun | None = None
+
+    def so_far(self, state: RunState) -> Report:
+        return super().so_far(state) if self.run is None else release_report(self.run, state)
+
+
+def change(record: ReleaseRecord, versions: Mapping[str, str] | None = None) -> None:
+    """One change of a platform, from its lock to its record (engine/operations/release.py has the order)."""
+    record.run = ReleaseRun(
+        open_platform_of(record.platform),
+        record.operation,
+        requester(),
+        lambda plan: _approved(record, plan),
+        open_store,
+        open_source,
+        dict(versions or {}),
+    )
+    record.run.carry_out(AsTasks(), record)
+
+
+def versions_of(*texts: str) -> dict[str, str]:
+    """The versions of a form: `SERVICE=VERSION`, several of them with spaces between.
+
+    Raises:
+        ConfigurationError: a word is no such pair.
+    """
+    found: dict[str, str] = {}
+    for word in filter(None, _PAIR.split(" ".join(texts))):
+        service, equals, version = word.partition("=")
+        if not (service and equals and version):
+            raise ConfigurationError(
+                f"{word[:60]!r} names no version; write SERVICE=VERSION, such as kohub-backend=1.4.2."
+            )
+        found[service] = version
+    return found
+
+
+def requester() -> str:
+    """Who asked for this run, as far as Prefect knows."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    who = run.created_by.display_value if run and run.created_by else None
+    return f"{flow_run.name} ({who})" if who else str(flow_run.name)
+
+
+def _approved(record: ReleaseRecord, plan: Plan) -> str:
+    """Show the plan in the UI and wait for a person, where the platform needs approval.
+
+    Raises:
+        OperationFailed: it was rejected, or nobody answered in time.
+    """
+    settings = record.run.platform.settings if record.run else None
+    if settings is None or not settings.needs_approval:
+        return ""
+    minutes = settings.approval_minutes
+    get_run_logger().info("The plan %s waits for approval, for %g minutes", plan.hash[:12], minutes)
+    record.show(_waiting(plan, minutes))
+    form = Approval.with_initial_data(description=_question(plan))
+    try:
+        answer = pause_flow_run(
+            wait_for_input=form, timeout=int(minutes * 60), poll_interval=_POLL_SECONDS, key=plan.hash[:12]
+        )
+    except FlowPauseTimeout:
+        raise OperationFailed(f"Nobody approved the plan within {minutes:g} minutes; nothing was changed.") from None
+    who = answer.approved_by.strip()[:100]
+    if answer.decision != "approve":
+        raise OperationFailed(f"The plan was rejected{f' by {who}' if who else ''}; nothing was changed.")
+    return who or "somebody who gave no name"
+
+
+def _waiting(plan: Plan, minutes: float) -> Report:
+    report = plan_report(plan)
+    steps = (f"It waits for approval, for {minutes:g} minutes: open the run and press Resume.", *report.next_steps)
+    return Report(report.title, f"Waits for approval: {report.sentence}", report.facts, report.tables, steps)
+
+
+def _question(plan: Plan) -> str:
+    return f"# Plan {plan.hash[:12]}\n\n{plan_report(plan).as_markdown()}"
+
+
+@contextmanager
+def state_record(platform: str, *, probe: bool) -> Iterator[Record]:
+    """Look at a platform and put what is found into the record; what is not well ends the run as Failed."""
+    with Record(f"State of {platform}") as record:
+        state = look(platform, probe)
+        record.report = state_report(state)
+        yield record
+        if state.problem:
+            raise state.problem
+
+
+@task(task_run_name="look at {platform}", retries=2, retry_delay_seconds=5, retry_condition_fn=worth_retrying)
+def look(platform: str, probe: bool) -> PlatformState:
+    return platform_state.look(open_platform_of(platform), probe=probe)
+
+
+def start(record: Record, platform: str, services: Sequence[str]) -> None:
+    """Start services in dependency order; each is a task."""
+    platform_state.start(open_platform_of(platform), requester(), services, AsTasks())
+    record.report = _done("Started", platform, services)
+
+
+def stop(record: Record, platform: str, services: Sequence[str]) -> None:
+    """Stop services in the opposite order; each is a task."""
+    platform_state.stop(open_platform_of(platform), requester(), services, AsTasks())
+    record.report = _done("Stopped", platform, services)
+
+
+def _done(verb: str, platform: str, services: Sequence[str]) -> Report:
+    return Report(f"{verb} {platform}", f"{verb} {', '.join(services) or 'all services'}.")
+
+
+@task(task_run_name="the last {lines} lines of {service}")
+def log_lines(platform: str, service: str, lines: int) -> list[str]:
+    found = list(platform_state.logs(open_platform_of(platform), service, lines))
+    progress = logged_progress()
+    for line in found:
+        progress(line.rstrip("\n"))
+    return found
+
+
+def record_lines(record: Record, service: str, lines: Sequence[str]) -> None:
+    """The lines as the record shows them: as text, whatever stands in them."""
+    rows = tuple((line.rstrip("\n"),) for line in lines)
+    record.report = Report(
+        record.title, f"The last {len(rows)} lines of {service}.", tables=(Table("Log", ("line",), rows),)
+    )
