@@ -52,7 +52,7 @@ def _twice(services: Sequence[str]) -> tuple[str, ...]:
 
 def migrate_argv(files: ComposeFiles, service: str, name: str, command: Sequence[str]) -> tuple[str, ...]:
     """One run of a service's image with another command, in a container that goes with it."""
-    run = ("run", "--rm", "--no-deps", "--no-TTY", "--pull", "never", "--name", name, "--entrypoint", command[0])
+    run = ("run", "--rm", "--no-deps", "--no-TTY", "--name", name, "--entrypoint", command[0])
     return (*files.argv, *run, service, *command[1:])
 
 

@@ -118,6 +118,9 @@ def logs(platform: Platform, service: str, lines: int, *, follow: bool = False) 
     finally:
         program.kill()
         program.wait()
+        for stream in (program.stdout, program.stderr):
+            if stream is not None:
+                stream.close()
 
 
 _Doing = Callable[[Platform, Staged, str, Progress], None]

@@ -21,8 +21,7 @@ UPSTREAMS, LIVE = f"{_ROOM}/upstreams", f"{_ROOM}/live"
 _INNER_PORT = 8081
 LEAST_VERSION = (1, 27, 4)
 """The first that has keepalive_min_timeout (CHANGES of nginx 1.27.4)."""
-KEEPALIVE_SECONDS = 10.0
-"""nginx.conf's keepalive_min_timeout: so long a client may go on using a connection after a reload."""
+_KEEPALIVE = re.compile(rb"^\s*keepalive_min_timeout\s+(\d+)s;", re.MULTILINE)
 _RELOAD_SECONDS, _TIMES = 15.0, 3
 
 
@@ -45,6 +44,19 @@ class Gateway:
             self.site.write(f"{UPSTREAMS}/{GENERATION}", generation_text("first").encode(), mode=0o644)
         if not self.site.linked(LIVE):
             self.site.link(LIVE, f"releases/{folder}")
+
+    def keepalive_seconds(self, files: Mapping[str, bytes]) -> float:
+        """How long a client may go on using a connection after a reload: keepalive_min_timeout of nginx.conf.
+
+        Raises:
+            ConfigurationError: it is not set: a reload would close connections that clients are about to use.
+        """
+        found = _KEEPALIVE.search(files.get("nginx.conf", b""))
+        if found is None:
+            raise ConfigurationError(
+                "nginx/nginx.conf sets no keepalive_min_timeout (10s); a reload would lose requests."
+            )
+        return float(found[1])
 
     def folder(self) -> str:
         """The name of the folder that nginx reads; '' before the first start."""

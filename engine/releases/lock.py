@@ -77,6 +77,9 @@ def held(site: Site, owner: str) -> Iterator[Held]:
         if program.poll() is None:
             program.kill()
             program.wait()
+        for stream in (program.stdout, program.stderr):
+            if stream is not None:
+                stream.close()
 
 
 def _taken(site: Site, program: Program, told: str) -> None:

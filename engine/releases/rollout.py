@@ -15,7 +15,7 @@ from engine.errors import OperationFailed, PlatformOpsError
 from engine.nginx.self_signed import self_signed
 from engine.nginx.upstreams import FOLDER, SSL_FOLDER, Upstream
 from engine.progress import Progress
-from engine.releases.gateway import KEEPALIVE_SECONDS, LIVE, Gateway
+from engine.releases.gateway import LIVE, Gateway
 from engine.releases.journal import ACCEPT, Journal, close_journal, write_journal
 from engine.releases.plan import NGINX, Action, Plan
 from engine.releases.probes import Probes
@@ -74,6 +74,7 @@ class Rollout:
         rolling = plan.of(Action.ROLL)
         if rolling:
             names = ", ".join(rolling)
+            found.append(Part("hold", "hold nginx to the containers that serve", self._hold, self._let_go))
             found.append(Part("start", f"start the new {names} beside the old", self._start, self._remove_new))
         if rolling or plan.nginx:
             found.append(Part("switch", "let nginx send requests to the new release", self._switch, self._switch_back))
@@ -110,7 +111,9 @@ class Rollout:
         del progress
         upstreams = [self._steady(name) for name in self._answering()]
         self.site.write_tree("run/postgres", postgres_files(self.site, self.staged))
-        self.gateway.place(self.staged.release.nginx_folder, nginx_files(self.site, self.staged), upstreams)
+        files = nginx_files(self.site, self.staged)
+        self.gateway.keepalive_seconds(files)
+        self.gateway.place(self.staged.release.nginx_folder, files, upstreams)
         volumes = {self.site.path("run/nginx"): FOLDER} | self._certificate()
         self.gateway.require_good(self.staged.release.nginx_folder, self.model.services[NGINX].image, volumes)
 
@@ -150,6 +153,11 @@ class Rollout:
         if len(found) != 1:
             raise OperationFailed(f"{name} was not started; look at `docker compose ps` in {self.site.directory}.")
         return found[0]
+
+    def _hold(self, progress: Progress) -> None:
+        """By their addresses: the new ones will be found by the services' names before they get traffic."""
+        del progress
+        self.gateway.switch([self._pinned_old(name) for name in self.plan.of(Action.ROLL)], self.gateway.folder())
 
     def _start(self, progress: Progress) -> None:
         """Second containers, as compose makes them, which nobody finds by the service's name before they are well."""
@@ -207,7 +215,7 @@ class Rollout:
     def _wait_for_none(
         self, ports: Mapping[str, int], cap: float, watched: tuple[str, ...], progress: Progress
     ) -> None:
-        began = time.monotonic()
+        began, keepalive = time.monotonic(), self.gateway.keepalive_seconds(nginx_files(self.site, self.staged))
         new = {name: self._new(name) for name in watched}
         while True:
             for name, first in new.items():
@@ -215,11 +223,11 @@ class Rollout:
                 if not now.running or now.restarts > first.restarts or now.health == "unhealthy":
                     raise self.probes.never_well(self.model.services[name], now, "it fell over after it got traffic")
             waited = time.monotonic() - began
-            if waited >= KEEPALIVE_SECONDS:
+            if waited >= keepalive:
                 left = self.gateway.open_to(ports)
                 if not left:
                     return
-                if waited > KEEPALIVE_SECONDS + cap:
+                if waited > keepalive + cap:
                     self.told.append(
                         f"{left} connections to the old containers were still open after {waited:.0f} s and were ended."
                     )
@@ -293,9 +301,10 @@ class Rollout:
             for each in self._others(name):
                 progress(f"the new {name} goes ({each.short})")
                 self._stop(each)
-        if self.journal.nginx_before and self.gateway.container() is not None:
-            upstreams = [self._steady(name) for name in self.plan.of(Action.ROLL)]
-            self.gateway.switch(upstreams, self.journal.nginx_before)
+
+    def _let_go(self, progress: Progress) -> None:
+        del progress
+        self.gateway.switch([self._steady(name) for name in self.plan.of(Action.ROLL)], self.journal.nginx_before)
 
     def revoke(self) -> None:
         """The files of a release that did not come to be."""

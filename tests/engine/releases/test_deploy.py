@@ -1,0 +1,202 @@
+"""Deploys and rollbacks of a small platform on a real Docker engine, under load."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import httpx
+import pytest
+
+from engine.errors import ConfigurationError, LockedByAnother, OperationFailed, PlatformOpsError
+from engine.progress import silent
+from engine.releases import records
+from engine.releases.plan import Action
+from engine.steps import InShell
+from tests.engine.releases.place import CANARY, FAULTS, Place
+
+pytestmark = pytest.mark.xdist_group("releases")
+LEAST_REQUESTS = 200
+
+
+def test_an_update_and_a_rollback_lose_no_request(place: Place) -> None:
+    slow: list[int] = []
+
+    def ask_slowly() -> None:
+        slow.append(httpx.get(f"{place.url}/api/slow?seconds=25", verify=False, timeout=60).status_code)
+
+    with place.under_load() as counts:
+        asking = threading.Thread(target=ask_slowly)
+        asking.start()
+        time.sleep(0.5)
+        run = place.change(kohub_backend="1.1.0", kohub_frontend="1.1.0")
+        asking.join()
+        back = place.change("rollback")
+    assert run.plan is not None and back.plan is not None
+    assert run.plan.of(Action.ROLL) == ("kohub-backend", "kohub-frontend")
+    assert counts.failures == {}
+    assert counts.answered > LEAST_REQUESTS and set(counts.versions) == {"1.0.0", "1.1.0"}
+    assert slow == [200]
+    assert (run.lost, back.lost) == (0, 0)
+    assert place.version("kohub-backend") == "1.0.0"
+    assert place.leftovers() == []
+    assert place.by_hand() == ""
+
+
+def test_where_nothing_differs_nothing_is_done(place: Place) -> None:
+    before = place.containers()
+    run = place.change()
+    assert run.plan is not None and run.plan.empty
+    assert place.containers() == before
+    assert place.leftovers() == []
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_bad_release_takes_no_traffic(place: Place, fault: str) -> None:
+    before = place.containers()["kohub-backend"][0]
+    with place.under_load() as counts, pytest.raises(PlatformOpsError) as raised:
+        place.change(kohub_backend=f"1.2.0-{fault}")
+    said = {
+        "never-healthy": "503",
+        "crashes": "OutOfMemoryError",
+        "wrong-version": "0.0.0-wrong",
+        "failing-migration": 'relation "ticket" does not exist',
+        "failing-smoke": "500",
+    }
+    assert said[fault] in str(raised.value)
+    assert counts.failures == {} and set(counts.versions) == {"1.0.0"} and counts.answered > 20
+    assert place.containers()["kohub-backend"][0].id == before.id
+    assert place.leftovers() == []
+
+
+def test_files_that_nginx_refuses_change_nothing(place: Place) -> None:
+    before = place.containers()
+    place.edit("nginx/platform.conf", "location /terminal/ {", "location /terminal/ { no_such_directive on;")
+    try:
+        with place.under_load() as counts, pytest.raises(ConfigurationError, match="no_such_directive"):
+            place.change(kohub_backend="1.1.0")
+    finally:
+        place.edit("nginx/platform.conf", "location /terminal/ { no_such_directive on;", "location /terminal/ {")
+    assert counts.failures == {}
+    assert place.containers() == before
+    assert place.leftovers() == []
+
+
+def test_an_image_that_cannot_be_had_changes_nothing(place: Place) -> None:
+    before = place.containers()
+    with pytest.raises(
+        ConfigurationError, match=r"kohub-backend:9\.9\.9 of kohub-backend cannot be fetched; nothing was changed"
+    ):
+        place.change(kohub_backend="9.9.9")
+    assert place.containers() == before
+    assert place.leftovers() == []
+
+
+def test_what_bears_one_writer_is_stopped_first_and_put_back(place: Place) -> None:
+    run = place.change("update", termix="1.1.0")
+    assert run.plan is not None and run.plan.of(Action.REPLACE) == ("termix",)
+    assert place.version("termix") == "1.1.0"
+    place.change("rollback")
+    assert place.version("termix") == "1.0.0"
+    assert place.leftovers() == []
+    assert place.by_hand() == ""
+
+
+def test_a_second_run_is_told_who_is_at_it(place: Place) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+
+    def wait(plan: object) -> str:
+        reached.set()
+        go_on.wait(60)
+        raise OperationFailed("rejected")
+
+    first = place.run(approve=wait, kohub_backend="1.1.0")
+    failed: list[PlatformOpsError] = []
+
+    def carry_out() -> None:
+        try:
+            first.carry_out(InShell(silent))
+        except PlatformOpsError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=carry_out)
+    thread.start()
+    assert reached.wait(60)
+    try:
+        with pytest.raises(LockedByAnother, match=r"locked by test deploy since 20\d\d-"):
+            place.change()
+    finally:
+        go_on.set()
+        thread.join()
+    assert [str(error) for error in failed] == ["rejected"]
+    assert place.leftovers() == []
+
+
+def test_a_world_that_moved_makes_the_plan_void(place: Place) -> None:
+    docker = place.platform().docker
+
+    def change_it(plan: object) -> str:
+        docker.call(("docker", "stop", place.containers()["termix"][0].id))
+        return "somebody"
+
+    run = place.run(approve=change_it, kohub_backend="1.1.0")
+    try:
+        with pytest.raises(OperationFailed, match="the plan waited: it is void, and nothing was changed"):
+            run.carry_out(InShell(silent))
+        assert place.version("kohub-backend") == "1.0.0"
+    finally:
+        docker.call(("docker", "start", place.containers()["termix"][0].id))
+    assert place.leftovers() == []
+
+
+def test_a_plan_shows_what_differs_and_no_secret(place: Place) -> None:
+    place.edit(".env.staging", "LOG_LEVEL=info", "LOG_LEVEL=debug")
+    place.edit(".env.staging", CANARY, "another-canary-of-31-characters")
+    try:
+        run = place.run()
+        run.only_plan(InShell(silent))
+    finally:
+        place.edit(".env.staging", "LOG_LEVEL=debug", "LOG_LEVEL=info")
+        place.edit(".env.staging", "another-canary-of-31-characters", CANARY)
+    assert run.plan is not None
+    changes = {str(change) for each in run.plan.changing for change in each.changes}
+    assert changes == {
+        "environment environment.LOG_LEVEL: info -> debug",
+        "secret environment.SPRING_DATASOURCE_PASSWORD changes",
+    }
+    assert "canary" not in run.plan.model_dump_json()
+    assert place.leftovers() == []
+
+
+def test_no_secret_is_in_what_others_read(place: Place) -> None:
+    kept = [path for path in place.store.rglob("*") if path.is_file()]
+    assert kept, "each release leaves a record in the store"
+    open_to_all = [
+        path
+        for path in place.directory.rglob("*")
+        if path.is_file() and path.stat().st_mode & 0o077 and path.parent != place.directory
+    ]
+    assert open_to_all
+    for path in (*kept, *open_to_all):
+        assert CANARY.encode() not in path.read_bytes(), path
+
+
+def test_after_ten_deploys_two_releases_are_left(place: Place) -> None:
+    other = place.platform().docker
+    other.call(("docker", "tag", "platform-ops/termix:1.0.0", f"{place.project}-other/termix:1.0.0"))
+    try:
+        for number in range(10):
+            place.edit(".env.staging", "LOG_LEVEL=info", f"LOG_LEVEL=level{number}")
+            try:
+                place.change(termix="1.1.0" if number % 2 else "1.0.0")
+            finally:
+                place.edit(".env.staging", f"LOG_LEVEL=level{number}", "LOG_LEVEL=info")
+        site = place.platform().site
+        assert len(site.releases()) == len(records.kept(site)) == 2
+        listed = other.call(("docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}")).decode().split()
+        tags = [tag.partition(":")[0] for tag in listed if tag.startswith(f"{place.project}/")]
+        assert tags.count(f"{place.project}/termix") == 2 and tags.count(f"{place.project}/kohub-backend") == 1
+        assert f"{place.project}-other/termix:1.0.0" in listed and "platform-ops/kohub-backend:1.1.0" in listed
+    finally:
+        other.call(("docker", "image", "rm", f"{place.project}-other/termix:1.0.0"))
+    place.change()
