@@ -1,9 +1,9 @@
-# make demo | stop | clean | test | check | bench | help
+# make demo | stop | platform | platform-stop | clean | test | check | bench | help
 # It needs git, GNU make, and Python 3.11 or newer (with venv) or uv. Everything it installs stays in
 # .venv/ and .tools/, from the committed uv.lock.
 
 .DEFAULT_GOAL := help
-.PHONY: demo stop clean test check bench help
+.PHONY: demo platform platform-stop stop clean test check bench help
 
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/uv/bin/uv)
 PYTHON := .venv/bin/python
@@ -14,7 +14,7 @@ unexport VIRTUAL_ENV
 unexport PYTHONDONTWRITEBYTECODE
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/.run ## from nothing to a proven backup in the Prefect UI, on 127.0.0.1
 	@$(PYTHON) -m demo.up
@@ -22,7 +22,14 @@ demo: .venv/.run ## from nothing to a proven backup in the Prefect UI, on 127.0.
 stop: ## end what `make demo` started and keep its data
 	@if [ -d .demo ]; then $(MAKE) --silent --no-print-directory .venv/.run && $(PYTHON) -m demo.stop; else echo "There is no demo here."; fi
 
-clean: ## end the demo and remove all it made
+platform: .venv/.dev ## the whole compose platform on this machine: deployed, updated, rolled back in the Prefect UI
+	@$(PYTHON) -m demo.platform
+
+platform-stop: ## take away what `make platform` started and keep its data
+	@if [ -d .platform ]; then $(PYTHON) -m demo.platform stop; else echo "There is no platform here."; fi
+
+clean: ## end the demo and the platform and remove all they made
+	@if [ -d .platform ]; then $(PYTHON) -m demo.platform clean; fi
 	@if [ -d .demo ]; then $(MAKE) --silent --no-print-directory .venv/.run && $(PYTHON) -m demo.clean; else echo "There is no demo here."; fi
 
 test: .venv/.dev ## install what the tests need and run all of them

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -54,7 +55,9 @@ def settle_orphans(pools: list[str], progress: Progress) -> None:
                 progress.say(f"Prefect: the run {run.name} was left by a stopped worker; it is marked crashed")
 
 
-def run(name: str, progress: Progress, trouble: Callable[[], str | None]) -> FlowRun:
+def run(
+    name: str, progress: Progress, trouble: Callable[[], str | None], parameters: dict[str, Any] | None = None
+) -> FlowRun:
     """Run the deployment `name` and follow it to its end; one that is going already is followed instead.
 
     `trouble` says why nobody works on it any more, or nothing.
@@ -66,7 +69,7 @@ def run(name: str, progress: Progress, trouble: Callable[[], str | None]) -> Flo
         started = _going_run(client, name)
         if started is None:
             deployment = client.read_deployment_by_name(f"{name}/{name}")
-            started = client.create_flow_run_from_deployment(deployment.id)
+            started = client.create_flow_run_from_deployment(deployment.id, parameters=parameters or {})
         with progress.doing(f"{name}: flow run {started.name}"):
             ended = _followed(client, started.id, name, progress, trouble)
     state = ended.state

@@ -10,6 +10,13 @@ PROJECT = Path(__file__).resolve().parent.parent
 SERVER = "platform"
 STORE = "nightly"
 POOLS = ("backup", "restore")
+PLATFORM = PROJECT / ".platform"
+"""The folder of `make platform`."""
+
+
+def platform_layout() -> Layout:
+    """Where `make platform` keeps what it makes; a worker for deploys is among those it starts."""
+    return Layout(PLATFORM, ("deploy", *POOLS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +24,7 @@ class Layout:
     """The demo's folder and the names in it."""
 
     root: Path = PROJECT / ".demo"
+    pools: tuple[str, ...] = POOLS
 
     @property
     def state(self) -> Path:
@@ -53,6 +61,11 @@ class Layout:
     @property
     def identity(self) -> Path:
         return self.root / "secrets" / "identity.txt"
+
+    @property
+    def platform(self) -> Path:
+        """The compose platform's own folder (`make platform` only)."""
+        return self.root / "kecp"
 
     def make(self) -> None:
         """Make the folders. All are private; root's are passed through by the account PostgreSQL gets."""

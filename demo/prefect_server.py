@@ -9,7 +9,7 @@ import time
 import httpx
 
 from demo import background
-from demo.layout import POOLS, Layout
+from demo.layout import Layout
 from demo.progress import Progress
 from demo.state import changing, read
 from engine.config.file import VARIABLE
@@ -91,7 +91,7 @@ def _take_next_port(layout: Layout) -> bool:
 def start_workers(layout: Layout, progress: Progress) -> list[str]:
     """Start a worker for each pool that has none running; the pools it was started for."""
     started = []
-    for pool in POOLS:
+    for pool in layout.pools:
         name = worker(pool)
         if background.running(layout, name) is None:
             argv = [sys.executable, "-m", "prefect", "worker", "start"]
@@ -109,7 +109,7 @@ def worker(pool: str) -> str:
 
 def trouble(layout: Layout) -> str | None:
     """What has ended that should run, in a sentence; None when all is well."""
-    for name in (NAME, *map(worker, POOLS)):
+    for name in (NAME, *map(worker, layout.pools)):
         if background.running(layout, name) is None:
             return f"{name} has ended; its log ends with: {background.log_tail(layout, name)}"
     return None

@@ -7,7 +7,7 @@ import sys
 import click
 
 from demo import background, database, prefect_server
-from demo.layout import POOLS, Layout
+from demo.layout import Layout
 from demo.state import alone, read
 from engine.errors import PlatformOpsError
 
@@ -15,7 +15,7 @@ from engine.errors import PlatformOpsError
 def stop(layout: Layout) -> list[str]:
     """End everything the demo runs, workers first; the names of what was running."""
     recorded = set(read(layout).processes) - {database.NAME}
-    ordered = [prefect_server.worker(pool) for pool in POOLS] + [prefect_server.NAME]
+    ordered = [prefect_server.worker(pool) for pool in layout.pools] + [prefect_server.NAME]
     names = [name for name in ordered if name in recorded] + sorted(recorded - set(ordered))
     ended = [name for name in names if background.end(layout, name)]
     if database.stop(layout):

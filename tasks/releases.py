@@ -16,15 +16,17 @@ from pydantic import Field
 
 from engine.errors import ConfigurationError, OperationFailed
 from engine.operations import platform_state
+from engine.operations.database_rollback import DatabaseRollback
 from engine.operations.platform_state import PlatformState
 from engine.operations.release import ReleaseRun
 from engine.releases.plan import Plan
 from engine.reports.platform_state import state_report
-from engine.reports.release import plan_report, release_report
+from engine.reports.release import database_rollback_report, plan_report, release_report
 from engine.run_state import RunState
+from engine.sources.postgres.restore.operation import RestoreRun
 from engine.words.report import Report, Table
 from tasks.artifacts import Record
-from tasks.opening import open_platform_of, open_source, open_store
+from tasks.opening import open_platform_of, open_server, open_source, open_store, store_of
 from tasks.running import logged_progress, worth_retrying
 from tasks.steps import AsTasks
 
@@ -64,6 +66,30 @@ def change(record: ReleaseRecord, versions: Mapping[str, str] | None = None) -> 
         dict(versions or {}),
     )
     record.run.carry_out(AsTasks(), record)
+
+
+class DatabaseRollbackRecord(Record):
+    """Which databases went back, and what runs now."""
+
+    def __init__(self, platform: str) -> None:
+        super().__init__(f"Rollback of {platform} with its databases")
+        self.platform = platform
+        self.run: DatabaseRollback | None = None
+
+    def so_far(self, state: RunState) -> Report:
+        return super().so_far(state) if self.run is None else database_rollback_report(self.run, state)
+
+
+def roll_back_databases(record: DatabaseRollbackRecord, databases: Sequence[str], confirm: Sequence[str]) -> None:
+    """Restore the sets that were taken before the release, then go back to the one before."""
+
+    def restore(source: str, set_id: str, names: Sequence[str]) -> RestoreRun:
+        return RestoreRun(open_store(store_of(source)), source, open_server(source), names, set_id, in_place=True)
+
+    platform = open_platform_of(record.platform)
+    images = ReleaseRun(platform, "rollback", requester(), lambda plan: "", open_store, open_source)
+    record.run = DatabaseRollback(platform, restore, images, databases)
+    record.run.carry_out(confirm, "`confirm`", AsTasks(), record)
 
 
 def versions_of(*texts: str) -> dict[str, str]:

@@ -43,6 +43,7 @@ class Rollout(Frozen):
     version: VersionProbe | None = None
     migrate: tuple[str, ...] = ()
     within_version: bool = False
+    databases: tuple[str, ...] = ()
 
     @field_validator("migrate", mode="before")
     @classmethod

@@ -73,12 +73,12 @@ def look(platform: Platform, *, probe: bool) -> PlatformState:
 
 def start(platform: Platform, owner: str, services: Sequence[str], steps: Steps) -> None:
     """Start the platform in dependency order, or some services of it, and wait until each is well."""
-    _each(platform, owner, services, steps, "start", _started, backwards=False)
+    _each(platform, owner, services, steps, "start", start_service, backwards=False)
 
 
 def stop(platform: Platform, owner: str, services: Sequence[str], steps: Steps) -> None:
     """Stop the platform in the opposite order, or some services; containers and volumes stay."""
-    _each(platform, owner, services, steps, "stop", _stopped, backwards=True)
+    _each(platform, owner, services, steps, "stop", stop_service, backwards=True)
 
 
 def require_known(staged: Staged, services: Sequence[str]) -> tuple[str, ...]:
@@ -148,7 +148,12 @@ def _running(platform: Platform) -> Staged:
     return staged
 
 
-def _started(platform: Platform, staged: Staged, name: str, progress: Progress) -> None:
+def start_service(platform: Platform, staged: Staged, name: str, progress: Progress) -> None:
+    """Start one service and wait until it is well; the caller holds the lock.
+
+    Raises:
+        OperationFailed: it is not well.
+    """
     platform.docker.call(up_argv(platform.site.files(staged.release.id), name), timeout=SLOW_SECONDS)
     probes = Probes(platform.docker, staged.model, staged.values)
     (container,) = _of(platform, staged, name)
@@ -157,7 +162,8 @@ def _started(platform: Platform, staged: Staged, name: str, progress: Progress) 
     progress(f"{name} is well")
 
 
-def _stopped(platform: Platform, staged: Staged, name: str, progress: Progress) -> None:
+def stop_service(platform: Platform, staged: Staged, name: str, progress: Progress) -> None:
+    """Stop one service in order; its container stays. The caller holds the lock."""
     seconds, began = staged.model.services[name].grace_seconds, time.monotonic()
     for each in _of(platform, staged, name):
         argv = ("docker", "stop", "--time", str(int(seconds)), each.id)

@@ -67,7 +67,7 @@ class ReleaseRun:
     remarks: list[str] = field(default_factory=list)
     pruned: tuple[str, ...] = ()
     lost: int | None = None
-    problem: PlatformOpsError | None = None
+    with_databases: bool = False
     began: float = field(default_factory=time.monotonic)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -84,18 +84,30 @@ class ReleaseRun:
         """
         with children_spared(), held(self.platform.site, self.owner) as lease:
             self.recover(steps, record)
-            staged = self._timed(steps, record, "fetch and pin the images", self._stage, retries=1)
-            try:
-                plan = self.plan = self._timed(steps, record, "plan", partial(self._plan, staged))
-                self.release = staged.release
-                if plan.empty:
-                    self._forget(staged)
-                    return
-                self._agree(steps, record, staged, plan)
-            except BaseException:
+            self._under(lease, steps, record)
+
+    def go_back(self, lease: Held, steps: Steps, record: Record = NO_RECORD) -> None:
+        """A rollback under a lock that is held already, whatever was migrated: the databases have gone back too.
+
+        Raises:
+            PlatformOpsError: as `carry_out`.
+        """
+        self.with_databases = True
+        self._under(lease, steps, record)
+
+    def _under(self, lease: Held, steps: Steps, record: Record) -> None:
+        staged = self._timed(steps, record, "fetch and pin the images", self._stage, retries=1)
+        try:
+            plan = self.plan = self._timed(steps, record, "plan", partial(self._plan, staged))
+            self.release = staged.release
+            if plan.empty:
                 self._forget(staged)
-                raise
-            self._apply(steps, record, lease, staged, plan)
+                return
+            self._agree(steps, record, staged, plan)
+        except BaseException:
+            self._forget(staged)
+            raise
+        self._apply(steps, record, lease, staged, plan)
 
     def only_plan(self, steps: Steps) -> None:
         """The plan alone: nothing is kept of it."""
@@ -163,7 +175,7 @@ class ReleaseRun:
             (self.platform.settings.backup or "") if self.operation in ("deploy", "update") and world.current else ""
         )
         plan = make_plan(self.operation, staged.model, staged.release, world, backup=backup, chosen=chosen)
-        if self.operation == "rollback" and world.current and world.current.breaking:
+        if self.operation == "rollback" and not self.with_databases and world.current and world.current.breaking:
             names = ", ".join(world.current.breaking)
             raise ConfigurationError(
                 f"Release {world.current.id} migrated the database of {names} so that the version before cannot use it: images "

@@ -14,6 +14,7 @@ from engine.words.run_report import going_step
 from engine.words.wording import readable_time
 
 if TYPE_CHECKING:
+    from engine.operations.database_rollback import DatabaseRollback
     from engine.operations.release import ReleaseRun
 
 _VERBS = {
@@ -81,6 +82,31 @@ def release_report(run: ReleaseRun, state: RunState = ENDED_WELL) -> Report:
             Table("Smoke test", ("route", "answers", "what is wrong"), tuple(_route(each) for each in run.smoke)),
         ),
         next_steps=(going_step(),) if state.going else _next_steps(run, state),
+    )
+
+
+def database_rollback_report(run: DatabaseRollback, state: RunState = ENDED_WELL) -> Report:
+    """What a rollback with databases did."""
+    images, release = run.images, run.release
+    what = f"release {release.id}" if release else "the release"
+    said = f"{', '.join(run.restored)} restored as before {what}, and services started in the versions before it."
+    if state.problem:
+        said = f"Failed: {state.problem}"
+    elif state.going:
+        said = f"Going on: taking back {what}."
+    rows = tuple(_step(each) for each in images.timings)
+    return Report(
+        f"Rollback of {run.platform.name} with its databases",
+        said,
+        facts=(
+            ("started by", images.owner),
+            ("taken back", release.id if release else "-"),
+            ("databases", ", ".join(run.restored) or "none"),
+            ("stopped meanwhile", ", ".join(run.stopped) or "nothing"),
+            ("runs now", images.release.id if images.release else "-"),
+        ),
+        tables=(Table("Steps", ("step", "time", "state"), rows, right=("time",)),),
+        next_steps=("The replaced databases are kept as <name>_before_<time>; drop them when nobody misses anything.",),
     )
 
 

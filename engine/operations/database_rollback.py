@@ -1,0 +1,119 @@
+"""Go back with the databases: the sets that were taken before a release, and the release before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError
+from engine.hosts.ending import children_spared
+from engine.operations.platform_state import start_service, stop_service
+from engine.operations.release import ReleaseRun
+from engine.releases import records
+from engine.releases.lock import held
+from engine.releases.platform import Platform
+from engine.releases.release import Release
+from engine.releases.staging import Staged
+from engine.steps import NO_RECORD, Record, Step, Steps
+
+
+class Restoring(Protocol):
+    """A restore of databases in place, as their own source carries it out; what is replaced is kept under another name."""
+
+    def plan(self, steps: Steps) -> None: ...
+
+    def require_confirmed(self, confirmed: Sequence[str], how: str, hint: str = "") -> None: ...
+
+    def carry_out(self, steps: Steps, record: Record = NO_RECORD) -> None: ...
+
+    def problem(self) -> PlatformOpsError | None: ...
+
+
+Restore = Callable[[str, str, Sequence[str]], Restoring]
+"""Given a source, a set's id and names of databases."""
+
+
+@dataclass
+class DatabaseRollback:
+    """`databases` are those to restore (none: all that a service of the platform names); `images` is what follows."""
+
+    platform: Platform
+    restore: Restore
+    images: ReleaseRun
+    databases: Sequence[str] = ()
+    release: Release | None = None
+    restored: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
+    restoring: Restoring | None = field(default=None, repr=False)
+
+    def carry_out(self, confirmed: Sequence[str], how: str, steps: Steps, record: Record = NO_RECORD) -> None:
+        """Choose and confirm, stop the services, restore each database beside the live one and swap the names, start the
+        release before. Killed on the way, it is simply started again.
+
+        Raises:
+            ConfigurationError: there is no backup of a release, or a name was not confirmed; nothing was done.
+            PlatformOpsError: why it failed; the services stay stopped when a database is not what it should be.
+        """
+        with children_spared(), held(self.platform.site, self.images.owner) as lease:
+            self.images.recover(steps, record)
+            staged = self.platform.running()
+            if staged is None:
+                raise ConfigurationError(f"Nothing was deployed to {self.platform.name} yet.")
+            self.release = self._release(staged.release)
+            source, set_id, names = self._sets(self.release, staged)
+            self.restoring = restoring = self.restore(source, set_id, names)
+            restoring.plan(steps)
+            restoring.require_confirmed(confirmed, how)
+            self.stopped = self._users(staged, names)
+            for service in reversed(self.stopped):
+                lease.require()
+                steps.run(Step(f"stop {service}", partial(stop_service, self.platform, staged, service)))
+            restoring.carry_out(steps, record)
+            if problem := restoring.problem():
+                raise OperationFailed(
+                    f"{problem} The services {', '.join(self.stopped)} stay stopped; start this again."
+                )
+            self.restored = tuple(names)
+            if self.release.id == staged.release.id:
+                self.images.go_back(lease, steps, record)
+                return
+            for service in self.stopped:
+                steps.run(Step(f"start {service}", partial(start_service, self.platform, staged, service)))
+
+    def _release(self, running: Release) -> Release:
+        """The release that is taken back: the one that runs, or the newest that was taken back already."""
+        taken_back = [each for each in records.releases(self.platform.site) if each.id > running.id]
+        for each in (*reversed(taken_back), running):
+            if each.backups:
+                return each
+        raise ConfigurationError(
+            f"No backup was taken before release {running.id}; name `backup` in [platforms.{self.platform.name}], or restore "
+            "databases by themselves (platformctl restore)."
+        )
+
+    def _sets(self, release: Release, staged: Staged) -> tuple[str, str, tuple[str, ...]]:
+        """The source, the sets' id, and the databases among them that are to be restored."""
+        keys = [each.split("/") for each in release.backups]
+        there = {parts[2]: (parts[0], parts[3]) for parts in keys if len(parts) == 4}
+        wanted = self.databases or [name for name in _named(staged) if name in there]
+        if missing := [name for name in wanted if name not in there]:
+            raise ConfigurationError(
+                f"The backup before {release.id} has no database {missing[0]!r}; it has: {', '.join(there)}."
+            )
+        if not wanted:
+            raise ConfigurationError(
+                f"No service of the platform names a database that was backed up; it has: {', '.join(there)}."
+            )
+        source, set_id = there[wanted[0]]
+        return source, set_id, tuple(wanted)
+
+    @staticmethod
+    def _users(staged: Staged, names: Collection[str]) -> tuple[str, ...]:
+        services = staged.model.services.values()
+        return staged.model.in_order(each.name for each in services if set(names) & set(each.rollout.databases))
+
+
+def _named(staged: Staged) -> list[str]:
+    return sorted({name for each in staged.model.services.values() for name in each.rollout.databases})
