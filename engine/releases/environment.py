@@ -96,6 +96,7 @@ def marked(value: str, key: bytes) -> str:
 class _Capitals(Template):
     """`${NAME}` in capitals only: nginx's own variables are in small letters, and a bare $ is its end of a pattern."""
 
+    flags = re.NOFLAG
     pattern = r"(?P<escaped>(?!))|\$\{(?P<braced>[A-Z][A-Z0-9_]*)\}|(?P<named>(?!))|(?P<invalid>(?!))"  # type: ignore[assignment]
 
 

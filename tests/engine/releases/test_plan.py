@@ -1,0 +1,141 @@
+"""A plan is a pure function of what is and what is wanted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from engine.compose.containers import Container
+from engine.compose.model import Model, parse_model
+from engine.errors import ConfigurationError
+from engine.releases.plan import Action, World, make_plan
+from engine.releases.release import Release, ServiceRelease, version_of, with_version
+
+NOW = datetime(2026, 11, 29, tzinfo=UTC)
+CHECK = {"test": ["CMD", "true"]}
+
+
+def model(**rollouts: dict[str, Any]) -> Model:
+    services = {name: {"image": name, "healthcheck": CHECK} for name in rollouts}
+    return parse_model(json.dumps({"name": "p", "services": services, "x-rollout": rollouts}).encode())
+
+
+API = {"strategy": "rolling", "port": 80, "migrate": "migrate"}
+MODEL = model(
+    api=API,
+    db={"strategy": "stop-first"},
+    kc={"strategy": "rolling", "port": 80, "within_version": True},
+    fixed={"strategy": "never"},
+)
+
+
+def service(version: str = "1", **settings: str) -> ServiceRelease:
+    return ServiceRelease(
+        image=f"p/x:{version}",
+        image_id=f"sha256:{version}",
+        reference=f"x:{version}",
+        config_hash=f"{version}{settings}",
+        settings=settings,
+    )
+
+
+def release(**services: ServiceRelease) -> Release:
+    every = {name: service() for name in MODEL.services} | services
+    return Release(
+        id="20261129T000000Z-aaaaaa",
+        platform="k",
+        environment="prod",
+        services=every,
+        nginx={},
+        nginx_folder="f",
+        made=NOW,
+    )
+
+
+def container(name: str, of: ServiceRelease) -> Container:
+    return Container(
+        name, f"p-{name}-1", name, of.image_id, of.image, of.config_hash, True, "healthy", "10.0.0.1", (), NOW, 0, 0, ""
+    )
+
+
+def world(current: Release, **more: Any) -> World:
+    containers = {name: [container(name, each)] for name, each in current.services.items()}
+    return replace(World(containers, current, "f", frozenset()), **more)
+
+
+def test_where_nothing_differs_the_plan_is_empty() -> None:
+    plan = make_plan("deploy", MODEL, release(), world(release()))
+    assert plan.empty and plan.of(Action.KEEP) == MODEL.order
+
+
+def test_a_new_image_rolls_and_migrates() -> None:
+    plan = make_plan("deploy", MODEL, release(api=service("2")), world(release()))
+    assert (plan.of(Action.ROLL), plan.migrations) == (("api",), ("api",))
+    assert [str(change) for change in plan.changing[0].changes] == ["image: x:1 (1) -> x:2 (2)"]
+
+
+def test_another_setting_rolls_and_does_not_migrate() -> None:
+    plan = make_plan(
+        "deploy",
+        MODEL,
+        release(api=service(**{"environment.A": "2"})),
+        world(release(api=service(**{"environment.A": "1"}))),
+    )
+    assert (plan.of(Action.ROLL), plan.migrations) == (("api",), ())
+    assert str(plan.changing[0].changes[0]) == "environment environment.A: 1 -> 2"
+
+
+def test_a_rollback_never_migrates() -> None:
+    assert make_plan("rollback", MODEL, release(api=service("2")), world(release())).migrations == ()
+
+
+def test_what_rolls_within_a_version_is_stopped_for_another() -> None:
+    assert make_plan("deploy", MODEL, release(kc=service("2")), world(release())).of(Action.REPLACE) == ("kc",)
+    same = release(kc=service(**{"environment.A": "2"}))
+    assert make_plan("deploy", MODEL, same, world(release())).of(Action.ROLL) == ("kc",)
+
+
+def test_what_is_never_replaced_refuses_the_plan() -> None:
+    with pytest.raises(ConfigurationError, match=r"fixed would be replaced .* its strategy is never"):
+        make_plan("deploy", MODEL, release(fixed=service("2")), world(release()))
+
+
+def test_a_stopped_one_is_replaced_and_an_unknown_one_goes() -> None:
+    now = world(release())
+    containers = {
+        **now.containers,
+        "api": [replace(now.containers["api"][0], running=False)],
+        "gone": [container("gone", service())],
+    }
+    plan = make_plan("deploy", MODEL, release(), replace(now, containers=containers))
+    assert (plan.of(Action.REPLACE), plan.of(Action.REMOVE)) == (("api",), ("gone",))
+
+
+def test_the_hash_is_of_the_plan_and_of_the_world() -> None:
+    wanted = release(api=service("2"))
+    first = make_plan("deploy", MODEL, wanted, world(release()))
+    assert (
+        first.hash
+        == make_plan(
+            "deploy", MODEL, wanted.model_copy(update={"id": "20261129T000000Z-bbbbbb"}), world(release())
+        ).hash
+    )
+    assert first.hash != make_plan("deploy", MODEL, wanted, world(release(), nginx_folder="g")).hash
+    assert first.hash != make_plan("deploy", MODEL, release(api=service("3")), world(release())).hash
+
+
+@pytest.mark.parametrize(
+    ("reference", "version", "other"),
+    [
+        ("kohub:1.0", "1.0", "kohub:2"),
+        ("localhost:5000/a/kohub:1.0", "1.0", "localhost:5000/a/kohub:2"),
+        ("localhost:5000/kohub", "", "localhost:5000/kohub:2"),
+        ("kohub@sha256:abc", "", "kohub:2"),
+    ],
+)
+def test_the_version_of_an_image_is_its_tag(reference: str, version: str, other: str) -> None:
+    assert (version_of(reference), with_version(reference, "2")) == (version, other)
