@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from psycopg import sql
@@ -32,6 +32,29 @@ _MODULUS = 1 << 64
 _NONE: Mapping[str, TableProof] = MappingProxyType({})
 
 
+class Tables(Protocol):
+    """How tables are had, by their oid: `is_held` ones can be read at once, and `reading` stands around each."""
+
+    def is_held(self, oid: int) -> bool: ...
+
+    def reading(self, oid: int) -> AbstractContextManager[None]: ...
+
+
+class _Quiet:
+    """Nobody else is at them."""
+
+    def is_held(self, oid: int) -> bool:
+        del oid
+        return True
+
+    def reading(self, oid: int) -> AbstractContextManager[None]:
+        del oid
+        return nullcontext()
+
+
+_QUIET = _Quiet()
+
+
 def _name_of(table: Table) -> str:
     return plain_name(table.schema, table.name)
 
@@ -45,8 +68,11 @@ class _Reader:
     def rows(self, query: str, *parameters: Any) -> list[TupleRow]:
         return self._connection.execute(query.encode(), parameters or None).fetchall()
 
-    def tables(self, encoding: str, percent: int, choose: Callable[[Table], bool]) -> dict[str, TableProof]:
+    def tables(
+        self, encoding: str, percent: int, choose: Callable[[Table], bool], tables: Tables
+    ) -> dict[str, TableProof]:
         found = [table for table in (Table(*row) for row in self.rows(TABLES)) if choose(table)]
+        found.sort(key=lambda table: not tables.is_held(table.oid))
         oids = [table.oid for table in found]
         columns: dict[int, list[TupleRow]] = {oid: [] for oid in oids}
         for row in self.rows(COLUMNS, oids):
@@ -60,7 +86,8 @@ class _Reader:
             for table in found:
                 own = frozenset(domains[table.oid])
                 query = table_query(table, columns[table.oid], own, keys.get(table.oid), percent)
-                proofs[_name_of(table)] = self._table(query, table)
+                with tables.reading(table.oid):
+                    proofs[_name_of(table)] = self._table(query, table)
         return proofs
 
     def _keys(self, tables: Sequence[Table]) -> dict[int, frozenset[str]]:
@@ -117,7 +144,7 @@ def prove_rows(connection: psycopg.Connection[TupleRow], table: bytes) -> dict[s
     reader = _Reader(connection)
     found = connection.execute(b"SELECT " + sql.Literal(name).as_bytes(None) + b"::regclass::oid")
     ((oid,),) = found.fetchall()
-    return reader.tables(reader.properties().encoding, 100, lambda one: one.oid == oid)
+    return reader.tables(reader.properties().encoding, 100, lambda one: one.oid == oid, _QUIET)
 
 
 def take_proof(
@@ -128,13 +155,15 @@ def take_proof(
     *,
     sample_percent: int = 100,
     rows: Mapping[str, TableProof] = _NONE,
+    guarded: Tables = _QUIET,
 ) -> DatabaseProof:
     """The proof of what `connection` sees: in the dump's snapshot, or after a restore.
 
     `sequences` are the values in the dump: sequences are not part of a snapshot, so the dump may
     hold a later value than the proof's session would see. None reads them from the database.
     `sample_percent` is that of the proof it will be compared with; every row is counted all the same.
-    `rows` are proofs of tables that were taken before and still hold.
+    `rows` are proofs of tables that were taken before and still hold. `guarded`: how tables are
+    had that others may change.
     """
     reader = _Reader(connection)
     properties = reader.properties()
@@ -142,7 +171,7 @@ def take_proof(
         database=database,
         properties=properties,
         tables={
-            **reader.tables(properties.encoding, sample_percent, lambda table: _name_of(table) not in rows),
+            **reader.tables(properties.encoding, sample_percent, lambda table: _name_of(table) not in rows, guarded),
             **rows,
         },
         sequences=reader.sequences() if sequences is None else sequences,

@@ -21,14 +21,14 @@ _MEMBERS = "WITH member AS (SELECT classid, objid FROM pg_catalog.pg_depend WHER
 _OF_DATABASE = (
     (
         "the invalid indexes {} (pg_dump leaves them out: REINDEX or drop them)",
-        "SELECT i.indexrelid::pg_catalog.regclass::text FROM pg_catalog.pg_index i"
+        "SELECT pg_catalog.concat(i.indexrelid::pg_catalog.regclass) FROM pg_catalog.pg_index i"
         " JOIN pg_catalog.pg_class c ON c.oid = i.indrelid AND c.relkind <> 'p'"
         " JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid AND x.relkind = 'i'"
         " WHERE NOT i.indisvalid AND c.relpersistence <> 't' ORDER BY 1",
     ),
     (
         "the rows of the foreign tables {} (they live on another server: back that up)",
-        "SELECT ftrelid::pg_catalog.regclass::text FROM pg_catalog.pg_foreign_table ORDER BY 1",
+        "SELECT pg_catalog.concat(ftrelid::pg_catalog.regclass) FROM pg_catalog.pg_foreign_table ORDER BY 1",
     ),
     (
         "the state of the subscriptions {} (they come back disabled: ALTER SUBSCRIPTION ... ENABLE)",
@@ -75,13 +75,13 @@ _OF_DATABASE = (
     ),
     (
         "that the constraints {} are not enforced (their triggers are disabled; in a restore they are enforced)",
-        "SELECT DISTINCT pg_catalog.quote_ident(k.conname) || ' of ' || k.conrelid::pg_catalog.regclass"
+        "SELECT DISTINCT pg_catalog.quote_ident(k.conname) || ' of ' || pg_catalog.concat(k.conrelid::pg_catalog.regclass)"
         " FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_constraint k ON k.oid = g.tgconstraint"
         " WHERE g.tgisinternal AND g.tgenabled <> 'O' AND g.tgparentid = 0 ORDER BY 1",
     ),
     (
         "that the partitions {} are being detached (they come back attached: finish it with DETACH PARTITION ... FINALIZE)",
-        "SELECT inhrelid::pg_catalog.regclass::text FROM pg_catalog.pg_inherits i"
+        "SELECT pg_catalog.concat(inhrelid::pg_catalog.regclass) FROM pg_catalog.pg_inherits i"
         " WHERE pg_catalog.to_jsonb(i)->>'inhdetachpending' = 'true' ORDER BY 1",  # no such column before 14
     ),
     (

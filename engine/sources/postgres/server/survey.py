@@ -82,7 +82,9 @@ def _facts(server: Server, connection: psycopg.Connection[TupleRow]) -> ServerFa
             f"The role {server.settings.user!r} of {server.address} is no superuser: it cannot read every "
             "table, role and password; give a superuser in user and password."
         )
-    identity = connection.execute("SELECT system_identifier::text FROM pg_catalog.pg_control_system()").fetchone()
+    identity = connection.execute(
+        "SELECT pg_catalog.concat(system_identifier) FROM pg_catalog.pg_control_system()"
+    ).fetchone()
     roles = tuple(row[0] for row in connection.execute(_ROLES))
     settings: dict[str, str] = dict(
         connection.execute(
