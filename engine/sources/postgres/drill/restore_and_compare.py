@@ -21,8 +21,8 @@ from engine.sources.postgres.programs import commands
 from engine.sources.postgres.proof.compare import compare_databases, compare_roles
 from engine.sources.postgres.proof.extensions import lost_members, not_compared
 from engine.sources.postgres.proof.proof import DatabaseProof
-from engine.sources.postgres.proof.roles import EVERYBODY, is_built_in, read_roles
-from engine.sources.postgres.restore.replay import APPLICATION, play, read_role_proofs
+from engine.sources.postgres.proof.roles import EVERYBODY, Roles, is_built_in, read_roles
+from engine.sources.postgres.restore.replay import APPLICATION, play
 from engine.sources.postgres.restore.restored_proof import reprinter, restored_proof
 from engine.sources.postgres.server.activity import at_work
 from engine.sources.postgres.server.server import Server
@@ -51,6 +51,7 @@ class Trial:
     body: Body
     facts: ClusterFacts
     proofs: dict[str, DatabaseProof]
+    roles: Roles
     server: Server
     programs: Path
     progress: Progress
@@ -88,17 +89,15 @@ class Trial:
             )
 
     def _restore_globals(self, findings: Findings) -> None:
-        sql, proof = self.body.file("globals"), self.body.file("proof")
-        if sql is None or proof is None:
-            raise DamagedSet(f"{findings.key} lacks its roles or their proof; use another set.")
-        expected = read_role_proofs(self.repository, self.body, proof)
+        sql = self.body.file("globals")
+        assert sql is not None  # noqa: S101 - its proof was read
         argv = commands.psql_argv(self.programs, "postgres")
         self._play(sql, argv, self.server.tool_environment(APPLICATION), "psql of the roles")
         with self.server.connect(application=APPLICATION) as connection:
             found = read_roles(connection)
         roles = sum(name != EVERYBODY and not is_built_in(name) for name in found)
         findings.remarks["roles compared"] = f"{roles:,}"
-        findings.differences += compare_roles(expected, found)
+        findings.differences += compare_roles(self.roles, found)
 
     def _play(self, file: FileEntry, argv: Sequence[str], environment: dict[str, str], what: str) -> None:
         alive = partial(at_work, self.server, file.of or "postgres", APPLICATION)

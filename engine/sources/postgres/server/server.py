@@ -16,7 +16,7 @@ from engine.hosts.opening import open_host
 from engine.hosts.settings import HostSettings
 from engine.secrets import resolve
 from engine.sources.postgres.server.endpoint import endpoint, way
-from engine.sources.postgres.server.environment import hidden, tool_environment
+from engine.sources.postgres.server.environment import forget_shell, hidden, tool_environment
 from engine.sources.postgres.server.refusal import refused
 from engine.sources.postgres.settings import ServerSettings
 from engine.streams.said import reason
@@ -62,16 +62,25 @@ _SINCE = {"idle_session_timeout": 140000, "transaction_timeout": 170000}
 
 @dataclass(frozen=True)
 class Server:
-    """A server by its configured name, and the host it runs on. `extra` are further libpq parameters."""
+    """A server by its configured name, and the host it runs on. `extra` are further libpq parameters.
+
+    `remedy`: what to do where it refuses us; its place in the configuration, when there is none.
+    """
 
     name: str
     settings: ServerSettings
     place: HostSettings = field(default_factory=HostSettings)
     extra: dict[str, str] = field(default_factory=dict, hash=False)
+    remedy: str = ""
 
     @property
     def address(self) -> str:
         return f"{self.name} ({self.settings.host}:{self.settings.port}{self.host.note})"
+
+    @property
+    def correct(self) -> str:
+        """What to do where it refuses us."""
+        return self.remedy or f"correct [servers.{self.name}]"
 
     @property
     def host(self) -> Host:
@@ -96,9 +105,10 @@ class Server:
             TransientFailure: it cannot be reached or is not ready.
         """
         s, tunnel = self.settings, self._tunnel()
+        forget_shell()
         parameters: dict[str, Any] = {
             "user": s.user,
-            "password": self._password(),
+            "password": self._password() or "",
             "dbname": database or s.maintenance_database,
             "sslmode": s.sslmode,
             "sslrootcert": s.sslrootcert or None,
@@ -107,15 +117,13 @@ class Server:
             "options": _fixed_options(),
             "keepalives_idle": 30,
             "client_encoding": "UTF8",
-            "hostaddr": "",  # these two are ours: a variable of the operator's shell must not lead elsewhere
-            "target_session_attrs": "any",
             **way(s.host, s.port, tunnel),
             **self.extra,
         }
         try:
             connection = psycopg.connect(autocommit=True, **parameters)
         except psycopg.OperationalError as error:
-            raise tunnel.problem() or refused(self.name, self.address, s.user, database, str(error)) from None
+            raise tunnel.problem() or refused(self.correct, self.address, s.user, database, str(error)) from None
         for timeout, since in _SINCE.items():
             if connection.info.server_version >= since:
                 connection.execute(sql.SQL("SET {} = 0").format(sql.Identifier(timeout)))
