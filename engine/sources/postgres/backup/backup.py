@@ -75,7 +75,7 @@ def _backed_up(work: Work, *, once: bool) -> DatabaseFacts:
             found = survey_database(snapshot.connection, work.name)
             roles = read_roles(snapshot.connection)
             spare = work.name in OWN and not holds_anything(snapshot.connection)
-        dump(work, snapshot, folder, found.encoding, once=once)
+        dump(work, snapshot, folder, once=once)
         held = snapshot.held_seconds
     assert work.proof is not None  # noqa: S101 - join saw it end
     proof = work.proof.model_dump_json().encode()

@@ -26,13 +26,14 @@ from engine.sources.postgres.backup.work import Work
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.proof.take_proof import take_proof
 from engine.sources.postgres.server.lock import WORKER
+from engine.sources.postgres.server.raw_text import to_text
 from engine.sources.postgres.server.snapshot import Snapshot
 from engine.sources.postgres.server.table_locks import DumpedTables, TableInTheWay, in_the_way
 from engine.streams.pipeline import Pipeline
 from engine.streams.process import Process
 
 
-def dump(work: Work, snapshot: Snapshot, folder: Path, encoding: str, *, once: bool) -> None:
+def dump(work: Work, snapshot: Snapshot, folder: Path, *, once: bool) -> None:
     """Store the dump and the SQL; `work` gets the proof. `folder` is for what must be on disk.
 
     `once`: rows are packed once for both sets, where that is certain.
@@ -45,7 +46,7 @@ def dump(work: Work, snapshot: Snapshot, folder: Path, encoding: str, *, once: b
     dump: Process | None = None
     try:
         with Pipeline() as pipeline:
-            dump = _pg_dump(work, pipeline, snapshot, encoding)
+            dump = _pg_dump(work, pipeline, snapshot)
             _store(work, snapshot, pipeline, dump, folder, once=once)
     except TransientFailure as error:
         if dump is not None and dump.popen.returncode and _IN_THE_WAY.search(str(error)):
@@ -89,7 +90,7 @@ def _store(work: Work, snapshot: Snapshot, pipeline: Pipeline, dump: Process, fo
         _check(work, composed)
 
 
-def _pg_dump(work: Work, pipeline: Pipeline, snapshot: Snapshot, encoding: str) -> Process:
+def _pg_dump(work: Work, pipeline: Pipeline, snapshot: Snapshot) -> Process:
     surveyed = work.surveyed
     host = surveyed.tools.host
     argv = commands.dump_argv(
@@ -99,7 +100,7 @@ def _pg_dump(work: Work, pipeline: Pipeline, snapshot: Snapshot, encoding: str) 
         surveyed.server.settings.lock_wait_seconds,
         compress=1 if host.crosses_network else 0,
     )
-    program = host.stream(argv, env=surveyed.server.dump_variables(WORKER, encoding))
+    program = host.stream(argv, env=surveyed.server.dump_variables(WORKER, snapshot.encoding))
     return pipeline.add(program, name=f"pg_dump of {work.name!r}{host.note}")
 
 
@@ -115,17 +116,13 @@ def _check(work: Work, composed: Composed) -> None:
         raise Doubt(f"The archive of {work.name!r} is not as long as it was read.")
     assert work.proof is not None  # noqa: S101 - join saw it end
     for (schema, name), rows in composed.rows.items():
-        table = plain_name(_text(schema), _text(name))
+        table = plain_name(to_text(schema), to_text(name))
         proven = work.proof.tables.get(table)
         if proven is not None and proven.rows != rows:
             raise TableInTheWay(
                 f"The dump of database {work.name!r} has {rows:,} rows of {table} where its proof counted "
                 f"{proven.rows:,}; it was not kept. Run the backup again."
             )
-
-
-def _text(name: bytes) -> str:
-    return name.decode("utf8", "backslashreplace")
 
 
 def _preamble(work: Work, shared: SetWriter, head: archive.Head) -> bytes:

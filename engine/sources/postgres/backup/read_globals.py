@@ -13,6 +13,7 @@ from engine.sources.postgres.archive.globals_sql import create_absent, quoted, r
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.programs.tools import Tools
 from engine.sources.postgres.proof.roles import BARE, Roles, read_roles, settings_of_all
+from engine.sources.postgres.server.raw_text import RAW, to_bytes, to_text, unconverted
 from engine.sources.postgres.server.server import Server
 from engine.sources.postgres.server.setting_sql import setting_sql
 from engine.streams.said import told
@@ -32,14 +33,14 @@ def dump_globals(server: Server, tools: Tools, application: str) -> bytes:
         TransientFailure: the tool failed.
     """
     argv = commands.globals_argv(tools.folder, server.settings.maintenance_database)
-    done = tools.host.run(argv, env=server.dump_variables(application), timeout=_TOOL_SECONDS)
+    done = tools.host.run(argv, env=server.dump_variables(application, RAW), timeout=_TOOL_SECONDS)
     if done.code:
         raise TransientFailure(f"pg_dumpall of {server.address} failed: {told(done.stderr)}")
     with server.connect(application=application) as connection:
-        ((first,),) = connection.execute(_FIRST).fetchall()
-        return (
-            rerunnable(done.stdout.decode(), first) + _settings_for_all(connection) + _configuration(connection)
-        ).encode()
+        with unconverted(connection):
+            ((first,),) = connection.execute(_FIRST).fetchall()
+            after = _settings_for_all(connection) + _configuration(connection)
+        return to_bytes(rerunnable(to_text(done.stdout), first) + after)
 
 
 class Globals:
@@ -65,7 +66,7 @@ class Globals:
             self._seen.update(seen or ())
             dropped = sorted(self._seen - self._roles.keys())
             made = "".join(create_absent(quoted(name)) for name in dropped)
-            return self._roles | dict.fromkeys(dropped, BARE), self._text + made.encode()
+            return self._roles | dict.fromkeys(dropped, BARE), self._text + to_bytes(made)
 
 
 def _of_one_moment(server: Server, tools: Tools, application: str) -> tuple[Roles, bytes]:
@@ -87,7 +88,7 @@ def _settings_for_all(connection: psycopg.Connection[TupleRow]) -> str:
     """What ALTER ROLE ALL has set, which pg_dumpall leaves out."""
     whose = sql.SQL("ALTER ROLE ALL")
     settings = [setting_sql(whose, assignment) for assignment in settings_of_all(connection)]
-    return "".join(f"{setting.as_string(connection)};\n" for setting in settings)
+    return "".join(f"{setting.as_string(None)};\n" for setting in settings)
 
 
 _CONFIGURATION = r"""

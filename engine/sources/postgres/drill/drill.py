@@ -66,7 +66,7 @@ def prove(repository: Repository, body: Body, findings: Findings, progress: Prog
     encoding, locale = _encoding_and_locale(proofs)
     with _scratch(findings, facts, facts.major, encoding, locale, docker_host) as scratch:
         settings = ServerSettings(host=str(scratch.socket), port=scratch.port, user=scratch.superuser, store="scratch")
-        server = _for_who_may_log_in(Server("scratch", settings, remedy=_REMEDY), roles)
+        server = _for_who_may_log_in(Server("scratch", settings, remedy=_REMEDY, major=facts.major), roles)
         Trial(repository, body, facts, proofs, roles, server, client_programs(facts.major), progress).run(findings)
 
 

@@ -33,6 +33,12 @@ SELECT n.nspname, c.relname
 """An extension's own sequence only where the extension says that it is the user's: that is dumped."""
 LARGE_OBJECTS = read_sql(__name__, "large_objects")
 DATABASE = read_sql(__name__, "database_properties")
+VIEWS = """
+SELECT c.oid, n.nspname, c.relname, NULL::pg_catalog.oid, NULL::text, NULL::text, ''::text
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'm' AND c.relispopulated ORDER BY 2, 3
+"""
+"""As `TABLES` tells tables: the materialized views that have rows."""
 UNPOPULATED = """
 SELECT n.nspname, c.relname
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

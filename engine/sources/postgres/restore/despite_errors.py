@@ -59,14 +59,15 @@ def fill_despite_errors(filling: Filling) -> tuple[str, ...]:
         )
     properties = source.proof.properties
     create_database(filling.server, filling.working, properties)
+    told = []
+    try:
+        apply_properties(filling.server, filling.working, properties)  # rows are checked under what the database sets
+    except OperationFailed as error:
+        told.append(str(error))
     work = Work(filling, filling.most_memory())
     found = dict(_pass(work, "first"))
     unchecked = _rows_without_checks(work, found) if found else ()
-    told = [*found.values(), *unchecked]
-    try:
-        apply_properties(filling.server, filling.working, properties)
-    except OperationFailed as error:
-        told.append(str(error))
+    told = [*found.values(), *unchecked, *told]
     left = len(told) - _MOST
     return (*told[:_MOST], *((f"and {left} more",) if left > 0 else ()))
 

@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from engine.sources.postgres.server.raw_text import run
 from engine.sources.postgres.server.restore_options import options_to_restore_with
 from engine.sources.postgres.server.sql_files import read_sql
 
@@ -189,7 +190,7 @@ def _rows_of_extensions(connection: psycopg.Connection[TupleRow]) -> list[str]:
     ).fetchall()
     exists = sql.SQL("SELECT EXISTS (SELECT FROM ONLY {})").format
     filled = [
-        ".".join(place) for place in candidates if connection.execute(exists(sql.Identifier(*place))).fetchall()[0][0]
+        ".".join(place) for place in candidates if run(connection, exists(sql.Identifier(*place))).fetchall()[0][0]
     ]
     text = "the rows of the extensions' own tables {} (pg_dump leaves them to CREATE EXTENSION)"
     return [text.format(_listed(filled))] if filled else []

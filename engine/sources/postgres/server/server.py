@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from engine.hosts.settings import HostSettings
 from engine.secrets import resolve
 from engine.sources.postgres.server.endpoint import endpoint, way
 from engine.sources.postgres.server.environment import forget_shell, hidden, tool_environment
+from engine.sources.postgres.server.raw_text import take_any_text
 from engine.sources.postgres.server.refusal import refused
 from engine.sources.postgres.settings import ServerSettings
 from engine.streams.said import reason
@@ -29,42 +31,44 @@ READING_SETTINGS = {
     # As a replica: triggers of events (and of logins) that are the database's own do not fire, so that a
     # log of DDL gets no rows from a restore. Constraints are checked all the same when they are added.
     "session_replication_role": "replica",
-    "IntervalStyle": "postgres",
-    "DateStyle": "ISO, YMD",
+    # (Dates and intervals are read alike under every style: pg_dump writes ISO dates, and each sign of an interval.)
     "array_nulls": "on",
     "transform_null_equals": "off",
     "lc_monetary": "C",
 }
-FIXED_SETTINGS = READING_SETTINGS | {
+RESTORING_SETTINGS = READING_SETTINGS | {
+    # What an archive sets itself, from its first statement on, and what would end a session before or between them. All
+    # else is the database's own: rows are checked and views refreshed as they were where they come from.
+    "search_path": "",
+    "row_security": "off",
+    "standard_conforming_strings": "on",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+}
+FIXED_SETTINGS = RESTORING_SETTINGS | {
     # Equal values and expressions print alike under these, whatever the database or the role has set.
+    "IntervalStyle": "postgres",
+    "DateStyle": "ISO, YMD",
     "TimeZone": "UTC",
     "extra_float_digits": "3",
     "bytea_output": "hex",
     "xmlbinary": "base64",
     "lc_messages": "C",
-    "search_path": "",
-    "row_security": "off",
     "quote_all_identifiers": "off",
-    "statement_timeout": "0",
-    "lock_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
-    "standard_conforming_strings": "on",
 }
-WITHOUT_CONVERSION = ("SQL_ASCII", "MULE_INTERNAL")
-"""Encodings of a database whose text cannot be sent as UTF-8."""
-OTHER_ENCODING = (
-    "a name, comment or setting is not in its database's encoding (those of roles and databases are shared by "
-    "all databases): give it again in ASCII letters"
-)
-_SINCE = {"idle_session_timeout": 140000, "transaction_timeout": 170000}
-"""Timeouts that would end a session of ours, and the version each came with."""
+_SINCE = {"idle_session_timeout": 14, "client_connection_check_interval": 14, "transaction_timeout": 17}
+"""Timeouts that would end a session of ours too, and the major each came with."""
 
 
 @dataclass(frozen=True)
 class Server:
     """A server by its configured name, and the host it runs on. `extra` are further libpq parameters.
 
-    `remedy`: what to do where it refuses us; its place in the configuration, when there is none.
+    `remedy`: what to do where it refuses us; its place in the configuration, when there is none. `major`: its version,
+    0 while that is not known: then programs are asked nothing of which an older server has not heard.
     """
 
     name: str
@@ -72,15 +76,11 @@ class Server:
     place: HostSettings = field(default_factory=HostSettings)
     extra: dict[str, str] = field(default_factory=dict, hash=False)
     remedy: str = ""
+    major: int = 0
 
     @property
     def address(self) -> str:
         return f"{self.name} ({self.settings.host}:{self.settings.port}{self.host.note})"
-
-    @property
-    def correct(self) -> str:
-        """What to do where it refuses us."""
-        return self.remedy or f"correct [servers.{self.name}]"
 
     @property
     def host(self) -> Host:
@@ -96,9 +96,17 @@ class Server:
         return None if self.settings.password is None else resolve(self.settings.password)
 
     def connect(
-        self, database: str | None = None, *, application: str = "platform-ops", autocommit: bool = True
+        self,
+        database: str | None = None,
+        *,
+        application: str = "platform-ops",
+        autocommit: bool = True,
+        encoding: str = "UTF8",
+        restoring: bool = False,
     ) -> psycopg.Connection[TupleRow]:
-        """A session with `FIXED_SETTINGS`; database None is the maintenance database.
+        """A session with `FIXED_SETTINGS`, or with those of a restore; database None is the maintenance database.
+
+        `encoding` is the client's.
 
         Raises:
             ConfigurationError: the server refuses us (password, database, role).
@@ -114,18 +122,21 @@ class Server:
             "sslrootcert": s.sslrootcert or None,
             "application_name": application,
             "connect_timeout": 15,
-            "options": _fixed_options(),
+            "options": self._options(RESTORING_SETTINGS if restoring else FIXED_SETTINGS),
             "keepalives_idle": 30,
-            "client_encoding": "UTF8",
+            "client_encoding": encoding,
             **way(s.host, s.port, tunnel),
             **self.extra,
         }
         try:
             connection = psycopg.connect(autocommit=True, **parameters)
         except psycopg.OperationalError as error:
-            raise tunnel.problem() or refused(self.correct, self.address, s.user, database, str(error)) from None
+            raise tunnel.problem() or refused(
+                self.name, self.address, s.user, database, str(error), self.remedy
+            ) from None
+        take_any_text(connection)
         for timeout, since in _SINCE.items():
-            if connection.info.server_version >= since:
+            if connection.info.server_version // 10000 >= since > self.major:
                 connection.execute(sql.SQL("SET {} = 0").format(sql.Identifier(timeout)))
         connection.autocommit = autocommit
         return connection
@@ -137,8 +148,8 @@ class Server:
         return tool_environment(**(self._variables(application) | parameters))
 
     def dump_variables(self, application: str, encoding: str = "UTF8") -> Environment:
-        """libpq's variables for a client program on `host`, which shall run under `FIXED_SETTINGS`."""
-        return hidden() | self._variables(application) | _fixed_variables(encoding)
+        """libpq's variables for a client program on `host`, which shall run under `FIXED_SETTINGS`; `encoding` is the client's."""
+        return hidden() | self._variables(application) | self._chosen(FIXED_SETTINGS, encoding)
 
     def end_leftovers(self, application: str) -> int:
         """End the client programs that a dead run left on `host`; only the lock's holder may."""
@@ -162,17 +173,19 @@ class Server:
         return {key: value for key, value in values.items() if value}
 
     def fixed_environment(self, application: str, encoding: str = "UTF8") -> dict[str, str]:
-        """For a client program that shall run under `FIXED_SETTINGS`; text that no encoding knows goes as it is."""
-        return self.tool_environment(application) | _fixed_variables(encoding)
+        """For a client program on this machine that shall run under `FIXED_SETTINGS`; `encoding` is the client's."""
+        return self.tool_environment(application) | self._chosen(FIXED_SETTINGS, encoding)
 
+    def restoring_environment(self, application: str, encoding: str = "UTF8") -> dict[str, str]:
+        """For a client program on this machine that restores under the database's own settings."""
+        return self.tool_environment(application) | self._chosen(RESTORING_SETTINGS, encoding)
 
-def _fixed_variables(encoding: str) -> dict[str, str]:
-    client = "SQL_ASCII" if encoding in WITHOUT_CONVERSION else "UTF8"
-    return {"PGOPTIONS": _fixed_options(), "PGCLIENTENCODING": client}
+    def _chosen(self, settings: Mapping[str, str], encoding: str) -> dict[str, str]:
+        return {"PGOPTIONS": self._options(settings), "PGCLIENTENCODING": encoding}
 
-
-def _fixed_options() -> str:
-    return " ".join(f"-c {key}={_escaped(value)}" for key, value in FIXED_SETTINGS.items())
+    def _options(self, settings: Mapping[str, str]) -> str:
+        known = {name: "0" for name, since in _SINCE.items() if self.major >= since}
+        return " ".join(f"-c {key}={_escaped(value)}" for key, value in {**settings, **known}.items())
 
 
 def _escaped(value: str) -> str:
@@ -184,6 +197,4 @@ def failed(what: str, error: psycopg.Error) -> PlatformOpsError:
     text = reason(str(error))[:300]
     if isinstance(error, (psycopg.OperationalError, psycopg.errors.LockNotAvailable)):
         return TransientFailure(f"{what}: {text}.")
-    if isinstance(error, (psycopg.errors.CharacterNotInRepertoire, psycopg.errors.UntranslatableCharacter)):
-        text += f"; {OTHER_ENCODING}"
     return OperationFailed(f"{what}: {text}.")

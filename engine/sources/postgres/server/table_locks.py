@@ -22,6 +22,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from engine.errors import PlatformOpsError, TransientFailure
+from engine.sources.postgres.server.raw_text import to_text
 from engine.sources.postgres.server.server import Server
 from engine.streams.said import reason
 
@@ -57,7 +58,7 @@ class _Table:
 
     @property
     def shown(self) -> str:
-        return self.name.decode("utf8", "backslashreplace")
+        return to_text(self.name)
 
 
 def locks_given_back(connection: psycopg.Connection[TupleRow]) -> AbstractContextManager[object]:
@@ -71,7 +72,7 @@ def in_the_way(server: Server, database: str, why: str) -> TableInTheWay:
     try:
         with server.connect(database) as connection:
             rows = connection.execute(_LOCKED).fetchall()
-            named = ", ".join(bytes(row[0]).decode("utf8", "backslashreplace") for row in rows)
+            named = ", ".join(to_text(bytes(row[0])) for row in rows)
     except (PlatformOpsError, psycopg.Error):
         pass  # the first reason is told
     locked = f" (locked now: {named})" if named else ""
