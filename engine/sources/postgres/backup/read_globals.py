@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from threading import Lock
 
 import psycopg
@@ -13,8 +14,9 @@ from engine.sources.postgres.archive.globals_sql import create_absent, quoted, r
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.programs.tools import Tools
 from engine.sources.postgres.proof.roles import BARE, Roles, read_roles, settings_of_all
+from engine.sources.postgres.server.activity import seen_on
 from engine.sources.postgres.server.raw_text import RAW, to_bytes, to_text, unconverted
-from engine.sources.postgres.server.server import Server
+from engine.sources.postgres.server.server import Server, another_server
 from engine.sources.postgres.server.setting_sql import setting_sql
 from engine.streams.said import told
 
@@ -30,12 +32,16 @@ def dump_globals(server: Server, tools: Tools, application: str) -> bytes:
     It is small (a line or two per role), so it is held in memory.
 
     Raises:
-        TransientFailure: the tool failed.
+        TransientFailure: the tool failed, or read another server than our own sessions do.
     """
     argv = commands.globals_argv(tools.folder, server.settings.maintenance_database)
-    done = tools.host.run(argv, env=server.dump_variables(application, RAW), timeout=_TOOL_SECONDS)
+    mark = f"{application} {secrets.token_hex(8)}"
+    with seen_on(server, mark) as seen:
+        done = tools.host.run(argv, env=server.dump_variables(mark, RAW), timeout=_TOOL_SECONDS)
     if done.code:
         raise TransientFailure(f"pg_dumpall of {server.address} failed: {told(done.stderr)}")
+    if not seen():
+        raise another_server(server.address)
     with server.connect(application=application) as connection:
         with unconverted(connection):
             ((first,),) = connection.execute(_FIRST).fetchall()

@@ -23,6 +23,7 @@ from engine.sources.postgres.proof.proof_queries import (
     LARGE_OBJECTS,
     SEQUENCES,
     TABLES,
+    UNLOGGED_SEQUENCES,
     UNPOPULATED,
     VIEWS,
 )
@@ -31,6 +32,10 @@ from engine.sources.postgres.server.raw_text import run, to_bytes
 
 _MODULUS = 1 << 64
 _NONE: Mapping[str, TableProof] = MappingProxyType({})
+
+
+def _of_no_rows(table: Table) -> TableProof:
+    return TableProof(rows=0, hash=0, tree=plain_name(table.root_schema, table.root_name) if table.root else None)
 
 
 class Tables(Protocol):
@@ -72,8 +77,8 @@ class _Reader:
     def tables(self, percent: int, choose: Callable[[Table], bool], tables: Tables) -> dict[str, TableProof]:
         found = [table for table in (Table(*row) for row in self.rows(TABLES)) if choose(table)]
         found.sort(key=lambda table: not tables.is_held(table.oid))
-        proofs = {}
-        for table, query in self._queries(found, percent):
+        proofs = {_name_of(table): _of_no_rows(table) for table in found if table.unreadable}
+        for table, query in self._queries([table for table in found if not table.unreadable], percent):
             with tables.reading(table.oid):
                 proofs[_name_of(table)] = self._table(query, table)
         return proofs
@@ -112,8 +117,7 @@ class _Reader:
     def _table(self, query: sql.Composable, table: Table) -> TableProof:
         row = self._connection.execute(to_bytes(f"{query.as_string(None)} {table.condition}")).fetchone()
         assert row is not None  # noqa: S101 - an aggregate returns one row
-        tree = plain_name(table.root_schema, table.root_name) if table.root else None
-        return TableProof(rows=row[0], hash=int(row[1]) % _MODULUS, tree=tree)
+        return _of_no_rows(table).model_copy(update={"rows": row[0], "hash": int(row[1]) % _MODULUS})
 
     def sequences(self) -> dict[str, tuple[int, bool]]:
         values = {}
@@ -123,6 +127,10 @@ class _Reader:
             assert row is not None  # noqa: S101 - a sequence has one row
             values[plain_name(schema, name)] = (row[0], row[1])
         return values
+
+    def unlogged_sequences(self) -> dict[str, tuple[int, bool]]:
+        """On a standby: they begin anew in a restore."""
+        return {plain_name(schema, name): (start, False) for schema, name, start in self.rows(UNLOGGED_SEQUENCES)}
 
     def large_objects(self) -> dict[int, LargeObjectProof]:
         return {
@@ -178,7 +186,7 @@ def take_proof(
             **reader.tables(sample_percent, lambda table: _name_of(table) not in rows, guarded),
             **rows,
         },
-        sequences=reader.sequences() if sequences is None else sequences,
+        sequences=reader.sequences() if sequences is None else {**reader.unlogged_sequences(), **sequences},
         large_objects=reader.large_objects(),
         unpopulated=tuple(plain_name(*row) for row in reader.rows(UNPOPULATED)),
         schema_sql=schema_sql,

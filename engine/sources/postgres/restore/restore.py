@@ -104,8 +104,9 @@ def restore_databases(
     if in_place:
         server = _beside(server, choices)
     run = _Run(repository, server, programs_for(server), in_place, may_replace, despite_errors, progress)
-    with backup_lock(server, "restore"), _held(run, choices):
-        drop_working(server)
+    with backup_lock(server, "restore") as held, _held(run, choices):
+        run = replace(run, server=held.server)
+        drop_working(run.server)
         return tuple(_restore(run, choice) for choice in choices)
 
 

@@ -42,6 +42,11 @@ _OF_DATABASE = (
         " WHERE database = pg_catalog.current_database() ORDER BY 1",
     ),
     (
+        "what is unlogged: {} (a standby has no rows and values of these: back up the primary)",
+        "SELECT pg_catalog.concat(c.oid::pg_catalog.regclass) FROM pg_catalog.pg_class c"
+        " WHERE c.relpersistence = 'u' AND c.relkind IN ('r', 'S') AND pg_catalog.pg_is_in_recovery() ORDER BY 1",
+    ),
+    (
         "objects added to the system's schemas: {} (pg_dump leaves them out: move them to a schema of their own)",
         read_sql(__name__, "omitted_system_objects"),
     ),

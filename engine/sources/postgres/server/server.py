@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
@@ -63,10 +63,18 @@ _SINCE = {"idle_session_timeout": 14, "client_connection_check_interval": 14, "t
 """Timeouts that would end a session of ours too, and the major each came with."""
 
 
+_IDENTITY = """
+SELECT pg_catalog.concat(system_identifier, ' since ', EXTRACT(epoch FROM pg_catalog.pg_postmaster_start_time()))
+  FROM pg_catalog.pg_control_system()
+"""
+"""A standby has the identifier of its primary, and a start of its own."""
+
+
 @dataclass(frozen=True)
 class Server:
     """A server by its configured name, and the host it runs on. `extra` are further libpq parameters.
 
+    `identity`: the server that every session must reach (see `identified`); '' for any that answers.
     `remedy`: what to do where it refuses us; its place in the configuration, when there is none. `major`: its version,
     0 while that is not known: then programs are asked nothing of which an older server has not heard.
     """
@@ -77,6 +85,7 @@ class Server:
     extra: dict[str, str] = field(default_factory=dict, hash=False)
     remedy: str = ""
     major: int = 0
+    identity: str = ""
 
     @property
     def address(self) -> str:
@@ -110,7 +119,7 @@ class Server:
 
         Raises:
             ConfigurationError: the server refuses us (password, database, role).
-            TransientFailure: it cannot be reached or is not ready.
+            TransientFailure: it cannot be reached or is not ready, or another server than `identity` answers.
         """
         s, tunnel = self.settings, self._tunnel()
         forget_shell()
@@ -138,8 +147,20 @@ class Server:
         for timeout, since in _SINCE.items():
             if connection.info.server_version // 10000 >= since > self.major:
                 connection.execute(sql.SQL("SET {} = 0").format(sql.Identifier(timeout)))
+        self._require_identity(connection)
         connection.autocommit = autocommit
         return connection
+
+    def identified(self, connection: psycopg.Connection[TupleRow]) -> Server:
+        """This server, and no other that may answer at its address: the one that the session reached, as it runs now."""
+        ((identity,),) = connection.execute(_IDENTITY).fetchall()
+        return replace(self, identity=identity, major=connection.info.server_version // 10000)
+
+    def _require_identity(self, connection: psycopg.Connection[TupleRow]) -> None:
+        """A pooler, a name of several addresses or a switch-over may lead to one server now and to another later."""
+        if self.identity and self.identified(connection).identity != self.identity:
+            connection.close()
+            raise another_server(self.address)
 
     def tool_environment(self, application: str) -> dict[str, str]:
         """The environment of a client program on this machine; the password is nowhere else."""
@@ -190,6 +211,14 @@ class Server:
 
 def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace(" ", "\\ ")
+
+
+def another_server(address: str) -> TransientFailure:
+    """Of a run that reached two servers."""
+    return TransientFailure(
+        f"What answers at {address} is another server than the one this run began with, or that one was started again; "
+        "give the address of one server, not of a pooler or of several, and run it again."
+    )
 
 
 def failed(what: str, error: psycopg.Error) -> PlatformOpsError:
