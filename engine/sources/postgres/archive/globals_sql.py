@@ -20,6 +20,8 @@ _PIECE = re.compile(
 _GRANTED_BY = re.compile(
     rf"(?P<grant>GRANT (?:{_ROLE_NAME}) TO (?:{_ROLE_NAME})(?: WITH [A-Z, ]+)?) GRANTED BY (?P<grantor>{_ROLE_NAME});\n"
 )
+_SETTING = re.compile(r"SET \w+ = ")
+"""Not SET SESSION AUTHORIZATION, under which privileges are granted in another's name."""
 _MAKES = re.compile(_CREATE_ABSENT)
 _OF_ROLE = re.compile(rf"(?:ALTER ROLE |COMMENT ON ROLE )(?P<name>{_ROLE_NAME})")
 _MEMBERSHIP = re.compile(rf"GRANT (?P<group>{_ROLE_NAME}) TO (?P<member>{_ROLE_NAME})")
@@ -34,7 +36,7 @@ def rerunnable(text: str, first: str) -> str:
     \\unrestrict.
     """
     pieces = _PIECE.findall(text)
-    settings = [piece for piece in pieces if piece.startswith("SET ")]
+    settings = [piece for piece in pieces if _SETTING.match(piece)]
     created = [create_absent(found["name"]) for piece in pieces if (found := _CREATE_ROLE.fullmatch(piece))]
     others = [_by_whoever_is_first(piece, first) for piece in pieces if not _CREATE_ROLE.fullmatch(piece)]
     return "".join((*settings, *created, *others))
@@ -70,7 +72,7 @@ def _concerns(piece: str, wanted: frozenset[str]) -> bool:
         return _unquoted(found["name"]) in wanted
     if found := _MEMBERSHIP.match(piece):
         return bool({_unquoted(found["group"]), _unquoted(found["member"])} & wanted)
-    return piece.startswith("SET ")
+    return _SETTING.match(piece) is not None
 
 
 def quoted(name: str) -> str:

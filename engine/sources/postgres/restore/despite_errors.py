@@ -23,6 +23,7 @@ from engine.sources.postgres.restore.database import apply_properties, create_da
 from engine.sources.postgres.restore.load import Filling
 from engine.sources.postgres.restore.load_work import Work
 from engine.sources.postgres.restore.replay import APPLICATION, STALL_SECONDS
+from engine.sources.postgres.server.raw_text import to_text
 from engine.sources.postgres.server.server import failed
 from engine.sources.postgres.server.sql_files import read_sql
 from engine.streams.pipeline import Pipeline
@@ -153,7 +154,7 @@ def _id(line: bytes) -> int:
 def _tables(plan: DataPlan, found: _Refused) -> dict[int, sql.Identifier]:
     """The tables whose rows were refused."""
     names = {
-        entry.dump_id: (entry.schema.decode(), entry.name.decode())
+        entry.dump_id: (to_text(entry.schema), to_text(entry.name))
         for entry in plan.entries
         if entry.copy and entry.dump_id in found
     }

@@ -47,6 +47,7 @@ RESTORING_SETTINGS = READING_SETTINGS | {
     "idle_in_transaction_session_timeout": "0",
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
+    "lc_messages": "C",  # what may be shown of an error is told by its English words
 }
 FIXED_SETTINGS = RESTORING_SETTINGS | {
     # Equal values and expressions print alike under these, whatever the database or the role has set.
@@ -56,7 +57,6 @@ FIXED_SETTINGS = RESTORING_SETTINGS | {
     "extra_float_digits": "3",
     "bytea_output": "hex",
     "xmlbinary": "base64",
-    "lc_messages": "C",
     "quote_all_identifiers": "off",
 }
 _SINCE = {"idle_session_timeout": 14, "client_connection_check_interval": 14, "transaction_timeout": 17}

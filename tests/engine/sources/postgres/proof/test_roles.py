@@ -47,6 +47,9 @@ GRANT pg_monitor TO app;
 
 ALTER ROLE app SET application_name TO 'a;
 CREATE ROLE nobody;';
+SET SESSION AUTHORIZATION app;
+GRANT SET ON PARAMETER log_statement TO PUBLIC;
+RESET SESSION AUTHORIZATION;
 
 \\unrestrict abc
 """

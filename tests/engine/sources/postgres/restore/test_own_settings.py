@@ -63,6 +63,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backup]:
         yield back_up(server_of(source), store_in(tmp_path_factory.mktemp("settings")))
 
 
+@pytest.fixture(scope="module")
+def target() -> Iterator[Instance]:
+    """A server whose settings would end a restore."""
+    with scratch_server(MAJOR) as server:
+        execute(server, "postgres", *(statement.replace("'1ms'", "'300ms'") for statement in ENDING))
+        yield server
+
+
 def test_drills_of_both_kinds_of_set(made: Backup) -> None:
     for key in (made.cluster_key, *(made.key(name) for name in DATABASES)):
         report = drill(made.repository, key)
@@ -71,13 +79,13 @@ def test_drills_of_both_kinds_of_set(made: Backup) -> None:
 
 
 @pytest.mark.parametrize("database", DATABASES)
-def test_restores_of_both_kinds_of_set(made: Backup, second_server: Instance, database: str) -> None:
+def test_restores_of_both_kinds_of_set(made: Backup, target: Instance, database: str) -> None:
     query, rows = SHOWN[database]
     for key in (made.key(database), made.cluster_key):
         (restored,) = restore_databases(
-            made.repository, server_of(second_server), [RestoreChoice(database, key)], in_place=True
+            made.repository, server_of(target), [RestoreChoice(database, key)], in_place=True
         )
-        assert execute(second_server, database, query) == rows
+        assert execute(target, database, query) == rows
         assert not any("materialized" in line for line in restored.missing)
 
 
