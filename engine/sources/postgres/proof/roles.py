@@ -77,13 +77,18 @@ def is_built_in(name: str) -> bool:
     return name.startswith("pg_")
 
 
+def hashed(verifier: str) -> str:
+    """What a proof has of a password verifier: '' for none."""
+    return hashlib.sha256(verifier.encode()).hexdigest() if verifier else ""
+
+
 def _role(row: TupleRow) -> RoleProof:
     if is_built_in(row[0]):
         return _nothing_but(member_of=tuple(row[13]))
     flags = [name for name, is_set in zip(_ATTRIBUTES, row[1:8], strict=True) if is_set]
     return RoleProof(
         attributes=" ".join([*flags, f"limit={row[8]}"]),
-        password=hashlib.sha256(row[9].encode()).hexdigest() if row[9] else "",
+        password=hashed(row[9]),
         valid_until=row[10],
         comment=row[11],
         settings=tuple(row[12]),

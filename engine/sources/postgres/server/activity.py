@@ -41,7 +41,7 @@ def at_work(server: Server, database: str, application: str) -> bool:
 
 
 _THERE = "SELECT FROM pg_catalog.pg_stat_activity WHERE application_name = %s"
-_GLANCE_SECONDS = 0.002
+_GLANCE_SECONDS = 0.001
 
 
 @contextmanager

@@ -76,6 +76,7 @@ def run(connection: psycopg.Connection[TupleRow], query: sql.Composable) -> psyc
 @contextmanager
 def unconverted(connection: psycopg.Connection[TupleRow]) -> Iterator[None]:
     """For a block that reads shared catalogs through a session of whatever database."""
+    take_any_text(connection)
     before = connection.info.parameter_status("client_encoding")
     connection.execute(f"SET client_encoding = '{RAW}'".encode())
     yield
