@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -118,3 +119,21 @@ def test_a_table_that_is_emptied_all_the_time(crowded: Instance, tmp_path: Path)
     assert done[0] > 20
     for one in made:
         assert drill(repository, one.key("busy")).result == "passed"
+
+
+def test_a_table_that_goes_away_while_pg_dump_waits_for_it(crowded: Instance, tmp_path: Path) -> None:
+    """That dump has failed, and another snapshot knows nothing of the table: it is taken within the run."""
+    execute(crowded, "postgres", "CREATE DATABASE moving")
+    execute(crowded, "moving", "CREATE TABLE kept AS SELECT 1 AS a", "CREATE TABLE gone (a int)")
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
+    with psycopg.connect(crowded.conninfo("moving")) as holder, ThreadPoolExecutor(1) as pool:
+        holder.execute("LOCK TABLE gone IN ACCESS EXCLUSIVE MODE")
+        running = pool.submit(back_up, server_of(crowded), store_in(tmp_path), ["moving"])
+        deadline = time.monotonic() + 30
+        while execute(crowded, "postgres", waiting) == [(0,)]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        holder.execute("DROP TABLE gone")
+        holder.commit()
+        made = running.result()
+    assert made.facts("moving").tables_proven == 1
