@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 from psycopg.rows import TupleRow
 
-from engine.sources.postgres.server.server import READING_SETTINGS
+from engine.sources.postgres.server.session_settings import READING_SETTINGS
 
 
 def options_to_restore_with(connection: psycopg.Connection[TupleRow]) -> list[str]:

@@ -20,48 +20,9 @@ from engine.sources.postgres.server.endpoint import endpoint, way
 from engine.sources.postgres.server.environment import forget_shell, hidden, tool_environment
 from engine.sources.postgres.server.raw_text import take_any_text
 from engine.sources.postgres.server.refusal import refused
+from engine.sources.postgres.server.session_settings import FIXED_SETTINGS, RESTORING_SETTINGS, SINCE, options
 from engine.sources.postgres.settings import ServerSettings
 from engine.streams.said import reason
-
-READING_SETTINGS = {
-    # What a database, a role or the server may have set so that a restore is refused or reads values
-    # differently from how pg_dump wrote them.
-    "default_transaction_read_only": "off",
-    "role": "none",
-    # As a replica: triggers of events (and of logins) that are the database's own do not fire, so that a
-    # log of DDL gets no rows from a restore. Constraints are checked all the same when they are added.
-    "session_replication_role": "replica",
-    # (Dates and intervals are read alike under every style: pg_dump writes ISO dates, and each sign of an interval.)
-    "array_nulls": "on",
-    "transform_null_equals": "off",
-    "lc_monetary": "C",
-}
-RESTORING_SETTINGS = READING_SETTINGS | {
-    # What an archive sets itself, from its first statement on, and what would end a session before or between them. All
-    # else is the database's own: rows are checked and views refreshed as they were where they come from.
-    "search_path": "",
-    "row_security": "off",
-    "standard_conforming_strings": "on",
-    "statement_timeout": "0",
-    "lock_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
-    "default_transaction_isolation": "read committed",
-    "default_transaction_deferrable": "off",
-    "lc_messages": "C",  # what may be shown of an error is told by its English words
-}
-FIXED_SETTINGS = RESTORING_SETTINGS | {
-    # Equal values and expressions print alike under these, whatever the database or the role has set.
-    "IntervalStyle": "postgres",
-    "DateStyle": "ISO, YMD",
-    "TimeZone": "UTC",
-    "extra_float_digits": "3",
-    "bytea_output": "hex",
-    "xmlbinary": "base64",
-    "quote_all_identifiers": "off",
-}
-_SINCE = {"idle_session_timeout": 14, "client_connection_check_interval": 14, "transaction_timeout": 17}
-"""Timeouts that would end a session of ours too, and the major each came with."""
-
 
 _IDENTITY = """
 SELECT pg_catalog.concat(system_identifier, ' since ', EXTRACT(epoch FROM pg_catalog.pg_postmaster_start_time()))
@@ -131,7 +92,7 @@ class Server:
             "sslrootcert": s.sslrootcert or None,
             "application_name": application,
             "connect_timeout": 15,
-            "options": self._options(RESTORING_SETTINGS if restoring else FIXED_SETTINGS),
+            "options": options(RESTORING_SETTINGS if restoring else FIXED_SETTINGS, self.major),
             "keepalives_idle": 30,
             "client_encoding": encoding,
             **way(s.host, s.port, tunnel),
@@ -144,7 +105,7 @@ class Server:
                 self.name, self.address, s.user, database, str(error), self.remedy
             ) from None
         take_any_text(connection)
-        for timeout, since in _SINCE.items():
+        for timeout, since in SINCE.items():
             if connection.info.server_version // 10000 >= since > self.major:
                 connection.execute(sql.SQL("SET {} = 0").format(sql.Identifier(timeout)))
         self._require_identity(connection)
@@ -202,15 +163,7 @@ class Server:
         return self.tool_environment(application) | self._chosen(RESTORING_SETTINGS, encoding)
 
     def _chosen(self, settings: Mapping[str, str], encoding: str) -> dict[str, str]:
-        return {"PGOPTIONS": self._options(settings), "PGCLIENTENCODING": encoding}
-
-    def _options(self, settings: Mapping[str, str]) -> str:
-        known = {name: "0" for name, since in _SINCE.items() if self.major >= since}
-        return " ".join(f"-c {key}={_escaped(value)}" for key, value in {**settings, **known}.items())
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace(" ", "\\ ")
+        return {"PGOPTIONS": options(settings, self.major), "PGCLIENTENCODING": encoding}
 
 
 def another_server(address: str) -> TransientFailure:
