@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.sources.postgres.server.server import READING_SETTINGS
+from engine.sources.postgres.server.session_settings import READING_SETTINGS
 
 SESSION_SETTINGS = "".join(f"SET {name} = '{value}';\n" for name, value in READING_SETTINGS.items()).encode()
 
