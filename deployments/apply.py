@@ -20,7 +20,7 @@ from prefect.settings import get_current_settings
 from prefect.utilities.callables import parameter_schema
 
 from deployments.assets import Say, known_assets, known_sets, known_versions
-from deployments.automations import ALERT_BLOCK, alert_block, apply_automation, remove_unwanted, wanted
+from deployments.automations import ALERT_BLOCK, POOLS, alert_block, apply_automation, remove_unwanted, wanted
 from deployments.config_blocks import (
     apply_block,
     config_blocks,
@@ -29,7 +29,7 @@ from deployments.config_blocks import (
     unmanaged_blocks,
 )
 from deployments.forms import with_dropdowns, with_services
-from deployments.plan import Document, at_once, completed, is_wanted, scheduled_for, stale_slugs
+from deployments.plan import Document, completed, is_wanted, scheduled_for, stale_slugs
 from deployments.prefect_api import (
     as_existing,
     connected,
@@ -47,11 +47,6 @@ from tasks.forms import Schema
 from tasks.stored_list import list_key
 
 PREFECT_YAML = Path(__file__).parent.parent / "prefect.yaml"
-POOLS = {
-    "backup": "Backups, verification, pruning: needs no private key.",
-    "deploy": "Deploys, rollbacks, starts and stops: its worker is on the platform's host, or reaches it over SSH.",
-    "restore": "Drills and restores: its worker runs where the private key is.",
-}
 _DEPLOY_TIMEOUT_SECONDS = 180
 
 
@@ -90,9 +85,8 @@ def apply_deployments(client: SyncPrefectClient, settings: Settings, say: Say) -
     before = {name: found for name in entries if (found := find_deployment(client, name)) is not None}
     existing = {name: as_existing(deployment) for name, deployment in before.items()}
     for name, entry in entries.items():
-        if limit := at_once(entry, scheduled_for(schemas[name]), settings):
-            mark = ensure_queue(client, entry["work_pool"]["name"], entry["work_pool"]["work_queue_name"], limit)
-            say(f"{mark} work queue {name}: {limit} at a time")
+        if queue := entry["work_pool"].get("work_queue_name"):
+            say(f"{ensure_queue(client, entry['work_pool']['name'], queue)} work queue {name}: one at a time")
     _deploy(completed(document, schemas, settings, existing, _lists(settings)))
     assets, sets, versions = known_assets(settings, say), known_sets(settings), known_versions(settings, say)
     for name, entry in entries.items():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from engine.cli.invocation import Invocation, operation, source_option, store_option
-from engine.cli.outcome import Outcome, problem_of
+from engine.cli.outcome import Outcome, problem_of, screen
 from engine.cli.selection import source_meant
 from engine.errors import ConfigurationError
 from engine.sources.postgres.opening import configured_server
@@ -78,7 +79,7 @@ def command(
     if dry_run:
         return Outcome("restore", {**result, "restored": [], "failed": _failed(run)}, plan)
     run.require_confirmed(confirmed, "--confirm", "; --dry-run shows the plan")
-    click.echo(plan.as_text(), err=True)
+    click.echo(plan.as_text(screen(sys.stderr)), err=True)
     run.carry_out(steps)
     result["restored"] = [one.model_dump(mode="json") for one in run.restored]
     result["failed"] = _failed(run)

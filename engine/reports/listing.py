@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from engine.progress import counted, readable_bytes, readable_seconds
 from engine.sources.registry import kind_named, kinds
-from engine.words.report import Report, Row, Table
+from engine.words.layout import Row
+from engine.words.report import Report, Table
 from engine.words.wording import readable_time
 
 if TYPE_CHECKING:
