@@ -14,6 +14,7 @@ from engine.repository.repository import Repository
 from engine.repository.retention import Decision
 from engine.repository.stored import Catalogue
 from engine.repository.verdicts import remarks
+from engine.words.wording import called_alike
 
 
 def listing_of(
@@ -45,7 +46,7 @@ def listing_of(
 
 
 def _is_wanted(key: SetKey, wanted: tuple[str, str] | None) -> bool:
-    return wanted in (None, (key.kind, key.name))
+    return wanted is None or (wanted[0] == key.kind and called_alike(wanted[1], key.name))
 
 
 def _judged(stored: Catalogue, repository: Repository, now: datetime) -> Iterator[Decision]:
