@@ -19,7 +19,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import get_current_settings
 from prefect.utilities.callables import parameter_schema
 
-from deployments.assets import Say, known_assets, known_sets, known_versions
+from deployments.assets import Say, known_assets, known_sets, known_versions, stored_lists
 from deployments.automations import ALERT_BLOCK, POOLS, alert_block, apply_automation, remove_unwanted, wanted
 from deployments.config_blocks import (
     apply_block,
@@ -44,7 +44,6 @@ from engine.config.settings import Settings
 from engine.errors import OperationFailed, PlatformOpsError
 from engine.sources.registry import load_settings
 from tasks.forms import Schema
-from tasks.stored_list import list_key
 
 PREFECT_YAML = Path(__file__).parent.parent / "prefect.yaml"
 _DEPLOY_TIMEOUT_SECONDS = 180
@@ -87,7 +86,7 @@ def apply_deployments(client: SyncPrefectClient, settings: Settings, say: Say) -
     for name, entry in entries.items():
         if queue := entry["work_pool"].get("work_queue_name"):
             say(f"{ensure_queue(client, entry['work_pool']['name'], queue)} work queue {name}: one at a time")
-    _deploy(completed(document, schemas, settings, existing, _lists(settings)))
+    _deploy(completed(document, schemas, settings, existing, _lists(client, settings)))
     assets, sets, versions = known_assets(settings, say), known_sets(settings), known_versions(settings, say)
     for name, entry in entries.items():
         form = with_services(with_dropdowns(schemas[name], settings, name, assets, sets), versions)
@@ -95,11 +94,13 @@ def apply_deployments(client: SyncPrefectClient, settings: Settings, say: Say) -
         say(_line(name, before.get(name), after))
 
 
-def _lists(settings: Settings) -> str:
+def _lists(client: SyncPrefectClient, settings: Settings) -> str:
     """Links to the lists of stored sets: Prefect's menu leads to no artifact."""
     ui = (get_current_settings().ui_url or "").rstrip("/")
-    found = (f"[{name}]({ui}/artifacts/key/{list_key(name)})" for name in settings.sources)
-    return f"Stored sets: {', '.join(found)}"
+    found = [
+        f"[{name}]({ui}/artifacts/artifact/{artifact})" for name, artifact in stored_lists(client, settings).items()
+    ]
+    return f"Stored sets: {', '.join(found)}" if found else ""
 
 
 def _line(name: str, before: DeploymentResponse | None, after: DeploymentResponse) -> str:
