@@ -67,7 +67,7 @@ def start(layout: Layout, progress: Progress) -> None:
     with progress.doing("Prefect: starting the server"):
         for _ in range(_PORT_TRIES):
             port = str(read(layout).prefect_port)
-            argv = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
+            argv = [sys.executable, "-m", "demo.serve", "server", "start", "--host", "127.0.0.1", "--port", port]
             background.start(layout, NAME, argv, environment(layout))
             if _answers(layout, _START_SECONDS):
                 break

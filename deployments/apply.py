@@ -19,8 +19,8 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import get_current_settings
 from prefect.utilities.callables import parameter_schema
 
-from deployments.assets import Say, known_assets, known_sets, known_versions
-from deployments.automations import ALERT_BLOCK, alert_block, apply_automation, remove_unwanted, wanted
+from deployments.assets import Say, known_assets, known_sets, known_versions, stored_lists
+from deployments.automations import ALERT_BLOCK, POOLS, alert_block, apply_automation, remove_unwanted, wanted
 from deployments.config_blocks import (
     apply_block,
     config_blocks,
@@ -29,7 +29,7 @@ from deployments.config_blocks import (
     unmanaged_blocks,
 )
 from deployments.forms import with_dropdowns, with_services
-from deployments.plan import Document, at_once, completed, is_wanted, scheduled_for, stale_slugs
+from deployments.plan import Document, completed, is_wanted, scheduled_for, stale_slugs
 from deployments.prefect_api import (
     as_existing,
     connected,
@@ -44,14 +44,8 @@ from engine.config.settings import Settings
 from engine.errors import OperationFailed, PlatformOpsError
 from engine.sources.registry import load_settings
 from tasks.forms import Schema
-from tasks.stored_list import list_key
 
 PREFECT_YAML = Path(__file__).parent.parent / "prefect.yaml"
-POOLS = {
-    "backup": "Backups, verification, pruning: needs no private key.",
-    "deploy": "Deploys, rollbacks, starts and stops: its worker is on the platform's host, or reaches it over SSH.",
-    "restore": "Drills and restores: its worker runs where the private key is.",
-}
 _DEPLOY_TIMEOUT_SECONDS = 180
 
 
@@ -90,10 +84,9 @@ def apply_deployments(client: SyncPrefectClient, settings: Settings, say: Say) -
     before = {name: found for name in entries if (found := find_deployment(client, name)) is not None}
     existing = {name: as_existing(deployment) for name, deployment in before.items()}
     for name, entry in entries.items():
-        if limit := at_once(entry, scheduled_for(schemas[name]), settings):
-            mark = ensure_queue(client, entry["work_pool"]["name"], entry["work_pool"]["work_queue_name"], limit)
-            say(f"{mark} work queue {name}: {limit} at a time")
-    _deploy(completed(document, schemas, settings, existing, _lists(settings)))
+        if queue := entry["work_pool"].get("work_queue_name"):
+            say(f"{ensure_queue(client, entry['work_pool']['name'], queue)} work queue {name}: one at a time")
+    _deploy(completed(document, schemas, settings, existing, _lists(client, settings)))
     assets, sets, versions = known_assets(settings, say), known_sets(settings), known_versions(settings, say)
     for name, entry in entries.items():
         form = with_services(with_dropdowns(schemas[name], settings, name, assets, sets), versions)
@@ -101,11 +94,13 @@ def apply_deployments(client: SyncPrefectClient, settings: Settings, say: Say) -
         say(_line(name, before.get(name), after))
 
 
-def _lists(settings: Settings) -> str:
+def _lists(client: SyncPrefectClient, settings: Settings) -> str:
     """Links to the lists of stored sets: Prefect's menu leads to no artifact."""
     ui = (get_current_settings().ui_url or "").rstrip("/")
-    found = (f"[{name}]({ui}/artifacts/key/{list_key(name)})" for name in settings.sources)
-    return f"Stored sets: {', '.join(found)}"
+    found = [
+        f"[{name}]({ui}/artifacts/artifact/{artifact})" for name, artifact in stored_lists(client, settings).items()
+    ]
+    return f"Stored sets: {', '.join(found)}" if found else ""
 
 
 def _line(name: str, before: DeploymentResponse | None, after: DeploymentResponse) -> str:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
 
 from engine.config.settings import Settings
 from engine.errors import PlatformOpsError
 from engine.releases.platform import open_platform
 from engine.releases.versions import versions_there
+from engine.reports.stored_sets import listing_of
 from engine.repository.catalogue import catalogue
 from engine.repository.repository import open_repository
 from engine.repository.stored import StoredSet
 from engine.sources.registry import open_source
 from tasks.forms import choices
+from tasks.stored_list import write_list
 
 Say = Callable[[str], None]
 
@@ -60,3 +66,13 @@ def known_versions(settings: Settings, say: Say) -> dict[str, tuple[str, ...]]:
         except PlatformOpsError as error:
             say(f"? the forms do not offer the services of {name}: {error}")
     return {service: tuple(sorted(versions)) for service, versions in sorted(found.items())}
+
+
+def stored_lists(client: SyncPrefectClient, settings: Settings) -> dict[str, UUID]:
+    """By source, the artifact that lists its sets, written anew; none where its store does not answer."""
+    lists, now = {}, datetime.now(UTC)
+    for name, source in settings.sources.items():
+        with suppress(PlatformOpsError):  # `known_assets` says so
+            repository = open_repository(source.store, settings.stores[source.store])
+            lists[name] = write_list(client, listing_of(repository, name, now), now)
+    return lists

@@ -18,6 +18,12 @@ from tasks.naming import WHOM
 from tasks.running import SAMPLED, SKIPPED, TAG
 from tasks.watching import Shown, event_of, resource_of
 
+POOLS = {
+    "backup": "Backups, verification, pruning: needs no private key.",
+    "deploy": "Deploys, rollbacks, starts and stops: its worker is on the platform's host, or reaches it over SSH.",
+    "restore": "Drills and restores: its worker runs where the private key is.",
+}
+"""The work pools, and what each is for."""
 ALERT_BLOCK = "alerts"
 """The name of the notification block (Slack, Teams, e-mail, ...) an operator makes in the UI."""
 
@@ -40,6 +46,7 @@ _NO_HEARTBEAT = (
     "No heartbeat: the process was killed or its host is gone; start the run again. Where Prefect itself was away, the "
     "run may still work: then its own end replaces this."
 )
+_NO_WORKER_AFTER, _LATE_AFTER = timedelta(minutes=2), timedelta(minutes=5)
 _BEGINS_WITHIN = timedelta(minutes=10)  # a worker starts a process in seconds
 _NEVER_BEGAN = "A worker took it and it never began: the worker's host is gone or has no room. Start the run again."
 _WHOM = " or ".join(f"flow_run.parameters.{each}" for each in WHOM)
@@ -57,6 +64,8 @@ def wanted(alert_block: UUID | None, sources: Mapping[str, SourceSettings]) -> I
     yield _never_began()
     if alert_block is not None:
         yield _bad_runs(alert_block)
+        yield no_worker(alert_block)
+        yield late_runs(alert_block)
         for source, settings in sources.items():
             for kind, hours in max_age_hours(settings).items():
                 within = timedelta(hours=hours)
@@ -117,6 +126,55 @@ def _bad_runs(alert_block: UUID) -> AutomationCore:
             posture=Posture.Reactive,
         ),
         actions=[_notify(alert_block, _SUBJECT, _BODY)],
+    )
+
+
+def no_worker(alert_block: UUID, within: timedelta = _NO_WORKER_AFTER) -> AutomationCore:
+    """Prefect calls a pool not ready a minute and a half after its last worker's last heartbeat; one that is only
+    restarted is back before this fires."""
+    return AutomationCore(
+        name=f"{_PREFIX}no worker",
+        description="A work pool whose workers are gone is told within minutes.",
+        trigger=EventTrigger(
+            after={"prefect.work-pool.not-ready"},
+            expect={"prefect.work-pool.ready"},
+            match={"prefect.resource.id": "prefect.work-pool.*", "prefect.resource.name": list(POOLS)},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=within,
+        ),
+        actions=[
+            _notify(
+                alert_block,
+                "No worker is alive for the work pool {{ work_pool.name }}",
+                "Nothing of the pool {{ work_pool.name }} runs until one is: no backup, or no drill and restore. Start the "
+                "worker again on its host (prefect worker start --pool {{ work_pool.name }}).",
+            )
+        ],
+    )
+
+
+def late_runs(alert_block: UUID, within: timedelta = _LATE_AFTER) -> AutomationCore:
+    """A run is late and nothing of its pool begins or beats: one that only waits for another run is no alarm."""
+    return AutomationCore(
+        name=f"{_PREFIX}late runs",
+        description="A run that was due and that no worker takes is told within minutes.",
+        trigger=EventTrigger(
+            **_RUNS | {"for_each": {"related:work-pool:prefect.resource.id"}},
+            after={"prefect.flow-run.Late"},
+            expect={_HEARTBEAT, "prefect.flow-run.Pending", "prefect.flow-run.Running"} | _ENDS,
+            posture=Posture.Proactive,
+            within=within,
+        ),
+        actions=[
+            _notify(
+                alert_block,
+                "Runs are late and nobody takes them",
+                "A run was due, and no worker of its pool takes it: is a worker alive on its host, is the pool or its queue "
+                "paused? Missed runs start by themselves when one is back; of those only the newest does the work.",
+            )
+        ],
     )
 
 

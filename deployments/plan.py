@@ -110,13 +110,3 @@ def stale_slugs(entry: Document, parameter: str | None, settings: Settings, foun
         if slug in bases
         or (value not in names(settings, parameter, entry["name"]) and slug in {f"{base}-{value}" for base in bases})
     }
-
-
-def at_once(entry: Document, parameter: str | None, settings: Settings) -> int | None:
-    """How many runs of a deployment go at the same time, where it has a queue of its own: one, or one for each source.
-
-    With one for several sources, the second source's night would wait for the first.
-    """
-    if "work_queue_name" not in entry["work_pool"]:
-        return None
-    return max(1, len(names(settings, parameter, entry["name"]))) if parameter and entry.get("schedules") else 1

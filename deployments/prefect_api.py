@@ -53,16 +53,19 @@ def ensure_pool(client: SyncPrefectClient, name: str, description: str) -> bool:
     return False
 
 
-def ensure_queue(client: SyncPrefectClient, pool: str, name: str, at_once: int) -> str:
-    """Make the pool's queue `name` hand out so many runs at the same time; `+`, `~` or `=` as it was."""
+def ensure_queue(client: SyncPrefectClient, pool: str, name: str) -> str:
+    """Make the pool's queue `name` hand out one run at a time; `+`, `~` or `=` as it was.
+
+    A queue knows no servers: with room for two, two runs of one server would start.
+    """
     try:
         queue = client.read_work_queue_by_name(name, work_pool_name=pool)
     except ObjectNotFound:
-        client.create_work_queue(name, concurrency_limit=at_once, work_pool_name=pool)
+        client.create_work_queue(name, concurrency_limit=1, work_pool_name=pool)
         return "+"
-    if queue.concurrency_limit == at_once:
+    if queue.concurrency_limit == 1:
         return "="
-    client.update_work_queue(queue.id, concurrency_limit=at_once)
+    client.update_work_queue(queue.id, concurrency_limit=1)
     return "~"
 
 

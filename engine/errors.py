@@ -6,7 +6,24 @@ The exit codes are the command line's contract (see `platformctl --help`).
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Sequence
+from urllib.parse import unquote_to_bytes
+
+_SPELLED = re.compile(r"(?:%[0-9A-F]{2})+")
+
+
+def names_as_called(text: str) -> str:
+    """Text for people: a name that a key spells `%EC%9A%B4` as it is called. ASCII signs stay as a key has them."""
+    return _SPELLED.sub(_called, text) if "%" in text else text
+
+
+def _called(spelled: re.Match[str]) -> str:
+    try:
+        name = unquote_to_bytes(spelled[0]).decode("utf8")
+    except UnicodeDecodeError:
+        return spelled[0]
+    return spelled[0] if name.isascii() else name
 
 
 class PlatformOpsError(Exception):
@@ -14,6 +31,9 @@ class PlatformOpsError(Exception):
 
     exit_code = 1
     retryable = False
+
+    def __str__(self) -> str:
+        return names_as_called(super().__str__())
 
 
 class OperationFailed(PlatformOpsError):

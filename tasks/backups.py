@@ -9,6 +9,7 @@ from prefect.runtime import flow_run
 
 from engine.operations.backup import BackupRun
 from engine.reports.prune import prune_report
+from engine.reports.stored_sets import with_shown_sizes
 from engine.repository.lease import PATIENCE_SECONDS
 from engine.repository.prune import PruneReport, prune
 from engine.repository.prune_plan import PrunePlan, plan_prune
@@ -42,7 +43,9 @@ def require_whole(record: BackupRecord) -> None:
 )
 def plan_retention(source: str, store: str = "", allow_clock_jump: bool = False) -> PrunePlan:
     """What would go and why each other set stays."""
-    return plan_prune(open_store(store_of(source, store)), source, datetime.now(UTC), allow_clock_jump, sizes=True)
+    repository = open_store(store_of(source, store))
+    plan = plan_prune(repository, source, datetime.now(UTC), allow_clock_jump, sizes=True)
+    return with_shown_sizes(repository, plan)
 
 
 @task(

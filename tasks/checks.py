@@ -11,9 +11,9 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from engine.errors import CouldNotVerify, OperationFailed
+from engine.errors import CouldNotVerify, OperationFailed, names_as_called
 from engine.operations import drill
-from engine.operations.assets import asset_meant
+from engine.operations.assets import asset_meant, set_meant
 from engine.reports.drill import drill_report
 from engine.reports.verify import verify_report, verify_sentence
 from engine.repository.catalogue import catalogue
@@ -43,16 +43,23 @@ def choose_set(source: str, store: str, what: str, which: str) -> str:
     repository = open_store(store_of(source, store))
     stored = catalogue(repository, source)
     kind, _, name = what.partition("/")
-    asset = Asset(source, kind, name) if what else asset_meant(chosen(which), source_settings(source), source, stored)
-    return str(stored.find(chosen(which), asset).key)
+    asset = (
+        stored.called(Asset(source, kind, name))
+        if what
+        else asset_meant(chosen(which), source_settings(source), source, stored)
+    )
+    return str(set_meant(repository, stored, chosen(which), asset).key)
 
 
 def drill_set(set_key: str, source: str, store: str = "") -> DrillResult:
     """Restore into something nobody reaches and compare. A bad backup is a verdict, not an error."""
-    return cast(DrillResult, found_by(_drill(set_key, source, store, return_state=True)))
+    drill_task = _drill.with_options(
+        task_run_name=f"drill {names_as_called(set_key)}".replace("{", "(").replace("}", ")")
+    )
+    return cast(DrillResult, found_by(drill_task(set_key, source, store, return_state=True)))
 
 
-@task(task_run_name="drill {set_key}")
+@task
 def _drill(set_key: str, source: str, store: str) -> DrillResult:
     repository, host = open_store(store_of(source, store)), host_of(source_settings(source))
     result = drill.drill_set(repository, parse_set(set_key), str(flow_run.name), logged_progress(), host)

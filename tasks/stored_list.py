@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import UUID
 
 import httpx
 from prefect import get_run_logger, task
@@ -35,15 +36,10 @@ def renew_lists() -> None:
         now = datetime.now(UTC)
         with get_client(sync_client=True) as client:
             for listing in listings:
-                _write(client, list_key(str(listing.source)), _report(listing, now))
+                write_list(client, listing, now)
         offer_in_forms(*offered(listings))
     except (httpx.HTTPError, PrefectException, PlatformOpsError) as error:
         get_run_logger().warning("The list of stored sets and the forms are as they were: %s", error)
-
-
-def list_key(source: str) -> str:
-    """The key of the artifact that lists the sets of a source."""
-    return f"stored-sets-{source}"
 
 
 def _listings() -> Iterator[Listing]:
@@ -74,10 +70,11 @@ def _report(listing: Listing, now: datetime) -> Report:
     )
 
 
-def _write(client: SyncPrefectClient, key: str, report: Report) -> None:
-    """Of one list there is one artifact, that of no run: what it said before is in the runs' own records."""
+def write_list(client: SyncPrefectClient, listing: Listing, now: datetime) -> UUID:
+    """Write the list of a source's sets; the id of its artifact. There is one, that of no run, so that links to it stay."""
+    report, key = _report(listing, now), f"stored-sets-{listing.source}"
     text, title = report.as_markdown(), escaped(report.title)
     for known in client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key]))):
         client.update_artifact(known.id, ArtifactUpdate(data=text, description=title))
-        return
-    client.create_artifact(ArtifactCreate(key=key, type="markdown", description=title, data=text))
+        return known.id
+    return client.create_artifact(ArtifactCreate(key=key, type="markdown", description=title, data=text)).id

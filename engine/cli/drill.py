@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from engine.cli.completing import sets
 from engine.cli.invocation import Invocation, operation, source_option, store_option
 from engine.cli.kind_options import OneOfAKind, Wanted, of_kinds, one_of
 from engine.cli.outcome import Outcome, Problem
@@ -32,7 +33,7 @@ from engine.repository.past_drills import past_drills
       platformctl drill newest --database kohub
     """,
 )
-@click.argument("chosen", metavar="[SET]", default="newest")
+@click.argument("chosen", metavar="[SET]", default="newest", shell_complete=sets)
 @source_option("Whose set; may be left out when there is one only.")
 @store_option("Where the set is; else the source's own store.")
 @operation

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
+from engine.cli.completing import names_of
 from engine.cli.outcome import Outcome
 from engine.cli.progress_line import ProgressLine
-from engine.errors import ConfigurationError, PlatformOpsError
+from engine.errors import ConfigurationError
 from engine.releases.platform import Platform, open_platform
 from engine.repository.repository import Repository, open_repository
 from engine.sources import registry
@@ -110,31 +110,15 @@ def operation(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
 
 def source_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`--source`, completed from the configuration. `--server` is what it was called while there were only servers."""
-    return click.option(
-        "--source", "--server", "source", metavar="NAME", help=text, shell_complete=_completed("sources")
-    )
+    return click.option("--source", "--server", "source", metavar="NAME", help=text, shell_complete=names_of("sources"))
 
 
 def platform_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--platform`, completed from the configuration."""
     text = "Which platform; may be left out when there is one only."
-    return click.option("--platform", metavar="NAME", help=text, shell_complete=_completed("platforms"))(function)
+    return click.option("--platform", metavar="NAME", help=text, shell_complete=names_of("platforms"))(function)
 
 
 def store_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """`--store`, completed from the configuration."""
-    return click.option("--store", metavar="NAME", help=text, shell_complete=_completed("stores"))
-
-
-def _completed(
-    what: str,
-) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        shared = ctx.obj or {}
-        try:
-            names = getattr(registry.load_settings(ctx.params.get("config") or shared.get("config")), what)
-        except PlatformOpsError:
-            return []  # completion is no place for an error
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
-
-    return complete
+    return click.option("--store", metavar="NAME", help=text, shell_complete=names_of("stores"))

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from engine.cli.completing import names_in_sets
 from engine.errors import ConfigurationError
 from engine.sources import registry
 from engine.sources.kind import Kind
@@ -68,6 +69,7 @@ def _options(multiple: bool) -> Iterator[click.Option]:
             metavar="NAME",
             multiple=multiple,
             help=f"Only this {kind.noun}{several}.",
+            shell_complete=names_in_sets(kind.name),
         )
 
 

@@ -10,8 +10,9 @@ import click
 
 from engine.cli.invocation import Invocation, operation, source_option, store_option
 from engine.cli.kind_options import OneOfAKind, Wanted, of_kinds, one_of
-from engine.cli.outcome import Outcome
-from engine.reports.listing import Listing, list_report
+from engine.cli.outcome import Outcome, Problem
+from engine.errors import ConfigurationError
+from engine.reports.listing import Listing, list_report, unknown
 from engine.reports.stored_sets import listing_of
 from engine.repository.retention import Decision
 
@@ -44,9 +45,11 @@ def command(
     everything |= invocation.as_json
     thing = one_of(wanted)
     listings = [listing_of(invocation.repository(name), source, now, thing, everything) for name in names]
+    said = unknown(listings, thing)
+    problem = Problem(ConfigurationError.exit_code, ConfigurationError.__name__, said) if said else None
     if invocation.as_json:
-        return Outcome("list", {"stores": [_document(listing, now) for listing in listings]})
-    return Outcome("list", report=list_report(listings, now, thing))
+        return Outcome("list", {"stores": [_document(listing, now) for listing in listings]}, problem=problem)
+    return Outcome("list", report=list_report(listings, now), problem=problem)
 
 
 def _document(listing: Listing, now: datetime) -> dict[str, Any]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
 from engine.cli.interruption import Interrupted
 from engine.errors import PlatformOpsError, out_of
+from engine.words.layout import Screen
 from engine.words.report import Report
 from engine.words.wording import one_line
 
@@ -67,7 +69,13 @@ def emit(outcome: Outcome, *, as_json: bool, program: str) -> int:
     problem = outcome.problem
     if problem:
         _say(f"{program}: {one_line(problem.sentence)}")
-    text = _document(outcome) if as_json else outcome.report.as_text() if outcome.report else outcome.text
+    text = (
+        _document(outcome)
+        if as_json
+        else outcome.report.as_text(screen(sys.stdout))
+        if outcome.report
+        else outcome.text
+    )
     try:
         _write(text)
     except OSError as error:
@@ -75,6 +83,14 @@ def emit(outcome: Outcome, *, as_json: bool, program: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return problem.exit_code if problem else 1
     return problem.exit_code if problem else 0
+
+
+def screen(stream: TextIO) -> Screen:
+    """How wide the terminal is that a stream leads to, and whether it shows colours (https://no-color.org)."""
+    if not stream.isatty():
+        return Screen()
+    colours = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return Screen(shutil.get_terminal_size().columns, colours)
 
 
 def _say(sentence: str) -> None:

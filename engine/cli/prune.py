@@ -11,6 +11,7 @@ import click
 from engine.cli.invocation import Invocation, operation, source_option, store_option
 from engine.cli.outcome import Outcome
 from engine.reports.prune import prune_report
+from engine.reports.stored_sets import with_shown_sizes
 from engine.repository.prune import PruneReport, prune
 from engine.repository.prune_plan import PrunePlan, plan_prune
 from engine.repository.repository import Repository
@@ -39,6 +40,7 @@ def command(invocation: Invocation, store: str | None, source: str | None, delet
     for repository, name in _places(invocation, store, source):
         invocation.progress(f"judge the sets of {name} in {repository.store.name}")
         plan = plan_prune(repository, name, datetime.now(UTC), even_so, sizes=True)
+        plan = with_shown_sizes(repository, plan)
         done = prune(repository, plan, "platformctl prune", invocation.progress) if delete else None
         judged.append((plan, done))
     if invocation.as_json:

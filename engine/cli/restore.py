@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
+from engine.cli.completing import names_in_sets, sets
 from engine.cli.invocation import Invocation, operation, source_option, store_option
-from engine.cli.outcome import Outcome, problem_of
+from engine.cli.outcome import Outcome, problem_of, screen
 from engine.cli.selection import source_meant
 from engine.errors import ConfigurationError
 from engine.sources.postgres.opening import configured_server
@@ -33,14 +35,30 @@ from engine.steps import InShell
       platformctl restore --all --in-place --dry-run
     """
 )
-@click.option("--database", "databases", multiple=True, metavar="NAME", help="This database (repeatable).")
+@click.option(
+    "--database",
+    "databases",
+    multiple=True,
+    metavar="NAME",
+    help="This database (repeatable).",
+    shell_complete=names_in_sets("db"),
+)
 @click.option("--all", "everything", is_flag=True, help="All databases of the newest cluster set (or SET).")
-@click.option("--set", "chosen", metavar="SET", default="newest", show_default=True, help="From this set.")
+@click.option(
+    "--set", "chosen", metavar="SET", default="newest", show_default=True, help="From this set.", shell_complete=sets
+)
 @source_option("Whose sets; may be left out when there is one only.")
 @click.option("--to", metavar="NAME", help="The server to restore into, when it is another one.")
 @store_option("Where the sets are; else the server's own store.")
 @click.option("--in-place", is_flag=True, help="Under their own names; a live one is kept under another.")
-@click.option("--confirm", "confirmed", multiple=True, metavar="NAME", help="A live database to be replaced.")
+@click.option(
+    "--confirm",
+    "confirmed",
+    multiple=True,
+    metavar="NAME",
+    help="A live database to be replaced.",
+    shell_complete=names_in_sets("db"),
+)
 @click.option("--dry-run", is_flag=True, help="Ask the store and the server, show the plan, and do nothing.")
 @click.option(
     "--despite-errors", is_flag=True, help="Where not all of a database comes back, take the rest; exit 5, all named."
@@ -78,7 +96,7 @@ def command(
     if dry_run:
         return Outcome("restore", {**result, "restored": [], "failed": _failed(run)}, plan)
     run.require_confirmed(confirmed, "--confirm", "; --dry-run shows the plan")
-    click.echo(plan.as_text(), err=True)
+    click.echo(plan.as_text(screen(sys.stderr)), err=True)
     run.carry_out(steps)
     result["restored"] = [one.model_dump(mode="json") for one in run.restored]
     result["failed"] = _failed(run)

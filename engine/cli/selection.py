@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from engine.cli.invocation import Invocation
 from engine.cli.kind_options import Wanted
 from engine.errors import ConfigurationError
-from engine.operations.assets import asset_meant
+from engine.operations.assets import asset_meant, set_meant
 from engine.repository.catalogue import catalogue
 from engine.repository.keys import Asset
-from engine.repository.parsing import parse_set_folder
+from engine.repository.parsing import parse_set_meant
 from engine.repository.repository import Repository
 from engine.repository.stored import Catalogue, StoredSet
 
@@ -40,8 +40,12 @@ def find_set(
         name = invocation.source_name(name)
     repository = invocation.repository(store or invocation.stores(None, name)[0])
     stored = catalogue(repository, name)
-    asset = Asset(name, *wanted) if wanted else asset_meant(text, invocation.settings.sources.get(name), name, stored)
-    return Found(repository, stored, stored.find(text, asset))
+    asset = (
+        stored.called(Asset(name, *wanted))
+        if wanted
+        else asset_meant(text, invocation.settings.sources.get(name), name, stored)
+    )
+    return Found(repository, stored, set_meant(repository, stored, text, asset))
 
 
 def source_meant(text: str, source: str | None) -> str | None:
@@ -50,7 +54,7 @@ def source_meant(text: str, source: str | None) -> str | None:
     Raises:
         ConfigurationError: both are given and differ.
     """
-    key = parse_set_folder(text.strip("/"))
+    key = parse_set_meant(text)
     if key and source not in (None, key.source):
         raise ConfigurationError(f"{text} is a set of {key.source}, not of {source}; leave out --source.")
     return key.source if key else source

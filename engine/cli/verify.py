@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from engine.cli.completing import sets
 from engine.cli.invocation import Invocation, operation, source_option, store_option
 from engine.cli.kind_options import OneOfAKind, Wanted, called, of_kinds, one_of
 from engine.cli.outcome import Outcome, Problem
@@ -36,7 +37,7 @@ _GIB = 2**30
       platformctl verify --budget-gib 50
     """,
 )
-@click.argument("chosen", metavar="[SET]...", nargs=-1)
+@click.argument("chosen", metavar="[SET]...", nargs=-1, shell_complete=sets)
 @source_option("Only sets of this source.")
 @store_option("Only this store.")
 @click.option(

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+_PAUSE_SECONDS = 0.5
 
 
 def lock_folder(folder: Path) -> int:
@@ -25,3 +30,18 @@ def lock_folder(folder: Path) -> int:
     except OSError:
         return descriptor
     return descriptor
+
+
+@contextmanager
+def holding_folder(folder: Path, waits: Callable[[], None]) -> Iterator[None]:
+    """Hold a folder's lock, and wait for whoever has it; `waits` is called once where that is so."""
+    descriptor = lock_folder(folder)
+    if descriptor < 0:
+        waits()
+    while descriptor < 0:
+        time.sleep(_PAUSE_SECONDS)
+        descriptor = lock_folder(folder)
+    try:
+        yield
+    finally:
+        os.close(descriptor)

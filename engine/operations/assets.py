@@ -5,8 +5,10 @@ from __future__ import annotations
 from engine.config.settings import SourceSettings
 from engine.errors import ConfigurationError
 from engine.repository.keys import Asset
-from engine.repository.parsing import parse_set_folder
-from engine.repository.stored import NEWEST, Catalogue
+from engine.repository.manifest import read_manifest
+from engine.repository.parsing import parse_set_meant
+from engine.repository.repository import Repository
+from engine.repository.stored import NEWEST, Catalogue, StoredSet
 from engine.sources import registry
 
 
@@ -17,7 +19,7 @@ def asset_meant(text: str, settings: SourceSettings | None, source: str, stored:
     Raises:
         ConfigurationError: the word's kind has names, and there are sets of several.
     """
-    if key := parse_set_folder(text.strip("/")):
+    if key := parse_set_meant(text):
         return key.asset
     kind = (registry.type_of(settings).kinds if settings else tuple(registry.kinds()))[0]
     found = [asset for asset in stored.assets if (asset.source, asset.kind) == (source, kind.name)]
@@ -25,3 +27,24 @@ def asset_meant(text: str, settings: SourceSettings | None, source: str, stored:
         names = ", ".join(asset.name for asset in found[:20])
         raise ConfigurationError(f"{source} has sets of several: {names}; say which {kind.noun} is meant.")
     return found[0] if kind.named and len(found) == 1 else Asset(source, kind.name, "")
+
+
+def set_meant(repository: Repository, stored: Catalogue, text: str, asset: Asset) -> StoredSet:
+    """The set that somebody means by a word, an id or a key. A word means one thing everywhere, as in a restore: the
+    newest set that it accepts and that holds what is asked for, be it its own or one of the whole source; `newest` its own.
+
+    Raises:
+        ConfigurationError, OperationFailed: as `Catalogue.find`.
+    """
+    if text not in NEWEST or text == "newest" or not asset.name:
+        return stored.find(text, asset)
+    own = stored.newest(asset, text)
+    whole = (
+        one for each, sets in stored.assets.items() if each.source == asset.source and not each.name for one in sets
+    )
+    for one in sorted(whole, key=lambda one: one.key.set_id, reverse=True):
+        if own and one.created <= own.created:
+            break
+        if one.state in NEWEST[text] and asset.name in {file.of for file in read_manifest(repository, one.key).files}:
+            return one
+    return own or stored.find(text, asset)

@@ -25,6 +25,7 @@ from engine.sources.base import Held, Source
 from engine.sources.item import Item, Run, StoredItem
 from engine.sources.registry import kind_named
 from engine.steps import NO_RECORD, Record, Step, Steps
+from engine.words.wording import meant
 
 EXCLUDED = "excluded by the configuration"
 RETRIES = 2
@@ -134,6 +135,9 @@ class BackupRun:
             ConfigurationError: a wanted one does not exist or is skipped.
         """
         found = {(item.kind, item.name): item for item in self.result.found if not item.closes}
+        self.wanted = [
+            (kind, meant(name, [known for each, known in found if each == kind])) for kind, name in self.wanted
+        ]
         for kind, name in self.wanted:
             item = found.get((kind, name))
             if item is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.hosts.folder_lock import holding_folder
 from engine.hosts.settings import HostSettings
 from engine.progress import Progress
 from engine.repository.body import Body
@@ -11,6 +12,7 @@ from engine.repository.keys import SetKey
 from engine.repository.lease import drilling
 from engine.repository.repository import Repository
 from engine.sources.registry import type_of_kind
+from engine.streams.spool import temporary_base
 
 
 def drill_set(
@@ -18,7 +20,8 @@ def drill_set(
 ) -> DrillResult:
     """Restore a set into something nobody reaches and compare; the verdict is stored. A bad backup is a verdict.
 
-    `label` tells others who drills. `host` is the source's own, where it is configured here.
+    One after the other on one host, whoever starts them: each has the room and the memory that one needs. `label` tells
+    others who drills. `host` is the source's own, where it is configured here.
 
     Raises:
         LockedByAnother: another drill of this source runs in this store, or a pruning did not end.
@@ -29,5 +32,8 @@ def drill_set(
     def prove(body: Body, findings: Findings) -> None:
         prover(repository, body, findings, progress, host or HostSettings())
 
-    with drilling(repository.store, key, label):
+    def waits() -> None:
+        progress("wait for another drill on this host to end")
+
+    with holding_folder(temporary_base(), waits), drilling(repository.store, key, label):
         return drill(repository, key, prove)

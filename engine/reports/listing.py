@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from engine.progress import counted, readable_bytes, readable_seconds
 from engine.sources.registry import kind_named, kinds
-from engine.words.report import Report, Row, Table
+from engine.words.layout import Row
+from engine.words.report import Report, Table
 from engine.words.wording import readable_time
 
 if TYPE_CHECKING:
@@ -61,9 +62,8 @@ def newest_first(decisions: Iterable[Decision]) -> list[Decision]:
     return sorted(decisions, key=lambda one: one.set.key.set_id, reverse=True)
 
 
-def list_report(listings: Sequence[Listing], now: datetime, wanted: tuple[str, str] | None = None) -> Report:
-    """The sets of the listed stores: how many of which state, and those to be shown; of `wanted` (a kind and a name)
-    alone when named."""
+def list_report(listings: Sequence[Listing], now: datetime) -> Report:
+    """The sets of the listed stores: how many of which state, and those to be shown."""
     sets = [one.set for listing in listings for one in listing.decisions]
     counts = Counter(one.state for one in sets)
     order: tuple[State, ...] = ("proven", "verified", "recorded", "failed")
@@ -84,7 +84,6 @@ def list_report(listings: Sequence[Listing], now: datetime, wanted: tuple[str, s
             *(_unfinished(listing) for listing in listings if listing.incomplete),
             *(_unsealed(listing) for listing in listings if listing.unsealed),
             *(_nothing(listing) for listing in listings if listing.empty),
-            *_unknown(listings, wanted),
         ),
     )
 
@@ -148,11 +147,13 @@ def _nothing(listing: Listing) -> str:
     return f"Nothing{of_whom} was ever stored at {listing.address}: is its path right, and is its disk mounted?"
 
 
-def _unknown(listings: Sequence[Listing], wanted: tuple[str, str] | None) -> Iterator[str]:
+def unknown(listings: Sequence[Listing], wanted: tuple[str, str] | None) -> str:
+    """What to say of a name that no store knows, where there is anything; empty: it is known."""
     found = any(listing.decisions or listing.incomplete for listing in listings)
-    if wanted and not found and not all(listing.empty for listing in listings):
-        noun = kind_named(wanted[0]).noun
-        yield f"There is no set of {noun} {wanted[1]!r}: `list` without --{noun} shows the names there are."
+    if not wanted or found or all(listing.empty for listing in listings):
+        return ""
+    noun = kind_named(wanted[0]).noun
+    return f"There is no set of {noun} {wanted[1]!r}: `list` without --{noun} shows the names there are."
 
 
 def _unsealed(listing: Listing) -> str:

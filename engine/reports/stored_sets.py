@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from engine.reports.listing import Listing, newest_first, newest_of_each
 from engine.repository.catalogue import catalogue
 from engine.repository.keys import SetKey
-from engine.repository.prune_plan import plan_of, with_sizes
+from engine.repository.prune_plan import PrunePlan, plan_of, with_sizes
 from engine.repository.repository import Repository
 from engine.repository.retention import Decision
 from engine.repository.stored import Catalogue
 from engine.repository.verdicts import remarks
+from engine.words.wording import called_alike
 
 
 def listing_of(
@@ -44,10 +46,22 @@ def listing_of(
 
 
 def _is_wanted(key: SetKey, wanted: tuple[str, str] | None) -> bool:
-    return wanted in (None, (key.kind, key.name))
+    return wanted is None or (wanted[0] == key.kind and called_alike(wanted[1], key.name))
 
 
 def _judged(stored: Catalogue, repository: Repository, now: datetime) -> Iterator[Decision]:
     """Why each set stays or may go, judged source by source as pruning would."""
     for source in dict.fromkeys(one.key.source for one in stored.sets):
         yield from plan_of(stored.of(source), source, repository.retention, now, False).decisions
+
+
+def with_shown_sizes(repository: Repository, plan: PrunePlan) -> PrunePlan:
+    """The same plan, with a size for each set that its report shows as kept; what goes has one already.
+
+    Raises:
+        PlatformOpsError: the store cannot be listed.
+    """
+    shown = {
+        one.set.key: one for one in with_sizes(repository, newest_of_each(one for one in plan.decisions if one.keep))
+    }
+    return replace(plan, decisions=tuple(shown.get(one.set.key, one) for one in plan.decisions))

@@ -38,6 +38,20 @@ def mark_of_sets(folder: str) -> str | None:
     return MANIFEST if SET_ID.fullmatch(set_id) and parse_asset(path) else None
 
 
+def parse_set_meant(text: str) -> SetKey | None:
+    """The key that somebody gives, as it is stored or as people are shown it (a name not spelled with `%`); None when it
+    is none."""
+    folder = text.strip("/")
+    path, _, set_id = folder.rpartition("/")
+    parts = path.split("/", 2)  # the name may hold a slash
+    if (found := parse_set_folder(folder)) or len(parts) < 3 or not parts[2]:
+        return found
+    try:
+        return parse_set_folder(f"{parts[0]}/{parts[1]}/{encoded(parts[2])}/{set_id}")
+    except ConfigurationError:
+        return None
+
+
 def parse_set(text: str) -> SetKey:
     """A set's key as `list` prints it.
 

@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 from engine.errors import ConfigurationError, OperationFailed
 from engine.repository.keys import Asset, SetKey
+from engine.repository.parsing import parse_set_meant
 from engine.repository.verdict_keys import VerdictKey
 from engine.repository.verdicts import GOOD, State
+from engine.words.wording import meant
 
 NEWEST: dict[str, tuple[State, ...]] = {
     "newest": ("recorded", "verified", "proven", "failed"),
@@ -88,9 +90,10 @@ class Catalogue:
         """
         if text in NEWEST:
             return self._of_word(text, asset)
+        key = parse_set_meant(text)
         for sets in (self.assets.get(asset, ()), self.sets):
-            matching = [one for one in sets if _is_meant(one, text)]
-            exact = [one for one in matching if one.key.set_id == text or str(one.key) == text.strip("/")]
+            matching = [one for one in sets if _is_meant(one, text, key)]
+            exact = [one for one in matching if one.key.set_id == text or one.key == key]
             if len(exact or matching) == 1:
                 return (exact or matching)[0]
             if matching:
@@ -100,8 +103,17 @@ class Catalogue:
                 )
         raise ConfigurationError(self._unknown(text))
 
+    def called(self, asset: Asset) -> Asset:
+        """The asset that is meant: there may be one whose name only looks the same."""
+        names = [one.name for one in self.assets if one[:2] == asset[:2]]
+        return asset._replace(name=meant(asset.name, names))
+
     def _of_word(self, word: str, asset: Asset) -> StoredSet:
         found = self.newest(asset, word)
+        if found is None and asset.name and asset not in self.assets:
+            raise ConfigurationError(
+                f"There is no set of {asset.quoted} of {asset.source} in {self.address}; `list` shows what is stored."
+            )
         if found is None:
             state = word.removeprefix("newest").strip("-")
             raise OperationFailed(
@@ -125,5 +137,5 @@ def by_age(one: StoredSet) -> str:
     return one.key.set_id
 
 
-def _is_meant(one: StoredSet, text: str) -> bool:
-    return (bool(text) and one.key.set_id.startswith(text)) or str(one.key) == text.strip("/")
+def _is_meant(one: StoredSet, text: str, key: SetKey | None) -> bool:
+    return bool(text) and (one.key.set_id.startswith(text) or one.key == key)

@@ -15,6 +15,7 @@ from engine.repository.stored import Catalogue, StoredSet
 from engine.repository.verdict_keys import VerdictKey
 from engine.repository.verdicts import record_verdict
 from engine.repository.verify_set import Result, VerifyReport, verified
+from engine.words.wording import called_alike
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -79,7 +80,8 @@ def verify_stored(
     """
     clock = _going_on(now)
     due = verification_order(catalogue(repository, source))
-    due = [one for one in due if wanted in (None, (one.key.kind, one.key.name))]
+    if wanted is not None:
+        due = [one for one in due if one.key.kind == wanted[0] and called_alike(wanted[1], one.key.name)]
     chosen = _within(repository, due, byte_budget)
     reports: list[VerifyReport] = []
     for one in chosen:

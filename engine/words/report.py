@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from heapq import nlargest
 from typing import TypeVar
 
-from engine.words.wording import escaped, one_line, width
+from engine.words.layout import FILE, Row, Screen, aligned
+from engine.words.wording import escaped, one_line
 
-Row = tuple[str, ...]
 _Item = TypeVar("_Item")
 _MARKDOWN_ROWS = 500  # an artifact is looked at in a browser
 
@@ -40,11 +40,11 @@ class Report:
     tables: tuple[Table, ...] = ()
     next_steps: tuple[str, ...] = field(default=())
 
-    def as_text(self) -> str:
+    def as_text(self, screen: Screen = FILE) -> str:
         """For a terminal or a log; ends with a line break."""
-        blocks = [f"{one_line(self.title)}\n{one_line(self.sentence)}"]
-        blocks += ["\n".join(_aligned(self.facts, ()))] if self.facts else []
-        blocks += ["\n".join(_text_table(table)) for table in self.tables if table.rows]
+        blocks = [f"{screen.bold(one_line(self.title))}\n{one_line(self.sentence)}"]
+        blocks += ["\n".join(aligned(self.facts, (), screen))] if self.facts else []
+        blocks += ["\n".join(_text_table(table, screen)) for table in self.tables if table.rows]
         blocks += ["\n".join(f"- {one_line(step)}" for step in self.next_steps)] if self.next_steps else []
         return "\n\n".join(blocks) + "\n"
 
@@ -72,29 +72,14 @@ def foremost(rows: Sequence[_Item], *weights: Callable[[_Item], float], readable
     return [rows[index] for index in sorted(chosen)]
 
 
-def _text_table(table: Table) -> Iterator[str]:
+def _text_table(table: Table, screen: Screen) -> Iterator[str]:
     if table.title:
-        yield one_line(table.title)
+        yield screen.bold(one_line(table.title))
     lines = (table.header, *table.rows) if any(table.header) else table.rows
     right = tuple(index for index, name in enumerate(table.header) if name in table.right)
-    yield from (f"  {line}" for line in _aligned(lines, right))
+    yield from (f"  {line}" for line in aligned(lines, right, screen, indent=2))
     if table.more:
         yield f"  {one_line(table.more)}"
-
-
-def _aligned(rows: Sequence[Row], right: tuple[int, ...]) -> Iterator[str]:
-    columns = [_padded(cells, index in right) for index, cells in enumerate(zip(*rows, strict=True))]
-    return ("  ".join(cells).rstrip() for cells in zip(*columns, strict=True))
-
-
-def _padded(cells: Sequence[str], to_the_right: bool) -> list[str]:
-    """The cells of a column, equally wide. Column by column, since a list may have 100,000 rows."""
-    shown = cells if "".join(cells).isprintable() else [one_line(cell) for cell in cells]
-    widths = [width(cell) for cell in shown]
-    widest = max(widths)
-    if to_the_right:
-        return [" " * (widest - each) + cell for cell, each in zip(shown, widths, strict=True)]
-    return [cell + " " * (widest - each) for cell, each in zip(shown, widths, strict=True)]
 
 
 def _markdown_table(table: Table) -> list[str]:

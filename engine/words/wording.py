@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from datetime import datetime
+
+from engine.errors import names_as_called
 
 _MARKED = re.compile(r"[\\`*_\[\]|~#@]")
 _LINKED = re.compile(r"://|www\.", re.IGNORECASE)
@@ -15,8 +18,23 @@ def readable_time(at: datetime, *, seconds: bool = False) -> str:
     return at.astimezone().strftime(f"%Y-%m-%d %H:%M{':%S' if seconds else ''} %Z")
 
 
+def called_alike(name: str, other: str) -> bool:
+    """Whether two names look the same: letters with marks may be written as one sign or as two (NFC, NFD)."""
+    if name == other or name.isascii():
+        return name == other
+    return unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", other)
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """The known name that somebody means: exactly this one, else the only one that looks the same; else as it is."""
+    among = list(known)
+    alike = [one for one in among if called_alike(name, one)]
+    return alike[0] if name not in among and len(alike) == 1 else name
+
+
 def one_line(text: str) -> str:
     """`text` without line breaks and without characters that steer a terminal or hide themselves."""
+    text = names_as_called(text)
     if text.isascii() and text.isprintable():
         return text
     return "".join(char if char.isprintable() else _spelled(char) for char in text)

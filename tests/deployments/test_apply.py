@@ -168,12 +168,14 @@ def test_failures_are_told_to_the_block_called_alerts_once_there_is_one(prefect_
     made = [line for line in automations_applied() if line[0] == "+"]
     assert made == [
         "+ automation platform-ops: failed and crashed runs",
+        "+ automation platform-ops: no worker",
+        "+ automation platform-ops: late runs",
         "+ automation platform-ops: no cluster of prod verified for 26 hours",
         "+ automation platform-ops: no cluster of prod proven for 26 hours",
     ]
     assert {line[0] for line in automations_applied()} == {"="}
     CustomWebhookNotificationBlock.delete("alerts")
-    assert len([line for line in automations_applied() if line[0] == "-"]) == 3
+    assert len([line for line in automations_applied() if line[0] == "-"]) == 5
     with get_client(sync_client=True) as client:
         assert sorted(found.name for found in client.read_automations()) == [
             "platform-ops: end runs that never began",

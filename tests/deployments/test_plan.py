@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deployments.forms import with_dropdowns
-from deployments.plan import Existing, Scheduled, at_once, completed, stale_slugs
+from deployments.plan import Existing, Scheduled, completed, stale_slugs
 from engine.config.settings import FolderStore, Settings
 from engine.sources.postgres.settings import ServerSettings
 
@@ -94,17 +94,12 @@ def test_the_first_source_is_the_default() -> None:
     assert planned(None, "prod", "staging")["parameters"] == {"source": "prod"}
 
 
-def test_each_source_has_its_own_schedule_and_room_to_run() -> None:
+def test_each_source_has_its_own_schedule() -> None:
     entry = planned(None, "prod", "staging")
     assert entry["schedules"] == [
         {"slug": "nightly-prod", **CRON, "parameters": {"source": "prod"}},
         {"slug": "nightly-staging", **CRON, "parameters": {"source": "staging"}},
     ]
-    # With a limit of 1 the second source's backup would wait for the first.
-    assert at_once(entry, "source", settings("prod", "staging")) == 2
-    assert at_once(entry, "source", settings("prod")) == 1
-    assert at_once({**entry, "schedules": []}, "source", settings("prod", "staging")) == 1
-    assert at_once({**entry, "work_pool": {"name": "restore"}}, "source", settings("prod")) is None
 
 
 def test_the_file_itself_is_left_as_it_was() -> None:

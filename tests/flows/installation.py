@@ -63,7 +63,7 @@ class Installation:
         log = (self.layout.logs / f"{name}.log").open("ab")
         with log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "prefect", *arguments],
+                [sys.executable, "-m", "demo.serve" if name == "server" else "prefect", *arguments],
                 env=self.environment,
                 cwd=self.layout.prefect,
                 stdin=subprocess.DEVNULL,

@@ -9,11 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import cast
 from uuid import UUID
 
 import psycopg
 import pytest
 from prefect import flow
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.client.schemas.objects import FlowRun, StateType
@@ -26,13 +28,14 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from deployments.automations import apply_automation, wanted
+from deployments.automations import apply_automation, late_runs, no_worker, wanted
 from engine.config.settings import SourceSettings
 from engine.hosts.processes import ProcessIdentity
 from tasks.running import logged_progress
 from tests.blocks.made import WHOLE, ServerBlock
 from tests.flows.installation import WELL_BEGUN, Installation, wait_for
 from tests.flows.scene import Scene
+from tests.webhook import webhook
 
 pytestmark = pytest.mark.xdist_group("scene")
 
@@ -273,6 +276,39 @@ def test_prefect_away_when_a_run_needs_it(scene: Scene) -> None:
         time.sleep(10)
         ops.start_server()
         _whole(scene, run)
+
+
+def test_workers_that_are_gone_and_runs_that_nobody_takes_are_told(scene: Scene) -> None:
+    ops, soon = scene.installation, timedelta(seconds=10)
+    if "restore" not in ops.processes:
+        ops.start_worker("restore")
+    with webhook() as heard, ops.client() as client:
+        with temporary_settings({PREFECT_API_URL: ops.api}):
+            told = CustomWebhookNotificationBlock(
+                name="any", url=heard.address, method="POST", json_data={"text": "{{subject}} :: {{body}}"}
+            )
+            block = cast(UUID, told.save("told-of-workers", overwrite=True))
+        for automation in (no_worker(block, soon), late_runs(block, soon)):
+            apply_automation(client, automation)
+        if "backup" in ops.processes:
+            ops.kill("backup")
+        # Prefect itself would call it offline after three heartbeats of 30 s.
+        client._client.delete("/work_pools/backup/workers/test-backup").raise_for_status()
+        run = ops.run("check-backups", source="platform")
+        wait_for(lambda: heard.bodies("No worker is alive for the work pool backup"), 90, pause=0.3)
+        wait_for(lambda: heard.bodies("Runs are late and nobody takes them"), 90, pause=0.3)
+        assert heard.bodies("pool restore") == []
+        for name in ("no worker", "late runs"):
+            [made] = client.read_automations_by_name(f"platform-ops: {name}")
+            client.delete_automation(made.id)
+    ops.start_worker("backup")
+    ops.ended(run)
+
+
+def test_nothing_of_prefect_s_was_refused_by_its_own_database(scene: Scene) -> None:
+    """After all that the tests before have done to it, on a machine that is busy with them."""
+    said = (scene.installation.layout.logs / "server.log").read_text(errors="replace")
+    assert said.count("database is locked") == 0
 
 
 def test_no_work_fails_for_a_picture_of_its_progress(scene: Scene) -> None:

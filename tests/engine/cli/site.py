@@ -68,6 +68,20 @@ class Site:
         return {str(path) for path in found if not {"verdicts", "leases"}.intersection(path.parts)}
 
 
+def completed(site: Site, *words: str) -> set[str]:
+    """What bash offers after these words."""
+    asked = {"_PLATFORMCTL_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(["platformctl", *words])}
+    done = subprocess.run(
+        COMMAND,
+        cwd=site.folder,
+        env=environment() | asked | {"COMP_CWORD": str(len(words))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {line.partition(",")[2] for line in done.stdout.splitlines()}
+
+
 def environment() -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PG", "PLATFORM_OPS"))}
     return {**kept, "LC_ALL": "C.UTF-8", "TZ": "Asia/Seoul"}

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from engine.operations.assets import set_meant
 from engine.reports.listing import newest_of_each
+from engine.repository.body import FileEntry
+from engine.repository.catalogue import catalogue
 from engine.repository.keys import SetKey, new_set_id
+from engine.repository.manifest import to_json
+from engine.repository.repository import Repository
 from engine.repository.retention import Decision
 from engine.repository.stored import StoredSet
 from engine.repository.verdict_keys import VerdictKey
-from tests.engine.cli.site import Site
+from engine.stores.folder import FolderStore
+from tests.engine.cli.site import Site, completed
+from tests.engine.repository.made import MemoryStore, a_body, a_key, judge, store_set
 
 NIGHTS, DATABASES = 3, 120
 
@@ -66,7 +75,67 @@ def test_all_and_json_and_one_database_leave_nothing_out(many: Site) -> None:
 
 def test_a_name_that_has_no_set_is_said(many: Site) -> None:
     said = "There is no set of database 'app_7': `list` without --database shows the names there are."
-    assert many.run("list", "--database", "app_7").stdout == f"Stored sets\n0 sets, 0 B.\n\n- {said}\n"
+    answer = many.run("list", "--database", "app_7")
+    assert (answer.stdout, answer.code) == ("Stored sets\n0 sets, 0 B.\n", 2)
+    assert answer.problem == f"platformctl: {said}"
+
+
+@pytest.mark.parametrize(
+    "asked", [("list",), ("show", "newest"), ("drill", "newest"), ("verify",), ("verify", "newest"), ("restore",)]
+)
+def test_a_name_that_nothing_has_is_the_same_mistake_everywhere(many: Site, asked: tuple[str, ...]) -> None:
+    answer = many.run(*asked, "--database", "app_7", "--json")
+    assert (answer.code, answer.document["error"]["kind"]) == (2, "ConfigurationError")
+
+
+def test_names_are_shown_as_they_are_called_and_taken_however_they_are_composed(tmp_path: Path) -> None:
+    """A key spells a name with `%`; people never see that, and what they see can be given back."""
+    site = Site(tmp_path)
+    site.config.write_text(
+        f'[servers.platform]\nstore = "nightly"\n[stores.nightly]\nkind = "folder"\npath = "{site.store}"\n'
+    )
+    name = "운영/노트"
+    key = SetKey("platform", "db", name, new_set_id(datetime.now(UTC), "1"))
+    whole = SetKey("platform", "cluster", "", new_set_id(datetime.now(UTC), "2"))
+    store = FolderStore("nightly", site.store)
+    for one in (key, whole):
+        store_set(store, one)
+    for composed in (unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)):
+        assert site.run("list", "--database", composed).stdout.count(key.set_id) == 1
+        assert site.run("verify", "newest", "--database", composed, "--json").document["result"]["sets"][0][
+            "key"
+        ] == str(key)
+    for given in (key.set_id, str(key), f"platform/db/{name}/{key.set_id}"):
+        answer = site.run("verify", given)
+        assert (name in answer.stdout, "%EC" in answer.stdout + answer.stderr) == (True, False)
+        assert answer.code == 0
+    refused = site.run("show", str(key))  # its manifest is a test's
+    assert f"platform/db/{name}/{key.set_id}: its manifest" in refused.problem
+    words = completed(site, "show", key.set_id[:12])
+    assert words == {key.set_id, whole.set_id}
+    assert completed(site, "drill", "newest-p") == {"newest-proven"}
+    assert completed(site, "restore", "--database", "") == {name}
+    assert completed(site, "restore", "--set", key.set_id) == {key.set_id}
+
+
+def test_a_word_means_in_show_and_drill_what_it_means_in_a_restore(tmp_path: Path) -> None:
+    """The newest proven set that holds the database: here the whole server's."""
+    store = MemoryStore()
+    own = store_set(store, a_key("2026-02-07", "app"))
+    whole = store_set(store, a_key("2026-02-08"))
+    body = a_body(whole, {})
+    held = body.model_copy(update={"files": (FileEntry(name="a.sql", size=1, sha256="0" * 64, role="sql", of="app"),)})
+    store.objects[whole.manifest] = to_json(Repository(store), held)
+    for key in (own, whole):
+        judge(store, key, "drill", "passed", "2026-02-09")
+
+    def found(word: str) -> SetKey:
+        stored = catalogue(Repository(store))
+        return set_meant(Repository(store), stored, word, own.asset).key
+
+    assert (found("newest-proven"), found("newest")) == (whole, own)
+    judge(store, whole, "drill", "failed", "2026-02-10")
+    assert found("newest-proven") == own
 
 
 def test_an_empty_store_is_asked_about(empty_site: Site) -> None:

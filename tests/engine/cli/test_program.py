@@ -11,7 +11,7 @@ import pytest
 
 from engine.cli.program import COMMANDS
 from engine.version import VERSION
-from tests.engine.cli.site import COMMAND, Site, environment
+from tests.engine.cli.site import Site, completed
 
 _HEAVY = ("pydantic", "psycopg", "boto3", "prefect", "docker", "paramiko")
 
@@ -138,21 +138,7 @@ def test_a_store_without_a_kind_is_named(empty_site: Site) -> None:
     ],
 )
 def test_completion_knows_commands_sources_and_stores(arguments: list[str], names: set[str], empty_site: Site) -> None:
-    words = " ".join(["platformctl", *arguments])
-    done = subprocess.run(
-        COMMAND,
-        cwd=empty_site.folder,
-        env={
-            **environment(),
-            "_PLATFORMCTL_COMPLETE": "bash_complete",
-            "COMP_WORDS": words,
-            "COMP_CWORD": str(len(arguments)),
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert {line.partition(",")[2] for line in done.stdout.splitlines()} == names
+    assert completed(empty_site, *arguments) == names
 
 
 def test_the_version_is_shown(tmp_path: Path) -> None:

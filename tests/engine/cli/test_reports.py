@@ -31,6 +31,7 @@ from engine.sources.postgres.server.databases import DatabaseFound
 from engine.sources.postgres.settings import ServerSettings
 from engine.sources.postgres.source import PostgresSource
 from engine.sources.registry import load_settings
+from engine.words.layout import Screen
 from engine.words.report import Report, Table
 from engine.words.run_report import plain_report
 from engine.words.wording import escaped, one_line, readable_time, width
@@ -46,6 +47,45 @@ def test_text_is_aligned_also_with_wide_letters() -> None:
         "Title\nIt went well.\n\ntook  2.0 s\n\n"
         "Sizes\n  name        rows\n  운영 노트      5\n  a          1,204\n\n- Rest.\n"
     )
+
+
+def test_on_a_narrow_terminal_columns_wrap_and_no_number_is_lost() -> None:
+    table = Table(
+        "Sets",
+        ("begun", "size", "set", "state", "kept because"),
+        (
+            (
+                "2026-11-29 23:30 UTC",
+                "1,216.7 MB",
+                "20261129T233032Z-fe800a4602",
+                "proven, incomplete",
+                "the newest; " * 5,
+            ),
+            ("2026-11-28 23:30 UTC", "0 B", "20261128T233032Z-fe800a4602", "failed", "younger than 7 days"),
+        ),
+        right=("size",),
+    )
+    report = Report("Title", "All.", (("stored at", "s3://a-bucket/with/a/long/prefix/" * 3),), (table,))
+    for columns in (40, 60, 80):
+        lines = report.as_text(Screen(columns)).splitlines()
+        assert max(map(width, lines)) <= columns
+        assert [line for line in lines if "1,216.7 MB" in line]  # right-aligned: never cut, never wrapped
+    assert "\n".join(report.as_text(Screen(60)).splitlines()[7:14]) == (
+        "Sets\n"
+        "  begun               size  set                state\n"
+        "      kept because\n"
+        "  2026-11-29    1,216.7 MB  20261129T233032Z-  proven,\n"
+        "  23:30 UTC                 fe800a4602         incomplete\n"
+        "      the newest; the newest; the newest; the newest; the\n"
+        "      newest;"
+    )
+    assert "kept because" in report.as_text().splitlines()[6]  # a file is as wide as it wants
+
+
+def test_colours_say_how_something_is_and_nothing_else() -> None:
+    rows = (("proven", "proven"), ("failed", "failed, incomplete"))
+    text = Report("T", "S.", tables=(Table("", ("was", "state"), rows),)).as_text(Screen(80, colours=True))
+    assert text.splitlines()[-2:] == ["  proven  \x1b[32mproven\x1b[0m", "  failed  \x1b[31mfailed, incomplete\x1b[0m"]
 
 
 def test_markdown_has_the_same_content() -> None:

@@ -293,5 +293,5 @@ def test_an_asset_without_such_a_set_says_so() -> None:
     assert str(caught.value) == (
         "There is no proven set of the cluster of platform in /srv/backups; `list` shows what is stored."
     )
-    with pytest.raises(OperationFailed, match=r"^There is no set of db 'gone' of platform in"):
+    with pytest.raises(ConfigurationError, match=r"^There is no set of db 'gone' of platform in"):
         FOUND.find("newest", Asset("platform", "db", "gone"))

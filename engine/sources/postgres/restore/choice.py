@@ -13,6 +13,7 @@ from engine.repository.stored import NEWEST, Catalogue, StoredSet
 from engine.repository.verdicts import State
 from engine.sources.postgres.kinds import CLUSTER, DATABASE, facts_of
 from engine.sources.postgres.server.holds import OWN
+from engine.words.wording import meant
 
 _BEST: tuple[State, ...] = ("proven", "verified", "recorded", "failed")
 ALL_THE_SAME = "--despite-errors"
@@ -67,6 +68,8 @@ def choose(
         OperationFailed: no set of any database fits the word.
     """
     sets = _Sets(catalogue, repository, server, despite_errors)
+    own = [asset.name for asset in catalogue.assets if asset.kind == DATABASE.name]
+    databases = [meant(name, own) for name in databases]
     if which in NEWEST:
         return _of_word(sets, databases, which)
     found = catalogue.find(which, sets.asset(databases[0] if len(databases) == 1 else ""))

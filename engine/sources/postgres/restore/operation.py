@@ -17,6 +17,7 @@ from engine.sources.postgres.restore.renaming import free_name
 from engine.sources.postgres.restore.restore import RestoredDatabase, live_among, programs_for, restore_databases
 from engine.sources.postgres.server.server import Server
 from engine.steps import NO_RECORD, Record, Step, Steps
+from engine.words.wording import meant
 
 
 @dataclass
@@ -65,6 +66,7 @@ class RestoreRun:
         Raises:
             ConfigurationError: one was not, or one was that is not restored.
         """
+        confirmed = [meant(name, [choice.database for choice in self.choices]) for name in confirmed]
         if lacking := sorted(set(self.live) - set(confirmed)):
             again = " ".join(f"--confirm {shlex.quote(name)}" for name in lacking) if how == "--confirm" else ""
             raise ConfigurationError(

@@ -581,7 +581,7 @@ def test_a_word_finds_a_database_in_cluster_sets_too(made: Backup, source: Insta
         judge(repository.store, key, "verify", "failed", "2026-02-09")
     over = later.key("small")
     assert chosen(repository, "newest") == RestoreChoice("small", later.cluster_key, "proven", over)
-    with pytest.raises(OperationFailed, match="There is no usable set of db 'nope' of platform in"):
+    with pytest.raises(ConfigurationError, match="There is no set of db 'nope' of platform in"):
         chosen(repository, "newest", "nope")
 
 
