@@ -271,12 +271,12 @@ def _fill(filling: Filling) -> Mapping[str, EarlyProof]:
             rows = fill_from_archive(filling)
         else:
             fill_from_text(filling)
+        apply_properties(filling.server, filling.working, properties)
     except OperationFailed as error:
         if type(error) is not OperationFailed:
             raise
         named = "" if is_archive else object_of(filling, str(error))
         raise refused(error, str(error), filling.server.address, named) from None
-    apply_properties(filling.server, filling.working, properties)
     return rows
 
 
