@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import ConfigurationError, CouldNotVerify, OperationFailed, PartialSuccess
+from engine.errors import ConfigurationError, CouldNotVerify, DamagedSet, OperationFailed, PartialSuccess
 from engine.progress import silent
 from engine.repository.findings import DrillResult
 from engine.sources.postgres.restore.choice import RestoreChoice
@@ -174,6 +174,8 @@ def test_without_asking_for_it_nothing_is_taken(
     run.carry_out(InShell(silent))
     ((_, error),) = run.failures
     assert "the source itself holds what no restore takes" in str(error)
+    with pytest.raises(DamagedSet, match=r"That is of TABLE DATA public\.offer\."):
+        restore_databases(made.repository, server_of(empty_server), (RestoreChoice("case_bad", made.cluster_key),))
     assert execute(empty_server, "postgres", "SELECT count(*) FROM pg_database") == [(3,)]
 
 
