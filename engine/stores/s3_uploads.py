@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -22,17 +23,19 @@ _MARKS = ".uploads/"
 _NO_LISTING = ("NotImplemented", "501", "MethodNotAllowed", "405")
 
 
-def mark(bucket: Bucket, key: str) -> None:
-    """Say that an upload for this key begins."""
-    if bucket.settings.endpoint_url:
-        bucket.client.put_object(**bucket.named(_MARKS + key), **bucket.payload(b""))
+def mark(bucket: Bucket, key: str) -> str:
+    """Say that an upload for this key begins; the version of what says so, where the bucket has versions."""
+    if not bucket.settings.endpoint_url:
+        return ""
+    return bucket.client.put_object(**bucket.named(_MARKS + key), **bucket.payload(b"")).get("VersionId", "")
 
 
-def unmark(bucket: Bucket, key: str) -> None:
+def unmark(bucket: Bucket, key: str, version: str) -> None:
     """It has ended, well or not. A mark that stays costs the next sweep a question."""
     if bucket.settings.endpoint_url:
+        exact: dict[str, Any] = {"VersionId": version} if version else {}  # a plain delete would only hide it
         with suppress(PlatformOpsError), bucket.failing("Removing the mark of an upload"):
-            bucket.client.delete_object(**bucket.named(_MARKS + key))
+            bucket.client.delete_object(**bucket.named(_MARKS + key), **exact)
 
 
 def sweep_uploads(bucket: Bucket, prefix: str) -> int:
@@ -56,7 +59,8 @@ def _swept(bucket: Bucket, key: str) -> int:
     found = list(_of_key(bucket, full))
     swept = sum(_abort(bucket, full, upload) for upload in found if upload not in ACTIVE)
     if ACTIVE.isdisjoint(found):
-        unmark(bucket, key)
+        version = bucket.client.head_object(**bucket.named(_MARKS + key)).get("VersionId", "")
+        unmark(bucket, key, version)
     return swept
 
 

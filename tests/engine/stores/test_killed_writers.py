@@ -76,7 +76,7 @@ def test_of_a_bucket(kind: str, start_server: StartServer, monkeypatch: pytest.M
     assert place.uploads() == [KEY]
     assert store.sweep("platform/db/") == 0
     assert store.sweep("platform/") == 1
-    assert (place.uploads(), place.object_keys()) == ([], [])
+    assert (place.uploads(), place.marks(), place.object_keys()) == ([], [], [])
     assert_a_next_run_works(store)
 
 
@@ -101,9 +101,9 @@ def test_of_a_bucket_whose_server_lists_uploads_only_by_their_exact_key(
         assert (list(store.keys()), place.uploads()) == ([], [f"nightly/kecp/{KEY}"])
         assert store.sweep("platform/db/") == 0
         assert store.sweep("platform/") == 1
-        assert (place.uploads(), place.object_keys()) == ([], [])
+        assert (place.uploads(), place.marks(), place.object_keys()) == ([], [], [])
         assert_a_next_run_works(store)
         with store.writer(KEY) as writer:
             writer.write(bytes(12 * 2**20))
             assert store.sweep("") == 0  # our own are spared
-        assert place.object_keys() == [f"nightly/kecp/{KEY}"]
+        assert (place.marks(), place.object_keys()) == ([], [f"nightly/kecp/{KEY}"])
