@@ -73,7 +73,8 @@ class Readable(Protocol):
 Data = bytes | Readable | Iterable[bytes]
 """The contents of a file: all of them, or a stream of any size."""
 Environment = Mapping[str, str | None]
-"""Variables of a program. On this machine it sees ours too; one that is None it does not see."""
+"""Variables of a program. On this machine it sees ours too, elsewhere those of that host; one that is None it does not
+see."""
 
 
 class Host(Protocol):

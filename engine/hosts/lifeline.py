@@ -32,7 +32,7 @@ _WATCH = (
     "</dev/null >/dev/null 2>&1 & "
 )
 _TELL = 'echo "$! $(readlink /proc/$$/fd/5)"; exec 5>&-; '
-_EXPORT = 'while [ -n "$1" ]; do export "$1"; shift; done; shift; '
+_EXPORT = 'while [ -n "$1" ]; do case $1 in *=*) export "$1";; *) unset "$1";; esac; shift; done; shift; '
 _LIFELINE = _READ + _WATCH % ("", ":") + _EXPORT + 'exec "$@" </dev/null 3<&-'
 _WITH_INPUT = (
     _READ
@@ -67,15 +67,16 @@ def feed_argv(watcher: str, pipe: str) -> tuple[str, ...]:
     return ("sh", "-c", _FEED, "platform-ops", watcher, pipe)
 
 
-def environment_block(env: Mapping[str, str]) -> bytes:
-    """What `lifeline_argv` reads before it starts the program.
+def environment_block(env: Mapping[str, str | None]) -> bytes:
+    """What `lifeline_argv` reads before it starts the program; of the far side's own variables it sees none that is None.
 
     Raises:
         ConfigurationError: a value with a line break.
     """
     for name, value in env.items():
-        if "\n" in value or "\0" in value:
+        if value is not None and ("\n" in value or "\0" in value):
             raise ConfigurationError(
                 f"The value for {name} holds a line break, which cannot be passed to another host; change it."
             )
-    return "".join(f"{name}={value}\n" for name, value in env.items()).encode() + b"\n"
+    lines = (name if value is None else f"{name}={value}" for name, value in env.items())
+    return "".join(f"{line}\n" for line in lines).encode() + b"\n"

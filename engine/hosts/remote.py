@@ -119,8 +119,7 @@ def start(host: Launcher, argv: Sequence[str], env: Environment, *, stdin: bool 
         TransientFailure: the connection was lost.
         OperationFailed: the host cannot give a program its input.
     """
-    ours = {name: value for name, value in env.items() if value is not None}
-    block = environment_block({**_ENVIRONMENT, **ours})
+    block = environment_block({**_ENVIRONMENT, **env})
     channel = host.launch(lifeline_argv(argv, stdin=stdin))
     program = RemoteProgram(channel, str(host))
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Iterable
 
 _LINE_CHARACTERS, _SHOWN, _KEPT = 500, 3, 40
 _SEVERITY = r"(?:ERROR|FATAL|PANIC): "
@@ -79,12 +80,13 @@ class Said:
 
     def text(self) -> str:
         """What may be shown, in one line."""
+        parts: Iterable[str]
         if self._error:
             parts = (self._about, self._error, self._from_server, self._command)
         elif self._of_postgres:
-            parts = tuple(reason(line) for line in self._tail if line.startswith(("psql: ", "pg_")))
+            parts = (reason(line) for line in self._tail if line.startswith(("psql: ", "pg_")))
         else:
-            parts = tuple(self._tail)
+            parts = self._tail
         return "; ".join(part for part in parts if part)
 
     def loud(self) -> str:

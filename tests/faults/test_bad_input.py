@@ -448,11 +448,15 @@ def test_libpq_s_variables_lead_nowhere_else(stored: FaultSite) -> None:
     odd = {
         "PGHOST": "elsewhere", "PGHOSTADDR": "127.0.0.9", "PGPORT": "1", "PGUSER": "somebody", "PGSSLMODE": "verify-full",
         "PGDATABASE": "other", "PGOPTIONS": "-c x=y", "PGTARGETSESSIONATTRS": "standby", "PGCLIENTENCODING": "LATIN1",
+        "PGSERVICE": "elsewhere", "PGREQUIREAUTH": "gss", "PGCHANNELBINDING": "require", "PGGSSENCMODE": "require",
+        "PGSSLNEGOTIATION": "direct", "PGTZ": "Asia/Seoul", "PGDATESTYLE": "German", "PGGEQO": "off", "PGPASSWORD": "x",
+        "PGREQUIREPEER": "nobody-like-this", "PGMAXPROTOCOLVERSION": "1.0", "PGLOADBALANCEHOSTS": "odd",
     }  # fmt: skip
     site = FaultSite(stored.folder, stored.server, stored.stores, odd)
     site.write({}, {})
-    answer = site.run("backup", "--database", DATABASE)
-    assert answer.code == 0, answer.stderr
+    for command in (("backup", "--database", DATABASE), ("drill", "--database", DATABASE)):
+        answer = site.run(*command)
+        assert answer.code == 0, answer.stderr
 
 
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])

@@ -294,6 +294,8 @@ def test_a_database_dropped_by_force_under_its_dump(own: Instance, tmp_path: Pat
 
 
 def test_a_standby_can_be_backed_up_and_drilled(own: Instance, server_base: Path, tmp_path: Path) -> None:
+    unlogged = "CREATE UNLOGGED TABLE cache (id int GENERATED ALWAYS AS IDENTITY, a text)"
+    execute(own, DATABASE, unlogged, "INSERT INTO cache (a) VALUES ('x')", "CREATE UNLOGGED SEQUENCE ticket START 7")
     standby = Instance(server_base / "standby", own.programs, settings=LIVE)
     private_folder(standby.folder)
     argv = (
@@ -312,8 +314,15 @@ def test_a_standby_can_be_backed_up_and_drilled(own: Instance, server_base: Path
     standby.start()
     try:
         site = fault_site(tmp_path, standby)
-        answer = site.run("backup")
+        answer = site.run("backup", "--json")
         assert answer.code == 0, answer.stderr
-        assert site.run("drill").code == 0
+        named = [line for line in answer.document["result"]["missing"] if "what is unlogged" in line]
+        assert named == [
+            f"{DATABASE}: what is unlogged: public.cache, public.cache_id_seq, public.ticket (a standby has no rows and "
+            "values of these: back up the primary)"
+        ]
+        for kind in ("cluster", "db"):
+            answer = site.run("drill", *(("--database", DATABASE) if kind == "db" else ()))
+            assert answer.code == 0, answer.stderr
     finally:
         standby.remove()

@@ -34,7 +34,7 @@ class ServerSettings(SourceSettings):
     stall_minutes: float = Field(default=10, gt=0, le=1440)
     """No byte for so long ends a dump."""
     lock_wait_seconds: int = Field(default=60, ge=1, le=86400)
-    """How long a dump waits for a table that somebody changes."""
+    """How long a dump waits for a table that somebody changes; then the database is dumped again, twice at most."""
     snapshot_limit_minutes: float = Field(default=240, gt=0, le=10080)
     """A snapshot holds back vacuum; one held longer is given up."""
     proof_sample_percent: int = Field(default=100, ge=1, le=100)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -40,8 +40,16 @@ class PostgresSource(Source):
     def address(self) -> str:
         return self.server.address
 
-    def lock(self, label: str) -> AbstractContextManager[HeldLock]:
-        return backup_lock(self.server, label)
+    @contextmanager
+    def lock(self, label: str) -> Iterator[HeldLock]:
+        """See the contract. While it is held, every session must reach the server that gave it."""
+        before = self.server
+        with backup_lock(before, label) as held:
+            self.server = held.server
+            try:
+                yield held
+            finally:
+                self.server = before
 
     def sweep(self) -> None:
         with suppress(PlatformOpsError):  # one that stays is listed with its reason

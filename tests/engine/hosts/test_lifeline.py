@@ -30,10 +30,14 @@ def shell(request: pytest.FixtureRequest) -> Sequence[str]:
 def given(shell: Sequence[str], argv: Sequence[str], data: bytes, last: bytes) -> tuple[bytes, int]:
     """What a program makes of `data`, after `last` was said on its channel and that was closed."""
     with subprocess.Popen(
-        [*shell, *lifeline_argv(argv, stdin=True)[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+        [*shell, *lifeline_argv(argv, stdin=True)[1:]],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+        env={**os.environ, "THERE": "of the far side"},
     ) as running:
         assert running.stdin is not None and running.stdout is not None
-        running.stdin.write(environment_block({"PATH": os.environ["PATH"], "GIVEN": "a 'b' $c"}))
+        running.stdin.write(environment_block({"PATH": os.environ["PATH"], "GIVEN": "a 'b' $c", "THERE": None}))
         watcher, pipe = running.stdout.readline().decode().split()
         feed = subprocess.run(
             [*shell, *feed_argv(watcher, pipe)[1:]], input=data, stdout=subprocess.PIPE, check=True, timeout=20
@@ -47,7 +51,7 @@ def given(shell: Sequence[str], argv: Sequence[str], data: bytes, last: bytes) -
 
 
 def test_all_of_the_input_and_its_end(shell: Sequence[str]) -> None:
-    script = ("sh", "-c", 'cat >/dev/null; printf "%s" "$GIVEN"; exit 3')
+    script = ("sh", "-c", 'cat >/dev/null; printf "%s" "$GIVEN${THERE-}"; exit 3')
     assert given(shell, script, DATA, END) == (b"a 'b' $c", 3)
     assert given(shell, ("cat",), b"", END) == (b"", 0)
 

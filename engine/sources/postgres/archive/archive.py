@@ -24,6 +24,7 @@ from engine.sources.postgres.archive.table_data import settings_of
 from engine.sources.postgres.archive.toc import DataPlan, data_plan
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.server.environment import hidden, run_here
+from engine.sources.postgres.server.raw_text import to_text
 from engine.streams.pipes import pieces_of, write_all
 from engine.streams.process import Patient, Process
 from engine.streams.said import told
@@ -63,12 +64,12 @@ class Head:
     def schema(self) -> str:
         """The SQL of everything but data, without what belongs to the database itself."""
         wanted = [line for line in self.contents if not is_data(line)]
-        return self._text(wanted, create=False).decode("utf8", "backslashreplace")
+        return to_text(self._text(wanted, create=False))
 
     def sequences(self) -> dict[str, tuple[int, bool]]:
         """The value each sequence has in this dump, and whether it was called."""
         wanted = [line for line in self.contents if kind(line).startswith(b"SEQUENCE SET ")]
-        text = self._text(wanted, create=False).decode("utf8", "backslashreplace") if wanted else ""
+        text = to_text(self._text(wanted, create=False)) if wanted else ""
         return sequence_values(text)
 
     def data_plan(self) -> DataPlan | None:

@@ -10,21 +10,40 @@ import re
 
 _ROLE_NAME = r'"(?:[^"]|"")+"|[^\s";]+'
 _CREATE_ROLE = re.compile(rf"CREATE ROLE (?P<name>{_ROLE_NAME});\n")
-# A comment, a psql command, a blank line, or a statement: a quoted name or text may hold all of them.
-_PIECE = re.compile(r"""(?:--|\\)[^\n]*\n|\n|(?:'[^']*'|"[^"]*"|[^'";])+;\n?""")
+_ABSENT = r"WHERE NOT EXISTS \(SELECT FROM pg_catalog\.pg_roles WHERE rolname =(?: E| )'(?:[^']|'')*'\) \\gexec\n"
+_CREATE_ABSENT = rf"SELECT(?P<escaped> E| )'CREATE ROLE (?P<created>(?:[^']|'')*)' {_ABSENT}"
+# What makes an absent role, a comment, a psql command, a blank line, or a statement: a quoted name or text may hold all of them.
+_PIECE = re.compile(
+    rf"""{_CREATE_ABSENT.replace("?P<escaped>", "?:").replace("?P<created>", "?:")}"""
+    r"""|(?:--|\\)[^\n]*\n|\n|(?:'[^']*'|"[^"]*"|[^'";])+;\n?"""
+)
 _GRANTED_BY = re.compile(
     rf"(?P<grant>GRANT (?:{_ROLE_NAME}) TO (?:{_ROLE_NAME})(?: WITH [A-Z, ]+)?) GRANTED BY (?P<grantor>{_ROLE_NAME});\n"
 )
-_DO = re.compile(r"DO (?P<escaped> E)?'(?P<body>.*)';\n", re.DOTALL)
-_CREATED = re.compile(rf"THEN CREATE ROLE (?P<name>{_ROLE_NAME}); END IF; END\Z")
+_SETTING = re.compile(r"SET \w+ = ")
+"""Not SET SESSION AUTHORIZATION, under which privileges are granted in another's name."""
+_MAKES = re.compile(_CREATE_ABSENT)
 _OF_ROLE = re.compile(rf"(?:ALTER ROLE |COMMENT ON ROLE )(?P<name>{_ROLE_NAME})")
+_ATTRIBUTES = re.compile(
+    rf"ALTER ROLE (?P<name>{_ROLE_NAME}) WITH [A-Z0-9 -]*?(?:PASSWORD '(?P<password>[^']*)')?(?: VALID UNTIL '[^']*')?;\n"
+)
+"""No form of a verifier has a quote in it."""
 _MEMBERSHIP = re.compile(rf"GRANT (?P<group>{_ROLE_NAME}) TO (?P<member>{_ROLE_NAME})")
 
 
 def rerunnable(text: str, first: str) -> str:
-    """Globals whose CREATE statements pass over what is there, for a server whose first superuser may have another name
-    than `first`: what that one granted its successor grants, as PostgreSQL has it for every superuser's grant."""
-    return "".join(_by_whoever_is_first(_absent_only(piece), first) for piece in _PIECE.findall(text))
+    """Globals that pass over roles which are there, for a server whose first superuser may have another name
+    than `first`: what that one granted its successor grants, as PostgreSQL has it for every superuser's grant.
+
+    Absent roles are made first, by psql alone: a DO block would load plpgsql, which then reserves the settings that begin
+    with its name, and ALTER ROLE ... SET might fail. psql takes no such command between pg_dumpall's \\restrict and
+    \\unrestrict.
+    """
+    pieces = _PIECE.findall(text)
+    settings = [piece for piece in pieces if _SETTING.match(piece)]
+    created = [create_absent(found["name"]) for piece in pieces if (found := _CREATE_ROLE.fullmatch(piece))]
+    others = [_by_whoever_is_first(piece, first) for piece in pieces if not _CREATE_ROLE.fullmatch(piece)]
+    return "".join((*settings, *created, *others))
 
 
 def _by_whoever_is_first(piece: str, first: str) -> str:
@@ -32,22 +51,16 @@ def _by_whoever_is_first(piece: str, first: str) -> str:
     return f"{found['grant']};\n" if found and _unquoted(found["grantor"]) == first else piece
 
 
-def _absent_only(piece: str) -> str:
-    found = _CREATE_ROLE.fullmatch(piece)
-    return create_absent(found["name"]) if found else piece
-
-
 def create_absent(name: str) -> str:
-    """Make a role, whose `name` is given as SQL, unless it is there."""
-    absent = f"NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {_literal(_unquoted(name))})"
-    # No \gexec: psql allows no backslash command between \restrict and \unrestrict.
-    return f"DO {_literal(f'BEGIN IF {absent} THEN CREATE ROLE {name}; END IF; END')};\n"
+    """Make a role, whose `name` is given as SQL, unless it is there: for psql."""
+    absent = f"NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname ={_literal(_unquoted(name))})"
+    return f"SELECT{_literal(f'CREATE ROLE {name}')} WHERE {absent} \\gexec\n"
 
 
 def _literal(text: str) -> str:
-    """SQL text in quotes; `E''` keeps it right whatever standard_conforming_strings says."""
+    """SQL text in quotes after a blank; `E''` keeps it right whatever standard_conforming_strings says."""
     doubled = text.replace("'", "''")
-    return " E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f"'{doubled}'"
+    return " E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in text else f" '{doubled}'"
 
 
 def only_roles(text: str, wanted: tuple[str, ...]) -> str:
@@ -56,16 +69,20 @@ def only_roles(text: str, wanted: tuple[str, ...]) -> str:
 
 
 def _concerns(piece: str, wanted: frozenset[str]) -> bool:
-    if found := _DO.fullmatch(piece):
-        body = found["body"].replace("''", "'")
-        body = body.replace("\\\\", "\\") if found["escaped"] else body
-        created = _CREATED.search(body)
-        return created is not None and _unquoted(created["name"]) in wanted
+    if found := _MAKES.fullmatch(piece):
+        name = found["created"].replace("''", "'")
+        return _unquoted(name.replace("\\\\", "\\") if found["escaped"] == " E" else name) in wanted
     if found := _OF_ROLE.match(piece):
         return _unquoted(found["name"]) in wanted
     if found := _MEMBERSHIP.match(piece):
         return bool({_unquoted(found["group"]), _unquoted(found["member"])} & wanted)
-    return piece.startswith("SET ")
+    return _SETTING.match(piece) is not None
+
+
+def passwords(text: str) -> dict[str, str]:
+    """The password verifier of each role that the globals make; '' where it has none."""
+    found = (_ATTRIBUTES.fullmatch(piece) for piece in _PIECE.findall(text))
+    return {_unquoted(one["name"]): one["password"] or "" for one in found if one}
 
 
 def quoted(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
@@ -12,6 +13,7 @@ from engine.repository.body import FileEntry
 from engine.repository.writing import SetWriter
 from engine.sources.item import Run
 from engine.sources.postgres.archive.plain_sql import SESSION_SETTINGS
+from engine.sources.postgres.archive.sql_scanner import Doubt
 from engine.sources.postgres.backup.dump import dump
 from engine.sources.postgres.backup.survey import Surveyed
 from engine.sources.postgres.backup.work import Work
@@ -22,9 +24,12 @@ from engine.sources.postgres.server.holds import OWN, holds_anything
 from engine.sources.postgres.server.lock import WORKER
 from engine.sources.postgres.server.snapshot import open_snapshot
 from engine.sources.postgres.server.survey import survey_database
+from engine.sources.postgres.server.table_locks import TableInTheWay, locks_given_back
 from engine.streams.spool import spool_folder
 
 _GLOBALS = "000-globals"
+_TRIES = 3
+"""In so many snapshots is a database dumped where a table is in the way."""
 
 
 def backup_database(
@@ -37,7 +42,7 @@ def backup_database(
         PlatformOpsError: one sentence; TransientFailure where a new try may help.
     """
     try:
-        return _backed_up(Work(surveyed, database, run, out, progress))
+        return _in_some_snapshot(lambda: Work(surveyed, database, run, out, progress))
     except PlatformOpsError:
         if was_dropped(surveyed.server, database):
             raise ItemGone(
@@ -47,13 +52,30 @@ def backup_database(
         raise
 
 
-def _backed_up(work: Work) -> DatabaseFacts:
+def _in_some_snapshot(work: Callable[[], Work]) -> DatabaseFacts:
+    """Another snapshot where a table was in the way, and one without packing rows once where that was in doubt."""
+    tries, once = _TRIES, True
+    while True:
+        tries -= 1
+        try:
+            return _backed_up(now := work(), once=once)
+        except Doubt:
+            once = False
+            now.progress(f"dump {now.name} again: its rows cannot be packed once for both sets")
+        except TableInTheWay as error:
+            if not tries:
+                raise
+            now.progress(f"dump {now.name} again: {error}")
+
+
+def _backed_up(work: Work, *, once: bool) -> DatabaseFacts:
     server, out = work.surveyed.server, work.out
     with open_snapshot(server, work.name, WORKER) as snapshot, spool_folder() as folder:
-        found = survey_database(snapshot.connection, work.name)
-        roles = read_roles(snapshot.connection)
-        spare = work.name in OWN and not holds_anything(snapshot.connection)
-        dump(work, snapshot, folder, found.encoding)
+        with locks_given_back(snapshot.connection):
+            found = survey_database(snapshot.connection, work.name)
+            roles = read_roles(snapshot.connection)
+            spare = work.name in OWN and not holds_anything(snapshot.connection)
+        dump(work, snapshot, folder, once=once)
         held = snapshot.held_seconds
     assert work.proof is not None  # noqa: S101 - join saw it end
     proof = work.proof.model_dump_json().encode()

@@ -7,6 +7,7 @@ the same snapshot. A file gets its name only when every program before it has en
 
 from __future__ import annotations
 
+import re
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -25,35 +26,51 @@ from engine.sources.postgres.backup.work import Work
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.proof.take_proof import take_proof
 from engine.sources.postgres.server.lock import WORKER
+from engine.sources.postgres.server.raw_text import to_text
 from engine.sources.postgres.server.snapshot import Snapshot
-from engine.sources.postgres.server.table_locks import must_hold
+from engine.sources.postgres.server.table_locks import DumpedTables, TableInTheWay, in_the_way
 from engine.streams.pipeline import Pipeline
-from engine.streams.pipes import Meter
 from engine.streams.process import Process
 
 
-def dump(work: Work, snapshot: Snapshot, folder: Path, encoding: str) -> None:
+def dump(work: Work, snapshot: Snapshot, folder: Path, *, once: bool) -> None:
     """Store the dump and the SQL; `work` gets the proof. `folder` is for what must be on disk.
 
+    `once`: rows are packed once for both sets, where that is certain.
+
     Raises:
+        Doubt: they cannot be, which turned out on the way.
+        TableInTheWay: a table is being changed; another snapshot is likely to do.
         PlatformOpsError: what went wrong first; nothing half-written has a name.
     """
+    dump: Process | None = None
     try:
-        _dump(work, snapshot, folder, encoding, once=True)
-    except Doubt:
-        work.progress(f"dump {work.name} again: its rows cannot be packed once for both sets")
-        work.meter = Meter()
-        _dump(work, snapshot, folder, encoding, once=False)
+        with Pipeline() as pipeline:
+            dump = _pg_dump(work, pipeline, snapshot)
+            _store(work, snapshot, pipeline, dump, folder, once=once)
+    except TransientFailure as error:
+        if dump is not None and dump.popen.returncode and _IN_THE_WAY.search(str(error)):
+            raise in_the_way(work.surveyed.server, work.name, str(error)) from None
+        raise
 
 
-def _dump(work: Work, snapshot: Snapshot, folder: Path, encoding: str, *, once: bool) -> None:
+_IN_THE_WAY = re.compile(
+    r"canceling statement due to (?:statement|lock) timeout|relation .* does not exist|could not open relation with OID"
+    r"|cache lookup failed"
+)
+"""What pg_dump says of a table that another session has locked or dropped (it locks under a statement_timeout)."""
+
+
+def _store(work: Work, snapshot: Snapshot, pipeline: Pipeline, dump: Process, folder: Path, *, once: bool) -> None:
     settings = work.surveyed.server.settings
     tick = Throttled(work.progress)
     composed = None
-    with Pipeline() as pipeline, tempfile.TemporaryDirectory(dir=folder) as own:
-        dump = _pg_dump(work, pipeline, snapshot, encoding)
+    with tempfile.TemporaryDirectory(dir=folder) as own:
         head = archive.head_of(dump, Path(own), work.surveyed.programs, settings.stall_minutes * 60)
-        pipeline.run(partial(_prove, work, snapshot, head), "proof", silent=True)
+        tables = DumpedTables(
+            snapshot.connection, work.name, settings.lock_wait_seconds, lambda: dump.popen.poll() is None
+        )
+        pipeline.run(partial(_prove, work, snapshot, head, tables), "proof", silent=True)
         plan = head.data_plan() if once and work.shared is not None else None
         with head.path.open("rb") as kept:
             if work.shared is None:
@@ -73,7 +90,7 @@ def _dump(work: Work, snapshot: Snapshot, folder: Path, encoding: str, *, once: 
         _check(work, composed)
 
 
-def _pg_dump(work: Work, pipeline: Pipeline, snapshot: Snapshot, encoding: str) -> Process:
+def _pg_dump(work: Work, pipeline: Pipeline, snapshot: Snapshot) -> Process:
     surveyed = work.surveyed
     host = surveyed.tools.host
     argv = commands.dump_argv(
@@ -83,7 +100,7 @@ def _pg_dump(work: Work, pipeline: Pipeline, snapshot: Snapshot, encoding: str) 
         surveyed.server.settings.lock_wait_seconds,
         compress=1 if host.crosses_network else 0,
     )
-    program = host.stream(argv, env=surveyed.server.dump_variables(WORKER, encoding))
+    program = host.stream(argv, env=surveyed.server.dump_variables(WORKER, snapshot.encoding))
     return pipeline.add(program, name=f"pg_dump of {work.name!r}{host.note}")
 
 
@@ -91,25 +108,21 @@ def _check(work: Work, composed: Composed) -> None:
     """That what was composed is what was read, told from two sides: the archive's size and the proof's rows.
 
     Raises:
-        Doubt: the size is another; a second dump in the same snapshot gives the right one.
-        TransientFailure: the rows are others than the snapshot's; only a new snapshot can tell which are right.
+        Doubt: the size is another; a second dump gives the right one.
+        TableInTheWay: the rows are others than the snapshot's; only a new snapshot can tell which are right.
     """
     # Pieces of another length are all that may differ: each has its length before it.
     if (work.meter.bytes - composed.archive_bytes) % NUMBER.size:
         raise Doubt(f"The archive of {work.name!r} is not as long as it was read.")
     assert work.proof is not None  # noqa: S101 - join saw it end
     for (schema, name), rows in composed.rows.items():
-        table = plain_name(_text(schema), _text(name))
+        table = plain_name(to_text(schema), to_text(name))
         proven = work.proof.tables.get(table)
         if proven is not None and proven.rows != rows:
-            raise TransientFailure(
+            raise TableInTheWay(
                 f"The dump of database {work.name!r} has {rows:,} rows of {table} where its proof counted "
                 f"{proven.rows:,}; it was not kept. Run the backup again."
             )
-
-
-def _text(name: bytes) -> str:
-    return name.decode("utf8", "backslashreplace")
 
 
 def _preamble(work: Work, shared: SetWriter, head: archive.Head) -> bytes:
@@ -120,11 +133,11 @@ def _preamble(work: Work, shared: SetWriter, head: archive.Head) -> bytes:
     return connect + made + body_marker(shared.key.set_id)
 
 
-def _prove(work: Work, snapshot: Snapshot, head: archive.Head) -> None:
-    if not snapshot.held:
-        must_hold(snapshot.connection, work.name)
+def _prove(work: Work, snapshot: Snapshot, head: archive.Head, tables: DumpedTables) -> None:
     percent = work.surveyed.server.settings.proof_sample_percent
-    work.proof = take_proof(snapshot.connection, work.name, head.schema(), head.sequences(), sample_percent=percent)
+    work.proof = take_proof(
+        snapshot.connection, work.name, head.schema(), head.sequences(), sample_percent=percent, guarded=tables
+    )
 
 
 def _watch(work: Work, snapshot: Snapshot, tick: Throttled) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from threading import Lock
 
 import psycopg
@@ -9,11 +10,13 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from engine.errors import TransientFailure
-from engine.sources.postgres.archive.globals_sql import create_absent, quoted, rerunnable
+from engine.sources.postgres.archive.globals_sql import create_absent, passwords, quoted, rerunnable
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.programs.tools import Tools
-from engine.sources.postgres.proof.roles import BARE, Roles, read_roles, settings_of_all
-from engine.sources.postgres.server.server import Server
+from engine.sources.postgres.proof.roles import BARE, EVERYBODY, Roles, hashed, is_built_in, read_roles, settings_of_all
+from engine.sources.postgres.server.activity import seen_on
+from engine.sources.postgres.server.raw_text import RAW, to_bytes, to_text, unconverted
+from engine.sources.postgres.server.server import Server, another_server
 from engine.sources.postgres.server.setting_sql import setting_sql
 from engine.streams.said import told
 
@@ -29,17 +32,39 @@ def dump_globals(server: Server, tools: Tools, application: str) -> bytes:
     It is small (a line or two per role), so it is held in memory.
 
     Raises:
-        TransientFailure: the tool failed.
+        TransientFailure: the tool failed, or read another server than our own sessions do.
+    """
+    with server.connect(application=application) as connection:
+        text = _of_this_server(server, tools, application, connection)
+        with unconverted(connection):
+            ((first,),) = connection.execute(_FIRST).fetchall()
+            after = _settings_for_all(connection) + _configuration(connection)
+        return to_bytes(rerunnable(text, first) + after)
+
+
+def _of_this_server(server: Server, tools: Tools, application: str, connection: psycopg.Connection[TupleRow]) -> str:
+    """What pg_dumpall writes while its session is seen on the server of ours. It may be too short to be seen, on a machine
+    that is busy: then it must make the roles that are there, with their passwords, whose verifiers are of one server alone.
     """
     argv = commands.globals_argv(tools.folder, server.settings.maintenance_database)
-    done = tools.host.run(argv, env=server.dump_variables(application), timeout=_TOOL_SECONDS)
-    if done.code:
-        raise TransientFailure(f"pg_dumpall of {server.address} failed: {told(done.stderr)}")
-    with server.connect(application=application) as connection:
-        ((first,),) = connection.execute(_FIRST).fetchall()
-        return (
-            rerunnable(done.stdout.decode(), first) + _settings_for_all(connection) + _configuration(connection)
-        ).encode()
+    for _ in range(_TRIES):
+        mark = f"{application} {secrets.token_hex(8)}"
+        with seen_on(server, mark) as seen:
+            done = tools.host.run(argv, env=server.dump_variables(mark, RAW), timeout=_TOOL_SECONDS)
+        if done.code:
+            raise TransientFailure(f"pg_dumpall of {server.address} failed: {told(done.stderr)}")
+        text = to_text(done.stdout)
+        if seen() or _hashes(text) == _hashes_of(read_roles(connection)):
+            return text
+    raise another_server(server.address)
+
+
+def _hashes(text: str) -> dict[str, str]:
+    return {name: hashed(verifier) for name, verifier in passwords(text).items()}
+
+
+def _hashes_of(roles: Roles) -> dict[str, str]:
+    return {name: role.password for name, role in roles.items() if name != EVERYBODY and not is_built_in(name)}
 
 
 class Globals:
@@ -65,7 +90,7 @@ class Globals:
             self._seen.update(seen or ())
             dropped = sorted(self._seen - self._roles.keys())
             made = "".join(create_absent(quoted(name)) for name in dropped)
-            return self._roles | dict.fromkeys(dropped, BARE), self._text + made.encode()
+            return self._roles | dict.fromkeys(dropped, BARE), self._text + to_bytes(made)
 
 
 def _of_one_moment(server: Server, tools: Tools, application: str) -> tuple[Roles, bytes]:
@@ -87,7 +112,7 @@ def _settings_for_all(connection: psycopg.Connection[TupleRow]) -> str:
     """What ALTER ROLE ALL has set, which pg_dumpall leaves out."""
     whose = sql.SQL("ALTER ROLE ALL")
     settings = [setting_sql(whose, assignment) for assignment in settings_of_all(connection)]
-    return "".join(f"{setting.as_string(connection)};\n" for setting in settings)
+    return "".join(f"{setting.as_string(None)};\n" for setting in settings)
 
 
 _CONFIGURATION = r"""

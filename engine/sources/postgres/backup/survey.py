@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from engine.sources.postgres.backup.read_globals import Globals
@@ -30,6 +30,7 @@ def survey(server: Server) -> Surveyed:
         ConfigurationError: no tools that fit, or a role that may not read everything.
     """
     facts = survey_server(server)
+    server = replace(server, major=facts.major)
     tools = tools_for(server, facts.major, facts.tls)
     # pg_restore runs here, whatever reads the server; it must know the archives of the pg_dump there.
     programs = tools.folder if isinstance(tools.folder, Path) else client_programs(tools.version[0])

@@ -21,8 +21,9 @@ from engine.sources.postgres.programs import commands
 from engine.sources.postgres.proof.compare import compare_databases, compare_roles
 from engine.sources.postgres.proof.extensions import lost_members, not_compared
 from engine.sources.postgres.proof.proof import DatabaseProof
-from engine.sources.postgres.proof.roles import EVERYBODY, is_built_in, read_roles
-from engine.sources.postgres.restore.replay import APPLICATION, play, read_role_proofs
+from engine.sources.postgres.proof.roles import EVERYBODY, Roles, is_built_in, read_roles
+from engine.sources.postgres.proof.views import other_rows
+from engine.sources.postgres.restore.replay import APPLICATION, play
 from engine.sources.postgres.restore.restored_proof import reprinter, restored_proof
 from engine.sources.postgres.server.activity import at_work
 from engine.sources.postgres.server.server import Server
@@ -39,7 +40,7 @@ class _Compared:
 
     row: Compared
     differences: tuple[Difference, ...]
-    lost_members: tuple[str, ...]
+    lacking: tuple[str, ...]
     not_compared: tuple[str, ...]
 
 
@@ -51,6 +52,7 @@ class Trial:
     body: Body
     facts: ClusterFacts
     proofs: dict[str, DatabaseProof]
+    roles: Roles
     server: Server
     programs: Path
     progress: Progress
@@ -69,11 +71,12 @@ class Trial:
         seconds = _in_parallel(self._restored, dumps)
         findings.restored()
         findings.differences += self._unexpected_databases()
+        findings.differences += self._compared_roles(findings)
         results = _in_parallel(self._compared, list(zip(dumps, seconds, strict=True)))
         results.sort(key=lambda result: result.row.name)
         findings.compared = tuple(result.row for result in results)
         findings.differences += tuple(chain.from_iterable(result.differences for result in results))
-        findings.lacking = tuple(chain.from_iterable(result.lost_members for result in results))
+        findings.lacking = tuple(chain.from_iterable(result.lacking for result in results))
         if skipped := tuple(chain.from_iterable(result.not_compared for result in results)):
             findings.remarks["members of extensions not compared"] = _few(skipped)
 
@@ -88,17 +91,20 @@ class Trial:
             )
 
     def _restore_globals(self, findings: Findings) -> None:
-        sql, proof = self.body.file("globals"), self.body.file("proof")
-        if sql is None or proof is None:
-            raise DamagedSet(f"{findings.key} lacks its roles or their proof; use another set.")
-        expected = read_role_proofs(self.repository, self.body, proof)
+        sql = self.body.file("globals")
+        assert sql is not None  # noqa: S101 - its proof was read
         argv = commands.psql_argv(self.programs, "postgres")
-        self._play(sql, argv, self.server.tool_environment(APPLICATION), "psql of the roles")
+        self._play(sql, argv, self.server.restoring_environment(APPLICATION), "psql of the roles")
+        findings.differences += self._compared_roles(findings)
+
+    def _compared_roles(self, findings: Findings) -> tuple[Difference, ...]:
+        """What differs in the roles, and was not seen before: a database's file may make some, too."""
         with self.server.connect(application=APPLICATION) as connection:
             found = read_roles(connection)
         roles = sum(name != EVERYBODY and not is_built_in(name) for name in found)
         findings.remarks["roles compared"] = f"{roles:,}"
-        findings.differences += compare_roles(expected, found)
+        known = set(findings.differences)
+        return tuple(one for one in compare_roles(self.roles, found) if one not in known)
 
     def _play(self, file: FileEntry, argv: Sequence[str], environment: dict[str, str], what: str) -> None:
         alive = partial(at_work, self.server, file.of or "postgres", APPLICATION)
@@ -107,12 +113,12 @@ class Trial:
     def _restored(self, file: FileEntry) -> float:
         """Restore one database; seconds it took."""
         began, name = time.monotonic(), file.of or ""
-        environment = self.server.tool_environment(APPLICATION)
+        environment = self.server.restoring_environment(APPLICATION)
         argv = (*commands.psql_argv(self.programs, "postgres"), *commands.ends_in_argv(name))
         if file.role == "dump":
             create = name not in ("postgres", "template1")
             argv = commands.restore_stream_argv(self.programs, name, create=create)
-            environment = self.server.fixed_environment(APPLICATION)
+            environment = self.server.restoring_environment(APPLICATION, self.proofs[name].client_encoding)
         self.progress(f"restore {name}", 0, file.size)
         self._play(file, argv, environment, f"restore of {name}")
         if name not in self._databases():
@@ -133,9 +139,12 @@ class Trial:
     def _compared(self, restored: tuple[FileEntry, float]) -> _Compared:
         file, restore_seconds = restored
         expected, began = self.proofs[file.of or ""], time.monotonic()
+        encoding = expected.client_encoding
         self.progress(f"compare {expected.database}")
-        found = restored_proof(self.server, expected.database, self.programs, expected.sample_percent)
-        differences = compare_databases(expected, found, reprinter(self.server, self.programs, found.properties))
+        found = restored_proof(self.server, expected.database, self.programs, encoding, expected.sample_percent)
+        differences = compare_databases(
+            expected, found, reprinter(self.server, self.programs, found.properties, encoding)
+        )
         row = Compared(
             name=expected.database,
             differences=len(differences),
@@ -151,7 +160,10 @@ class Trial:
         return _Compared(
             row,
             differences,
-            lost_members(expected.database, expected.extensions, found.extensions),
+            (
+                *lost_members(expected.database, expected.extensions, found.extensions),
+                *other_rows(expected.database, expected.views, found.views),
+            ),
             not_compared(expected.database, expected.extensions, found.extensions),
         )
 

@@ -18,6 +18,7 @@ import psycopg
 from psycopg.rows import TupleRow
 from pydantic import BaseModel, ConfigDict
 
+from engine.sources.postgres.server.raw_text import to_text
 from engine.sources.postgres.server.sql_files import read_sql
 
 _OPERATOR, _DEFAULT = "operator ", "default of "
@@ -43,7 +44,7 @@ def read_dependencies(connection: psycopg.Connection[TupleRow]) -> DependencyPro
     of: dict[str, dict[str, int]] = defaultdict(dict)
     extensions: dict[str, str] = {}
     for dependent, used, extension, times in connection.execute(_DEPENDENCIES.encode()):
-        name, what = (text.decode("utf8", "backslashreplace") for text in (dependent, used))
+        name, what = (to_text(bytes(text)) for text in (dependent, used))
         of[name][what] = times
         if extension:
             extensions[what] = extension

@@ -113,7 +113,7 @@ SELECT DISTINCT pg_catalog.textsend(x.name), pg_catalog.textsend(u.name), COALES
             WHERE x.class = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass AND s.oid = x.oid
            UNION ALL SELECT pg_catalog.concat(p.proargdefaults, pg_catalog.to_jsonb(p)->>'prosqlbody') FROM pg_catalog.pg_proc p
             WHERE x.class = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.oid = x.oid
-         ) AS stored(tree) CROSS JOIN LATERAL pg_catalog.regexp_matches(stored.tree, ':opno ' || u.oid || ' ', 'g')
+         ) AS stored(tree) CROSS JOIN LATERAL pg_catalog.regexp_matches(stored.tree, pg_catalog.concat(':opno ', u.oid, ' '), 'g')
      ) AS counted ON d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass
  WHERE NOT x.code_only OR d.refclassid IN ('pg_catalog.pg_operator'::pg_catalog.regclass, 'pg_catalog.pg_proc'::pg_catalog.regclass)
  ORDER BY 1, 2

@@ -1,7 +1,7 @@
 -- A large object is hashed in pieces of 1 MiB.
 SELECT m.oid::pg_catalog.int8, pg_catalog.pg_get_userbyid(m.lomowner),
-       (SELECT pg_catalog.string_agg(x.item, ' ' ORDER BY x.item COLLATE "C")
-          FROM pg_catalog.unnest(COALESCE(m.lomacl, pg_catalog.acldefault('L', m.lomowner))::text[]) AS x(item)),
+       (SELECT pg_catalog.string_agg(pg_catalog.concat(x.item), ' ' ORDER BY pg_catalog.concat(x.item) COLLATE "C")
+          FROM pg_catalog.unnest(COALESCE(m.lomacl, pg_catalog.acldefault('L', m.lomowner))) AS x(item)),
        COALESCE(pg_catalog.obj_description(m.oid, 'pg_largeobject'), ''), COALESCE(s.size, 0),
        COALESCE((SELECT pg_catalog.sum(pg_catalog.hash_record_extended(ROW(pg_catalog.record_send(
             ROW(o, pg_catalog.lo_get(m.oid, o, 1048576)))), 0))

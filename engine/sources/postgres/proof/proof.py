@@ -10,10 +10,14 @@ without a primary key is hashed whole. What is outside the sample may change uns
 
 from __future__ import annotations
 
+import re
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.sources.postgres.proof.dependencies import DependencyProof
 from engine.sources.postgres.proof.extensions import ExtensionProof
+
+_ENCODING = re.compile(r"^SET client_encoding = '(\w+)';$", re.MULTILINE)
 
 
 class _Frozen(BaseModel):
@@ -56,7 +60,8 @@ class DatabaseProperties(_Frozen):
 
 
 class DatabaseProof(_Frozen):
-    """The proof of one database. `schema_sql` is the SQL of everything but data.
+    """The proof of one database. `schema_sql` is the SQL of everything but data, `views` what could be read of the rows
+    of materialized views.
 
     `sample_percent`: how many in a hundred rows of a table with a primary key are in its hash; 100 is all.
     `extensions`: empty where the proof is older than this field; `dependencies`: None where it is.
@@ -69,9 +74,16 @@ class DatabaseProof(_Frozen):
     large_objects: dict[int, LargeObjectProof]
     unpopulated: tuple[str, ...]
     schema_sql: str
+    views: dict[str, TableProof] = {}
     sample_percent: int = Field(default=100, ge=1, le=100)
     extensions: dict[str, ExtensionProof] = {}
     dependencies: DependencyProof | None = None
+
+    @property
+    def client_encoding(self) -> str:
+        """What the dump was made in: what is restored must be read in the same, or no value would be equal."""
+        said = _ENCODING.search(self.schema_sql)
+        return said[1] if said else "UTF8"
 
     @property
     def rows(self) -> int:

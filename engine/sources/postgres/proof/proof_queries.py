@@ -31,8 +31,21 @@ SELECT n.nspname, c.relname
  ORDER BY 1, 2
 """
 """An extension's own sequence only where the extension says that it is the user's: that is dumped."""
+UNLOGGED_SEQUENCES = """
+SELECT n.nspname, c.relname, s.seqstart FROM pg_catalog.pg_sequence s
+  JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid AND c.relpersistence = 'u'
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE pg_catalog.pg_is_in_recovery()
+"""
+"""On a standby these have no value to be read: pg_dump leaves them as CREATE SEQUENCE makes them."""
 LARGE_OBJECTS = read_sql(__name__, "large_objects")
 DATABASE = read_sql(__name__, "database_properties")
+VIEWS = """
+SELECT c.oid, n.nspname, c.relname, NULL::pg_catalog.oid, NULL::text, NULL::text, ''::text, false
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'm' AND c.relispopulated ORDER BY 2, 3
+"""
+"""As `TABLES` tells tables: the materialized views that have rows."""
 UNPOPULATED = """
 SELECT n.nspname, c.relname
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

@@ -8,6 +8,7 @@ import psycopg
 from psycopg.rows import TupleRow
 from pydantic import BaseModel, ConfigDict
 
+from engine.sources.postgres.server.raw_text import unconverted
 from engine.sources.postgres.server.sql_files import read_sql
 
 _ROLES = read_sql(__name__, "roles")
@@ -56,12 +57,13 @@ def read_roles(connection: psycopg.Connection[TupleRow]) -> Roles:
 
     Of the built-in ones only what pg_dumpall carries: their memberships in others, and privileges on parameters.
     """
-    roles = {row[0]: _role(row) for row in connection.execute(_ROLES.encode())}
-    roles[EVERYBODY] = _nothing_but(settings=settings_of_all(connection))
     held: dict[str, list[str]] = {}
-    if connection.info.server_version >= _PARAMETERS_SINCE:
-        for name, privilege in connection.execute(_PARAMETERS.encode()):
-            held.setdefault(name, []).append(privilege)
+    with unconverted(connection):
+        roles = {row[0]: _role(row) for row in connection.execute(_ROLES.encode())}
+        roles[EVERYBODY] = _nothing_but(settings=settings_of_all(connection))
+        if connection.info.server_version >= _PARAMETERS_SINCE:
+            for name, privilege in connection.execute(_PARAMETERS.encode()):
+                held.setdefault(name, []).append(privilege)
     return {name: role.model_copy(update={"parameters": tuple(held.get(name, ()))}) for name, role in roles.items()}
 
 
@@ -75,13 +77,18 @@ def is_built_in(name: str) -> bool:
     return name.startswith("pg_")
 
 
+def hashed(verifier: str) -> str:
+    """What a proof has of a password verifier: '' for none."""
+    return hashlib.sha256(verifier.encode()).hexdigest() if verifier else ""
+
+
 def _role(row: TupleRow) -> RoleProof:
     if is_built_in(row[0]):
         return _nothing_but(member_of=tuple(row[13]))
     flags = [name for name, is_set in zip(_ATTRIBUTES, row[1:8], strict=True) if is_set]
     return RoleProof(
         attributes=" ".join([*flags, f"limit={row[8]}"]),
-        password=hashlib.sha256(row[9].encode()).hexdigest() if row[9] else "",
+        password=hashed(row[9]),
         valid_until=row[10],
         comment=row[11],
         settings=tuple(row[12]),

@@ -1,5 +1,5 @@
 SELECT r.rolname, r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.rolcanlogin, r.rolreplication,
-       r.rolbypassrls, r.rolconnlimit, COALESCE(a.rolpassword, ''), COALESCE(r.rolvaliduntil::text, ''),
+       r.rolbypassrls, r.rolconnlimit, COALESCE(a.rolpassword, ''), pg_catalog.concat(r.rolvaliduntil),
        COALESCE(pg_catalog.shobj_description(r.oid, 'pg_authid'), ''),
        (SELECT COALESCE(pg_catalog.array_agg(u.item ORDER BY u.item COLLATE "C"), '{}')
           FROM pg_catalog.pg_db_role_setting s CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS u(item)

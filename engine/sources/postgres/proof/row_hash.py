@@ -23,7 +23,8 @@ _SAMPLE_SEED = 1
 @dataclass(frozen=True, slots=True)
 class Table:
     """A row of the catalogue query `TABLES`. `root` is the oid of the hash-partitioned tree it is in, if any;
-    `condition` is SQL that follows the table's name ('' for all rows)."""
+    `condition` is SQL that follows the table's name ('' for all rows); `unreadable`: unlogged, and this is a standby,
+    where such a table has no rows and pg_dump leaves it empty."""
 
     oid: int
     schema: str
@@ -32,6 +33,7 @@ class Table:
     root_schema: str
     root_name: str
     condition: str
+    unreadable: bool
 
 
 def table_query(

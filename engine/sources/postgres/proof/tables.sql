@@ -1,4 +1,5 @@
-SELECT c.oid, n.nspname, c.relname, root.oid, root.nspname, root.relname, COALESCE(x.condition, '')
+SELECT c.oid, n.nspname, c.relname, root.oid, root.nspname, root.relname, COALESCE(x.condition, ''),
+       c.relpersistence = 'u' AND pg_catalog.pg_is_in_recovery()
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN LATERAL (SELECT r.oid, rn.nspname, r.relname FROM pg_catalog.pg_partition_ancestors(c.oid) AS a
           JOIN pg_catalog.pg_class r ON r.oid = a.relid AND NOT r.relispartition

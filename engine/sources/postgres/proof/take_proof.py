@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext, suppress
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from psycopg import sql
@@ -23,13 +23,42 @@ from engine.sources.postgres.proof.proof_queries import (
     LARGE_OBJECTS,
     SEQUENCES,
     TABLES,
+    UNLOGGED_SEQUENCES,
     UNPOPULATED,
+    VIEWS,
 )
 from engine.sources.postgres.proof.row_hash import Table, table_query
-from engine.sources.postgres.server.server import WITHOUT_CONVERSION
+from engine.sources.postgres.server.raw_text import run, to_bytes
 
 _MODULUS = 1 << 64
 _NONE: Mapping[str, TableProof] = MappingProxyType({})
+
+
+def _of_no_rows(table: Table) -> TableProof:
+    return TableProof(rows=0, hash=0, tree=plain_name(table.root_schema, table.root_name) if table.root else None)
+
+
+class Tables(Protocol):
+    """How tables are had, by their oid: `is_held` ones can be read at once, and `reading` stands around each."""
+
+    def is_held(self, oid: int) -> bool: ...
+
+    def reading(self, oid: int) -> AbstractContextManager[None]: ...
+
+
+class _Quiet:
+    """Nobody else is at them."""
+
+    def is_held(self, oid: int) -> bool:
+        del oid
+        return True
+
+    def reading(self, oid: int) -> AbstractContextManager[None]:
+        del oid
+        return nullcontext()
+
+
+_QUIET = _Quiet()
 
 
 def _name_of(table: Table) -> str:
@@ -45,8 +74,27 @@ class _Reader:
     def rows(self, query: str, *parameters: Any) -> list[TupleRow]:
         return self._connection.execute(query.encode(), parameters or None).fetchall()
 
-    def tables(self, encoding: str, percent: int, choose: Callable[[Table], bool]) -> dict[str, TableProof]:
+    def tables(self, percent: int, choose: Callable[[Table], bool], tables: Tables) -> dict[str, TableProof]:
         found = [table for table in (Table(*row) for row in self.rows(TABLES)) if choose(table)]
+        found.sort(key=lambda table: not tables.is_held(table.oid))
+        proofs = {_name_of(table): _of_no_rows(table) for table in found if table.unreadable}
+        for table, query in self._queries([table for table in found if not table.unreadable], percent):
+            with tables.reading(table.oid):
+                proofs[_name_of(table)] = self._table(query, table)
+        return proofs
+
+    def views(self) -> dict[str, TableProof]:
+        """Materialized views; not one that cannot be read at once, since it is being refreshed, or at all."""
+        proofs = {}
+        for view, query in self._queries([Table(*row) for row in self.rows(VIEWS)], 100):
+            passed_over = suppress(psycopg.errors.LockNotAvailable, psycopg.errors.UndefinedTable)
+            with passed_over, self._connection.transaction(force_rollback=True):
+                self._connection.execute("SET LOCAL lock_timeout = '1s'")
+                proofs[_name_of(view)] = self._table(query, view)
+        return proofs
+
+    def _queries(self, found: Sequence[Table], percent: int) -> Iterator[tuple[Table, sql.Composable]]:
+        """Of each of these tables the query of its proof."""
         oids = [table.oid for table in found]
         columns: dict[int, list[TupleRow]] = {oid: [] for oid in oids}
         for row in self.rows(COLUMNS, oids):
@@ -55,13 +103,9 @@ class _Reader:
         for oid, name in self.rows(DOMAINS, oids):
             domains[oid].add(name)
         keys = self._keys(found) if percent < 100 else {}
-        proofs = {}
-        with self._bytes_as_they_are(encoding):
-            for table in found:
-                own = frozenset(domains[table.oid])
-                query = table_query(table, columns[table.oid], own, keys.get(table.oid), percent)
-                proofs[_name_of(table)] = self._table(query, table)
-        return proofs
+        for table in found:
+            own = frozenset(domains[table.oid])
+            yield table, table_query(table, columns[table.oid], own, keys.get(table.oid), percent)
 
     def _keys(self, tables: Sequence[Table]) -> dict[int, frozenset[str]]:
         """The columns by which each table is sampled: a tree's rows may move between its leaves, so its
@@ -70,29 +114,23 @@ class _Reader:
         keys: dict[int, list[str]] = dict(self.rows(KEYS, list(by_whose.values())))
         return {oid: frozenset(keys[whose]) for oid, whose in by_whose.items() if whose in keys}
 
-    @contextmanager
-    def _bytes_as_they_are(self, encoding: str) -> Iterator[None]:
-        """Text of such a database may be no text of any encoding: nothing can convert it."""
-        if encoding in WITHOUT_CONVERSION:
-            self._connection.execute("SET client_encoding = 'SQL_ASCII'")
-        yield
-        if encoding in WITHOUT_CONVERSION:
-            self._connection.execute("SET client_encoding = 'UTF8'")
-
     def _table(self, query: sql.Composable, table: Table) -> TableProof:
-        row = self._connection.execute(query.as_bytes(None) + b" " + table.condition.encode()).fetchone()
+        row = self._connection.execute(to_bytes(f"{query.as_string(None)} {table.condition}")).fetchone()
         assert row is not None  # noqa: S101 - an aggregate returns one row
-        tree = plain_name(table.root_schema, table.root_name) if table.root else None
-        return TableProof(rows=row[0], hash=int(row[1]) % _MODULUS, tree=tree)
+        return _of_no_rows(table).model_copy(update={"rows": row[0], "hash": int(row[1]) % _MODULUS})
 
     def sequences(self) -> dict[str, tuple[int, bool]]:
         values = {}
         for schema, name in self.rows(SEQUENCES):
             query = sql.SQL("SELECT last_value, is_called FROM {}").format(sql.Identifier(schema, name))
-            row = self._connection.execute(query).fetchone()
+            row = run(self._connection, query).fetchone()
             assert row is not None  # noqa: S101 - a sequence has one row
             values[plain_name(schema, name)] = (row[0], row[1])
         return values
+
+    def unlogged_sequences(self) -> dict[str, tuple[int, bool]]:
+        """On a standby: they begin anew in a restore."""
+        return {plain_name(schema, name): (start, False) for schema, name, start in self.rows(UNLOGGED_SEQUENCES)}
 
     def large_objects(self) -> dict[int, LargeObjectProof]:
         return {
@@ -117,7 +155,7 @@ def prove_rows(connection: psycopg.Connection[TupleRow], table: bytes) -> dict[s
     reader = _Reader(connection)
     found = connection.execute(b"SELECT " + sql.Literal(name).as_bytes(None) + b"::regclass::oid")
     ((oid,),) = found.fetchall()
-    return reader.tables(reader.properties().encoding, 100, lambda one: one.oid == oid)
+    return reader.tables(100, lambda one: one.oid == oid, _QUIET)
 
 
 def take_proof(
@@ -128,13 +166,16 @@ def take_proof(
     *,
     sample_percent: int = 100,
     rows: Mapping[str, TableProof] = _NONE,
+    guarded: Tables = _QUIET,
 ) -> DatabaseProof:
     """The proof of what `connection` sees: in the dump's snapshot, or after a restore.
 
+    The session's client encoding is the one the proof's dump was made in (`raw_text.client_encoding`).
     `sequences` are the values in the dump: sequences are not part of a snapshot, so the dump may
     hold a later value than the proof's session would see. None reads them from the database.
     `sample_percent` is that of the proof it will be compared with; every row is counted all the same.
-    `rows` are proofs of tables that were taken before and still hold.
+    `rows` are proofs of tables that were taken before and still hold. `guarded`: how tables are
+    had that others may change.
     """
     reader = _Reader(connection)
     properties = reader.properties()
@@ -142,13 +183,14 @@ def take_proof(
         database=database,
         properties=properties,
         tables={
-            **reader.tables(properties.encoding, sample_percent, lambda table: _name_of(table) not in rows),
+            **reader.tables(sample_percent, lambda table: _name_of(table) not in rows, guarded),
             **rows,
         },
-        sequences=reader.sequences() if sequences is None else sequences,
+        sequences=reader.sequences() if sequences is None else {**reader.unlogged_sequences(), **sequences},
         large_objects=reader.large_objects(),
         unpopulated=tuple(plain_name(*row) for row in reader.rows(UNPOPULATED)),
         schema_sql=schema_sql,
+        views=reader.views(),
         sample_percent=sample_percent,
         extensions=read_extensions(connection),
         dependencies=read_dependencies(connection),

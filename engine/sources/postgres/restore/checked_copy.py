@@ -20,6 +20,7 @@ from engine.repository.repository import Repository
 from engine.sources.postgres.proof.proof import DatabaseProof
 from engine.sources.postgres.restore.choice import RestoreChoice
 from engine.sources.postgres.restore.replay import read_proof
+from engine.sources.postgres.server.raw_text import to_text
 from engine.streams.pipes import write_all
 
 
@@ -47,7 +48,7 @@ class Source:
         file = self.body.file("globals")
         if file is None:
             raise DamagedSet(f"{self.choice.key} lacks its roles; use another set.")
-        return read_small(self.repository, self.body, file).decode()
+        return to_text(read_small(self.repository, self.body, file))
 
 
 def read_source(repository: Repository, choice: RestoreChoice, spool: Path, progress: Progress) -> Source:

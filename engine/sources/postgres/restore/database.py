@@ -68,6 +68,8 @@ def apply_properties(server: Server, name: str, properties: DatabaseProperties) 
     database = sql.Identifier(name)
     with server.connect() as connection:
         try:
+            for role, assignment in sorted(properties.settings):  # of all roles first
+                connection.execute(_setting(database, role, assignment))
             connection.execute(
                 sql.SQL("ALTER DATABASE {} OWNER TO {}").format(database, sql.Identifier(properties.owner))
             )
@@ -83,8 +85,6 @@ def apply_properties(server: Server, name: str, properties: DatabaseProperties) 
                 comment = sql.SQL("COMMENT ON DATABASE {} IS {}").format(database, sql.Literal(properties.comment))
                 connection.execute(comment)
             _apply_privileges(connection, database, properties)
-            for role, assignment in properties.settings:
-                connection.execute(_setting(database, role, assignment))
         except psycopg.Error as error:
             raise failed(f"Giving {name!r} the owner, privileges and settings it had failed", error) from None
 

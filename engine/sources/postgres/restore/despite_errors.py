@@ -23,6 +23,7 @@ from engine.sources.postgres.restore.database import apply_properties, create_da
 from engine.sources.postgres.restore.load import Filling
 from engine.sources.postgres.restore.load_work import Work
 from engine.sources.postgres.restore.replay import APPLICATION, STALL_SECONDS
+from engine.sources.postgres.server.raw_text import to_text
 from engine.sources.postgres.server.server import failed
 from engine.sources.postgres.server.sql_files import read_sql
 from engine.streams.pipeline import Pipeline
@@ -59,14 +60,15 @@ def fill_despite_errors(filling: Filling) -> tuple[str, ...]:
         )
     properties = source.proof.properties
     create_database(filling.server, filling.working, properties)
+    told = []
+    try:
+        apply_properties(filling.server, filling.working, properties)  # rows are checked under what the database sets
+    except OperationFailed as error:
+        told.append(str(error))
     work = Work(filling, filling.most_memory())
     found = dict(_pass(work, "first"))
     unchecked = _rows_without_checks(work, found) if found else ()
-    told = [*found.values(), *unchecked]
-    try:
-        apply_properties(filling.server, filling.working, properties)
-    except OperationFailed as error:
-        told.append(str(error))
+    told = [*found.values(), *unchecked, *told]
     left = len(told) - _MOST
     return (*told[:_MOST], *((f"and {left} more",) if left > 0 else ()))
 
@@ -152,7 +154,7 @@ def _id(line: bytes) -> int:
 def _tables(plan: DataPlan, found: _Refused) -> dict[int, sql.Identifier]:
     """The tables whose rows were refused."""
     names = {
-        entry.dump_id: (entry.schema.decode(), entry.name.decode())
+        entry.dump_id: (to_text(entry.schema), to_text(entry.name))
         for entry in plan.entries
         if entry.copy and entry.dump_id in found
     }

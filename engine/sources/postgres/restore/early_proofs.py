@@ -28,10 +28,18 @@ SELECT count(*) FROM pg_catalog.pg_stat_activity
 class EarlyProofs:
     """Takes proofs of `tables` (as SQL) as long as `building` says that somebody builds in the database."""
 
-    def __init__(self, server: Server, database: str, tables: Sequence[bytes], building: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        server: Server,
+        database: str,
+        tables: Sequence[bytes],
+        building: Callable[[], bool],
+        encoding: str = "UTF8",
+    ) -> None:
         self.proofs: dict[str, EarlyProof] = {}
         self._server = server
         self._database = database
+        self._encoding = encoding
         self._tables = list(tables)
         self._building = building
 
@@ -42,7 +50,7 @@ class EarlyProofs:
             OperationFailed: the server went away (a TransientFailure).
         """
         try:
-            with self._server.connect(self._database, application=APPLICATION) as connection:
+            with self._server.connect(self._database, application=APPLICATION, encoding=self._encoding) as connection:
                 while self._tables and self._room(connection):
                     self.proofs |= prove_early(connection, self._tables.pop(0))
         except psycopg.Error as error:

@@ -57,6 +57,11 @@ class Filling:
     def what(self) -> str:
         return f"restore {self.source.choice.database}"
 
+    @property
+    def encoding(self) -> str:
+        """The client encoding of every session that reads or writes the working database."""
+        return self.source.proof.client_encoding
+
     def unpacked(self, pipeline: Pipeline, stored: IO[bytes]) -> Process:
         """The program that unpacks the spooled bytes."""
         source = self.source
@@ -66,7 +71,7 @@ class Filling:
 
     def environment(self, memory: int | None = None) -> dict[str, str]:
         """For the programs that write: nothing is durable before the database has its name, indexes have memory (kB)."""
-        environment = self.server.fixed_environment(APPLICATION)
+        environment = self.server.restoring_environment(APPLICATION, self.encoding)
         memory = self.most_memory() if memory is None else memory
         options = f"{environment['PGOPTIONS']} -c synchronous_commit=off -c maintenance_work_mem={memory}kB"
         return environment | {"PGOPTIONS": options}

@@ -25,7 +25,7 @@ from engine.streams.pipeline import Pipeline
 def finish_database(work: Work, loaded: Loaded) -> dict[str, EarlyProof]:
     """What makes the rows a database, and meanwhile proofs of the rows of large tables."""
     filling, wanted, ended = work.filling, loaded.loading.handover.to_prove, threading.Event()
-    proving = EarlyProofs(filling.server, filling.working, wanted, lambda: not ended.is_set())
+    proving = EarlyProofs(filling.server, filling.working, wanted, lambda: not ended.is_set(), filling.encoding)
     with Pipeline() as pipeline:
         if wanted:
             pipeline.run(proving.run, "prove")
@@ -47,7 +47,9 @@ def _vacuum(filling: Filling, loaded: Loaded) -> None:
 
     def vacuum() -> None:
         try:
-            with filling.server.connect(filling.working, application=APPLICATION) as connection:
+            with filling.server.connect(
+                filling.working, application=APPLICATION, encoding=filling.encoding
+            ) as connection:
                 connection.execute("SET synchronous_commit = off")
                 with suppress(IndexError):
                     while True:

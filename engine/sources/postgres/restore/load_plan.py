@@ -14,6 +14,7 @@ from engine.sources.postgres.restore.load_scheduler import Handover
 from engine.sources.postgres.restore.load_session import Loading
 from engine.sources.postgres.restore.load_work import Work
 from engine.sources.postgres.restore.row_order import rows_have_an_order
+from engine.sources.postgres.server.raw_text import to_text
 
 _MANY_ROWS = 100_000
 """A table of so many is worth what TRUNCATE costs."""
@@ -39,7 +40,7 @@ def _worth_a_session(plan: DataPlan, proofs: Mapping[str, TableProof]) -> dict[b
     """Tables, as SQL, with many rows, and how many."""
     found = {}
     for entry, table in _tables(plan):
-        names = (part.decode("utf8", "replace") for part in (entry.schema, entry.name))
+        names = (to_text(part) for part in (entry.schema, entry.name))
         proof = proofs.get(plain_name(*names))
         if proof and proof.rows >= _MANY_ROWS:
             found[table] = proof.rows

@@ -39,6 +39,7 @@ class Loading:
     handover: Handover
     sort_memory: Callable[[int], int]
     done: Done = field(default_factory=Done)
+    encoding: str = "UTF8"
 
     def run(self) -> None:
         """One session, until there is no more to do.
@@ -47,7 +48,9 @@ class Loading:
             OperationFailed: the server refuses a row (a TransientFailure where it went away).
         """
         try:
-            with self.server.connect(self.database, application=APPLICATION) as connection:
+            with self.server.connect(
+                self.database, application=APPLICATION, encoding=self.encoding, restoring=True
+            ) as connection:
                 connection.execute("SET synchronous_commit = off")
                 connection.execute("SET max_parallel_maintenance_workers = 0")
                 _Session(self, connection).run()
@@ -131,5 +134,5 @@ class _Session:
     def _prove(self, table: bytes) -> None:
         """In a session under our own settings, not the archive's."""
         loading = self._loading
-        with loading.server.connect(loading.database, application=APPLICATION) as connection:
+        with loading.server.connect(loading.database, application=APPLICATION, encoding=loading.encoding) as connection:
             loading.done.proofs |= prove_early(connection, table)

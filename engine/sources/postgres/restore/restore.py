@@ -26,6 +26,7 @@ from engine.sources.postgres.proof.compare import compare_databases
 from engine.sources.postgres.proof.extensions import lost_members
 from engine.sources.postgres.proof.proof import DatabaseProof
 from engine.sources.postgres.proof.table_counters import EarlyProof
+from engine.sources.postgres.proof.views import other_rows
 from engine.sources.postgres.restore.checked_copy import Source, read_source
 from engine.sources.postgres.restore.choice import ALL_THE_SAME
 from engine.sources.postgres.restore.choice import RestoreChoice as RestoreChoice
@@ -103,8 +104,9 @@ def restore_databases(
     if in_place:
         server = _beside(server, choices)
     run = _Run(repository, server, programs_for(server), in_place, may_replace, despite_errors, progress)
-    with backup_lock(server, "restore"), _held(run, choices):
-        drop_working(server)
+    with backup_lock(server, "restore") as held, _held(run, choices):
+        run = replace(run, server=held.server)
+        drop_working(run.server)
         return tuple(_restore(run, choice) for choice in choices)
 
 
@@ -250,7 +252,11 @@ def _made(run: _Run, filling: Filling) -> _Made:
 
 
 def _lost(source: Source, found: DatabaseProof) -> tuple[str, ...]:
-    return lost_members(source.proof.database, source.proof.extensions, found.extensions)
+    expected = source.proof
+    return (
+        *lost_members(expected.database, expected.extensions, found.extensions),
+        *other_rows(expected.database, expected.views, found.views),
+    )
 
 
 def _check_replaceable(run: _Run, choice: RestoreChoice) -> None:
@@ -264,6 +270,7 @@ def _fill(filling: Filling) -> Mapping[str, EarlyProof]:
     rows: Mapping[str, EarlyProof] = {}
     properties = filling.source.proof.properties
     create_database(filling.server, filling.working, properties)
+    apply_properties(filling.server, filling.working, properties)  # rows are checked under what the database sets
     filling.progress(filling.what, 0, filling.source.file.size)
     is_archive = filling.source.file.role == "dump"
     try:
@@ -301,5 +308,5 @@ def _proven(filling: Filling, rows: Mapping[str, EarlyProof]) -> DatabaseProof:
 def _compared(filling: Filling, rows: Mapping[str, EarlyProof]) -> tuple[DatabaseProof, tuple[Difference, ...]]:
     server, programs, expected = filling.server, filling.programs, filling.source.proof
     filling.progress(f"compare {filling.source.choice.database}")
-    found = restored_proof(server, filling.working, programs, expected.sample_percent, rows)
-    return found, compare_databases(expected, found, reprinter(server, programs, found.properties))
+    found = restored_proof(server, filling.working, programs, filling.encoding, expected.sample_percent, rows)
+    return found, compare_databases(expected, found, reprinter(server, programs, found.properties, filling.encoding))

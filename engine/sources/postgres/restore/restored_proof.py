@@ -17,6 +17,7 @@ from engine.sources.postgres.proof.take_proof import take_proof
 from engine.sources.postgres.restore.database import create_database
 from engine.sources.postgres.restore.replay import APPLICATION, STALL_SECONDS
 from engine.sources.postgres.server.environment import run_here
+from engine.sources.postgres.server.raw_text import to_bytes
 from engine.sources.postgres.server.server import Server, failed
 from engine.sources.postgres.server.working import drop_working, working_name
 from engine.streams.pipeline import Pipeline
@@ -27,25 +28,26 @@ def restored_proof(
     server: Server,
     database: str,
     programs: Path,
+    encoding: str = "UTF8",
     sample_percent: int = 100,
     rows: Mapping[str, EarlyProof] | None = None,
 ) -> DatabaseProof:
     """The proof of a restored database, its schema dumped again; sampled as the one it is compared with.
 
+    `encoding` is the client encoding that one was taken in.
     `rows` are proofs of tables that were taken while the restore was going on; what was written since is read again.
     """
-    with server.connect(database, application=APPLICATION) as connection, ThreadPoolExecutor(1) as pool:
+    with (
+        server.connect(database, application=APPLICATION, encoding=encoding) as connection,
+        ThreadPoolExecutor(1) as pool,
+    ):
         try:
-            encoding = connection.execute(_ENCODING).fetchall()[0][0]
             still = unchanged(connection, rows) if rows and sample_percent == 100 else {}
             schema = pool.submit(_schema, server, database, encoding, programs)
             proof = take_proof(connection, database, "", sample_percent=sample_percent, rows=still)
             return proof.model_copy(update={"schema_sql": schema.result()})
         except psycopg.Error as error:
             raise failed(f"Reading the restored database {database!r} failed", error) from None
-
-
-_ENCODING = "SELECT pg_catalog.current_setting('server_encoding')"
 
 
 def _schema(server: Server, database: str, encoding: str, programs: Path) -> str:
@@ -61,10 +63,12 @@ def _schema(server: Server, database: str, encoding: str, programs: Path) -> str
         return head.schema()
 
 
-def reprinter(server: Server, programs: Path, properties: DatabaseProperties) -> Callable[[str], str]:
+def reprinter(
+    server: Server, programs: Path, properties: DatabaseProperties, encoding: str = "UTF8"
+) -> Callable[[str], str]:
     """How a schema's SQL prints after one restore: run it in a database of its own and dump that.
 
-    `properties` are those of the restored database: its encoding and locale, which this server has.
+    `encoding` is the client encoding it was dumped in, `properties` are those of the restored database: its encoding and locale, which this server has.
     """
 
     def reprint(schema_sql: str) -> str:
@@ -73,11 +77,11 @@ def reprinter(server: Server, programs: Path, properties: DatabaseProperties) ->
         try:
             done = run_here(
                 commands.psql_argv(programs, scratch_name),
-                env=server.fixed_environment(APPLICATION, properties.encoding),
+                env=server.fixed_environment(APPLICATION, encoding),
                 timeout=STALL_SECONDS,
-                stdin=schema_sql.encode(),
+                stdin=to_bytes(schema_sql),
             )
-            return "" if done.code else restored_proof(server, scratch_name, programs).schema_sql
+            return "" if done.code else restored_proof(server, scratch_name, programs, encoding).schema_sql
         finally:
             drop_working(server, scratch_name)
 

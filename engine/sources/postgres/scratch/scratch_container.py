@@ -21,6 +21,7 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from engine.errors import CouldNotVerify
 from engine.hosts.identity import has_ended, is_of_another_boot, is_of_this_boot, this_process
 from engine.sources.postgres.scratch.scratch import SETTINGS
+from engine.sources.postgres.server.environment import forget_shell
 from engine.streams.spool import spool_folder
 
 _LABEL = "platform-ops.scratch"
@@ -145,6 +146,7 @@ def _socket_folder(base: Path | None) -> Iterator[Path]:
 
 def _await_ready(container: Any, server: ScratchContainer) -> None:
     deadline = time.monotonic() + _START_SECONDS
+    forget_shell()
     while True:
         with suppress(psycopg.OperationalError), psycopg.connect(server.conninfo(), connect_timeout=5):
             return

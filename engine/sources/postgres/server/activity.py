@@ -1,8 +1,11 @@
-"""Whether a server is at work for a restore although no byte moves: indexes and keys are built after the last one."""
+"""What a server's sessions do: whether one is at work although no byte moves, and whether a program's is there at all."""
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import psycopg
@@ -35,3 +38,33 @@ def at_work(server: Server, database: str, application: str) -> bool:
     except (PlatformOpsError, psycopg.Error):
         pass
     return False
+
+
+_THERE = "SELECT FROM pg_catalog.pg_stat_activity WHERE application_name = %s"
+_GLANCE_SECONDS = 0.001
+
+
+@contextmanager
+def seen_on(server: Server, mark: str) -> Iterator[Callable[[], bool]]:
+    """For a block that runs a client program under the application_name `mark`: whether its session was on this server.
+
+    Raises:
+        TransientFailure: the server cannot be asked.
+    """
+    seen, ended = threading.Event(), threading.Event()
+
+    def look() -> None:
+        with suppress(psycopg.Error):
+            while not (ended.is_set() or seen.is_set()):
+                if connection.execute(_THERE, (mark,)).fetchall():
+                    seen.set()
+                ended.wait(_GLANCE_SECONDS)
+
+    with server.connect() as connection:
+        watcher = threading.Thread(target=look, daemon=True)
+        watcher.start()
+        try:
+            yield seen.is_set
+        finally:
+            ended.set()
+            watcher.join()

@@ -10,6 +10,7 @@ import psycopg
 from engine.errors import PlatformOpsError
 from engine.sources.item import Item
 from engine.sources.postgres.kinds import DATABASE
+from engine.sources.postgres.server.raw_text import is_utf8, unconverted
 from engine.sources.postgres.server.server import Server, failed
 from engine.sources.postgres.server.working import WORKING_PREFIX
 
@@ -36,7 +37,8 @@ def list_databases(server: Server) -> tuple[DatabaseFound, ...]:
     """Every database but template0, in the order of a restore; the ones that cannot or shall not be dumped with the reason."""
     with server.connect() as connection:
         try:
-            rows = connection.execute(_DATABASES).fetchall()
+            with unconverted(connection):
+                rows = connection.execute(_DATABASES).fetchall()
         except psycopg.Error as error:
             raise failed(f"Listing the databases of {server.address} failed", error) from None
     return tuple(
@@ -48,6 +50,8 @@ def list_databases(server: Server) -> tuple[DatabaseFound, ...]:
 def _skipped(server: Server, name: str, connects: bool, invalid: bool) -> str:
     if invalid:
         return "a dropped database that is left over (invalid)"
+    if not is_utf8(name):
+        return "its name is no UTF-8, so no session can ask for it (rename it)"
     if name.startswith(WORKING_PREFIX):
         return "a restore that was not finished (the next restore or backup removes it)"
     if name in server.settings.exclude:

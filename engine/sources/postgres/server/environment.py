@@ -1,4 +1,8 @@
-"""libpq's variables: a client program sees those it is given, never those of the operator's shell."""
+"""libpq's variables: nobody sees those of a shell, neither a client program nor libpq in this process.
+
+They lead to another server (PGHOSTADDR, PGSERVICE), refuse one (PGREQUIREAUTH), or change how values are read and
+printed (PGTZ, PGDATESTYLE and PGGEQO go with the request for a session and win over its options).
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,57 @@ from collections.abc import Mapping, Sequence
 from engine.hosts.base import Done
 from engine.hosts.machine import Local
 
+_LIBPQ = tuple(
+    "PG" + name
+    for name in (
+        *(
+            "APPNAME",
+            "CHANNELBINDING",
+            "CLIENTENCODING",
+            "CONNECT_TIMEOUT",
+            "DATABASE",
+            "DATESTYLE",
+            "GEQO",
+            "GSSDELEGATION",
+        ),
+        *(
+            "GSSENCMODE",
+            "GSSLIB",
+            "HOST",
+            "HOSTADDR",
+            "KRBSRVNAME",
+            "LOADBALANCEHOSTS",
+            "LOCALEDIR",
+            "MAXPROTOCOLVERSION",
+        ),
+        *("MINPROTOCOLVERSION", "OPTIONS", "PASSFILE", "PASSWORD", "PORT", "REQUIREAUTH", "REQUIREPEER", "REQUIRESSL"),
+        *("SERVICE", "SERVICEFILE", "SSLCERT", "SSLCERTMODE", "SSLCOMPRESSION", "SSLCRL", "SSLCRLDIR", "SSLKEY"),
+        *(
+            "SSLKEYLOGFILE",
+            "SSLMAXPROTOCOLVERSION",
+            "SSLMINPROTOCOLVERSION",
+            "SSLMODE",
+            "SSLNEGOTIATION",
+            "SSLROOTCERT",
+        ),
+        *("SSLSNI", "SYSCONFDIR", "TARGETSESSIONATTRS", "TZ", "USER"),
+    )
+)
+"""libpq's documentation, section "Environment Variables", of all versions to 18."""
+_MAY_BE_A_SECRET = "PGPASSWORD"  # noqa: S105 - a variable's name
+"""`env:PGPASSWORD` may be where the configuration has a password from; a session is always given its own."""
+
+
+def forget_shell() -> None:
+    """Take libpq's variables out of this process: nobody here reads them but libpq, which cannot be told not to."""
+    for name in _LIBPQ:
+        if name != _MAY_BE_A_SECRET:
+            os.environ.pop(name, None)
+
 
 def hidden() -> dict[str, str | None]:
-    """What a host is told so that a program sees none of libpq's variables of ours."""
-    return {name: None for name in os.environ if name.startswith("PG")}
+    """What a host is told so that a program sees none of libpq's variables, neither ours nor that host's own."""
+    return dict.fromkeys((*_LIBPQ, *(name for name in os.environ if name.startswith("PG"))))
 
 
 def tool_environment(**extra: str) -> dict[str, str]:

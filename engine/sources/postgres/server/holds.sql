@@ -1,7 +1,7 @@
 WITH made AS (
-    SELECT oid FROM pg_catalog.pg_class WHERE relnamespace::pg_catalog.regnamespace::text !~ '^"?pg_(toast|temp)'
+    SELECT oid FROM pg_catalog.pg_class WHERE pg_catalog.concat(relnamespace::pg_catalog.regnamespace) !~ '^"?pg_(toast|temp)'
     UNION ALL SELECT oid FROM pg_catalog.pg_proc UNION ALL SELECT oid FROM pg_catalog.pg_extension
-    UNION ALL SELECT oid FROM pg_catalog.pg_type WHERE typnamespace::pg_catalog.regnamespace::text !~ '^"?pg_(toast|temp)'
+    UNION ALL SELECT oid FROM pg_catalog.pg_type WHERE pg_catalog.concat(typnamespace::pg_catalog.regnamespace) !~ '^"?pg_(toast|temp)'
     UNION ALL SELECT oid FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_(toast|temp)'
     UNION ALL SELECT oid FROM pg_catalog.pg_cast UNION ALL SELECT oid FROM pg_catalog.pg_collation
     UNION ALL SELECT oid FROM pg_catalog.pg_conversion UNION ALL SELECT oid FROM pg_catalog.pg_operator

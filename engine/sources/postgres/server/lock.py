@@ -23,7 +23,7 @@ from engine.sources.postgres.server.server import Server, failed
 _CLASS, _BACKUP = 0x706C6F70, 1  # "plop": platform-ops
 HOLDER = "platform-ops lock"
 WORKER = "platform-ops dump"
-"""application_name of the lock's session, and of every session and client program it protects."""
+"""What application_name begins with: of the lock's session, and of every session and client program it protects."""
 
 SOON_MISSED = {
     "tcp_keepalives_idle": 30,
@@ -42,13 +42,13 @@ SELECT a.application_name, a.backend_start, COALESCE(pg_catalog.host(a.client_ad
 """Of whatever database: an advisory lock is its database's own, and another configuration may name another one."""
 _END_LEFTOVERS = """
 SELECT pg_catalog.count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity
- WHERE application_name = %s AND pid <> pg_catalog.pg_backend_pid()
+ WHERE pg_catalog.starts_with(application_name, %s) AND pid <> pg_catalog.pg_backend_pid()
 """
 
 
 @dataclass(frozen=True, slots=True)
 class HeldLock:
-    """A lock that is held for as long as its session lives."""
+    """A lock that is held for as long as its session lives; `server` is the very one that gave it."""
 
     server: Server
     connection: psycopg.Connection[TupleRow]
@@ -90,7 +90,7 @@ def backup_lock(server: Server, label: str = "") -> Iterator[HeldLock]:
         except psycopg.OperationalError as error:  # it is being restarted
             raise failed(f"{server.address} does not answer", error) from None
         server.end_leftovers(WORKER)
-        held = HeldLock(server, connection)
+        held = HeldLock(server.identified(connection), connection)
         yield held
         held.give_back()
     finally:

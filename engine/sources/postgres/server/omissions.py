@@ -11,6 +11,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from engine.sources.postgres.server.raw_text import run
 from engine.sources.postgres.server.restore_options import options_to_restore_with
 from engine.sources.postgres.server.sql_files import read_sql
 
@@ -21,14 +22,14 @@ _MEMBERS = "WITH member AS (SELECT classid, objid FROM pg_catalog.pg_depend WHER
 _OF_DATABASE = (
     (
         "the invalid indexes {} (pg_dump leaves them out: REINDEX or drop them)",
-        "SELECT i.indexrelid::pg_catalog.regclass::text FROM pg_catalog.pg_index i"
+        "SELECT pg_catalog.concat(i.indexrelid::pg_catalog.regclass) FROM pg_catalog.pg_index i"
         " JOIN pg_catalog.pg_class c ON c.oid = i.indrelid AND c.relkind <> 'p'"
         " JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid AND x.relkind = 'i'"
         " WHERE NOT i.indisvalid AND c.relpersistence <> 't' ORDER BY 1",
     ),
     (
         "the rows of the foreign tables {} (they live on another server: back that up)",
-        "SELECT ftrelid::pg_catalog.regclass::text FROM pg_catalog.pg_foreign_table ORDER BY 1",
+        "SELECT pg_catalog.concat(ftrelid::pg_catalog.regclass) FROM pg_catalog.pg_foreign_table ORDER BY 1",
     ),
     (
         "the state of the subscriptions {} (they come back disabled: ALTER SUBSCRIPTION ... ENABLE)",
@@ -39,6 +40,11 @@ _OF_DATABASE = (
         "the prepared transactions {} (what they changed is not in the dump: COMMIT or ROLLBACK PREPARED)",
         "SELECT pg_catalog.quote_literal(gid) FROM pg_catalog.pg_prepared_xacts"
         " WHERE database = pg_catalog.current_database() ORDER BY 1",
+    ),
+    (
+        "what is unlogged: {} (a standby has no rows and values of these: back up the primary)",
+        "SELECT pg_catalog.concat(c.oid::pg_catalog.regclass) FROM pg_catalog.pg_class c"
+        " WHERE c.relpersistence = 'u' AND c.relkind IN ('r', 'S') AND pg_catalog.pg_is_in_recovery() ORDER BY 1",
     ),
     (
         "objects added to the system's schemas: {} (pg_dump leaves them out: move them to a schema of their own)",
@@ -75,13 +81,13 @@ _OF_DATABASE = (
     ),
     (
         "that the constraints {} are not enforced (their triggers are disabled; in a restore they are enforced)",
-        "SELECT DISTINCT pg_catalog.quote_ident(k.conname) || ' of ' || k.conrelid::pg_catalog.regclass"
+        "SELECT DISTINCT pg_catalog.quote_ident(k.conname) || ' of ' || pg_catalog.concat(k.conrelid::pg_catalog.regclass)"
         " FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_constraint k ON k.oid = g.tgconstraint"
         " WHERE g.tgisinternal AND g.tgenabled <> 'O' AND g.tgparentid = 0 ORDER BY 1",
     ),
     (
         "that the partitions {} are being detached (they come back attached: finish it with DETACH PARTITION ... FINALIZE)",
-        "SELECT inhrelid::pg_catalog.regclass::text FROM pg_catalog.pg_inherits i"
+        "SELECT pg_catalog.concat(inhrelid::pg_catalog.regclass) FROM pg_catalog.pg_inherits i"
         " WHERE pg_catalog.to_jsonb(i)->>'inhdetachpending' = 'true' ORDER BY 1",  # no such column before 14
     ),
     (
@@ -189,7 +195,7 @@ def _rows_of_extensions(connection: psycopg.Connection[TupleRow]) -> list[str]:
     ).fetchall()
     exists = sql.SQL("SELECT EXISTS (SELECT FROM ONLY {})").format
     filled = [
-        ".".join(place) for place in candidates if connection.execute(exists(sql.Identifier(*place))).fetchall()[0][0]
+        ".".join(place) for place in candidates if run(connection, exists(sql.Identifier(*place))).fetchall()[0][0]
     ]
     text = "the rows of the extensions' own tables {} (pg_dump leaves them to CREATE EXTENSION)"
     return [text.format(_listed(filled))] if filled else []

@@ -1,5 +1,5 @@
 SELECT DISTINCT pg_catalog.quote_ident(k.conname) || CASE WHEN k.conrelid <> 0
-   THEN ' of ' || k.conrelid::pg_catalog.regclass ELSE '' END
+   THEN ' of ' || pg_catalog.concat(k.conrelid::pg_catalog.regclass) ELSE '' END
   FROM pg_catalog.pg_constraint k
   JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
    AND d.objid = k.oid AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass

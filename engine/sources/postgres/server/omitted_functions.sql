@@ -8,11 +8,11 @@
               JOIN pg_catalog.pg_class t ON t.relkind IN ('r', 'p', 'v', 'm', 'f') AND t.oid >= 16384
                AND pg_catalog.lower(t.relname) = pg_catalog.lower(m[1])))),
 used AS (
-    SELECT d.refobjid AS function, pg_catalog.quote_ident(a.attname) || ' of ' || a.attrelid::pg_catalog.regclass::pg_catalog.text AS name
+    SELECT d.refobjid AS function, pg_catalog.quote_ident(a.attname) || ' of ' || pg_catalog.concat(a.attrelid::pg_catalog.regclass) AS name
       FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_attrdef e ON e.oid = d.objid
       JOIN pg_catalog.pg_attribute a ON a.attrelid = e.adrelid AND a.attnum = e.adnum AND a.attgenerated = 's'
      WHERE d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-    UNION ALL SELECT d.refobjid, 'the index ' || d.objid::pg_catalog.regclass::pg_catalog.text
+    UNION ALL SELECT d.refobjid, 'the index ' || pg_catalog.concat(d.objid::pg_catalog.regclass)
       FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class i ON i.oid = d.objid AND i.relkind IN ('i', 'I')
      WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass)
 SELECT DISTINCT used.name FROM used JOIN impure ON impure.oid = used.function ORDER BY 1

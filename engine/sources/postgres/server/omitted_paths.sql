@@ -1,4 +1,4 @@
-SELECT DISTINCT d.refobjid::pg_catalog.regprocedure::pg_catalog.text || ' of ' || v.oid::pg_catalog.regclass::pg_catalog.text
+SELECT DISTINCT pg_catalog.concat(d.refobjid::pg_catalog.regprocedure) || ' of ' || pg_catalog.concat(v.oid::pg_catalog.regclass)
   FROM pg_catalog.pg_depend d
   JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid
   JOIN pg_catalog.pg_class v ON v.oid = r.ev_class AND v.relkind = 'm' AND v.relispopulated

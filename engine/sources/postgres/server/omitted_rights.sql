@@ -1,4 +1,4 @@
-SELECT DISTINCT v.oid::pg_catalog.regclass::pg_catalog.text
+SELECT DISTINCT pg_catalog.concat(v.oid::pg_catalog.regclass)
   FROM pg_catalog.pg_class v
   JOIN pg_catalog.pg_roles o ON o.oid = v.relowner AND NOT o.rolsuper
   JOIN pg_catalog.pg_rewrite r ON r.ev_class = v.oid

@@ -10,8 +10,8 @@
          OR pg_catalog.to_jsonb(p)->>'prosqlbody' ~ '\{SQLVALUEFUNCTION |:funcid (?:1299|2647|2648|2649) ')),
 checked AS (
     SELECT pg_catalog.quote_ident(k.conname) || ' of ' || CASE WHEN k.conrelid <> 0
-             THEN k.conrelid::pg_catalog.regclass::pg_catalog.text
-             ELSE k.contypid::pg_catalog.regtype::pg_catalog.text END AS name, k.conbin::pg_catalog.text AS tree
+             THEN pg_catalog.concat(k.conrelid::pg_catalog.regclass)
+             ELSE pg_catalog.concat(k.contypid::pg_catalog.regtype) END AS name, k.conbin::pg_catalog.text AS tree
       FROM pg_catalog.pg_constraint k
      WHERE k.contype = 'c' AND k.convalidated AND (k.conrelid = 0 OR k.coninhcount = 0)
        AND pg_catalog.pg_get_constraintdef(k.oid) !~ ('^CHECK \(\((?:VALUE|[\w$]+|"[^"]*") <=? (?:(?:now\(\)|CURRENT_TIMESTAMP'

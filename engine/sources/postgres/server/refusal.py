@@ -28,29 +28,35 @@ _POOLER = ("unsupported startup parameter",)
 _TLS = ("certificate", "ssl error", "does not support ssl", "ssl connection has been closed")
 
 
-def refused(server: str, address: str, user: str, database: str | None, text: str) -> PlatformOpsError:
-    """Why no session came about, told for `server` of the configuration; `text` is what libpq says."""
+def refused(
+    server: str, address: str, user: str, database: str | None, text: str, remedy: str = ""
+) -> PlatformOpsError:
+    """Why no session came about, told for `server` of the configuration; `text` is what libpq says.
+
+    `remedy`: what to do, where the server is in no configuration.
+    """
     reason, low = _reason(text), text.lower()
+    correct = remedy or f"correct [servers.{server}]"
     where = f"Database {database!r} of {address}" if database else address
-    correct = f"[servers.{server}]"
     if any(sign in low for sign in _TRANSIENT):
         return TransientFailure(f"{where} does not answer: {reason}; check that it runs and try again.")
     if any(sign in low for sign in _NO_POSTGRES):
         return ConfigurationError(
-            f"What answers at {where} is no PostgreSQL server; correct host and port in {correct}."
+            f"What answers at {where} is no PostgreSQL server; correct host and port in [servers.{server}]."
         )
     if any(sign in low for sign in _POOLER):
         return pooler(where)
     if any(sign in low for sign in _TLS):
         return ConfigurationError(
-            f"No TLS connection to {where}: {reason}; correct sslmode and sslrootcert in {correct}, or its certificate."
+            f"No TLS connection to {where}: {reason}; correct sslmode and sslrootcert in [servers.{server}], or its "
+            "certificate."
         )
     if "permission denied to set parameter" in text:
         return ConfigurationError(
             f"The role {user!r} of {address} is no superuser: it cannot read every table, "
             "role and password; give a superuser in user and password."
         )
-    return ConfigurationError(f"{where} refuses user {user!r}: {reason}; correct {correct}.")
+    return ConfigurationError(f"{where} refuses user {user!r}: {reason}; {correct}.")
 
 
 def pooler(where: str) -> ConfigurationError:

@@ -26,7 +26,6 @@ def options_to_restore_with(connection: psycopg.Connection[TupleRow]) -> list[st
         " AND evtevent IN ('ddl_command_start', 'ddl_command_end', 'login') LIMIT 1"
     ).fetchone():
         is_set.add("session_replication_role")
-    harmless = {"datestyle"}  # pg_dump writes ISO dates, which every style reads
-    needed = [name for name in READING_SETTINGS if name.lower() in is_set - harmless]
+    needed = [name for name in READING_SETTINGS if name.lower() in is_set]
     options = " ".join(f"-c {name}={READING_SETTINGS[name]}" for name in needed)
     return [f'with pg_restore alone, set PGOPTIONS="{options}" (it sets or needs that)'] if needed else []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import psycopg
@@ -16,7 +17,8 @@ from engine.hosts.opening import open_host
 from engine.hosts.settings import HostSettings
 from engine.secrets import resolve
 from engine.sources.postgres.server.endpoint import endpoint, way
-from engine.sources.postgres.server.environment import hidden, tool_environment
+from engine.sources.postgres.server.environment import forget_shell, hidden, tool_environment
+from engine.sources.postgres.server.raw_text import take_any_text
 from engine.sources.postgres.server.refusal import refused
 from engine.sources.postgres.settings import ServerSettings
 from engine.streams.said import reason
@@ -29,45 +31,61 @@ READING_SETTINGS = {
     # As a replica: triggers of events (and of logins) that are the database's own do not fire, so that a
     # log of DDL gets no rows from a restore. Constraints are checked all the same when they are added.
     "session_replication_role": "replica",
-    "IntervalStyle": "postgres",
-    "DateStyle": "ISO, YMD",
+    # (Dates and intervals are read alike under every style: pg_dump writes ISO dates, and each sign of an interval.)
     "array_nulls": "on",
     "transform_null_equals": "off",
     "lc_monetary": "C",
 }
-FIXED_SETTINGS = READING_SETTINGS | {
+RESTORING_SETTINGS = READING_SETTINGS | {
+    # What an archive sets itself, from its first statement on, and what would end a session before or between them. All
+    # else is the database's own: rows are checked and views refreshed as they were where they come from.
+    "search_path": "",
+    "row_security": "off",
+    "standard_conforming_strings": "on",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "lc_messages": "C",  # what may be shown of an error is told by its English words
+}
+FIXED_SETTINGS = RESTORING_SETTINGS | {
     # Equal values and expressions print alike under these, whatever the database or the role has set.
+    "IntervalStyle": "postgres",
+    "DateStyle": "ISO, YMD",
     "TimeZone": "UTC",
     "extra_float_digits": "3",
     "bytea_output": "hex",
     "xmlbinary": "base64",
-    "lc_messages": "C",
-    "search_path": "",
-    "row_security": "off",
     "quote_all_identifiers": "off",
-    "statement_timeout": "0",
-    "lock_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
-    "standard_conforming_strings": "on",
 }
-WITHOUT_CONVERSION = ("SQL_ASCII", "MULE_INTERNAL")
-"""Encodings of a database whose text cannot be sent as UTF-8."""
-OTHER_ENCODING = (
-    "a name, comment or setting is not in its database's encoding (those of roles and databases are shared by "
-    "all databases): give it again in ASCII letters"
-)
-_SINCE = {"idle_session_timeout": 140000, "transaction_timeout": 170000}
-"""Timeouts that would end a session of ours, and the version each came with."""
+_SINCE = {"idle_session_timeout": 14, "client_connection_check_interval": 14, "transaction_timeout": 17}
+"""Timeouts that would end a session of ours too, and the major each came with."""
+
+
+_IDENTITY = """
+SELECT pg_catalog.concat(system_identifier, ' since ', EXTRACT(epoch FROM pg_catalog.pg_postmaster_start_time()))
+  FROM pg_catalog.pg_control_system()
+"""
+"""A standby has the identifier of its primary, and a start of its own."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server by its configured name, and the host it runs on. `extra` are further libpq parameters."""
+    """A server by its configured name, and the host it runs on. `extra` are further libpq parameters.
+
+    `identity`: the server that every session must reach (see `identified`); '' for any that answers.
+    `remedy`: what to do where it refuses us; its place in the configuration, when there is none. `major`: its version,
+    0 while that is not known: then programs are asked nothing of which an older server has not heard.
+    """
 
     name: str
     settings: ServerSettings
     place: HostSettings = field(default_factory=HostSettings)
     extra: dict[str, str] = field(default_factory=dict, hash=False)
+    remedy: str = ""
+    major: int = 0
+    identity: str = ""
 
     @property
     def address(self) -> str:
@@ -87,40 +105,62 @@ class Server:
         return None if self.settings.password is None else resolve(self.settings.password)
 
     def connect(
-        self, database: str | None = None, *, application: str = "platform-ops", autocommit: bool = True
+        self,
+        database: str | None = None,
+        *,
+        application: str = "platform-ops",
+        autocommit: bool = True,
+        encoding: str = "UTF8",
+        restoring: bool = False,
     ) -> psycopg.Connection[TupleRow]:
-        """A session with `FIXED_SETTINGS`; database None is the maintenance database.
+        """A session with `FIXED_SETTINGS`, or with those of a restore; database None is the maintenance database.
+
+        `encoding` is the client's.
 
         Raises:
             ConfigurationError: the server refuses us (password, database, role).
-            TransientFailure: it cannot be reached or is not ready.
+            TransientFailure: it cannot be reached or is not ready, or another server than `identity` answers.
         """
         s, tunnel = self.settings, self._tunnel()
+        forget_shell()
         parameters: dict[str, Any] = {
             "user": s.user,
-            "password": self._password(),
+            "password": self._password() or "",
             "dbname": database or s.maintenance_database,
             "sslmode": s.sslmode,
             "sslrootcert": s.sslrootcert or None,
             "application_name": application,
             "connect_timeout": 15,
-            "options": _fixed_options(),
+            "options": self._options(RESTORING_SETTINGS if restoring else FIXED_SETTINGS),
             "keepalives_idle": 30,
-            "client_encoding": "UTF8",
-            "hostaddr": "",  # these two are ours: a variable of the operator's shell must not lead elsewhere
-            "target_session_attrs": "any",
+            "client_encoding": encoding,
             **way(s.host, s.port, tunnel),
             **self.extra,
         }
         try:
             connection = psycopg.connect(autocommit=True, **parameters)
         except psycopg.OperationalError as error:
-            raise tunnel.problem() or refused(self.name, self.address, s.user, database, str(error)) from None
+            raise tunnel.problem() or refused(
+                self.name, self.address, s.user, database, str(error), self.remedy
+            ) from None
+        take_any_text(connection)
         for timeout, since in _SINCE.items():
-            if connection.info.server_version >= since:
+            if connection.info.server_version // 10000 >= since > self.major:
                 connection.execute(sql.SQL("SET {} = 0").format(sql.Identifier(timeout)))
+        self._require_identity(connection)
         connection.autocommit = autocommit
         return connection
+
+    def identified(self, connection: psycopg.Connection[TupleRow]) -> Server:
+        """This server, and no other that may answer at its address: the one that the session reached, as it runs now."""
+        ((identity,),) = connection.execute(_IDENTITY).fetchall()
+        return replace(self, identity=identity, major=connection.info.server_version // 10000)
+
+    def _require_identity(self, connection: psycopg.Connection[TupleRow]) -> None:
+        """A pooler, a name of several addresses or a switch-over may lead to one server now and to another later."""
+        if self.identity and self.identified(connection).identity != self.identity:
+            connection.close()
+            raise another_server(self.address)
 
     def tool_environment(self, application: str) -> dict[str, str]:
         """The environment of a client program on this machine; the password is nowhere else."""
@@ -129,8 +169,8 @@ class Server:
         return tool_environment(**(self._variables(application) | parameters))
 
     def dump_variables(self, application: str, encoding: str = "UTF8") -> Environment:
-        """libpq's variables for a client program on `host`, which shall run under `FIXED_SETTINGS`."""
-        return hidden() | self._variables(application) | _fixed_variables(encoding)
+        """libpq's variables for a client program on `host`, which shall run under `FIXED_SETTINGS`; `encoding` is the client's."""
+        return hidden() | self._variables(application) | self._chosen(FIXED_SETTINGS, encoding)
 
     def end_leftovers(self, application: str) -> int:
         """End the client programs that a dead run left on `host`; only the lock's holder may."""
@@ -154,21 +194,31 @@ class Server:
         return {key: value for key, value in values.items() if value}
 
     def fixed_environment(self, application: str, encoding: str = "UTF8") -> dict[str, str]:
-        """For a client program that shall run under `FIXED_SETTINGS`; text that no encoding knows goes as it is."""
-        return self.tool_environment(application) | _fixed_variables(encoding)
+        """For a client program on this machine that shall run under `FIXED_SETTINGS`; `encoding` is the client's."""
+        return self.tool_environment(application) | self._chosen(FIXED_SETTINGS, encoding)
 
+    def restoring_environment(self, application: str, encoding: str = "UTF8") -> dict[str, str]:
+        """For a client program on this machine that restores under the database's own settings."""
+        return self.tool_environment(application) | self._chosen(RESTORING_SETTINGS, encoding)
 
-def _fixed_variables(encoding: str) -> dict[str, str]:
-    client = "SQL_ASCII" if encoding in WITHOUT_CONVERSION else "UTF8"
-    return {"PGOPTIONS": _fixed_options(), "PGCLIENTENCODING": client}
+    def _chosen(self, settings: Mapping[str, str], encoding: str) -> dict[str, str]:
+        return {"PGOPTIONS": self._options(settings), "PGCLIENTENCODING": encoding}
 
-
-def _fixed_options() -> str:
-    return " ".join(f"-c {key}={_escaped(value)}" for key, value in FIXED_SETTINGS.items())
+    def _options(self, settings: Mapping[str, str]) -> str:
+        known = {name: "0" for name, since in _SINCE.items() if self.major >= since}
+        return " ".join(f"-c {key}={_escaped(value)}" for key, value in {**settings, **known}.items())
 
 
 def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace(" ", "\\ ")
+
+
+def another_server(address: str) -> TransientFailure:
+    """Of a run that reached two servers."""
+    return TransientFailure(
+        f"What answers at {address} is another server than the one this run began with, or that one was started again; "
+        "give the address of one server, not of a pooler or of several, and run it again."
+    )
 
 
 def failed(what: str, error: psycopg.Error) -> PlatformOpsError:
@@ -176,6 +226,4 @@ def failed(what: str, error: psycopg.Error) -> PlatformOpsError:
     text = reason(str(error))[:300]
     if isinstance(error, (psycopg.OperationalError, psycopg.errors.LockNotAvailable)):
         return TransientFailure(f"{what}: {text}.")
-    if isinstance(error, (psycopg.errors.CharacterNotInRepertoire, psycopg.errors.UntranslatableCharacter)):
-        text += f"; {OTHER_ENCODING}"
     return OperationFailed(f"{what}: {text}.")

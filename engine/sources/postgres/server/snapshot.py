@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.rows import TupleRow
 
+from engine.sources.postgres.server.raw_text import client_encoding
 from engine.sources.postgres.server.server import Server, failed
-from engine.sources.postgres.server.table_locks import held
+from engine.sources.postgres.server.table_locks import in_the_way
+from engine.streams.said import reason
 
 _CANCEL_SECONDS, _WAKE_SECONDS = 5.0, 10.0
 ISOLATION = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
@@ -21,15 +23,15 @@ ISOLATION = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """An exported snapshot: its `id` for `pg_dump --snapshot` and the session that holds it open.
+    """An exported snapshot: its `id` for `pg_dump --snapshot` and the session that holds it open, which locks no table.
 
-    `held`: its tables stay as they are (see `holding`).
+    `encoding` is in what this database is read, by the session and by pg_dump.
     """
 
     id: str
     connection: psycopg.Connection[TupleRow]
     began: float
-    held: bool = False
+    encoding: str
 
     @property
     def held_seconds(self) -> float:
@@ -41,12 +43,16 @@ def open_snapshot(server: Server, database: str, application: str) -> Iterator[S
     """Hold one moment of `database` until the block ends. It holds back vacuum meanwhile."""
     connection = server.connect(database, application=application)
     try:
+        encoding = client_encoding(connection)
+        connection.execute(f"SET client_encoding = '{encoding}'".encode())
         connection.execute("BEGIN")
         connection.execute(ISOLATION)
         connection.execute(f"SET LOCAL lock_timeout = '{server.settings.lock_wait_seconds:d}s'".encode())
         row = connection.execute("SELECT pg_catalog.pg_export_snapshot()").fetchone()
         assert row is not None  # noqa: S101 - a function call returns one row
-        yield Snapshot(str(row[0]), connection, time.monotonic(), held(connection))
+        yield Snapshot(str(row[0]), connection, time.monotonic(), encoding)
+    except psycopg.errors.LockNotAvailable as error:
+        raise in_the_way(server, database, f"{reason(str(error))}.") from None
     except psycopg.Error as error:
         raise failed(f"Reading database {database!r} of {server.address} failed", error) from None
     finally:

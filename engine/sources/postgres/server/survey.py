@@ -9,7 +9,8 @@ from psycopg.rows import TupleRow
 
 from engine.errors import ConfigurationError
 from engine.sources.postgres.server.omissions import left_out_of_archive, left_out_of_dump, left_out_of_server
-from engine.sources.postgres.server.server import OTHER_ENCODING, Server, failed
+from engine.sources.postgres.server.raw_text import is_utf8, to_bytes, unconverted
+from engine.sources.postgres.server.server import Server, failed
 
 _EXTENSIONS = "SELECT extname, extversion FROM pg_catalog.pg_extension ORDER BY 1"
 _COLLATIONS = """
@@ -21,11 +22,6 @@ SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.coll
  WHERE n.nspname <> 'pg_catalog'
 """
 _ROLES = "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_' ORDER BY rolname COLLATE \"C\""
-_SHARED_TEXT = """
-SELECT rolname::text FROM pg_catalog.pg_roles UNION ALL SELECT datname FROM pg_catalog.pg_database
-UNION ALL SELECT spcname FROM pg_catalog.pg_tablespace
-UNION ALL SELECT description FROM pg_catalog.pg_shdescription UNION ALL SELECT setconfig::text FROM pg_catalog.pg_db_role_setting
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +49,9 @@ def survey_server(server: Server) -> ServerFacts:
     """
     with server.connect() as connection:
         try:
-            _check_shared_text(server, connection)
             return _facts(server, connection)
         except psycopg.Error as error:
             raise failed(f"Reading the catalogue of {server.address} failed", error) from None
-
-
-def _check_shared_text(server: Server, connection: psycopg.Connection[TupleRow]) -> None:
-    """What belongs to no database may have been written in a session of any encoding: nothing converts it."""
-    try:
-        connection.execute(_SHARED_TEXT).fetchall()
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(
-            f"The catalogue of {server.address} has text that is not UTF-8 ({error.object[:60]!r}); {OTHER_ENCODING}."
-        ) from None
 
 
 def _facts(server: Server, connection: psycopg.Connection[TupleRow]) -> ServerFacts:
@@ -82,8 +67,16 @@ def _facts(server: Server, connection: psycopg.Connection[TupleRow]) -> ServerFa
             f"The role {server.settings.user!r} of {server.address} is no superuser: it cannot read every "
             "table, role and password; give a superuser in user and password."
         )
-    identity = connection.execute("SELECT system_identifier::text FROM pg_catalog.pg_control_system()").fetchone()
-    roles = tuple(row[0] for row in connection.execute(_ROLES))
+    identity = connection.execute(
+        "SELECT pg_catalog.concat(system_identifier) FROM pg_catalog.pg_control_system()"
+    ).fetchone()
+    with unconverted(connection):
+        roles = tuple(row[0] for row in connection.execute(_ROLES))
+    if bad := [role for role in roles if not is_utf8(role)]:
+        raise ConfigurationError(
+            f"The role {to_bytes(bad[0])!r} of {server.address} has a name that is no UTF-8, which pg_dumpall refuses: rename "
+            "it, in a session of the database that it was made in."
+        )
     settings: dict[str, str] = dict(
         connection.execute(
             "SELECT name, setting FROM pg_catalog.pg_settings WHERE name IN"
@@ -109,7 +102,6 @@ class SurveyedDatabase:
     `missing` is what its dump does not carry, `alone` what more its own set lacks or asks for, in words.
     """
 
-    encoding: str
     extensions: dict[str, str]
     collations: dict[str, str]
     missing: tuple[str, ...]
@@ -118,9 +110,7 @@ class SurveyedDatabase:
 
 def survey_database(connection: psycopg.Connection[TupleRow], database: str) -> SurveyedDatabase:
     """Extensions, collation versions and what a dump of this database leaves out."""
-    encoding = connection.execute("SELECT pg_catalog.current_setting('server_encoding')").fetchall()[0][0]
     return SurveyedDatabase(
-        encoding=encoding,
         extensions=dict(connection.execute(_EXTENSIONS).fetchall()),
         collations=dict(connection.execute(_COLLATIONS.encode()).fetchall()),
         missing=tuple(f"{database}: {line}" for line in left_out_of_dump(connection)),

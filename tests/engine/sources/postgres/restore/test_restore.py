@@ -524,8 +524,8 @@ def test_a_role_that_is_dropped_while_its_grants_are_dumped(
         execute(source, "postgres", "CREATE ROLE brief LOGIN", "CREATE DATABASE small")
         execute(source, "small", "CREATE TABLE t (a int)", "GRANT SELECT ON t TO brief")
 
-        def dump_and_drop(work: Work, *more: Any) -> None:
-            dumping.dump(work, *more)
+        def dump_and_drop(work: Work, *more: Any, once: bool) -> None:
+            dumping.dump(work, *more, once=once)
             if work.name == "small":
                 execute(source, "small", "DROP OWNED BY brief", "DROP ROLE brief")
 

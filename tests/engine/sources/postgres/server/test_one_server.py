@@ -1,0 +1,110 @@
+"""An address that two servers answer at: nothing is stored of one that has the other's roles or rows."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from engine.errors import PlatformOpsError
+from engine.repository.repository import Repository
+from engine.sources.postgres.scratch.instance import Instance
+from engine.sources.postgres.scratch.scratch import scratch_server
+from engine.sources.postgres.server.server import Server
+from engine.sources.postgres.settings import ServerSettings
+from tests.conftest import MAJOR
+from tests.engine.sources.postgres.backups import back_up, drill, execute, store_in
+
+Choose = Callable[[bytes], Instance]
+
+
+def _passed(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(1 << 16):
+            sink.sendall(data)
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+def _answer(client: socket.socket, choose: Choose) -> None:
+    with client, socket.socket(socket.AF_UNIX) as server:
+        request = client.recv(1 << 16)
+        instance = choose(request)
+        server.connect(f"{instance.socket}/.s.PGSQL.{instance.port}")
+        server.sendall(request)
+        threads = [threading.Thread(target=_passed, args=ends) for ends in ((client, server), (server, client))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
+@contextmanager
+def answering(folder: Path, choose: Choose) -> Iterator[Server]:
+    """A server's address, behind which `choose` says for each request for a session which server gets it."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / ".s.PGSQL.5432"))
+        listener.listen(64)
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    threading.Thread(target=_answer, args=(listener.accept()[0], choose), daemon=True).start()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield Server("platform", ServerSettings(host=str(folder), port=5432, store="nightly"))
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator[tuple[Instance, Instance]]:
+    with scratch_server(MAJOR) as one, scratch_server(MAJOR) as other:
+        for instance, role in ((one, "first"), (other, "second")):
+            execute(instance, "postgres", "CREATE DATABASE app", f"CREATE ROLE {role}")
+            execute(instance, "app", f"CREATE TABLE t AS SELECT '{role}' AS a")
+        yield one, other
+
+
+def _roles_of_the_other(one: Instance, other: Instance) -> Choose:
+    """As where a name has two addresses: pg_dumpall gets the second."""
+    return lambda request: other if b"platform-ops dump " in request else one
+
+
+def _by_turns(one: Instance, other: Instance) -> Choose:
+    turns = iter(range(1_000_000))
+    return lambda _: (one, other)[next(turns) % 2]
+
+
+def _after_a_while(one: Instance, other: Instance) -> Choose:
+    """As when another server takes over."""
+    turns = iter(range(1_000_000))
+    return lambda _: one if next(turns) < 9 else other
+
+
+@pytest.mark.parametrize("choice", [_roles_of_the_other, _by_turns, _after_a_while])
+def test_nothing_of_two_servers_is_stored(
+    two: tuple[Instance, Instance],
+    server_base: Path,
+    tmp_path: Path,
+    choice: Callable[[Instance, Instance], Choose],
+) -> None:
+    repository = store_in(tmp_path)
+    with (
+        answering(server_base, choice(*two)) as server,
+        pytest.raises(PlatformOpsError, match="is another server than"),
+    ):
+        back_up(server, repository)
+    assert not [key for key in repository.store.keys("") if key.endswith("manifest.json")]
+
+
+def test_one_server_behind_it_is_backed_up(two: tuple[Instance, Instance], server_base: Path, tmp_path: Path) -> None:
+    repository: Repository = store_in(tmp_path)
+    with answering(server_base, lambda _: two[1]) as server:
+        made = back_up(server, repository)
+    assert drill(repository, made.cluster_key).result == "passed"
