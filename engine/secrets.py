@@ -1,8 +1,9 @@
 """Secrets by reference: a setting says where a secret is, never what it is.
 
-`env:NAME` reads an environment variable, `file:PATH` a file (a final newline is dropped),
-`prefect:BLOCK` a Prefect Secret block. The last is only known inside Prefect, which plugs its
-resolver in with `register_resolver`; a shell on the worst day cannot read it.
+`env:NAME` reads an environment variable, `file:PATH` a file, `prefect:BLOCK` a Prefect Secret block. The
+last is only known inside Prefect, which plugs its resolver in with `register_resolver`; a shell on the
+worst day cannot read it. What editors and shells put around a secret is no part of it, wherever it comes
+from: final line ends (CR, LF) and UTF-8's byte order mark are dropped.
 
 An empty secret is refused: it is a file that was never filled, and would count as a password of no
 letters or as a digest key that everybody knows. So is a NUL byte, at which a C library would stop.
@@ -51,7 +52,7 @@ def _from_environment(name: str) -> str:
 def _from_file(path: str) -> str:
     try:
         place = Path(path).expanduser()
-        text = place.read_text(encoding="utf8").rstrip("\n")
+        text = place.read_bytes().decode("utf8")  # read_text would take a CR for a line end
         _tell_when_open(place)
         return text
     except PermissionError:
@@ -60,14 +61,18 @@ def _from_file(path: str) -> str:
             "the user that may."
         ) from None
     except (OSError, UnicodeDecodeError, RuntimeError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else _NOT_READ.get(type(error), "no such path")
+        reason = error.strerror if isinstance(error, OSError) else _not_read(error)
         raise ConfigurationError(
             f"The secret file:{path} cannot be read on this host: {reason}; "
             "put the file there (mode 0600) or run where it is."
         ) from None
 
 
-_NOT_READ: dict[type[Exception], str] = {UnicodeDecodeError: "it is not text"}
+def _not_read(error: Exception) -> str:
+    if not isinstance(error, UnicodeDecodeError):
+        return "no such path"
+    utf16 = error.object.startswith((b"\xff\xfe", b"\xfe\xff"))
+    return "it is UTF-16, as some editors save; save it as UTF-8" if utf16 else "it is not text (UTF-8)"
 
 
 def _tell_when_open(place: Path) -> None:
@@ -104,7 +109,7 @@ def resolve(reference: str) -> str:
         ConfigurationError: it is not there, empty, or not readable on this host.
     """
     scheme, _, rest = reference.partition(":")
-    secret = _resolvers[scheme](rest)
+    secret = _resolvers[scheme](rest).removeprefix("\ufeff").rstrip("\r\n")
     if not secret or "\0" in secret:
         wrong = "holds a NUL byte" if secret else "is empty"
         raise ConfigurationError(f"The secret {reference} {wrong}; put the secret there, or leave the setting out.")

@@ -172,4 +172,4 @@ class RestoreRecord(Record):
         run = self.run
         if self.report or run is None or not run.choices or (state.problem and not (run.restored or run.failures)):
             return super().so_far(state)
-        return restore_report(self.server, run.restored, self.seconds, run.failures, len(run.choices), state)
+        return restore_report(self.server, run.restored, self.seconds, run.failures, run.wanted, state, run.spare)

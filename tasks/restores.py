@@ -33,7 +33,7 @@ def plan_restore(
     repository = open_store(store_of(source, store))
     run = RestoreRun(repository, source, server, databases, chosen(which), in_place, despite_errors=despite_errors)
     run.plan(AsTasks())
-    record.report = plan_report(server.address, run.choices, in_place, run.live)
+    record.report = plan_report(server.address, run.choices, in_place, run.live, run.failures, run.spare)
     record.run = run
 
 

@@ -101,7 +101,7 @@ def command(
     result["restored"] = [one.model_dump(mode="json") for one in run.restored]
     result["failed"] = _failed(run)
     problem = run.problem()
-    report = restore_report(run.server.address, run.restored, run.seconds, run.failures)
+    report = restore_report(run.server.address, run.restored, run.seconds, run.failures, spare=run.spare)
     return Outcome("restore", result, report, problem=problem_of(problem) if problem else None)
 
 

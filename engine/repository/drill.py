@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from engine.errors import CouldNotVerify, DamagedSet, PlatformOpsError
+from engine.errors import CouldNotVerify, DamagedSet, PlatformOpsError, UnsteadyStore
 from engine.progress import counted
 from engine.repository.body import Body
 from engine.repository.findings import DrillResult, Findings
@@ -36,13 +36,18 @@ def drill(repository: Repository, key: SetKey, prove: Prove) -> DrillResult:
 
 
 def _drilled(repository: Repository, key: SetKey, prove: Prove) -> tuple[Findings, DrillResult]:
-    """What was found, and what follows. Where the store changes its answers, all is begun again."""
+    """What was found, and what follows. Where the store changes its answers, all is begun again, and that is remarked."""
     found: list[Findings] = []
+    unsteady: dict[str, str] = {}
 
     def once(again: bool) -> DrillResult:
         del again  # what is read, is read again the other way where it first differs
         found.append(Findings(key))
-        return _judged(repository, found[-1], prove)
+        try:
+            return _judged(repository, found[-1], prove)
+        except UnsteadyStore as error:
+            unsteady["begun again"] = str(error)
+            raise
 
     try:
         result = steadily(once)
@@ -50,7 +55,7 @@ def _drilled(repository: Repository, key: SetKey, prove: Prove) -> tuple[Finding
         result = _blamed(repository, found[-1], error)
     except PlatformOpsError as error:
         result = found[-1].result("unverified", str(error))
-    return found[-1], result
+    return found[-1], result.model_copy(update={"remarks": {**result.remarks, **unsteady}})
 
 
 def _judged(repository: Repository, findings: Findings, prove: Prove) -> DrillResult:

@@ -28,7 +28,8 @@ from engine.stores.s3_delete import delete_keys
 from engine.stores.s3_download import Download
 from engine.stores.s3_errors import error_code
 from engine.stores.s3_listing import folders, objects
-from engine.stores.s3_upload import ACTIVE, Upload
+from engine.stores.s3_upload import Upload
+from engine.stores.s3_uploads import sweep_uploads
 from engine.stores.settings import S3Settings
 
 _CREATE_TRIES = 4
@@ -36,7 +37,6 @@ _PAUSE_SECONDS = 0.2
 _TAKEN = ("PreconditionFailed", "412")
 _COLLIDED = ("ConditionalRequestConflict", "409")
 _NO_CONDITIONS = ("NotImplemented", "501")
-_NO_LISTING = ("NotImplemented", "501", "MethodNotAllowed", "405")
 
 
 def open_s3(name: str, settings: S3Settings, patience: Patience | None = None) -> S3Store:
@@ -139,31 +139,8 @@ class S3Store:
         return delete_keys(self._bucket, keys)
 
     def sweep(self, prefix: str = "") -> int:
-        """As the contract says. A server that does not list uploads (or, as MinIO, only those of one
-        key) keeps them until its own rule for incomplete uploads removes them; give the bucket one.
+        """As the contract says. A server that lists no uploads at all keeps them until its own rule for incomplete
+        uploads removes them; give the bucket one.
         """
-        start = self._bucket.prefix + checked_prefix(prefix)
         with self._bucket.failing(f"Sweeping {prefix or 'everything'}"):
-            try:
-                return sum(self._abort(*upload) for upload in self._abandoned(start))
-            except ClientError as error:
-                if error_code(error) in _NO_LISTING:
-                    return 0
-                raise
-
-    def _abandoned(self, start: str) -> Iterator[tuple[str, str]]:
-        """Full key and id of each upload under `start` that is not being written by this process."""
-        pages = self._bucket.client.get_paginator("list_multipart_uploads")
-        for page in pages.paginate(Bucket=self._bucket.name, Prefix=start):
-            for upload in page.get("Uploads", ()):
-                if upload["Key"].startswith(start) and upload["UploadId"] not in ACTIVE:
-                    yield upload["Key"], upload["UploadId"]
-
-    def _abort(self, full_key: str, upload_id: str) -> bool:
-        try:
-            self._bucket.client.abort_multipart_upload(Bucket=self._bucket.name, Key=full_key, UploadId=upload_id)
-        except ClientError as error:
-            if error_code(error) != "NoSuchUpload":  # gone since it was listed
-                raise
-            return False
-        return True
+            return sweep_uploads(self._bucket, checked_prefix(prefix))

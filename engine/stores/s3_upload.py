@@ -16,12 +16,10 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
 from engine.stores.s3_bucket import TOKEN, Bucket, Head
 from engine.stores.s3_parts import FLIGHT, MIB, first_part_size, most_in_flight, next_part_size
+from engine.stores.s3_uploads import ACTIVE, mark, unmark
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import CompletedPartTypeDef
-
-ACTIVE: set[str] = set()
-"""Multipart uploads this process is writing now; a sweep leaves them alone."""
 
 
 class Upload:
@@ -35,7 +33,7 @@ class Upload:
         self._size = first_part_size(expected_bytes, settings.part_size_mib * MIB, settings.max_parts)
         self._buffer = bytearray()
         self._written = 0  # in parts that were handed over
-        self._id = ""
+        self._id = self._mark = ""
         self._threads: ThreadPoolExecutor | None = None
         self._flying: deque[Future[CompletedPartTypeDef]] = deque()
         self._parts: list[CompletedPartTypeDef] = []
@@ -61,6 +59,7 @@ class Upload:
             self._parts.append(self._flying.popleft().result())
         self._complete(self._written)
         self._close()
+        unmark(self._bucket, self._key, self._mark)
 
     def abandon(self) -> None:
         """Leave nothing. What cannot be aborted now is found by the next sweep."""
@@ -68,6 +67,7 @@ class Upload:
         if self._id:
             with suppress(PlatformOpsError), self._bucket.failing("Aborting an upload"):
                 self._bucket.client.abort_multipart_upload(**self._bucket.named(self._key), UploadId=self._id)
+                unmark(self._bucket, self._key, self._mark)
 
     def _close(self) -> None:
         if self._threads:
@@ -110,6 +110,7 @@ class Upload:
     def _begin(self) -> ThreadPoolExecutor:
         algorithm: dict[str, Any] = {"ChecksumAlgorithm": "SHA256"} if self._bucket.checksums else {}
         with self._bucket.failing(f"Writing {self._key}"):
+            self._mark = mark(self._bucket, self._key)
             begun = self._bucket.client.create_multipart_upload(
                 **self._bucket.named(self._key),
                 Metadata={TOKEN: self._token},

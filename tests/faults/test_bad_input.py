@@ -83,7 +83,7 @@ SECRETS = [
     Case("a secret that is a folder", 2, r"cannot be read on this host: Is a directory", {"password": "file:/"}),
     Case("an empty secret", 2, r"The secret file:/.*/empty is empty; put the secret there", _password("empty")),
     Case("a secret with a NUL", 2, r"The secret file:/.*/nul holds a NUL byte", _password("nul")),
-    Case("a secret that is no text", 2, r"it is not text", _password("bytes")),
+    Case("a secret that is no text", 2, r"it is UTF-16", _password("bytes")),
     Case("a secret variable that is not set", 2, r"env:NOT_SET_HERE is not set on this host; export", {"password": "env:NOT_SET_HERE"}),
     Case("a secret instead of a reference", 2, r"servers\.platform\.password: a secret is given by reference", {"password": CANARY}),
     Case("a secret of Prefect in a shell", 2, r"can only be read inside a Prefect run", {"password": "prefect:block"}),

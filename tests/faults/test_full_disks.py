@@ -114,7 +114,9 @@ def test_of_the_scratch_server_in_the_middle_of_a_restore(
             os.chown(disk, *account())
             full = FaultSite(site.folder, site.server, site.stores, {"TMPDIR": str(disk)})
             answer = full.run("drill", "--database", "large")
-            _one_sentence(answer, 3, "The scratch server cannot hold this set")
+            _one_sentence(
+                answer, 3, "The scratch server lacks what this set needs, and nothing is held against the set"
+            )
             assert left_in(disk) == []
         again = site.run("drill", "--database", "large")
         assert again.code == 0, again.stderr

@@ -51,6 +51,14 @@ class S3Place:
         return sorted(upload["Key"] for upload in found.get("Uploads", ()))
 
     def object_keys(self) -> list[str]:
+        """The keys of all objects but the marks."""
+        return [key for key in self._keys() if ".uploads/" not in key]
+
+    def marks(self) -> list[str]:
+        """The keys of the objects that say for what uploads run."""
+        return [key for key in self._keys() if ".uploads/" in key]
+
+    def _keys(self) -> list[str]:
         found = self.client.list_objects_v2(Bucket=self.bucket)
         return [item["Key"] for item in found.get("Contents", ())]
 

@@ -18,7 +18,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal, cast
 from urllib.parse import urlsplit
 
-Fault = Literal["reset", "stall", "500", "200-with-error", "refuse", "damage", "lose-answer", "cut", "html", "flip"]
+Fault = Literal[
+    "reset", "stall", "500", "200-with-error", "refuse", "damage", "lose-answer", "cut", "html", "flip", "no-uploads"
+]
 ALWAYS = 10**9
 _ERROR = "<?xml version='1.0'?><Error><Code>{}</Code><Message>injected</Message></Error>"
 _HOP = ("connection", "transfer-encoding", "content-length", "keep-alive")
@@ -99,6 +101,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, _ERROR.format("InternalError").encode())
         elif fault == "refuse":
             self._answer(400, _ERROR.format("EntityTooSmall").encode())
+        elif fault == "no-uploads":
+            self._answer(
+                200, b"<ListMultipartUploadsResult><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>"
+            )
         elif fault == "html":
             self._answer(200, b"<html><body>Welcome to the router!</body>")
         else:

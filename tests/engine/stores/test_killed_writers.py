@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -14,6 +15,7 @@ from engine.stores.base import Store
 from engine.stores.opening import open_store
 from engine.stores.settings import FolderSettings, PlaceSettings
 from tests.engine.stores.conftest import StartServer, new_place
+from tests.engine.stores.proxy import Rule, proxy_to
 from tests.engine.stores.test_contract import get, put
 
 KEY = "platform/cluster/20260207T170000Z-3f9a1c/000-globals.sql.gz"
@@ -74,5 +76,34 @@ def test_of_a_bucket(kind: str, start_server: StartServer, monkeypatch: pytest.M
     assert place.uploads() == [KEY]
     assert store.sweep("platform/db/") == 0
     assert store.sweep("platform/") == 1
-    assert place.uploads() == []
+    assert (place.uploads(), place.marks(), place.object_keys()) == ([], [], [])
     assert_a_next_run_works(store)
+
+
+class OnlyByExactKey(Rule):
+    """MinIO: of the uploads under a prefix nothing is told, of those of one key all."""
+
+    def takes(self, method: str, path: str) -> bool:
+        query = parse_qs(urlsplit(path).query, keep_blank_values=True)
+        exact = query.get("prefix", [""])[0].endswith(".gz")
+        return "uploads" in query and not exact and super().takes(method, path)
+
+
+def test_of_a_bucket_whose_server_lists_uploads_only_by_their_exact_key(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = new_place(start_server("versitygw"), monkeypatch)
+    with proxy_to(place.server.url) as proxy:
+        proxy.rules.append(OnlyByExactKey("GET", "uploads", "no-uploads", 100))
+        settings = place.settings(endpoint_url=proxy.url, prefix="nightly/kecp")
+        store = open_store("nightly", settings)
+        kill(start_writer(settings))
+        assert (list(store.keys()), place.uploads()) == ([], [f"nightly/kecp/{KEY}"])
+        assert store.sweep("platform/db/") == 0
+        assert store.sweep("platform/") == 1
+        assert (place.uploads(), place.marks(), place.object_keys()) == ([], [], [])
+        assert_a_next_run_works(store)
+        with store.writer(KEY) as writer:
+            writer.write(bytes(12 * 2**20))
+            assert store.sweep("") == 0  # our own are spared
+        assert (place.marks(), place.object_keys()) == ([], [f"nightly/kecp/{KEY}"])

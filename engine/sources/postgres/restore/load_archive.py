@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from engine.errors import OperationFailed
+from engine.errors import DamagedSet, OperationFailed
 from engine.hosts.machine import in_time
 from engine.sources.postgres.archive.archive import Head, read_head
 from engine.sources.postgres.programs import commands
@@ -62,7 +62,7 @@ def _head(work: Work, unpacked: Process) -> Head:
     if code in unpacked.explains:
         raise unpacked.explains[code]
     source = work.filling.source
-    raise OperationFailed(f"{source.choice.key}: {source.file.name} holds no readable archive; use another set.")
+    raise DamagedSet(f"{source.choice.key}: {source.file.name} holds no readable archive; use another set.")
 
 
 def _before_data(work: Work) -> None:

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from functools import partial
 
-from engine.errors import OperationFailed
+from engine.errors import DamagedSet
 from engine.sources.postgres.archive.plain_sql import body_marker
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.restore.load import Filling
@@ -47,7 +47,7 @@ def after_marker(pieces: Iterable[bytes], marker: bytes) -> Iterator[bytes]:
     """What follows the first `marker`.
 
     Raises:
-        OperationFailed: it never came; nothing was passed on.
+        DamagedSet: it never came; nothing was passed on.
     """
     held = b""
     source = iter(pieces)
@@ -60,4 +60,4 @@ def after_marker(pieces: Iterable[bytes], marker: bytes) -> Iterator[bytes]:
             return
         if len(held) > _PREAMBLE_BYTES:
             break
-    raise OperationFailed("The SQL has no line that ends its preamble; restore it whole, with psql.")
+    raise DamagedSet("The SQL has no line that ends its preamble; restore it whole, with psql.")

@@ -42,6 +42,7 @@ class RestoreRun:
     restored: list[RestoredDatabase] = field(default_factory=list)
     failures: list[tuple[str, PlatformOpsError]] = field(default_factory=list)
     despite_errors: bool = False
+    wanted: int = 0
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -58,6 +59,7 @@ class RestoreRun:
         """
         found = steps.run(Step("choose the sets to restore", self._choose, 2, 10))
         self.choices, self.spare, self.failures = found.chosen, found.spare, list(found.refused)
+        self.wanted = len(found.chosen) + len(found.refused)
         self.live = steps.run(Step(f"look at {self.server.address}", self._look, 2, 10))
 
     def require_confirmed(self, confirmed: Sequence[str], how: str, hint: str = "") -> None:

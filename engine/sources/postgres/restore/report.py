@@ -105,10 +105,12 @@ def restore_report(
     failures: Sequence[tuple[str, PlatformOpsError]] = (),
     wanted: int = 0,
     state: RunState = ENDED_WELL,
+    spare: Sequence[str] = (),
 ) -> Report:
     """What a restore made, or made so far, and where the old databases are.
 
-    `failures` are errors by database, `wanted` is the number of databases where the run has not ended well.
+    `failures` are errors by database, `wanted` is the number of databases where the run has not ended well. `spare` were
+    left out because they hold nothing.
     """
     missing = tuple(dict.fromkeys((one.set_key, what) for one in restored for what in one.missing))
     return Report(
@@ -120,7 +122,7 @@ def restore_report(
             _not_as_it_was(restored),
             Table("Not in the sets", ("set", "what"), missing),
         ),
-        next_steps=(*_next_steps(restored), *((going_step(),) if state.going else ())),
+        next_steps=(*_next_steps(restored), *_left_out(spare), *((going_step(),) if state.going else ())),
     )
 
 

@@ -270,10 +270,10 @@ def _fill(filling: Filling) -> Mapping[str, EarlyProof]:
     rows: Mapping[str, EarlyProof] = {}
     properties = filling.source.proof.properties
     create_database(filling.server, filling.working, properties)
-    apply_properties(filling.server, filling.working, properties)  # rows are checked under what the database sets
     filling.progress(filling.what, 0, filling.source.file.size)
     is_archive = filling.source.file.role == "dump"
     try:
+        apply_properties(filling.server, filling.working, properties)  # rows are checked under what the database sets
         if is_archive:
             rows = fill_from_archive(filling)
         else:

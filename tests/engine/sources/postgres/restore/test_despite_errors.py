@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import ConfigurationError, OperationFailed, PartialSuccess
+from engine.errors import ConfigurationError, CouldNotVerify, DamagedSet, OperationFailed, PartialSuccess
 from engine.progress import silent
 from engine.repository.findings import DrillResult
+from engine.sources.postgres.restore.choice import RestoreChoice
 from engine.sources.postgres.restore.operation import RestoreRun
 from engine.sources.postgres.restore.report import plan_report, restore_report
+from engine.sources.postgres.restore.restore import restore_databases
 from engine.sources.postgres.scratch.instance import Instance
 from engine.sources.postgres.scratch.scratch import scratch_server
 from engine.steps import InShell
@@ -172,6 +174,8 @@ def test_without_asking_for_it_nothing_is_taken(
     run.carry_out(InShell(silent))
     ((_, error),) = run.failures
     assert "the source itself holds what no restore takes" in str(error)
+    with pytest.raises(DamagedSet, match=r"That is of TABLE DATA public\.offer\."):
+        restore_databases(made.repository, server_of(empty_server), (RestoreChoice("case_bad", made.cluster_key),))
     assert execute(empty_server, "postgres", "SELECT count(*) FROM pg_database") == [(3,)]
 
 
@@ -222,3 +226,28 @@ def test_by_hand_a_bad_database_stops_no_other_and_the_last_line_says_so(made: B
     assert "case_bad.sql.gz: FAILED" in done.stderr
     assert execute(empty_server, "case_good", "SELECT count(*) FROM t") == [(1000,)]
     assert execute(empty_server, "postgres", "SELECT one FROM application") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("CREATE EXTENSION vector; UPDATE pg_extension SET extname = 'postgis' WHERE extname = 'vector'", "postgis"),
+        (
+            "ALTER DATABASE lacks SET TimeZone = 'UTC';"
+            "UPDATE pg_db_role_setting SET setconfig = '{TimeZone=Mars/Base}' WHERE setconfig = '{TimeZone=UTC}'",
+            "TimeZone",
+        ),
+    ],
+)
+def test_what_the_target_lacks_is_not_the_set_s_fault(
+    empty_server: Instance, store_folder: Path, script: str, reason: str
+) -> None:
+    execute(empty_server, "postgres", "CREATE DATABASE lacks")
+    run_script(empty_server, "lacks", script)
+    made = back_up(server_of(empty_server), store_in(store_folder), ["lacks"], cluster=False)
+    with pytest.raises(CouldNotVerify) as caught:
+        restore_databases(made.repository, server_of(empty_server), (RestoreChoice("lacks", made.key("lacks")),))
+    said = str(caught.value)
+    assert "lacks what this set needs, and nothing is held against the set" in said
+    assert reason in said
+    assert execute(empty_server, "postgres", "SELECT count(*) FROM pg_database") == [(4,)]
