@@ -12,6 +12,7 @@ import asyncio
 import ssl
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -80,20 +81,22 @@ class Load:
             try:
                 if connection is None or connection[0].at_eof():
                     if connection is not None:
-                        connection[1].close()
+                        await _close(connection[1])
                     connection = await self._open("http/1.1")
                 async with asyncio.timeout(_TIMEOUT_SECONDS):
                     status, version, goes_on = await _one(*connection, self._host, path, post)
                 counts.add(status, version)
                 if not goes_on:
-                    connection[1].close()
+                    await _close(connection[1])
                     connection = None
             except (OSError, EOFError, TimeoutError, ValueError) as error:
                 counts.failures[f"{type(error).__name__} {'POST' if post else 'GET'}"] += 1
+                if connection is not None:
+                    await _close(connection[1])
                 connection = None
             await asyncio.sleep(max(0.0, pause - (time.monotonic() - began)))
         if connection is not None:
-            connection[1].close()
+            await _close(connection[1])
 
     async def _http2(self, number: int, stop: asyncio.Event, pause: float) -> None:
         counts, turn = self.by_protocol["HTTP/2"], number
@@ -137,6 +140,14 @@ async def _one(
     fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
     await reader.readexactly(int(fields["content-length"]))
     return int(lines[0].split()[1]), fields.get("x-version", ""), fields.get("connection", "").lower() != "close"
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """Close a connection, and do not wait for a server that says nothing."""
+    writer.close()
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(2):
+            await writer.wait_closed()
 
 
 class _Streams:
@@ -209,8 +220,9 @@ class _Streams:
                 self.counts.unprocessed += 1
             else:
                 self.counts.failures["HTTP/2 connection closed"] += 1
-        self.writer.close()
         reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        await _close(self.writer)
 
 
 def _events(connection: h2.connection.H2Connection, data: bytes, streams: _Streams) -> list[h2.events.Event]:

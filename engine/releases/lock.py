@@ -19,10 +19,12 @@ from engine.hosts.base import Program
 from engine.releases.site import Site
 
 HEARTBEAT_SECONDS, LEASE_SECONDS = 5.0, 30
+PATIENCE_SECONDS = 8
+"""How long a lock is waited for: that of a run which was killed just now goes meanwhile."""
 _START_SECONDS = 20.0
 _HOLD = f"""
 umask 077; mkdir -p "$1" || exit 1; exec 9>>"$1/lock" || exit 1
-flock -n 9 || {{ echo held; cat "$1/lock.owner" 2>/dev/null; exit 75; }}
+flock -w {PATIENCE_SECONDS} 9 || {{ echo held; cat "$1/lock.owner" 2>/dev/null; exit 75; }}
 read -r owner || exit 1
 printf '%s\\n' "$owner" >"$1/lock.owner" && echo taken
 while timeout {LEASE_SECONDS} sh -c 'read -r _'; do date +%s >"$1/lock.heartbeat"; done 9>&-
