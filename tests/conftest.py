@@ -22,7 +22,7 @@ from engine.sources.postgres.scratch.sweep import sweep_scratch
 from engine.streams.spool import temporary_base
 from tests.prefect_server import prefect_server
 
-__all__ = ["prefect_server"]  # a fixture, like those below
+__all__ = ["place", "prefect_server"]  # fixtures, like those below
 
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 """Which of the processes that run tests beside each other this is: each has ports of its own."""

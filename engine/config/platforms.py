@@ -22,7 +22,7 @@ class PlatformSettings(Frozen):
     directory: Annotated[str, AfterValidator(_absolute)]
     """The folder on the host that holds compose.platform.yml, images.env, .env.ENVIRONMENT and nginx/."""
     environment: Literal["dev", "staging", "prod"] = "staging"
-    """Which .env.NAME and compose.NAME.yml are read. In prod a deploy needs approval."""
+    """Which .env.NAME and compose.NAME.yml are read."""
     project: Name = "kecp"
     """Compose's name of the project: containers are called PROJECT-SERVICE-1. Never change it while it runs."""
     runs_on: Name = LOCAL
@@ -31,6 +31,8 @@ class PlatformSettings(Frozen):
     """The backup store that gets the record of each release, by name."""
     backup: Name | None = None
     """The source that is backed up and verified before a deploy changes anything."""
+    approval: bool | None = None
+    """Whether a person has to approve the plan of a deploy or rollback; where nothing is said, in prod only."""
     approval_minutes: float = Field(default=60, gt=0, le=10080)
     """How long a plan waits for approval; then it is rejected."""
     pull: Literal["missing", "always"] = "missing"
@@ -39,4 +41,4 @@ class PlatformSettings(Frozen):
     @property
     def needs_approval(self) -> bool:
         """Whether a person has to approve the plan."""
-        return self.environment == "prod"
+        return self.environment == "prod" if self.approval is None else self.approval

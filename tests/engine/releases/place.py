@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from bench.load import Counts, Load
@@ -28,6 +29,7 @@ from engine.releases.plan import Plan
 from engine.releases.platform import Platform, open_platform
 from engine.repository.repository import Repository
 from engine.sources.base import Source
+from engine.sources.postgres.scratch.socket_and_port import free_port
 from engine.steps import InShell, Steps
 from engine.stores.opening import open_store
 from tests.engine.hosts.parts import missing
@@ -261,3 +263,19 @@ def remove(place: Place) -> None:
     ).stdout.split()
     if mine := [tag for tag in tags if tag.startswith(f"{place.project}/")]:
         subprocess.run(["docker", "image", "rm", *mine], capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """One small platform for all tests of the group `releases`, deployed once."""
+    from tests.conftest import WORKER
+
+    require_docker()
+    build_images()
+    folder = tmp_path_factory.mktemp("small")
+    for each in (folder, *folder.parents):  # nginx in its container, another user, reads what is in it
+        if each.name.startswith(("pytest-", "small", "popen-")):
+            each.chmod(0o755)
+    with small_platform(folder, free_port(28_400 + WORKER * 20)) as made:
+        made.change()
+        yield made

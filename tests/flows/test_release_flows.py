@@ -1,0 +1,130 @@
+"""Deploys as flow runs: approval by a person in the UI, the record, a run that is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, StateType
+
+from blocks import BackupStore, Platform
+from engine.config.settings import FolderStore
+from engine.errors import OperationFailed
+from engine.progress import silent
+from engine.releases import records
+from engine.steps import InShell
+from flows.deploy import deploy
+from flows.platform_health import platform_health
+from flows.rollback import rollback
+from tests.engine.releases.place import CANARY, Place
+from tests.flows.test_flows import artifacts
+
+pytestmark = pytest.mark.xdist_group("releases")
+SECONDS = 120.0
+
+
+@pytest.fixture(scope="module")
+def blocks(place: Place, prefect_server: str) -> Iterator[Place]:
+    """The platform's blocks; `asking` is the same platform where a person has to approve."""
+    Platform.of(place.settings).save("small", overwrite=True)
+    Platform.of(place.settings.model_copy(update={"approval": True})).save("asking", overwrite=True)
+    BackupStore.of(FolderStore(path=str(place.store))).save("records", overwrite=True)
+    yield place
+
+
+class Answering:
+    """Answers the form of the run that waits for approval, as a person does in the UI."""
+
+    def __init__(self, answer: dict[str, str]) -> None:
+        self.answer, self.asked = answer, ""
+        self._thread = threading.Thread(target=self._wait, name="approver")
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + SECONDS
+        with get_client(sync_client=True) as client:
+            while time.monotonic() < deadline:
+                waiting = [run for run in client.read_flow_runs(limit=5) if run.state_type == StateType.PAUSED]
+                if waiting:
+                    self.asked = _asked(waiting[0])
+                    client.resume_flow_run(waiting[0].id, run_input=self.answer)
+                    return
+                time.sleep(0.5)
+
+    def __enter__(self) -> Answering:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._thread.join()
+
+
+def _asked(run: FlowRun) -> str:
+    details = run.state.state_details.run_input_keyset if run.state else None
+    assert details is not None
+    with get_client(sync_client=True) as client:
+        return str(client._client.get(f"/flow_runs/{run.id}/input/{details['description']}").json())
+
+
+def test_an_approved_plan_is_carried_out_and_recorded(blocks: Place) -> None:
+    with Answering({"decision": "approve", "approved_by": "Ada"}) as person:
+        state = deploy("asking", ("kohub-backend=1.1.0",), return_state=True)
+    assert state.is_completed(), state.message
+    assert blocks.version("kohub-backend") == "1.1.0"
+    assert "Plan" in person.asked and "kohub-backend" in person.asked and CANARY not in person.asked
+    release = records.current(blocks.platform().site)
+    assert release is not None and release.approved_by == "Ada"
+    [record, *_] = artifacts("deploy")
+    text = str(record.data)
+    assert "Ada" in text and "1.1.0" in text and "/api/" in text and CANARY not in text
+    assert blocks.leftovers() == []
+
+
+@pytest.mark.parametrize("answer", [{}, {"decision": "reject", "approved_by": "Ada"}])
+def test_a_form_that_is_submitted_as_it_came_rejects(blocks: Place, answer: dict[str, str]) -> None:
+    before = blocks.containers()
+    with Answering(answer), pytest.raises(OperationFailed, match=r"rejected.*nothing was changed"):
+        deploy("asking", ("kohub-frontend=1.1.0",))
+    assert blocks.containers() == before
+    assert blocks.leftovers() == []
+
+
+def test_a_rollback_and_a_look_at_it(blocks: Place) -> None:
+    rollback("small")
+    assert blocks.version("kohub-backend") == "1.0.0"
+    state = platform_health("small", return_state=True)
+    assert state.is_completed() and "4 of 4 services well, 3 of 3 routes well" in str(state.message)
+
+
+def test_a_flow_run_that_is_killed_is_reverted_by_the_next(blocks: Place) -> None:
+    code = "from flows.deploy import deploy; deploy('small', ('kohub-backend=1.1.0',))"
+    run = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=os.environ | _same_server(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    journal = blocks.directory / "run/journal.json"
+    deadline = time.monotonic() + SECONDS
+    while not (journal.exists() and '"start"' in journal.read_text(encoding="utf8")):
+        assert time.monotonic() < deadline and run.poll() is None
+        time.sleep(0.05)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    again = blocks.run("resume")
+    again.resume(InShell(silent))
+    assert "it was reverted" in again.recovered
+    assert blocks.version("kohub-backend") == "1.0.0"
+    assert blocks.leftovers() == []
+
+
+def _same_server() -> dict[str, str]:
+    from prefect.settings import get_current_settings
+
+    return get_current_settings().to_environment_variables(exclude_unset=True)
