@@ -117,7 +117,7 @@ def _result(run: VerifyRun) -> dict[str, Any]:
                 "bytes_read": report.read,
                 "seconds": round(report.seconds, 3),
                 "files": len(report.checks),
-                "not_equal": [asdict(check) for check in report.checks if check.finding != "equal"],
+                "not_equal": [asdict(check) for check in report.checks if not check.is_well],
                 "verdict": report.verdict,
             }
             for report in run.reports

@@ -65,9 +65,9 @@ def _findings(run: VerifyRun) -> Table:
         (one.key.set_id, check.name, check.finding, check.detail)
         for one in run.reports
         for check in one.checks
-        if check.finding != "equal"
+        if not check.is_well
     ]
-    return Table("Not equal", ("set", "file", "finding", "detail"), tuple(rows[:_SHOWN]))
+    return Table("Not equal at each reading", ("set", "file", "finding", "detail"), tuple(rows[:_SHOWN]))
 
 
 def _next_steps(run: VerifyRun) -> tuple[str, ...]:
@@ -76,6 +76,10 @@ def _next_steps(run: VerifyRun) -> tuple[str, ...]:
         steps.append("Do not rely on a set that failed: take a new backup, and find out what changed the store.")
     if run.result == "unverified":
         steps.append("Neither good nor bad was shown: do what the sentence says, and verify again.")
+    if any(check.unsteady for one in run.reports for check in one.checks):
+        steps.append(
+            "A store changed its answers, as the table says: look at its disks and memory, and the network to it."
+        )
     if run.left:
         steps.append(f"{counted(run.left, 'set')} did not fit into the budget; the next verification begins there.")
     return tuple(steps)

@@ -143,7 +143,7 @@ def _evidence(report: VerifyReport) -> dict[str, object]:
         "sentence": report.sentence,
         "files": len(report.checks),
         "equal": sum(check.finding == "equal" for check in report.checks),
-        "not_equal": [asdict(check) for check in report.checks if check.finding != "equal"][:1000],
+        "not_equal": [asdict(check) for check in report.checks if not check.is_well][:1000],
         "read": report.read,
         "seconds": round(report.seconds, 3),
     }

@@ -38,6 +38,11 @@ class FileCheck:
     sha256: str = ""
     unsteady: bool = False
 
+    @property
+    def is_well(self) -> bool:
+        """Whether there is nothing to tell of it."""
+        return self.finding == "equal" and not self.unsteady
+
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:

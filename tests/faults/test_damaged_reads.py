@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from engine.errors import PlatformOpsError, UnsteadyStore
+from engine.reports.verify import verify_report
 from engine.repository.catalogue import catalogue
 from engine.repository.copying import copy_set
 from engine.repository.keys import SetKey
 from engine.repository.repository import Repository
-from engine.repository.verify import verify_set
+from engine.repository.verify import VerifyRun, verify_set
 from engine.sources.postgres.restore.choice import RestoreChoice
 from engine.sources.postgres.restore.restore import restore_databases
 from engine.sources.postgres.scratch.instance import Instance
@@ -92,7 +93,10 @@ def test_a_verification_reads_again_before_it_says_failed(damaging: Damaging) ->
             with suppress(PlatformOpsError):  # a listing that is no XML any more is no verdict
                 report = verify_set(damaging.repository, damaging.key)
                 assert report.result != "failed", report.sentence
-                told += report.result == "passed" and "changes its answers, look at its disks" in report.sentence
+                named = report.result == "passed" and "changes its answers, look at its disks" in report.sentence
+                run = VerifyRun(report.result, (report,), report.read, 0)
+                assert ("A store changed its answers" in verify_report(run).as_text()) is named
+                told += named
             assert rule.injected == 1
     assert told > 4
 
