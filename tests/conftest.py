@@ -20,6 +20,7 @@ from engine.sources.postgres.scratch.instance import Instance
 from engine.sources.postgres.scratch.scratch import scratch_server
 from engine.sources.postgres.scratch.sweep import sweep_scratch
 from engine.streams.spool import temporary_base
+from tests.engine.releases.place import place
 from tests.prefect_server import prefect_server
 
 __all__ = ["place", "prefect_server"]  # fixtures, like those below
