@@ -170,7 +170,7 @@ def test_too_old_a_pg_dump_there(sshd: Sshd, postgres_server: Instance, tmp_path
 
 
 def test_a_database_that_is_unknown_or_a_server_that_is_down(sshd: Sshd, postgres_server: Instance) -> None:
-    with pytest.raises(ConfigurationError, match=r'^database \'nope\' of away .* database "nope" does not exist'):
+    with pytest.raises(ConfigurationError, match=r'^Database \'nope\' of away .* database "nope" does not exist'):
         over_ssh(sshd, postgres_server).connect("nope")
     down = server_at(sshd.settings, "127.0.0.1", 1)
     with pytest.raises(TransientFailure, match=r" reaches nothing at 127\.0\.0\.1:1; "):

@@ -38,12 +38,12 @@ DATABASES = {
     ),
 }  # fmt: skip
 SHOWN = {
-    "day": ("SELECT day::text, n FROM by_day ORDER BY 1", [("2024-01-01", 1), ("2024-01-02", 1)]),
-    "checked": ("SELECT a, b, c FROM told", [("02.01.2024", "P1DT-2H", "02.01.2024 05:00:00 KST")]),
-    "tenant": ("SELECT tenant FROM ledger", [("north",)]),
+    "day": ("SELECT day::text, n FROM public.by_day ORDER BY 1", [("2024-01-01", 1), ("2024-01-02", 1)]),
+    "checked": ("SELECT a, b, c FROM public.told", [("02.01.2024", "P1DT-2H", "02.01.2024 05:00:00 KST")]),
+    "tenant": ("SELECT tenant FROM public.ledger", [("north",)]),
 }
 ENDING = (
-    "ALTER ROLE ALL SET statement_timeout = '1ms'", "ALTER ROLE ALL SET idle_session_timeout = '50ms'",
+    "ALTER ROLE ALL SET statement_timeout = '1ms'", "ALTER ROLE ALL SET idle_session_timeout = '300ms'",
     "ALTER ROLE ALL SET idle_in_transaction_session_timeout = '1ms'", "ALTER ROLE postgres SET lock_timeout = '1ms'",
     "ALTER ROLE ALL SET default_transaction_isolation = 'serializable'",
 )  # fmt: skip
@@ -85,7 +85,8 @@ def test_restores_of_both_kinds_of_set(made: Backup, target: Instance, database:
         (restored,) = restore_databases(
             made.repository, server_of(target), [RestoreChoice(database, key)], in_place=True
         )
-        assert execute(target, database, query) == rows
+        with server_of(target).connect(database) as connection:
+            assert connection.execute(query.encode()).fetchall() == rows
         assert not any("materialized" in line for line in restored.missing)
 
 
