@@ -168,6 +168,10 @@ def _service(name: str, definition: dict[str, Any], rollout_of: Any) -> Service:
         raise ConfigurationError(
             f"{where} is rolling: a container_name or published ports keep a second one from starting."
         )
+    if written := [each["target"] for each in definition.get("volumes") or () if not each.get("read_only")]:
+        raise ConfigurationError(
+            f"{where} is rolling and may write to {written[0]}: two at once would; mount it read-only, or let it be stop-first."
+        )
     return Service(name, rollout, definition)
 
 

@@ -12,6 +12,7 @@ from string import Template
 from dotenv import dotenv_values
 
 from engine.errors import ConfigurationError
+from engine.secrets import resolve
 
 _SECRET = re.compile(r"(PASSWORD|SECRET|TOKEN|PRIVATE_KEY|API_KEY)$")
 _PLACEHOLDER = re.compile(
@@ -39,6 +40,18 @@ def read(text: bytes, where: str) -> dict[str, str]:
     if odd:
         raise ConfigurationError(f"{where}: {odd[0][:20]!r} is no name of a variable; use letters, digits and _.")
     return {name: value for name, value in found.items() if value is not None}
+
+
+def resolved(values: Mapping[str, str]) -> dict[str, str]:
+    """The variables with each secret that is given by reference: `prefect:block-name` or `file:/path`, on this machine.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    given = ("prefect:", "file:/")
+    return {
+        name: resolve(value) if is_secret(name) and value.startswith(given) else value for name, value in values.items()
+    }
 
 
 def require_strong(values: Mapping[str, str], where: str) -> None:

@@ -50,7 +50,7 @@ def from_folder(site: Site) -> Origin:
     """
     images = environment.read(site.must_read(IMAGES), site.path(IMAGES))
     where = site.path(site.environment_file)
-    own = environment.read(site.must_read(site.environment_file), where)
+    own = environment.resolved(environment.read(site.must_read(site.environment_file), where))
     if site.settings.environment != "dev":
         environment.require_strong(own, where)
     names = (BASE, site.overlay)

@@ -44,6 +44,7 @@ def test_services_come_after_those_they_need() -> None:
         (rolling(healthcheck={"test": ["NONE"]}), "has no health check"),
         (rolling(container_name="one"), "a container_name or published ports"),
         (rolling(ports=[{"target": 80}]), "a container_name or published ports"),
+        (rolling(volumes=[{"source": "data", "target": "/data"}]), "may write to /data"),
         (rolling(x={"strategy": "rolling"}), "a rolling service needs the port"),
         (rolling(x={"strategy": "blue-green", "port": 80}), "strategy: Input should be"),
         (rolling(x={"strategy": "never", "porte": 80}), "porte: Extra inputs"),

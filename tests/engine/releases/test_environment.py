@@ -81,3 +81,9 @@ def test_files_of_nginx_take_capitals_only_and_no_secret() -> None:
 def test_a_line_without_a_value_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="has no `=`"):
         environment.read(b"A=1\nB\n", ".env.prod")
+
+
+def test_a_secret_may_be_a_reference(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("sixteen-letters-3\n", encoding="utf8")
+    given = {"A_PASSWORD": f"file:{tmp_path}/secret", "HOST": f"file:{tmp_path}/secret"}
+    assert environment.resolved(given) == {"A_PASSWORD": "sixteen-letters-3", "HOST": f"file:{tmp_path}/secret"}
