@@ -99,7 +99,7 @@ def build_images(progress: Progress) -> None:
             raise OperationFailed(f"An image cannot be built: {(done.stderr.strip().splitlines() or ['?'])[-1][-300:]}")
 
 
-def write(layout: Layout) -> Address:
+def write(layout: Layout, project: str = PROJECT_NAME) -> Address:
     """The platform's folder and the configuration; what is there already stays, so that secrets stay."""
     folder = layout.platform
     settings = folder / ".env.staging"
@@ -129,21 +129,21 @@ def write(layout: Layout) -> Address:
         "APP_CPUS": "1",
         "LOG_LEVEL": "info",
         "BACKEND_MIGRATE": "python3 /app/app.py migrate",
-        "VOLUME_PREFIX": "demo-",
-        "NETWORK_NAME": "kecp-demo-network",
+        "VOLUME_PREFIX": f"{project}-",
+        "NETWORK_NAME": f"{project}-network",
     }
     values |= {name: secrets.token_urlsafe(24) for name in _SECRETS}
     write_private(
         layout.config,
-        _CONFIG.format(project=PROJECT_NAME, source=SOURCE, name=NAME, store=layout.store, directory=folder),
+        _CONFIG.format(project=project, source=SOURCE, name=NAME, store=layout.store, directory=folder),
     )
     write_private(settings, "".join(f"{name}={value}\n" for name, value in values.items()))
     return Address(port)
 
 
-def remove(*, everything: bool) -> None:
+def remove(*, everything: bool, project: str = PROJECT_NAME) -> None:
     """Containers of this project, and with `everything` its network, volumes and images, by their exact names."""
-    label = f"label=com.docker.compose.project={PROJECT_NAME}"
+    label = f"label=com.docker.compose.project={project}"
     if not shutil.which("docker"):
         return
     _remove("container", ["--force"], ["--all", "--filter", label])
@@ -152,7 +152,7 @@ def remove(*, everything: bool) -> None:
     _remove("network", [], ["--filter", label])
     _remove("volume", [], ["--filter", label])
     tags = _said(["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"])
-    if mine := [tag for tag in tags if tag.startswith(f"{PROJECT_NAME}/")]:
+    if mine := [tag for tag in tags if tag.startswith(f"{project}/")]:
         subprocess.run(["docker", "image", "rm", *mine], capture_output=True)
 
 
