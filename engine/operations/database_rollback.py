@@ -84,8 +84,7 @@ class DatabaseRollback:
 
     def _release(self, running: Release) -> Release:
         """The release that is taken back: the one that runs, or the newest that was taken back already."""
-        taken_back = [each for each in records.releases(self.platform.site) if each.id > running.id]
-        for each in (*reversed(taken_back), running):
+        for each in (*reversed(records.taken_back(self.platform.site)), running):
             if each.backups:
                 return each
         raise ConfigurationError(
@@ -94,20 +93,23 @@ class DatabaseRollback:
         )
 
     def _sets(self, release: Release, staged: Staged) -> tuple[str, str, tuple[str, ...]]:
-        """The source, the sets' id, and the databases among them that are to be restored."""
-        keys = [each.split("/") for each in release.backups]
-        there = {parts[2]: (parts[0], parts[3]) for parts in keys if len(parts) == 4}
+        """The source, the id of the set of the whole, and the databases of it that are to be restored."""
+        keys = [tuple(each.split("/")) for each in release.backups]
+        there = [parts[2] for parts in keys if len(parts) == 4]
+        whole = next((parts for parts in keys if len(parts) == 3), None)
+        if whole is None:
+            raise ConfigurationError(
+                f"The backup before {release.id} has no set of the whole; restore databases by themselves."
+            )
         wanted = self.databases or [name for name in _named(staged) if name in there]
         if missing := [name for name in wanted if name not in there]:
-            raise ConfigurationError(
-                f"The backup before {release.id} has no database {missing[0]!r}; it has: {', '.join(there)}."
-            )
+            known = ", ".join(there)
+            raise ConfigurationError(f"The backup before {release.id} has no database {missing[0]!r}; it has: {known}.")
         if not wanted:
             raise ConfigurationError(
-                f"No service of the platform names a database that was backed up; it has: {', '.join(there)}."
+                f"No service of the platform names a database that was backed up (`databases` in x-rollout); there are: {', '.join(there)}."
             )
-        source, set_id = there[wanted[0]]
-        return source, set_id, tuple(wanted)
+        return whole[0], whole[2], tuple(wanted)
 
     @staticmethod
     def _users(staged: Staged, names: Collection[str]) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ def prune(site: Site, docker: Docker) -> tuple[str, ...]:
     ours = [f"{site.settings.project}/{name}:" for name in services]
     gone = [each for each in pinned_images(site, docker) if each not in images and each.startswith(tuple(ours))]
     removed = [each for each in gone if docker.tried(("docker", "image", "rm", each)).code == 0]
-    ids = {release.id for release in kept}
+    ids = {release.id for release in (*kept, *records.taken_back(site)[-1:])}
     old = [site.release(each) for each in site.releases() if each not in ids]
     old += [f"run/nginx/releases/{each}" for each in site.names("run/nginx/releases") if each not in folders]
     if old:

@@ -38,6 +38,12 @@ def releases(site: Site) -> tuple[Release, ...]:
     return tuple(each for each in found if each.state != "staged")
 
 
+def taken_back(site: Site) -> tuple[Release, ...]:
+    """Those newer than the one that runs, oldest first: their backups are what the databases go back to."""
+    running = current(site)
+    return tuple(each for each in releases(site) if running is not None and each.id > running.id)
+
+
 def accept(site: Site, release: Release) -> None:
     """From now on this one runs. One that ran after it was taken back by that."""
     ran = current(site)

@@ -173,7 +173,7 @@ def _facts(run: ReleaseRun, release: Release | None) -> tuple[tuple[str, str], .
         found += [("plan", plan.hash[:12]), *_plan_facts(plan)]
         found.append(("approved by", run.approved_by or "nobody was asked"))
     if release is not None and run.backups:
-        found.append(("backup", ", ".join(run.backups)))
+        found.append(("backup", next((key for key in run.backups if key.count("/") == 2), run.backups[0])))
     if run.pruned:
         found.append(("images removed", ", ".join(run.pruned)))
     return tuple(found)

@@ -135,13 +135,13 @@ def test_a_breaking_release_goes_back_with_its_databases_only(whole: Whole) -> N
         return RestoreRun(whole.repository(server.settings.store), source, server, names, set_id, in_place=True)
 
     def back() -> DatabaseRollback:
-        return DatabaseRollback(whole.platform(), restore, whole.run("rollback"), ("kohub",))
+        return DatabaseRollback(whole.platform(), restore, whole.run("rollback"), ("kohub", "kusthub"))
 
     with pytest.raises(ConfigurationError, match="repeat each name"):
         back().carry_out((), "`confirm`", InShell(silent))
     run = back()
-    run.carry_out(("kohub",), "`confirm`", InShell(silent))
-    assert run.stopped == ("kohub-backend",) and run.restored == ("kohub",)
+    run.carry_out(("kohub", "kusthub"), "`confirm`", InShell(silent))
+    assert run.stopped == ("kohub-backend", "kusthub-backend") and run.restored == ("kohub", "kusthub")
     assert whole.sql("kohub", "SELECT count(*) FROM ticket") == "1"
     assert whole.get("/api/version").json()["version"] == "1.0.0"
     kept = whole.sql("postgres", "SELECT count(*) FROM pg_database WHERE datname LIKE 'kohub\\_before\\_%'")
