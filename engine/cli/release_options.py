@@ -113,11 +113,11 @@ def _approved(run: ReleaseRun, plan: Plan, given: str | None) -> str:
                 f"The plan is {plan.hash[:_SHOWN]}, and {given[:80]!r} was approved; nothing was changed."
             )
         return who
+    click.echo(plan_report(plan).as_text(), err=True)
     if not sys.stdin.isatty():
         raise ConfigurationError(
             f"{plan.environment} needs approval: look at the plan, then give --approve {plan.hash[:_SHOWN]}; nothing was changed."
         )
-    click.echo(plan_report(plan).as_text(), err=True)
     answer = click.prompt(f"Type the plan's hash ({plan.hash[:_SHOWN]}) to approve it", default="reject", err=True)
     if answer != plan.hash[:_SHOWN]:
         raise OperationFailed("The plan was rejected; nothing was changed.")

@@ -6,7 +6,7 @@ import click
 
 from engine.cli.invocation import Invocation, operation, platform_option
 from engine.cli.outcome import Outcome
-from engine.cli.release_options import carry_out
+from engine.cli.release_options import approve_option, carry_out
 from engine.errors import ConfigurationError
 
 
@@ -22,8 +22,11 @@ from engine.errors import ConfigurationError
 @click.argument("services", metavar="[SERVICE]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @platform_option
+@approve_option
 @operation
-def command(invocation: Invocation, services: tuple[str, ...], everything: bool, platform: str | None) -> Outcome:
+def command(
+    invocation: Invocation, services: tuple[str, ...], everything: bool, platform: str | None, approve: str | None
+) -> Outcome:
     if bool(services) == everything:
         raise ConfigurationError("Say which services to start anew, or --all.")
-    return carry_out(invocation, platform, "restart", dict.fromkeys(services or ("*",), ""))
+    return carry_out(invocation, platform, "restart", dict.fromkeys(services or ("*",), ""), approve)

@@ -41,9 +41,9 @@ def second_argv(files: ComposeFiles, services: Sequence[str]) -> tuple[str, ...]
     return (*files.argv, "up", "--no-start", "--no-recreate", "--pull", "never", *_twice(services), *services)
 
 
-def up_argv(files: ComposeFiles, service: str, doubled: Sequence[str] = ()) -> tuple[str, ...]:
-    """Make and start the container of a service that has none. Others stay as they are, also those that are `doubled`."""
-    return (*files.argv, "up", "--detach", "--no-recreate", "--pull", "never", *_twice(doubled), service)
+def create_argv(files: ComposeFiles, service: str, doubled: Sequence[str] = ()) -> tuple[str, ...]:
+    """Make the container of a service that has none. Others stay as they are, also those that are `doubled`."""
+    return (*files.argv, "up", "--no-start", "--no-recreate", "--pull", "never", *_twice(doubled), service)
 
 
 def _twice(services: Sequence[str]) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ def _container(found: dict[str, Any], network: str) -> Container:
         image_id=found["Image"],
         image=found["Config"]["Image"],
         config_hash=labels.get(CONFIG_HASH, ""),
-        running=bool(state.get("Running")),
+        running=bool(state.get("Running")) and not state.get("Restarting"),
         health=health.get("Status", ""),
         address=endpoint.get("IPAddress") or "",
         aliases=tuple(endpoint.get("Aliases") or ()),

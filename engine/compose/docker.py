@@ -23,6 +23,8 @@ class Docker:
     host: Host
     socket: str = ""
     hidden: frozenset[str] = field(default_factory=frozenset)
+    variables: frozenset[str] = field(default_factory=frozenset)
+    """Names that the project's own files decide about, whatever a shell has under them."""
 
     def call(self, argv: Sequence[str], *, timeout: float = QUICK_SECONDS, stdin: bytes | None = None) -> bytes:
         """What a program says on stdout.
@@ -42,7 +44,7 @@ class Docker:
     @property
     def environment(self) -> dict[str, str | None]:
         """What docker is told beside its arguments."""
-        env: dict[str, str | None] = dict.fromkeys(_BY_COMPOSE)
+        env: dict[str, str | None] = dict.fromkeys((*_BY_COMPOSE, *self.variables))
         return env | {"DOCKER_HOST": self.socket} if self.socket else env
 
     def refused(self, argv: Sequence[str], done: Done) -> OperationFailed:

@@ -132,7 +132,7 @@ def parse_model(document: bytes) -> Model:
     Raises:
         ConfigurationError: a service lacks what a rollout needs.
     """
-    found = json.loads(document)
+    found = _undoubled(json.loads(document))
     rollouts = found.get(ROLLOUT) or {}
     services = {name: _service(name, each, rollouts.get(name)) for name, each in found.get("services", {}).items()}
     if unknown := sorted(rollouts.keys() - services.keys()):
@@ -147,6 +147,15 @@ def parse_model(document: bytes) -> Model:
     network = str((networks.get("default") or {}).get("name") or f"{found['name']}_default")
     volumes = {name: str(each["name"]) for name, each in (found.get("volumes") or {}).items()}
     return Model(found["name"], services, routes, network, volumes)
+
+
+def _undoubled(value: Any) -> Any:
+    """Compose prints a `$` twice, so that what it prints can be read by it again."""
+    if isinstance(value, dict):
+        return {key: _undoubled(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_undoubled(each) for each in value]
+    return value.replace("$$", "$") if isinstance(value, str) else value
 
 
 def _service(name: str, definition: dict[str, Any], rollout_of: Any) -> Service:

@@ -57,11 +57,11 @@ class DatabaseRollback:
             PlatformOpsError: why it failed; the services stay stopped when a database is not what it should be.
         """
         with children_spared(), held(self.platform.site, self.images.owner) as lease:
-            self.images.recover(steps, record)
+            self.images.recover(lease, steps, record)
             staged = self.platform.running()
             if staged is None:
                 raise ConfigurationError(f"Nothing was deployed to {self.platform.name} yet.")
-            self.release = self._release(staged.release)
+            self.release, images = self._release(staged.release)
             source, set_id, names = self._sets(self.release, staged)
             self.restoring = restoring = self.restore(source, set_id, names)
             restoring.plan(steps)
@@ -76,21 +76,30 @@ class DatabaseRollback:
                     f"{problem} The services {', '.join(self.stopped)} stay stopped; start this again."
                 )
             self.restored = tuple(names)
-            if self.release.id == staged.release.id:
+            if images:
                 self.images.go_back(lease, steps, record)
                 return
             for service in self.stopped:
                 steps.run(Step(f"start {service}", partial(start_service, self.platform, staged, service)))
+            records.forget_migrated(self.platform.site)
 
-    def _release(self, running: Release) -> Release:
-        """The release that is taken back: the one that runs, or the newest that was taken back already."""
-        for each in (*reversed(records.taken_back(self.platform.site)), running):
-            if each.backups:
-                return each
-        raise ConfigurationError(
-            f"No backup was taken before release {running.id}; name `backup` in [platforms.{self.platform.name}], or restore "
-            "databases by themselves (platformctl restore)."
-        )
+    def _release(self, running: Release) -> tuple[Release, bool]:
+        """The release that is taken back, and whether images go back too: the one that runs; or, where images did go back
+        already or a migrated release did not come to be, that one."""
+        migrated = records.read_migrated(self.platform.site)
+        if migrated is not None:
+            found, images = running.model_copy(update={"backups": migrated.backups}), False
+        elif taken_back := records.taken_back(self.platform.site):
+            found, images = taken_back[-1], False
+        else:
+            found, images = running, True
+            records.last_good(self.platform.site)  # said before anything is stopped
+        if not found.backups:
+            raise ConfigurationError(
+                f"No backup was taken before release {found.id}; name `backup` in [platforms.{self.platform.name}], or "
+                "restore databases by themselves (platformctl restore)."
+            )
+        return found, images
 
     def _sets(self, release: Release, staged: Staged) -> tuple[str, str, tuple[str, ...]]:
         """The source, the id of the set of the whole, and the databases of it that are to be restored."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from engine.compose.commands import up_argv
+from engine.compose.commands import create_argv
 from engine.compose.containers import Container
 from engine.compose.docker import SLOW_SECONDS
 from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError
@@ -154,9 +154,10 @@ def start_service(platform: Platform, staged: Staged, name: str, progress: Progr
     Raises:
         OperationFailed: it is not well.
     """
-    platform.docker.call(up_argv(platform.site.files(staged.release.id), name), timeout=SLOW_SECONDS)
+    platform.docker.call(create_argv(platform.site.files(staged.release.id), name), timeout=SLOW_SECONDS)
     probes = Probes(platform.docker, staged.model, staged.values)
     (container,) = _of(platform, staged, name)
+    platform.docker.call(("docker", "start", container.id))
     version = staged.release.services[name].version
     probes.wait_until_well(staged.model.services[name], container.id, version, soak=False)
     progress(f"{name} is well")
@@ -181,7 +182,7 @@ def _state(name: str, container: Container | None, staged: Staged, probes: Probe
     if container is None or not container.running:
         why = "it does not run" if container is None else f"it ended with {container.exit_code}"
     elif probe:
-        why = probes.well(service, container, known.version)
+        why = probes.docker.masked(probes.well(service, container, known.version))
     else:
         why = "its health check fails" if container.health == "unhealthy" else ""
     if container is not None and not why and container.image_id != known.image_id:

@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
-from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError
+from engine.errors import ConfigurationError, OperationFailed, PartialSuccess, PlatformOpsError
 from engine.hosts.ending import children_spared
 from engine.operations.backup import BackupRun
 from engine.operations.platform_state import require_known
 from engine.progress import Progress
 from engine.releases import images, records
+from engine.releases.carrying import carry_out, take_back
 from engine.releases.environment import secrets_of
 from engine.releases.gateway import Gateway
 from engine.releases.journal import Journal, Rolled, new_journal, read_journal
@@ -25,7 +26,7 @@ from engine.releases.lock import Held, held
 from engine.releases.plan import Action, Plan, World, make_plan
 from engine.releases.platform import Platform
 from engine.releases.release import Release
-from engine.releases.rollout import Rollout, carry_out, take_back
+from engine.releases.rollout import Part, Rollout
 from engine.releases.staging import Staged, from_folder, from_release, restage, stage, with_versions
 from engine.repository.keys import SetKey
 from engine.repository.repository import Repository
@@ -68,6 +69,7 @@ class ReleaseRun:
     pruned: tuple[str, ...] = ()
     lost: int | None = None
     with_databases: bool = False
+    unkept: PlatformOpsError | None = None
     began: float = field(default_factory=time.monotonic)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -83,7 +85,7 @@ class ReleaseRun:
             PlatformOpsError: why it failed; what was begun has been taken back.
         """
         with children_spared(), held(self.platform.site, self.owner) as lease:
-            self.recover(steps, record)
+            self.recover(lease, steps, record)
             self._under(lease, steps, record)
 
     def go_back(self, lease: Held, steps: Steps, record: Record = NO_RECORD) -> None:
@@ -125,22 +127,23 @@ class ReleaseRun:
 
     def resume(self, steps: Steps, record: Record = NO_RECORD) -> None:
         """Finish or revert what a killed run left, and nothing else."""
-        with children_spared(), held(self.platform.site, self.owner):
-            self.recover(steps, record)
+        with children_spared(), held(self.platform.site, self.owner) as lease:
+            self.recover(lease, steps, record)
 
-    def recover(self, steps: Steps, record: Record) -> None:
+    def recover(self, lease: Held, steps: Steps, record: Record) -> None:
         """What a killed run began: finished from the step on in which the release is recorded, else reverted."""
         journal = read_journal(self.platform.site)
         if journal is None:
             return
         rollout = self._rollout_of(journal)
+        run = partial(self._run_part, steps, record)
         if journal.accepted:
-            carry_out(rollout, partial(self._run_part, steps, record), lambda: None)
+            carry_out(rollout, run, lease.require)
             self.recovered = (
                 f"The {journal.plan.operation} of {journal.owner} was cut off after it was accepted: it was finished."
             )
         else:
-            take_back(rollout, partial(self._run_part, steps, record))
+            take_back(rollout, run, lease.require)
             self.recovered = f"The {journal.plan.operation} of {journal.owner} was cut off: it was reverted."
 
     # The way there ------------------------------------------------------------------------------------------------
@@ -175,6 +178,11 @@ class ReleaseRun:
             (self.platform.settings.backup or "") if self.operation in ("deploy", "update") and world.current else ""
         )
         plan = make_plan(self.operation, staged.model, staged.release, world, backup=backup, chosen=chosen)
+        if plan.breaking and not plan.backup and world.current:
+            raise ConfigurationError(
+                f"The migration of {', '.join(plan.breaking)} is breaking, and nothing is backed up before it: name `backup` in "
+                f"[platforms.{self.platform.name}]."
+            )
         if self.operation == "rollback" and not self.with_databases and world.current and world.current.breaking:
             names = ", ".join(world.current.breaking)
             raise ConfigurationError(
@@ -194,13 +202,22 @@ class ReleaseRun:
     def _agree(self, steps: Steps, record: Record, staged: Staged, plan: Plan) -> None:
         record.goes_on()
         self.approved_by = self.approve(plan)
+        self._require_same(steps, record, staged, plan)
+        if plan.backup:
+            self.backups = self._back_up(steps, record, plan.backup)
+            self._require_same(steps, record, staged, plan)
+
+    def _require_same(self, steps: Steps, record: Record, staged: Staged, plan: Plan) -> None:
+        """Go on only while the world is the one the plan was made for.
+
+        Raises:
+            OperationFailed: it changed.
+        """
         now = self._timed(steps, record, "look again", partial(self._plan, staged))
         if now.hash != plan.hash:
             raise OperationFailed(
                 "The platform changed while the plan waited: it is void, and nothing was changed. Plan again."
             )
-        if plan.backup:
-            self.backups = self._back_up(steps, record, plan.backup)
 
     def _back_up(self, steps: Steps, record: Record, source: str) -> tuple[str, ...]:
         """The sets that a rollback of the databases goes back to, each read again."""
@@ -223,8 +240,9 @@ class ReleaseRun:
         staged = self._with_history(staged, plan)
         self.release = staged.release
         site, docker = self.platform.site, self.platform.docker
-        docker.hidden |= frozenset(self._secrets(staged))
-        rollout = Rollout(site, docker, staged, before, new_journal(plan, self.owner, old, folder))
+        docker.hidden |= secrets_of(staged.values)
+        journal = new_journal(plan, self.owner, old, folder)
+        rollout = Rollout(site, docker, staged, before, journal, self._afterwards())
         since = datetime.now(UTC)
         try:
             carry_out(rollout, partial(self._run_part, steps, record), lease.require)
@@ -232,19 +250,30 @@ class ReleaseRun:
             self.smoke, self.remarks = rollout.smoke, rollout.told
             with suppress(PlatformOpsError):
                 self.lost = _lost(rollout.gateway, since)
-        self.pruned = self._timed(steps, record, "prune images", lambda progress: images.prune(site, docker))
-        lease.require()
-        self._timed(steps, record, "keep the record in the store", self._keep, retries=2)
+        if self.unkept is not None:
+            raise PartialSuccess(
+                f"The release runs; only its record could not be kept in the store (the next change keeps it): {self.unkept}"
+            )
+
+    def _afterwards(self) -> tuple[Part, ...]:
+        """What follows when a release has been accepted."""
+        return (Part("prune", "prune images", self._prune), Part("keep", "keep the record in the store", self._keep))
+
+    def _prune(self, progress: Progress) -> None:
+        self.pruned = images.prune(self.platform.site, self.platform.docker)
+        for each in self.pruned:
+            progress(f"{each} goes")
 
     def _with_history(self, staged: Staged, plan: Plan) -> Staged:
         if self.operation in OF_EARLIER:
             return staged
+        before = records.read_migrated(self.platform.site)  # by a try that did not come to be
         told = {
             "by": self.owner,
             "approved_by": self.approved_by,
-            "backups": self.backups,
-            "migrated": plan.migrations,
-            "breaking": plan.breaking,
+            "backups": (before.backups if before else ()) or self.backups,
+            "migrated": tuple(dict.fromkeys((*(before.services if before else ()), *plan.migrations))),
+            "breaking": tuple(dict.fromkeys((*(before.breaking if before else ()), *plan.breaking))),
         }
         release = staged.release.model_copy(update=told)
         records.write(self.platform.site, release)
@@ -255,6 +284,8 @@ class ReleaseRun:
         for each in self.platform.docker.containers(staged.model.project, staged.model.network):
             if each.service in plan.of(Action.ROLL) and each.running:
                 found.setdefault(each.service, Rolled(id=each.id, name=each.name, address=each.address))
+        if gone := sorted(set(plan.of(Action.ROLL)) - found.keys()):
+            raise OperationFailed(f"{gone[0]} stopped since the plan was made; nothing was changed. Plan again.")
         return found
 
     def _rollout_of(self, journal: Journal) -> Rollout:
@@ -263,21 +294,21 @@ class ReleaseRun:
         before = None
         if journal.plan.before:
             before = restage(site, docker, records.record(site, journal.plan.before))
-        docker.hidden |= frozenset(self._secrets(staged))
-        return Rollout(site, docker, staged, before, journal)
-
-    def _secrets(self, staged: Staged) -> frozenset[str]:
-        return secrets_of(staged.values)
+        docker.hidden |= secrets_of(staged.values)
+        return Rollout(site, docker, staged, before, journal, self._afterwards())
 
     def _keep(self, progress: Progress) -> None:
-        """The release's record in the store: on another host it says what ran here."""
+        """The records of all releases that the store lacks: on another host they say what ran here.
+
+        A store that is away spoils no release: the next change catches up.
+        """
         del progress
-        if self.release is None:
-            return
-        store = self.open_repository(self.platform.settings.store).store
-        release = records.record(self.platform.site, self.release.id)
-        at = f"{self.started:%Y%m%dT%H%M%SZ}"
-        store.create(f"_releases/{self.platform.name}/{at}-{self.operation}-{release.id}.json", release.as_json())
+        try:
+            store = self.open_repository(self.platform.settings.store).store
+            for each in records.releases(self.platform.site):
+                store.create(f"_releases/{self.platform.name}/{each.id}-{each.state}.json", each.as_json())
+        except PlatformOpsError as error:
+            self.unkept = error
 
     def _forget(self, staged: Staged) -> None:
         if self.operation not in OF_EARLIER:

@@ -14,7 +14,8 @@ from dotenv import dotenv_values
 from engine.errors import ConfigurationError
 from engine.secrets import resolve
 
-_SECRET = re.compile(r"(PASSWORD|SECRET|TOKEN|PRIVATE_KEY|API_KEY)$")
+_SECRET = re.compile(r"(PASS(WORD|WD|PHRASE)?|SECRET|TOKEN|CREDENTIALS?|_KEY)$")
+_IN_ADDRESS = re.compile(r"://[^/\s:@]*:([^@\s/]+)@")
 _PLACEHOLDER = re.compile(
     r"change.?me|placeholder|replace.?me|your[-_ ]|example-|<[^>]*>|^x{3,}$|^(.)\1*$", re.IGNORECASE
 )
@@ -83,7 +84,9 @@ def is_secret(name: str) -> bool:
 
 def secrets_of(values: Mapping[str, str]) -> frozenset[str]:
     """The values that must be shown nowhere."""
-    return frozenset(value for name, value in values.items() if is_secret(name) and len(value) >= 4)
+    own = {value for name, value in values.items() if is_secret(name)}
+    in_addresses = {found for value in values.values() for found in _IN_ADDRESS.findall(value)}
+    return frozenset(value for value in own | in_addresses if len(value) >= 4)
 
 
 def as_file(values: Mapping[str, str], about: Iterable[str] = ()) -> bytes:

@@ -62,8 +62,9 @@ class Gateway:
         """The name of the folder that nginx reads; '' before the first start."""
         return self.site.linked(LIVE).rpartition("/")[2]
 
-    def require_good(self, folder: str, image: str, volumes: Mapping[str, str]) -> None:
-        """Try a release's files, in the running nginx without it noticing, or in a container of its own before a first start.
+    def require_good(self, folder: str, image: str, volumes: Mapping[str, str], *, fresh: bool) -> None:
+        """Try a release's files, in the running nginx without it noticing, or with `fresh` in a container of the image
+        that is to be started.
 
         Raises:
             ConfigurationError: nginx refuses them, or is too old to lose no request.
@@ -71,7 +72,7 @@ class Gateway:
         container, docker = self.container(), self.probes.docker
         mounts = tuple(word for there, at in volumes.items() for word in ("--volume", f"{there}:{at}:ro"))
         alone = ("docker", "run", "--rm", "--network", "none", *mounts, "--entrypoint", "nginx", image)
-        nginx = ("docker", "exec", container.id, "nginx") if container else alone
+        nginx = ("docker", "exec", container.id, "nginx") if container and not fresh else alone
         told = docker.tried((*nginx, "-v"))
         version = _version(told.stderr)
         if version < LEAST_VERSION:

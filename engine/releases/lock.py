@@ -32,6 +32,10 @@ rm -f "$1/lock.owner" "$1/lock.heartbeat"
 """
 
 
+class LockLost(OperationFailed):
+    """Another run may be at the platform by now: nothing more is to be touched, and nothing taken back."""
+
+
 @dataclass
 class Held:
     """The lease. `require` is asked before each step."""
@@ -43,10 +47,10 @@ class Held:
         """Go on only while it is held.
 
         Raises:
-            OperationFailed: it was lost: another run may be at it.
+            LockLost: another run may be at it.
         """
         if self.lost.is_set() or self.program.poll() is not None:
-            raise OperationFailed(
+            raise LockLost(
                 "The lock on the platform was lost; the next run, or `platformctl resume`, puts things right."
             )
 

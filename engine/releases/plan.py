@@ -140,8 +140,9 @@ def make_plan(
             "take the change back."
         )
     rolled = [each for each in services if each.action in (Action.ROLL, Action.REPLACE, Action.CREATE)]
-    migrating = [each.service for each in rolled if model.services[each.service].rollout.migrate and _new_image(each)]
-    migrations = tuple(migrating) if operation != "rollback" else ()
+    new = [each.service for each in rolled if _is_new(old.get(each.service), wanted.services[each.service])]
+    migrating = tuple(name for name in new if model.services[name].rollout.migrate)
+    migrations = migrating if operation in ("deploy", "update") else ()
     return Plan(
         operation=operation,
         platform=wanted.platform,
@@ -173,12 +174,12 @@ def _service(service: Service, wanted: ServiceRelease, old: ServiceRelease | Non
     ):
         return ServicePlan(service=name, action=Action.KEEP, strategy=shown, **versions)
     if not existing:
-        change = Change(what="container", where="", old="none", new=f"{wanted.version or wanted.reference}")
+        change = Change(what="container", where="", old="none", new=_whole(wanted))
         return ServicePlan(service=name, action=Action.CREATE, strategy=shown, changes=(change,), **versions)
     changes = tuple(differences(old, wanted)) if old else ()
     if not changes:
         change = Change(
-            what="container", where="", old="stopped" if not running else "made by hand", new="of this release"
+            what="container", where="", old="stopped" if not running else "made by hand", new=_whole(wanted)
         )
         changes = (change,)
     action = Action.ROLL if strategy is Strategy.ROLLING and running else Action.REPLACE
@@ -236,8 +237,14 @@ def _gone() -> tuple[Change, ...]:
     return (Change(what="container", where="", old="running", new="no service of the compose file"),)
 
 
-def _new_image(plan: ServicePlan) -> bool:
-    return plan.action is Action.CREATE or any(change.what in ("image", "container") for change in plan.changes)
+def _is_new(old: ServiceRelease | None, wanted: ServiceRelease) -> bool:
+    return old is None or old.image_id != wanted.image_id
+
+
+def _whole(wanted: ServiceRelease) -> str:
+    """All of a service in a few letters, so that approval is bound to it where there is nothing to compare it with."""
+    settings = hashlib.sha256(repr(sorted(wanted.settings.items())).encode()).hexdigest()
+    return f"{wanted.reference} ({wanted.image_id[7:19]}, settings {settings[:8]})"
 
 
 def _remarks(services: Sequence[ServicePlan], world: World) -> list[str]:

@@ -132,7 +132,9 @@ class Probes:
         """Why a container cannot serve, with its last lines."""
         lines = [line.strip() for line in self.docker.logs(container.id, _LINES).splitlines() if line.strip()]
         last = " | ".join(lines[-4:])[-500:]
-        return OperationFailed(f"{service.name} is not well: {why}. Its last lines: {last or '(none)'}")
+        return OperationFailed(
+            f"{service.name} is not well: {self.docker.masked(why)}. Its last lines: {last or '(none)'}"
+        )
 
     def direct(self, service: Service, container: Container) -> None:
         """Ask a new container for what its routes will be asked for.
@@ -162,7 +164,9 @@ class Probes:
             while answer.status in _NOBODY and answer.status != route.status and time.monotonic() < deadline:
                 time.sleep(_PAUSE_SECONDS)
                 answer = self.public(route.probe)
-            wrong = "" if answer.status == route.status else f"{route.status} was expected{answer.said}"
+            wrong = (
+                "" if answer.status == route.status else f"{route.status} was expected{self.docker.masked(answer.said)}"
+            )
             found.append((path, answer.status, wrong))
         return found
 

@@ -5,10 +5,40 @@ from __future__ import annotations
 from engine.errors import NotFound, OperationFailed
 from engine.releases.release import Release, read_release
 from engine.releases.site import Site
+from engine.settings_model import Frozen
 
 CURRENT = "run/current"
+MIGRATED = "run/migrated.json"
 KEPT = 2
 """So many good releases stay on the host, with their images: the one that runs and the one to go back to."""
+
+
+class Migrated(Frozen):
+    """Migrations that ran for a release which did not come to be."""
+
+    services: tuple[str, ...]
+    breaking: tuple[str, ...]
+    backups: tuple[str, ...]
+
+
+def remember(site: Site, migrated: Migrated) -> None:
+    """Keep it until a release is accepted; what an earlier try had as its backups stays: it is from before them all."""
+    before = read_migrated(site)
+    if before is not None:
+        services = tuple(dict.fromkeys((*before.services, *migrated.services)))
+        breaking = tuple(dict.fromkeys((*before.breaking, *migrated.breaking)))
+        migrated = Migrated(services=services, breaking=breaking, backups=before.backups or migrated.backups)
+    site.write(MIGRATED, migrated.model_dump_json().encode())
+
+
+def read_migrated(site: Site) -> Migrated | None:
+    """What is remembered; None where every migration belongs to a release."""
+    found = site.read(MIGRATED)
+    return None if found is None else Migrated.model_validate_json(found)
+
+
+def forget_migrated(site: Site) -> None:
+    site.remove(MIGRATED)
 
 
 def record(site: Site, release: str) -> Release:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
-from engine.compose.commands import migrate_argv, second_argv, up_argv
+from engine.compose.commands import create_argv, migrate_argv, second_argv
 from engine.compose.containers import Container
 from engine.compose.docker import SLOW_SECONDS, Docker
 from engine.errors import OperationFailed, PlatformOpsError
@@ -19,7 +19,7 @@ from engine.releases.gateway import LIVE, Gateway
 from engine.releases.journal import ACCEPT, Journal, close_journal, write_journal
 from engine.releases.plan import NGINX, Action, Plan
 from engine.releases.probes import Probes
-from engine.releases.records import accept, give_back
+from engine.releases.records import Migrated, accept, forget_migrated, give_back, remember
 from engine.releases.site import ENV, Site
 from engine.releases.staging import Staged, nginx_files, postgres_files
 
@@ -48,6 +48,7 @@ class Rollout:
     staged: Staged
     before: Staged | None
     journal: Journal
+    afterwards: Sequence[Part] = ()
     told: list[str] = field(default_factory=list)
     smoke: list[tuple[str, int, str]] = field(default_factory=list)
 
@@ -64,14 +65,12 @@ class Rollout:
     def parts(self) -> tuple[Part, ...]:
         """The steps in their order; what comes before `accept` is reverted when it fails, what comes after is finished."""
         plan, found = self.plan, [Part("place", "place the files of nginx and PostgreSQL", self._place)]
-        found += [
-            Part(f"migrate {name}", f"migrate the database of {name}", partial(self._migrate, name))
-            for name in plan.migrations
-        ]
+        rolling = plan.of(Action.ROLL)
         for name in self.model.in_order((*plan.of(Action.CREATE), *plan.of(Action.REPLACE))):
             if name != NGINX:
+                found += self._migrating([name])  # after what it needs has started
                 found.append(self._replacing(name))
-        rolling = plan.of(Action.ROLL)
+        found += self._migrating(rolling)
         if rolling:
             names = ", ".join(rolling)
             found.append(Part("hold", "hold nginx to the containers that serve", self._hold, self._let_go))
@@ -87,11 +86,21 @@ class Rollout:
         if rolling:
             found.append(Part("retire", f"stop the old {', '.join(rolling)}", self._retire))
             found.append(Part("settle", "let nginx know them by name", self._settle))
-        found += [
-            Part(f"remove {name}", f"remove {name}", partial(self._remove_service, name))
-            for name in plan.of(Action.REMOVE)
+        for name in plan.of(Action.REMOVE):
+            found.append(Part(f"remove {name}", f"remove {name}", partial(self._remove_service, name)))
+        return (*found, *self.afterwards)
+
+    def _migrating(self, names: Sequence[str]) -> list[Part]:
+        return [
+            Part(
+                f"migrate {name}",
+                f"migrate the database of {name}",
+                partial(self._migrate, name),
+                partial(self._end_migration, name),
+            )
+            for name in names
+            if name in self.plan.migrations
         ]
-        return tuple(found)
 
     def begins(self, part: Part) -> None:
         self.journal = self.journal.begins(part.name)
@@ -115,12 +124,14 @@ class Rollout:
         self.gateway.keepalive_seconds(files)
         self.gateway.place(self.staged.release.nginx_folder, files, upstreams)
         volumes = {self.site.path("run/nginx"): FOLDER} | self._certificate()
-        self.gateway.require_good(self.staged.release.nginx_folder, self.model.services[NGINX].image, volumes)
+        fresh = NGINX in (*self.plan.of(Action.CREATE), *self.plan.of(Action.REPLACE))
+        image = self.model.services[NGINX].image
+        self.gateway.require_good(self.staged.release.nginx_folder, image, volumes, fresh=fresh)
 
     def _migrate(self, name: str, progress: Progress) -> None:
         service = self.model.services[name]
-        once = f"{self.model.project}-{name}-migration"
-        self.docker.tried(("docker", "rm", "--force", once))  # what a killed run left
+        self._end_migration(name, progress)  # what a killed run left
+        once = self._once(name)
         progress(
             f"{' '.join(service.rollout.migrate)} of {self.staged.release.services[name].version or service.image}"
         )
@@ -131,6 +142,34 @@ class Rollout:
             raise OperationFailed(
                 f"The migration of {name} ended with {done.code}; nothing that runs was changed. It said: {last}"
             )
+
+    def _once(self, name: str) -> str:
+        return f"{self.model.project}-{name}-migration"
+
+    def _end_migration(self, name: str, progress: Progress) -> None:
+        """A migration whose run was killed goes on in the engine: it ends before anything else is done."""
+        del progress
+        self.docker.tried(("docker", "rm", "--force", self._once(name)))
+
+    def remember_migrations(self) -> None:
+        """A migration that ran for a release which did not come to be: the sets before it are those to go back to."""
+        ran = tuple(each.partition(" ")[2] for each in self.journal.begun if each.startswith("migrate "))
+        if ran:
+            breaking = tuple(name for name in ran if name in self.plan.breaking)
+            remember(self.site, Migrated(services=ran, breaking=breaking, backups=self.staged.release.backups))
+
+    def tell_of_migrations(self, error: BaseException) -> None:
+        """Say with the failure that the databases are migrated already.
+
+        Raises:
+            OperationFailed: the same failure, and that.
+        """
+        ran = [each.partition(" ")[2] for each in self.journal.done if each.startswith("migrate ")]
+        if ran and isinstance(error, PlatformOpsError):
+            raise OperationFailed(
+                f"{error} The migration of {', '.join(ran)} had run: the old version serves, with the migrated database; "
+                "platformctl rollback-db brings back the one before."
+            ) from None
 
     def _replacing(self, name: str) -> Part:
         verb = "start" if name in self.plan.of(Action.CREATE) else "replace"
@@ -147,11 +186,14 @@ class Rollout:
         self.probes.wait_until_well(service, container.id, version, soak=False)
 
     def _up(self, staged: Staged, name: str) -> Container:
+        """Made by compose and started by docker: compose would wait for what the service depends on, also when that is ill
+        and has nothing to do with this change."""
         doubled = [each for each in self.plan.of(Action.ROLL) if len(self._of(each)) > 1]
-        self.docker.call(up_argv(self.site.files(staged.release.id), name, doubled), timeout=SLOW_SECONDS)
+        self.docker.call(create_argv(self.site.files(staged.release.id), name, doubled), timeout=SLOW_SECONDS)
         found = self._of(name)
         if len(found) != 1:
-            raise OperationFailed(f"{name} was not started; look at `docker compose ps` in {self.site.directory}.")
+            raise OperationFailed(f"{name} was not made; look at `docker compose ps` in {self.site.directory}.")
+        self.docker.call(("docker", "start", found[0].id))
         return found[0]
 
     def _hold(self, progress: Progress) -> None:
@@ -238,6 +280,7 @@ class Rollout:
     def _accept(self, progress: Progress) -> None:
         del progress
         accept(self.site, self.staged.release)
+        forget_migrated(self.site)
         env = self.site.must_read(self.site.release(self.staged.release.id, ENV))
         files = self.compose.files
         named = f"COMPOSE_PROJECT_NAME={self.compose.project}\nCOMPOSE_FILE={':'.join(files)}\n"
@@ -256,9 +299,14 @@ class Rollout:
 
     def _settle(self, progress: Progress) -> None:
         del progress
-        self.gateway.switch(
-            [self._steady(name) for name in self.plan.of(Action.ROLL)], self.staged.release.nginx_folder
-        )
+        addresses = {name: self._new(name).address for name in self.plan.of(Action.ROLL)}
+        self._by_name(addresses, self.staged.release.nginx_folder)
+
+    def _by_name(self, addresses: Mapping[str, str], folder: str) -> None:
+        """In two steps: right after a reload nginx has not asked for the names yet, and an address stands in."""
+        found = addresses.items()
+        self.gateway.switch([Upstream(name, self._port(name), instead=address) for name, address in found], folder)
+        self.gateway.switch([self._steady(name) for name in addresses], folder)
 
     def _remove_service(self, name: str, progress: Progress) -> None:
         for each in self._of(name):
@@ -304,7 +352,8 @@ class Rollout:
 
     def _let_go(self, progress: Progress) -> None:
         del progress
-        self.gateway.switch([self._steady(name) for name in self.plan.of(Action.ROLL)], self.journal.nginx_before)
+        addresses = {name: self.journal.old[name].address for name in self.plan.of(Action.ROLL)}
+        self._by_name(addresses, self.journal.nginx_before)
 
     def revoke(self) -> None:
         """The files of a release that did not come to be."""
@@ -377,53 +426,3 @@ class Rollout:
         mount = ("--volume", f"{volume}:/ssl", service.image, "-c", _INTO_VOLUME, "sh", user)
         self.docker.call((*run, *mount), stdin=certificate + key)
         return {volume: SSL_FOLDER}
-
-
-def carry_out(
-    rollout: Rollout, run: Callable[[str, Callable[[Progress], None]], None], before_each: Callable[[], None]
-) -> None:
-    """Every step; what fails before the release is accepted is taken back, in the opposite order.
-
-    Raises:
-        PlatformOpsError: what failed. What could not be taken back is in the sentence, and stays in the journal.
-    """
-    done: list[Part] = []
-    try:
-        for part in rollout.parts():
-            before_each()
-            if part.name in rollout.journal.done:
-                continue
-            done.append(part)
-            rollout.begins(part)
-            run(part.title, part.do)
-            rollout.ended(part)
-    except BaseException as error:
-        if not rollout.journal.accepted:
-            _take_back(rollout, done, run, error)
-        raise
-    rollout.close()
-
-
-def take_back(rollout: Rollout, run: Callable[[str, Callable[[Progress], None]], None]) -> None:
-    """Revert what a killed run began."""
-    begun = [part for part in rollout.parts() if part.name in rollout.journal.begun]
-    _take_back(rollout, begun, run, None)
-
-
-def _take_back(
-    rollout: Rollout,
-    done: list[Part],
-    run: Callable[[str, Callable[[Progress], None]], None],
-    error: BaseException | None,
-) -> None:
-    for part in reversed(done):
-        if part.undo is not None:
-            try:
-                run(f"take back: {part.title}", part.undo)
-            except PlatformOpsError as second:
-                first = f"{error} And then" if error else "It"
-                raise OperationFailed(
-                    f"{first} could not be taken back ({part.title}): {second} The next run tries again, or platformctl resume."
-                ) from None
-    rollout.close()
-    rollout.revoke()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from engine.compose.docker import SLOW_SECONDS, Docker, ImageFacts
@@ -91,7 +91,11 @@ def image_variable(service: str) -> str:
     return f"{service.upper().replace('-', '_')}_IMAGE"
 
 
-def new_id(now: datetime) -> str:
+def new_id(now: datetime, there: Sequence[str]) -> str:
+    """An id that comes after those that are there, whatever this machine's clock says: they tell the order of releases."""
+    if there:
+        newest = datetime.strptime(there[-1].partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        now = max(now, newest + timedelta(seconds=1))
     return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
@@ -104,10 +108,11 @@ def stage(
         ConfigurationError: compose refuses it, or an image cannot be had.
     """
     now = datetime.now(UTC)
-    identity = new_id(now)
+    identity = new_id(now, site.releases())
     values = dict(origin.values) | {"PLATFORM_DIRECTORY": site.directory}
     nginx = {name: _filled(name, text, values) for name, text in origin.nginx.items()}
     docker.hidden = environment.secrets_of(values)
+    docker.variables = _variables(values, origin.compose.values())
     site.make_folders("run", "run/releases", site.release(identity))
     try:
         _write(site, identity, origin, values)
@@ -135,7 +140,15 @@ def restage(site: Site, docker: Docker, release: Release) -> Staged:
     path = site.release(release.id, ENV)
     values = environment.read(site.must_read(path), site.path(path))
     docker.hidden = environment.secrets_of(values)
+    files = (site.read(site.release(release.id, name)) or b"" for name in (BASE, site.overlay))
+    docker.variables = _variables(values, files)
     return Staged(release, docker.model(site.files(release.id)), values)
+
+
+def _variables(values: Mapping[str, str], files: Iterable[bytes]) -> frozenset[str]:
+    """What the files may be filled with: a variable of that name in somebody's shell must not win over them."""
+    named = {name.decode() for text in files for name in re.findall(rb"\$\{?([A-Za-z_][A-Za-z0-9_]*)", text)}
+    return frozenset(values) | named
 
 
 def nginx_files(site: Site, staged: Staged) -> dict[str, bytes]:
