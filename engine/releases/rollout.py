@@ -249,8 +249,7 @@ class Rollout:
     def _drain(self, progress: Progress) -> None:
         """The old ones stand by while connections to them end; a new one that falls over now is taken out again."""
         names = self.plan.of(Action.ROLL)
-        old = {name: self.journal.old[name] for name in names}
-        ports = {each.address: self._port(name) for name, each in old.items() if each.address}
+        ports = {address: self._port(name) for name in names if (address := self._old_address(name))}
         cap = max(self.model.services[name].grace_seconds for name in names)
         self._wait_for_none(ports, cap, names, progress)
 
@@ -352,7 +351,7 @@ class Rollout:
 
     def _let_go(self, progress: Progress) -> None:
         del progress
-        addresses = {name: self.journal.old[name].address for name in self.plan.of(Action.ROLL)}
+        addresses = {name: self._old_address(name) for name in self.plan.of(Action.ROLL)}
         self._by_name(addresses, self.journal.nginx_before)
 
     def revoke(self) -> None:
@@ -402,11 +401,16 @@ class Rollout:
         return Upstream(name, self._port(name))
 
     def _pinned(self, name: str, container: Container) -> Upstream:
-        return Upstream(name, self._port(name), address=container.address, instead=self.journal.old[name].address)
+        return Upstream(name, self._port(name), address=container.address, instead=self._old_address(name))
 
     def _pinned_old(self, name: str) -> Upstream:
-        old = self.journal.old[name]
-        return Upstream(name, self._port(name), address=old.address) if old.address else self._steady(name)
+        address = self._old_address(name)
+        return Upstream(name, self._port(name), address=address) if address else self._steady(name)
+
+    def _old_address(self, name: str) -> str:
+        """Where the old container is now: a host that was started anew gives other addresses."""
+        old = self.docker.container(self.journal.old[name].id, self.model.network)
+        return old.address if old else ""
 
     def _certificate(self) -> dict[str, str]:
         """Where nginx finds its certificate, by volume; it cannot start without one. What is in the volume already stays."""
