@@ -46,6 +46,7 @@ ENDING = (
     "ALTER ROLE ALL SET statement_timeout = '1ms'", "ALTER ROLE ALL SET idle_session_timeout = '300ms'",
     "ALTER ROLE ALL SET idle_in_transaction_session_timeout = '1ms'", "ALTER ROLE postgres SET lock_timeout = '1ms'",
     "ALTER ROLE ALL SET default_transaction_isolation = 'serializable'",
+    "ALTER ROLE ALL SET temp_file_limit = 0", "ALTER ROLE postgres SET exit_on_error = on",
 )  # fmt: skip
 
 
@@ -57,7 +58,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backup]:
             execute(source, "postgres", f"CREATE DATABASE {name}")
             execute(source, name, *statements)
         execute(
-            source, "day", "CREATE TABLE bulk AS SELECT g AS a, repeat('x', 100) AS b FROM generate_series(1, 100000) g"
+            source,
+            "day",
+            "CREATE TABLE bulk AS SELECT g AS a, repeat('x', 100) AS b FROM generate_series(1, 100000) g",
+            "ALTER DATABASE day SET maintenance_work_mem = '1MB'",  # an index spills
+            "CREATE INDEX ON bulk (b, a)",
         )
         execute(source, "postgres", *ENDING)
         yield back_up(server_of(source), store_in(tmp_path_factory.mktemp("settings")))
