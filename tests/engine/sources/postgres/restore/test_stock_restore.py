@@ -147,12 +147,12 @@ def test_encrypted_sets_restore_with_age(
     execute(postgres_server, new_database("sealed"), "CREATE TABLE t AS SELECT 'canary' AS a")
     repository = store_in(store_folder, recipients=(str(identity.to_public()), str(second.to_public())))
     made = back_up(server_of(postgres_server), repository, ["template1", "sealed"])
-    folder, key = Path(repository.store.address), tmp_path / "key"
-    assert shell(by_hand(folder / str(made.cluster_key), identity=key), empty_server) == "3 of 3 files came back\n"
+    folder, private = Path(repository.store.address), tmp_path / "key"
+    assert shell(by_hand(folder / str(made.cluster_key), identity=private), empty_server) == "3 of 3 files came back\n"
     assert execute(empty_server, "sealed", "SELECT a FROM t") == [("canary",)]
     execute(empty_server, "postgres", "DROP DATABASE sealed")
     whole = shutil.copytree(folder / str(made.key("sealed")), tmp_path / "whole")
-    assert shell(by_hand(whole, "sealed", key), empty_server) == "restored\n"
+    assert shell(by_hand(whole, "sealed", private), empty_server) == "restored\n"
     assert execute(empty_server, "sealed", "SELECT a FROM t") == [("canary",)]
     for key in (made.cluster_key, made.key("sealed")):
         for file in read_manifest(repository, key).files:
