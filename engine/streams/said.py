@@ -27,13 +27,20 @@ _OF_POSTGRES = re.compile(rf"{_PLACE}[A-Z]+: |(?:psql|pg_\w+): |Command was: ")
 _LOUD = re.compile(rf"{_PLACE}(?:WARNING|ERROR|FATAL|PANIC): |(?:psql|pg_\w+|initdb): |psql:\S*:\d+: |server closed ")
 _AFTER_COLON = re.compile(r'(?<=: )".*')
 _NAMED_VALUE = re.compile(r'(?<=\bvalue )"[^"]*"')
+_LITERAL = re.compile(r'".*"(?= is (?:out of range|not a valid|not a number)\b)|(?<=\binvalid symbol )".*"')
+_NEAR = re.compile(r'(?<=\bat or near )".*"')
+"""A word of the statement that a function put together: a constant in it may come from a row."""
+_UNENDED = re.compile(r'(?<=")[^"]*$')
+"""After the last quote of a line with an odd number of them: it was cut, or the value goes on in the next one."""
 _BYTES = re.compile(r"0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*")
 
 
 def reason(text: str) -> str:
     """The first line of an error of PostgreSQL's, in one line, without the values that some messages end in."""
     line = " ".join(text.split("\n", 1)[0].split())[:_LINE_CHARACTERS]
-    for pattern in (_AFTER_COLON, _NAMED_VALUE, _BYTES):
+    if line.count('"') % 2:
+        line = _UNENDED.sub("(not shown)", line) + '"'
+    for pattern in (_AFTER_COLON, _NAMED_VALUE, _LITERAL, _NEAR, _BYTES):
         line = pattern.sub("(not shown)", line)
     return line
 

@@ -88,13 +88,22 @@ def test_a_long_statement_does_not_push_the_reason_out() -> None:
         'invalid input value for enum mood: "CANARY"',
         'value "CANARY" is out of range for type integer',
         'invalid byte sequence for encoding "UTF8": 0xca 0xfe',
+        '"CANARY" is out of range for type double precision',
+        '"CANARY" is not a valid binary digit',
+        'invalid symbol "CANARY" found while decoding base64 sequence',
+        'syntax error at or near "CANARY"',
+        'unterminated quoted string at or near "it "CANARY"',
+        f'"{"9" * 600} CANARY" is out of range for type double precision',
+        '"CANARY\nCANARY" is out of range for type double precision',
         "no partition of relation found\nDETAIL:  CANARY",
     ],
 )
 def test_no_value_at_the_end_of_a_message(message: str) -> None:
     shown = reason(message)
     assert not {"CANARY", "0xca", "0xfe"} & set(shown.replace('"', " ").split())
-    assert shown.split()[0] == message.split()[0]
+    assert "999" not in shown
+    if not message.startswith('"'):
+        assert shown.split()[0] == message.split()[0]
 
 
 def test_names_stay() -> None:

@@ -24,10 +24,6 @@ _SETTING = re.compile(r"SET \w+ = ")
 """Not SET SESSION AUTHORIZATION, under which privileges are granted in another's name."""
 _MAKES = re.compile(_CREATE_ABSENT)
 _OF_ROLE = re.compile(rf"(?:ALTER ROLE |COMMENT ON ROLE )(?P<name>{_ROLE_NAME})")
-_ATTRIBUTES = re.compile(
-    rf"ALTER ROLE (?P<name>{_ROLE_NAME}) WITH [A-Z0-9 -]*?(?:PASSWORD '(?P<password>[^']*)')?(?: VALID UNTIL '[^']*')?;\n"
-)
-"""No form of a verifier has a quote in it."""
 _MEMBERSHIP = re.compile(rf"GRANT (?P<group>{_ROLE_NAME}) TO (?P<member>{_ROLE_NAME})")
 
 
@@ -77,12 +73,6 @@ def _concerns(piece: str, wanted: frozenset[str]) -> bool:
     if found := _MEMBERSHIP.match(piece):
         return bool({_unquoted(found["group"]), _unquoted(found["member"])} & wanted)
     return _SETTING.match(piece) is not None
-
-
-def passwords(text: str) -> dict[str, str]:
-    """The password verifier of each role that the globals make; '' where it has none."""
-    found = (_ATTRIBUTES.fullmatch(piece) for piece in _PIECE.findall(text))
-    return {_unquoted(one["name"]): one["password"] or "" for one in found if one}
 
 
 def quoted(name: str) -> str:

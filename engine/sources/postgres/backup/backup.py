@@ -19,6 +19,7 @@ from engine.sources.postgres.backup.survey import Surveyed
 from engine.sources.postgres.backup.work import Work
 from engine.sources.postgres.facts import ClusterFacts, DatabaseFacts
 from engine.sources.postgres.proof.roles import Roles, read_roles
+from engine.sources.postgres.proof.views import unread
 from engine.sources.postgres.server.databases import DatabaseFound, was_dropped
 from engine.sources.postgres.server.holds import OWN, holds_anything
 from engine.sources.postgres.server.lock import WORKER
@@ -83,7 +84,8 @@ def _backed_up(work: Work, *, once: bool) -> DatabaseFacts:
     _add_globals(work.surveyed, out, roles)
     if work.shared is not None:
         work.shared.add(work.shared_proof_name, proof, "proof", work.name)
-    out.missing += (*found.missing, *found.alone)
+    left_out = (*found.missing, *unread(work.proof))
+    out.missing += (*left_out, *found.alone)
     out.sample_percent = server.settings.proof_sample_percent
     return DatabaseFacts(
         **_server_facts(work.surveyed),
@@ -91,7 +93,7 @@ def _backed_up(work: Work, *, once: bool) -> DatabaseFacts:
         collations={work.name: found.collations},
         snapshot_seconds={work.name: held},
         spare=(work.name,) if spare else (),
-        left_out=found.missing,
+        left_out=left_out,
         tables_proven=len(work.proof.tables),
         rows=work.proof.rows,
         large_objects=len(work.proof.large_objects),

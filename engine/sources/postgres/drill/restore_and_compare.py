@@ -162,7 +162,7 @@ class Trial:
             differences,
             (
                 *lost_members(expected.database, expected.extensions, found.extensions),
-                *other_rows(expected.database, expected.views, found.views),
+                *other_rows(expected, found),
             ),
             not_compared(expected.database, expected.extensions, found.extensions),
         )

@@ -61,7 +61,7 @@ class DatabaseProperties(_Frozen):
 
 class DatabaseProof(_Frozen):
     """The proof of one database. `schema_sql` is the SQL of everything but data, `views` what could be read of the rows
-    of materialized views.
+    of materialized views; `unread_views` are those that could not.
 
     `sample_percent`: how many in a hundred rows of a table with a primary key are in its hash; 100 is all.
     `extensions`: empty where the proof is older than this field; `dependencies`: None where it is.
@@ -75,6 +75,7 @@ class DatabaseProof(_Frozen):
     unpopulated: tuple[str, ...]
     schema_sql: str
     views: dict[str, TableProof] = {}
+    unread_views: tuple[str, ...] = ()
     sample_percent: int = Field(default=100, ge=1, le=100)
     extensions: dict[str, ExtensionProof] = {}
     dependencies: DependencyProof | None = None

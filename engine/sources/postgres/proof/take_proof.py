@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -83,15 +83,18 @@ class _Reader:
                 proofs[_name_of(table)] = self._table(query, table)
         return proofs
 
-    def views(self) -> dict[str, TableProof]:
-        """Materialized views; not one that cannot be read at once, since it is being refreshed, or at all."""
-        proofs = {}
+    def views(self) -> tuple[dict[str, TableProof], tuple[str, ...]]:
+        """Materialized views, and those that cannot be read at once, since they are being refreshed, or at all."""
+        proofs: dict[str, TableProof] = {}
+        unread = []
         for view, query in self._queries([Table(*row) for row in self.rows(VIEWS)], 100):
-            passed_over = suppress(psycopg.errors.LockNotAvailable, psycopg.errors.UndefinedTable)
-            with passed_over, self._connection.transaction(force_rollback=True):
-                self._connection.execute("SET LOCAL lock_timeout = '1s'")
-                proofs[_name_of(view)] = self._table(query, view)
-        return proofs
+            try:
+                with self._connection.transaction(force_rollback=True):
+                    self._connection.execute("SET LOCAL lock_timeout = '1s'")
+                    proofs[_name_of(view)] = self._table(query, view)
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.UndefinedTable):
+                unread.append(_name_of(view))
+        return proofs, tuple(unread)
 
     def _queries(self, found: Sequence[Table], percent: int) -> Iterator[tuple[Table, sql.Composable]]:
         """Of each of these tables the query of its proof."""
@@ -179,6 +182,7 @@ def take_proof(
     """
     reader = _Reader(connection)
     properties = reader.properties()
+    views, unread = reader.views()
     return DatabaseProof(
         database=database,
         properties=properties,
@@ -190,7 +194,8 @@ def take_proof(
         large_objects=reader.large_objects(),
         unpopulated=tuple(plain_name(*row) for row in reader.rows(UNPOPULATED)),
         schema_sql=schema_sql,
-        views=reader.views(),
+        views=views,
+        unread_views=unread,
         sample_percent=sample_percent,
         extensions=read_extensions(connection),
         dependencies=read_dependencies(connection),

@@ -10,7 +10,10 @@ from engine.errors import CouldNotVerify, DamagedSet, OperationFailed
 _LACKING = re.compile(
     r"invalid (?:LC_COLLATE|LC_CTYPE|locale|ICU|builtin)|could not create locale|not supported (?:in|by) this build"
     r"|compression method \S+ not supported|could not access file|could not load library"
-    r"|invalid value for parameter \"TimeZone\"|time zone \"[^\"]*\" not recognized"
+    r"|collation \"[^\"]*\" for encoding \"[^\"]*\" does not exist"
+    r"|invalid value for parameter \"|time zone \"[^\"]*\" not recognized"
+    r"|could not open (?:dictionary|affix|stop-word|synonym|thesaurus) file"
+    r"|too many clients already|remaining connection slots are reserved|too many connections for"
     r"|extension \"[^\"]*\" (?:is not available|has no installation script|has no update path)"
     r"|could not open extension control file"
     r"|security label provider \"[^\"]*\" is not loaded"
@@ -19,9 +22,9 @@ _LACKING = re.compile(
     r"|server closed the connection unexpectedly|connection to server was lost|terminating connection because of crash"
     r"|the database system is (?:in recovery mode|shutting down|starting up)|Connection refused|terminated by user"
 )
-"""What is said when the server, not the set, is at fault: a locale, a time zone, a library, an extension, a build
-option, room, memory or a right on a file is missing, or it went away (a full disk of its log ends all of it). What a
-role may not do says nothing of the server: whoever restores is its superuser."""
+"""What is said when the server, not the set, is at fault: a locale, a time zone (any value of a setting that it does not
+take), a dictionary, a library, an extension, a build option, a free session, room, memory or a right on a file is missing, or it went away (a full disk of its log ends all of it). What a
+role may not do says nothing of the server: whoever restores is its superuser (`survey_server` looks)."""
 
 _PSQL_LINE = re.compile(r"psql:<stdin>:(\d+): ERROR")
 _NAMED = re.compile(rb"^-- (?:Data for )?Name: (.*); Type: ([A-Z ]+); Schema: (.*); Owner: .*$")

@@ -255,7 +255,7 @@ def _lost(source: Source, found: DatabaseProof) -> tuple[str, ...]:
     expected = source.proof
     return (
         *lost_members(expected.database, expected.extensions, found.extensions),
-        *other_rows(expected.database, expected.views, found.views),
+        *other_rows(expected, found),
     )
 
 

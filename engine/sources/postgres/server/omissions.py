@@ -16,8 +16,11 @@ from engine.sources.postgres.server.restore_options import options_to_restore_wi
 from engine.sources.postgres.server.sql_files import read_sql
 
 _SHOWN = 6
-_MEMBERS = "WITH member AS (SELECT classid, objid FROM pg_catalog.pg_depend WHERE deptype = 'e') "
+_MEMBERS = "WITH RECURSIVE member AS (SELECT classid, objid FROM pg_catalog.pg_depend WHERE deptype = 'e') "
 """Before each query: what belongs to an extension comes back with it."""
+_BODIES = read_sql(__name__, "omitted_bodies")
+"""What reads the clock or the session: `builtin` functions, and those of one's own (`clock`), also through functions that
+they call, as far as their text shows it."""
 
 _OF_DATABASE = (
     (
@@ -62,12 +65,16 @@ _OF_DATABASE = (
     (
         "that rows pass the checks {}, which depend on the time or the session of the restore (it may refuse rows that are"
         " stored: use a trigger, or restore with --despite-errors)",
-        read_sql(__name__, "omitted_time"),
+        _BODIES + read_sql(__name__, "omitted_time"),
     ),
     (
         "the values of {}, whose function reads the clock, the session or a table (a restore computes them again: what it"
         " reads must be an argument)",
-        read_sql(__name__, "omitted_functions"),
+        _BODIES + read_sql(__name__, "omitted_functions"),
+    ),
+    (
+        "the contents of the materialized views {}, which read the clock or the session (a restore computes them again)",
+        _BODIES + read_sql(__name__, "omitted_views"),
     ),
     (
         "that the functions {} find their tables (a materialized view is refreshed without a search_path: give the function"

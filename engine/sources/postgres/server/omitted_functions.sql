@@ -1,12 +1,10 @@
 , impure AS (
-    SELECT p.oid FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang AND l.lanname IN ('sql', 'plpgsql')
-     WHERE p.oid >= 16384 AND ('pg_catalog.pg_proc'::pg_catalog.regclass, p.oid) NOT IN (SELECT classid, objid FROM member)
-       AND (p.prosrc ~* '\m(?:now|random|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday)\s*\('
-         OR p.prosrc ~* '\m(?:current|session)_(?:date|time|timestamp|user|role|schema)\M|\mlocaltime(?:stamp)?\M'
-         OR EXISTS (SELECT FROM pg_catalog.regexp_matches(p.prosrc,
+    SELECT oid FROM clock UNION SELECT b.oid FROM body b
+     WHERE EXISTS (SELECT FROM pg_catalog.regexp_matches(b.prosrc,
                 '\m(?:from|join)\s+(?:only\s+)?(?:"?[\w$]+"?\s*\.\s*)?"?([\w$]+)"?', 'gi') AS m
               JOIN pg_catalog.pg_class t ON t.relkind IN ('r', 'p', 'v', 'm', 'f') AND t.oid >= 16384
-               AND pg_catalog.lower(t.relname) = pg_catalog.lower(m[1])))),
+               AND pg_catalog.lower(t.relname) = pg_catalog.lower(m[1]))
+    UNION SELECT call.caller FROM impure JOIN call ON call.callee = impure.oid),
 used AS (
     SELECT d.refobjid AS function, pg_catalog.quote_ident(a.attname) || ' of ' || pg_catalog.concat(a.attrelid::pg_catalog.regclass) AS name
       FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_attrdef e ON e.oid = d.objid

@@ -26,6 +26,8 @@ RESTORING_SETTINGS = READING_SETTINGS | {
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
+    "exit_on_error": "off",
+    "temp_file_limit": "-1",
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
     "lc_messages": "C",  # what may be shown of an error is told by its English words

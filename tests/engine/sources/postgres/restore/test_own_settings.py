@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from engine.sources.postgres.restore.restore import RestoreChoice, restore_databases
@@ -46,6 +49,7 @@ ENDING = (
     "ALTER ROLE ALL SET statement_timeout = '1ms'", "ALTER ROLE ALL SET idle_session_timeout = '300ms'",
     "ALTER ROLE ALL SET idle_in_transaction_session_timeout = '1ms'", "ALTER ROLE postgres SET lock_timeout = '1ms'",
     "ALTER ROLE ALL SET default_transaction_isolation = 'serializable'",
+    "ALTER ROLE ALL SET temp_file_limit = 0", "ALTER ROLE postgres SET exit_on_error = on",
 )  # fmt: skip
 
 
@@ -57,7 +61,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backup]:
             execute(source, "postgres", f"CREATE DATABASE {name}")
             execute(source, name, *statements)
         execute(
-            source, "day", "CREATE TABLE bulk AS SELECT g AS a, repeat('x', 100) AS b FROM generate_series(1, 100000) g"
+            source,
+            "day",
+            "CREATE TABLE bulk AS SELECT g AS a, repeat('x', 100) AS b FROM generate_series(1, 100000) g",
+            "ALTER DATABASE day SET maintenance_work_mem = '1MB'",  # an index spills
+            "CREATE INDEX ON bulk (b, a)",
         )
         execute(source, "postgres", *ENDING)
         yield back_up(server_of(source), store_in(tmp_path_factory.mktemp("settings")))
@@ -107,3 +115,39 @@ def test_a_stale_view_is_named(
     choice = RestoreChoice(fresh_database, made.key(fresh_database))
     (restored,) = restore_databases(made.repository, server_of(second_server), [choice], in_place=True)
     assert any("public.stale (1 rows" in line for line in restored.missing)
+
+
+_READ = (
+    "SELECT FROM pg_stat_activity WHERE state = 'active' AND query ~ '(COPY|FROM).*bulk' AND pid <> pg_backend_pid()"
+)
+_WAITING = "SELECT pid FROM pg_locks WHERE relation = 'busy'::regclass AND NOT granted"
+
+
+def _refresh_while_it_is_dumped(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Refresh the view once the rows before it are read, until a session that waited for it waits no more."""
+    deadline, seen = time.monotonic() + 60, set[object]()
+    while time.monotonic() < deadline and not connection.execute(_READ).fetchall():
+        time.sleep(0.01)
+    with connection.transaction():
+        connection.execute("REFRESH MATERIALIZED VIEW busy")
+        while time.monotonic() < deadline and not seen - (now := {row[0] for row in connection.execute(_WAITING)}):
+            seen |= now
+            time.sleep(0.01)
+
+
+def test_a_view_that_nobody_could_read_is_named(postgres_server: Instance, fresh_database: str, tmp_path: Path) -> None:
+    execute(
+        postgres_server,
+        fresh_database,
+        "CREATE MATERIALIZED VIEW busy AS SELECT 1 AS a",
+        "CREATE TABLE bulk AS SELECT g AS a, repeat('x', 100) AS b FROM generate_series(1, 300000) g",  # read before it
+    )
+    with psycopg.connect(postgres_server.conninfo(fresh_database), autocommit=True) as other:
+        refreshing = threading.Thread(target=_refresh_while_it_is_dumped, args=(other,))
+        refreshing.start()
+        made = back_up(server_of(postgres_server), store_in(tmp_path), [fresh_database])
+        refreshing.join()
+    for key in (made.key(fresh_database), made.cluster_key):
+        report = drill(made.repository, key)
+        assert report.result == "passed"
+        assert any("materialized views public.busy (they were being refreshed" in line for line in report.missing)

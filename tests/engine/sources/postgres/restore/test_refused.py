@@ -10,6 +10,13 @@ from engine.sources.postgres.restore.refused import lacks, object_at, refused, r
 LACKING = (
     'ERROR: invalid value for parameter "TimeZone": "Asia/Seoul"',
     'ERROR: time zone "Asia/Seoul" not recognized',
+    'ERROR: invalid value for parameter "lc_time": (not shown)',
+    'ERROR: invalid value for parameter "lc_messages": "ko_KR.UTF-8"',
+    'ERROR: collation "ko_KR" for encoding "UTF8" does not exist',
+    'ERROR: could not open dictionary file "/usr/share/tsearch_data/ko.dict": No such file or directory',
+    'ERROR: could not open stop-word file "/usr/share/tsearch_data/ko.stop": No such file or directory',
+    "FATAL: sorry, too many clients already",
+    "FATAL: remaining connection slots are reserved for roles with the SUPERUSER attribute",
     'ERROR: extension "postgis" is not available',
     'ERROR: extension "postgis" has no installation script nor update path for version "3.4"',
     "ERROR: could not open extension control file: No such file or directory",
@@ -24,6 +31,7 @@ THE_SOURCE_S = (
     "ERROR: permission denied for table sale",
     'ERROR: new row for relation "offer" violates check constraint "not_over"',
     'ERROR: role "16512" does not exist',
+    'ERROR: collation "public.mine" does not exist',
     'ERROR: extension "mylang" is not available; Command was: CREATE OR REPLACE PROCEDURAL LANGUAGE mylang ...',
 )
 SQL = [b"SET x = 1;\n\n--\n-- Name: t; Type: TABLE; Schema: public; Owner: o\n--\n\nCREATE TABLE public.t (\n",

@@ -45,14 +45,19 @@ def typed(command: str, repository: Instance, **environment: str) -> subprocess.
     )
 
 
-def by_hand(folder: Path) -> str:
-    """The lines of docs/restore.md for a cluster set, in this folder."""
-    lines = _PAGE.read_text(encoding="utf8").partition("cd <store>/<server>/cluster/<set>\n")[2].partition("```")[0]
-    return f"cd {shlex.quote(str(folder))}\n{lines}"
-
-
-def folder_of(backup: Backup, key: object) -> str:
-    return shlex.quote(f"{backup.repository.store.address}/{key}")
+def by_hand(folder: Path, database: str | None = None, identity: Path | None = None) -> str:
+    """The lines of docs/restore.md for a cluster set, or for one database's, in this folder; of an encrypted set with
+    the replacements that the page names."""
+    page = _PAGE.read_text(encoding="utf8")
+    place = f"cd <store>/<server>/{'db/<database>' if database else 'cluster'}/<set>\n"
+    lines, _, after = page.partition(place)[2].partition("```")
+    if identity is not None:
+        said = re.search(r"Encrypted.*?`(age [^`]*)`\s+in\s+the\s+place\s+of\s+`([^`]*)`", after, re.DOTALL)
+        assert said is not None
+        instead = said[1].replace("key.txt", shlex.quote(str(identity))).replace("FILE", r"\1")
+        lines = re.sub(re.escape(said[2]).replace("FILE", r"(\S+)"), instead, lines)
+        lines = lines.replace("*.sql.gz", "*.sql.gz.age")
+    return f"cd {shlex.quote(str(folder))}\n{lines.replace('<database>', database or '')}"
 
 
 def lines(server: Instance, command: str) -> Counter[str]:
@@ -107,17 +112,21 @@ def test_a_damaged_or_missing_file_ends_the_line_before_anything_is_restored(
 
 
 def test_a_database_set_restores_with_pg_restore(
-    demo_server: Instance, demo_backup: Backup, empty_server: Instance
+    demo_server: Instance, demo_backup: Backup, empty_server: Instance, tmp_path: Path
 ) -> None:
-    where = folder_of(demo_backup, demo_backup.key("kohub"))
-    shell(
-        f"gunzip -c {where}/000-globals.sql.gz | psql -X -q -v ON_ERROR_STOP=1 -o /dev/null postgres",
-        empty_server,
-    )
-    shell(
-        f"gunzip -c {where}/kohub.dump.gz | pg_restore --exit-on-error --create --dbname=postgres",
-        empty_server,
-    )
+    folder = Path(demo_backup.repository.store.address) / str(demo_backup.key("kohub"))
+    damaged = shutil.copytree(folder, tmp_path / "damaged")
+    with (damaged / "kohub.dump.gz").open(
+        "r+b"
+    ) as file:  # gunzip writes all of it, and then says that its CRC is another
+        file.seek(-8, os.SEEK_END)
+        file.write(b"1234")
+    before = execute(empty_server, "postgres", "SELECT count(*) FROM pg_roles")
+    done = typed(by_hand(damaged, "kohub"), empty_server)
+    assert (done.returncode != 0, done.stdout) == (True, "kohub.dump.gz: FAILED\n")
+    assert execute(empty_server, "postgres", "SELECT count(*) FROM pg_roles") == before
+    whole = shutil.copytree(folder, tmp_path / "whole")
+    assert shell(by_hand(whole, "kohub"), empty_server) == "restored\n"
     counts = (
         "SELECT count(*), (SELECT count(*) FROM code.metric), (SELECT sum(stars) FROM code.repository) FROM pg_class"
     )
@@ -138,18 +147,12 @@ def test_encrypted_sets_restore_with_age(
     execute(postgres_server, new_database("sealed"), "CREATE TABLE t AS SELECT 'canary' AS a")
     repository = store_in(store_folder, recipients=(str(identity.to_public()), str(second.to_public())))
     made = back_up(server_of(postgres_server), repository, ["template1", "sealed"])
-    shell(
-        f"cd {folder_of(made, made.cluster_key)} && for file in *.sql.gz.age; do age -d -i {tmp_path}/key $file | gunzip; done"
-        " | psql -X -q -v ON_ERROR_STOP=1 -o /dev/null postgres",
-        empty_server,
-    )
+    folder, private = Path(repository.store.address), tmp_path / "key"
+    assert shell(by_hand(folder / str(made.cluster_key), identity=private), empty_server) == "3 of 3 files came back\n"
     assert execute(empty_server, "sealed", "SELECT a FROM t") == [("canary",)]
     execute(empty_server, "postgres", "DROP DATABASE sealed")
-    shell(
-        f"age -d -i {tmp_path}/key {folder_of(made, made.key('sealed'))}/sealed.dump.gz.age | gunzip"
-        " | pg_restore --exit-on-error --create --dbname=postgres",
-        empty_server,
-    )
+    whole = shutil.copytree(folder / str(made.key("sealed")), tmp_path / "whole")
+    assert shell(by_hand(whole, "sealed", private), empty_server) == "restored\n"
     assert execute(empty_server, "sealed", "SELECT a FROM t") == [("canary",)]
     for key in (made.cluster_key, made.key("sealed")):
         for file in read_manifest(repository, key).files:

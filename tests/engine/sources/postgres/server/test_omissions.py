@@ -95,12 +95,31 @@ NAMED = {
         "that rows pass the checks atomic of public.due, due of public.due, my_own of public.mine, not_over of public.offer, which depend on the time or "
         "the session of the restore (it may refuse rows that are stored: use a trigger, or restore with --despite-errors)",
     ),
+    "checks that the session decides": (
+        """CREATE TABLE sale (at timestamptz CONSTRAINT seen CHECK (at IS NOT NULL), day date CONSTRAINT same_day CHECK (day = at::date),
+           told text CONSTRAINT as_told CHECK (told = at::text), typed text CONSTRAINT a_date CHECK (typed::date > '2000-01-01'), mine text CONSTRAINT tenant
+           CHECK (mine = current_setting('house.tenant', true)), span interval, CONSTRAINT a_day CHECK (at < at + '1 day'::interval), CONSTRAINT an_hour CHECK (at < at + '01:00'::interval));
+           CREATE DOMAIN local_day AS timestamptz CONSTRAINT midnight CHECK (VALUE = date_trunc('day', VALUE)); CREATE FUNCTION due(at timestamptz) RETURNS bool
+           LANGUAGE plpgsql AS 'BEGIN RETURN at < now(); END'; CREATE FUNCTION is_due(at timestamptz) RETURNS bool LANGUAGE sql AS 'SELECT public.due(at)';
+           CREATE FUNCTION atomic(at timestamptz) RETURNS bool LANGUAGE sql BEGIN ATOMIC SELECT public.is_due(at); END; ALTER TABLE sale ADD CONSTRAINT due CHECK (atomic(at))""",
+        "that rows pass the checks a_date of public.sale, a_day of public.sale, as_told of public.sale, due of public.sale, midnight of public.local_day, "
+        "same_day of public.sale and 1 more, which depend on the time or "
+        "the session of the restore (it may refuse rows that are stored: use a trigger, or restore with --despite-errors)",
+    ),
+    "views of the moment": (
+        """CREATE TABLE item (at timestamptz); CREATE VIEW fresh AS SELECT at FROM item WHERE at > now(); CREATE FUNCTION today() RETURNS date LANGUAGE sql AS 'SELECT current_date';
+           CREATE FUNCTION yesterday() RETURNS date LANGUAGE sql AS 'SELECT public.today() - 1'; CREATE MATERIALIZED VIEW late AS SELECT at FROM item WHERE at < now();
+           CREATE MATERIALIZED VIEW of_view AS SELECT at FROM fresh; CREATE MATERIALIZED VIEW called AS SELECT yesterday(); CREATE MATERIALIZED VIEW by_day AS
+           SELECT at::date AS day, count(*) FROM item GROUP BY 1; CREATE MATERIALIZED VIEW dated AS SELECT CURRENT_DATE AS day WITH NO DATA""",
+        "the contents of the materialized views public.called, public.late, public.of_view, which read the clock or the session "
+        "(a restore computes them again)",
+    ),
     "values that a restore computes again": (
         """CREATE TABLE rate (v int); CREATE FUNCTION as_if(a int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RETURN (SELECT count(*) FROM public.rate); END $$;
            CREATE FUNCTION today(a int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT extract(day FROM now())::int';
-           CREATE FUNCTION plain(a int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT a + 1';
-           CREATE TABLE t (a int, b int GENERATED ALWAYS AS (as_if(a)) STORED, c int GENERATED ALWAYS AS (plain(a)) STORED); CREATE INDEX by_day ON t (today(a))""",
-        "the values of b of public.t, the index public.by_day, whose function reads the clock, the session or a table "
+           CREATE FUNCTION plain(a int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT a + 1'; CREATE FUNCTION through(a int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT public.as_if(a)';
+           CREATE TABLE t (a int, b int GENERATED ALWAYS AS (as_if(a)) STORED, c int GENERATED ALWAYS AS (plain(a)) STORED); CREATE INDEX by_day ON t (today(a)); CREATE INDEX by_call ON t (through(a))""",
+        "the values of b of public.t, the index public.by_call, the index public.by_day, whose function reads the clock, the session or a table "
         "(a restore computes them again: what it reads must be an argument)",
     ),
     "function that needs a search_path": (
@@ -145,6 +164,11 @@ NAMED = {
 NOTHING = """
     CREATE TABLE t (a int, at date CHECK (extract(year FROM at) > 2000 AND plain(a))); CREATE INDEX ON t (a);
     CREATE TABLE by_list (a int) PARTITION BY LIST (a); CREATE INDEX ON ONLY by_list (a);
+    CREATE TYPE mood AS ENUM ('glad'); CREATE TABLE usual (name varchar(9) CHECK (name::text = ANY (ARRAY['a', 'b'])), mood mood CHECK (mood::text = lower(mood::text)),
+      tags text[] CHECK (array_to_string(tags, ',') <> ''), doc jsonb CHECK (jsonb_typeof(doc) = 'object' AND to_jsonb(name) <> doc), n int CHECK (concat(n, name) <> '' AND n::text <> ''),
+      since timestamptz, til timestamptz CHECK (til > '2020-01-01'), CHECK (since < til), CHECK (til < since + interval '2 hours'), CHECK (octet_length(doc::text) < 9999),
+      CHECK (to_tsvector('english', name) IS NOT NULL), CHECK (extract(epoch FROM til - since) > 0), mail text CHECK (mail ~* '^.+@.+$' AND length(mail) < 99));
+    CREATE MATERIALIZED VIEW totals AS SELECT name, count(*), max(til)::date AS day, plain(1) FROM usual GROUP BY 1;
     CREATE EXTENSION vector; CREATE UNLOGGED TABLE u (a int); CREATE PUBLICATION p FOR ALL TABLES; SET client_min_messages = error;
 """
 

@@ -20,6 +20,7 @@ from tests.conftest import MAJOR
 from tests.engine.sources.postgres.backups import back_up, drill, execute, store_in
 
 Choose = Callable[[bytes], Instance]
+_VERIFIER = "md53175bce1d3201d16594cebf9d7eb3f9d"
 
 
 def _passed(source: socket.socket, sink: socket.socket) -> None:
@@ -65,9 +66,10 @@ def answering(folder: Path, choose: Choose) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def two() -> Iterator[tuple[Instance, Instance]]:
     with scratch_server(MAJOR) as one, scratch_server(MAJOR) as other:
-        for instance, role in ((one, "first"), (other, "second")):
-            execute(instance, "postgres", "CREATE DATABASE app", f"CREATE ROLE {role}")
-            execute(instance, "app", f"CREATE TABLE t AS SELECT '{role}' AS a")
+        for instance, name in ((one, "first"), (other, "second")):
+            # The roles and their passwords tell the two not apart, as with a standby or a clone.
+            execute(instance, "postgres", "CREATE DATABASE app", f"CREATE ROLE app PASSWORD '{_VERIFIER}'")
+            execute(instance, "app", f"CREATE TABLE t AS SELECT '{name}' AS a")
         yield one, other
 
 
