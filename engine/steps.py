@@ -18,6 +18,8 @@ Made = TypeVar("Made")
 _Made_co = TypeVar("_Made_co", covariant=True)
 Then = Callable[[int, Made | PlatformOpsError], None]
 Broken = Callable[[BaseException], None]
+REACH_RETRIES, REACH_PAUSE_SECONDS = 10, 30.0
+"""A server that is away when the run begins (it restarts, it is updated) is waited for so long: five minutes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-
-_PAUSE_SECONDS = 0.5
 
 
 def lock_folder(folder: Path) -> int:
@@ -30,21 +25,3 @@ def lock_folder(folder: Path) -> int:
     except OSError:
         return descriptor
     return descriptor
-
-
-@contextmanager
-def holding_folder(folder: Path, waits: Callable[[], None]) -> Iterator[None]:
-    """Hold a folder's lock, and wait for whoever has it; `waits` is called once where that is so.
-
-    Of a folder that cannot be opened there is no lock: who needs the folder tells what is wrong with it.
-    """
-    with ExitStack() as stack:
-        with suppress(OSError):
-            descriptor = lock_folder(folder)
-            if descriptor < 0:
-                waits()
-            while descriptor < 0:
-                time.sleep(_PAUSE_SECONDS)
-                descriptor = lock_folder(folder)
-            stack.callback(os.close, descriptor)
-        yield

@@ -24,14 +24,12 @@ from engine.repository.writing import SetWriter
 from engine.sources.base import Held, Source
 from engine.sources.item import Item, Run, StoredItem
 from engine.sources.registry import kind_named
-from engine.steps import NO_RECORD, Record, Step, Steps
+from engine.steps import NO_RECORD, REACH_PAUSE_SECONDS, REACH_RETRIES, Record, Step, Steps
 from engine.words.wording import meant
 
 EXCLUDED = "excluded by the configuration"
 RETRIES = 2
 """How often an item that failed for a reason of the moment is backed up again, by whoever has the patience."""
-REACH_RETRIES, REACH_PAUSE_SECONDS = 10, 30.0
-"""A source that is away when the run begins (it restarts, it is updated) is waited for so long: five minutes."""
 
 
 @dataclass

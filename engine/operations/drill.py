@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.hosts.folder_lock import holding_folder
+from engine.hosts.host_lock import holding_host
 from engine.hosts.settings import HostSettings
 from engine.progress import Progress
 from engine.repository.body import Body
@@ -12,7 +12,9 @@ from engine.repository.keys import SetKey
 from engine.repository.lease import drilling
 from engine.repository.repository import Repository
 from engine.sources.registry import type_of_kind
-from engine.streams.spool import temporary_base
+
+LOCK = "platform-ops-drill"
+"""What drills of one host hold one after the other."""
 
 
 def drill_set(
@@ -35,5 +37,5 @@ def drill_set(
     def waits() -> None:
         progress("wait for another drill on this host to end")
 
-    with holding_folder(temporary_base(), waits), drilling(repository.store, key, label):
+    with holding_host(LOCK, waits), drilling(repository.store, key, label):
         return drill(repository, key, prove)

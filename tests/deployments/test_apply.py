@@ -105,8 +105,7 @@ def test_no_deployment_has_a_limit_that_ends_a_run_when_prefect_was_away() -> No
     """A deployment's limit is a lease: a run whose lease could not be renewed is cancelled by Prefect's client."""
     assert [entry["name"] for entry in deployments() if "concurrency_limit" in entry] == []
     waiting = {entry["name"]: entry["work_pool"].get("work_queue_name") for entry in deployments()}
-    alone = {name: name for name in FLOWS if name != "restore-databases"}
-    assert waiting == alone | dict.fromkeys(("restore-databases", *OF_PLATFORMS))
+    assert waiting == {name: name for name in FLOWS} | dict.fromkeys(OF_PLATFORMS)
 
 
 def test_every_run_s_heart_beats_three_times_before_it_is_called_dead() -> None:
@@ -130,6 +129,8 @@ def test_applying_twice_changes_nothing_and_keeps_what_an_operator_did(prefect_s
     assert {line[0] for line in applied(settings())} == {"=", "?"}
 
     with get_client(sync_client=True) as client:
+        queues = {each.name: each.concurrency_limit for each in client.read_work_queues(limit=200)}
+        assert {name: queues.get(name) for name in FLOWS} == dict.fromkeys(FLOWS, 1)
         nightly = find_deployment(client, "nightly-backup")
         drill = find_deployment(client, "restore-drill")
         assert nightly is not None

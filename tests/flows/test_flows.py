@@ -17,6 +17,7 @@ from engine.errors import ConfigurationError, LockedByAnother, OperationFailed
 from engine.repository.catalogue import catalogue
 from engine.repository.manifest import read_manifest
 from engine.repository.stored import Catalogue
+from engine.sources.postgres.scratch.instance import Instance
 from engine.sources.postgres.server.lock import backup_lock
 from flows.check_backups import check_backups
 from flows.nightly_backup import nightly_backup
@@ -27,6 +28,7 @@ from flows.verify_backups import verify_backups
 from tasks.opening import open_server
 from tests.blocks.made import WHOLE, ServerBlock, database
 from tests.engine.repository.made import a_key, store_set
+from tests.engine.sources.postgres.backups import server_of
 from tests.flows.conftest import CANARY, Platform
 from tests.flows.installation import wait_for
 from tests.webhook import Webhook
@@ -193,6 +195,33 @@ def test_everything_is_what_the_newest_cluster_set_has(platform: Platform, night
     assert "| desk | desk_restored_" in text
     assert "| hub | hub_restored_" in text
     assert "| dropped |" not in text
+
+
+def test_the_worst_day_of_an_empty_server_is_done_from_the_form(platform: Platform, empty_server: Instance) -> None:
+    """Everything, in place, to the new server: planned first, then done, and nothing had to be confirmed."""
+    nightly_backup("platform")
+    goal = server_of(empty_server).settings
+    ServerBlock.of(goal.model_copy(update={"store": "nightly"})).save("empty", overwrite=True)
+
+    def restored(dry_run: bool) -> tuple[str, dict[str, str]]:
+        known = {record.id for record in artifacts("restore-databases")}
+        asked = {"to": "empty", "everything": True, "in_place": True, "dry_run": dry_run}
+        assert restore_databases("platform", **asked, return_state=True).type is StateType.COMPLETED
+        [record] = [one for one in artifacts("restore-databases") if one.id not in known]
+        owners = "SELECT datname, pg_get_userbyid(datdba) FROM pg_database WHERE NOT datistemplate"
+        with psycopg.connect(empty_server.conninfo()) as connection:
+            return str(record.data).replace("\\", ""), dict(connection.execute(owners).fetchall())
+
+    plan, there = restored(dry_run=True)
+    assert list(there) == ["postgres"]
+    assert "| desk |" in plan
+    assert "confirm" not in plan
+    report, there = restored(dry_run=False)
+    assert there.items() >= {"desk": "desk", "hub": "postgres"}.items()
+    assert "| desk | desk |" in report
+    for name in ("desk", "hub"):
+        with psycopg.connect(empty_server.conninfo(name)) as connection:
+            assert connection.execute("SELECT count(*), max(body) FROM note").fetchone() == (500, "note 99")
 
 
 def test_prune_shows_and_deletes_nothing_unless_told(platform: Platform, night: Catalogue) -> None:

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from engine.errors import OperationFailed
 from engine.operations import backup
 from engine.repository.catalogue import catalogue
 from engine.repository.repository import open_repository
+from engine.sources.postgres.restore import operation
 from engine.sources.postgres.server.lock import backup_lock
 from engine.words.report import Report
 from flows.nightly_backup import nightly_backup
@@ -116,17 +118,20 @@ def started_after(platform: Platform, seconds: float) -> None:
     platform.instance.start()
 
 
-def test_a_server_that_restarts_when_the_night_begins_is_waited_for(
+def test_a_server_that_restarts_when_a_run_begins_is_waited_for(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At 02:00 it is away; the run's first step tries again, and where nothing comes the state says what it is."""
     monkeypatch.setattr(backup, "REACH_PAUSE_SECONDS", 1)
-    platform.instance.stop()
-    with ThreadPoolExecutor(1) as pool:
-        later = pool.submit(started_after, platform, 4)
-        state = nightly_backup("platform", return_state=True)
-        later.result()
-    assert state.type is StateType.COMPLETED
+    monkeypatch.setattr(operation, "REACH_PAUSE_SECONDS", 1)
+    restore = partial(restore_databases, databases=("hub",), dry_run=True)
+    for begun in (nightly_backup, restore):  # a restore is asked for when a server restarts, too
+        platform.instance.stop()
+        with ThreadPoolExecutor(1) as pool:
+            later = pool.submit(started_after, platform, 6)
+            state = begun("platform", return_state=True)
+            later.result()
+        assert state.type is StateType.COMPLETED
     platform.instance.stop()
     monkeypatch.setattr(backup, "REACH_RETRIES", 1)
     try:

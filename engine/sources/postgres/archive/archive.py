@@ -80,6 +80,10 @@ class Head:
         """The SQL that every part of this archive is restored under."""
         return settings_of(self._text((), create=False))
 
+    def statement(self, line: bytes) -> bytes:
+        """The SQL of one entry, with what stands around it."""
+        return self._text((line,), create=False)
+
     def lines_of_rows(self) -> tuple[bytes, ...]:
         """The lines of the table of contents that stand for tables' rows."""
         return tuple(line for line in self.contents if is_data(line) and kind(line).startswith(ROWS))

@@ -1,7 +1,8 @@
 """Fill the working database with all that its server takes, where the source holds what no restore takes.
 
 pg_restore goes on after an error, with one session, in the archive's order. Rows that a check refuses come back without
-it: the check is dropped, the rows are loaded, and it is put back as NOT VALID. What does not come back is named.
+it: the check is dropped, the rows are loaded, and it is put back as NOT VALID; so is a foreign key that rows break. What
+does not come back is named.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from engine.sources.postgres.programs import commands
 from engine.sources.postgres.restore.database import apply_properties, create_database
 from engine.sources.postgres.restore.load import Filling
 from engine.sources.postgres.restore.load_work import Work
+from engine.sources.postgres.restore.not_valid import dump_id, put_back, put_back_foreign_keys
 from engine.sources.postgres.restore.replay import APPLICATION, STALL_SECONDS
 from engine.sources.postgres.server.raw_text import to_text
 from engine.sources.postgres.server.server import failed
@@ -67,7 +69,11 @@ def fill_despite_errors(filling: Filling) -> tuple[str, ...]:
         told.append(str(error))
     work = Work(filling, filling.most_memory())
     found = dict(_pass(work, "first"))
-    unchecked = _rows_without_checks(work, found) if found else ()
+    unchecked: tuple[str, ...] = ()
+    if found:
+        head = _head(work)
+        unchecked = _rows_without_checks(work, head, found)
+        put_back_foreign_keys(filling, head, found)
     told = [*found.values(), *unchecked, *told]
     left = len(told) - _MOST
     return (*told[:_MOST], *((f"and {left} more",) if left > 0 else ()))
@@ -131,24 +137,19 @@ def _of_server(text: str) -> str:
     return text.rpartition("ERROR:  ")[2]
 
 
-def _rows_without_checks(work: Work, found: dict[int, str]) -> tuple[str, ...]:
+def _rows_without_checks(work: Work, head: Head, found: dict[int, str]) -> tuple[str, ...]:
     """Load the rows that were refused, without the checks of their tables; what came back leaves `found`."""
-    head = _head(work)
     plan = head.data_plan()
     tables = _tables(plan, found) if plan else {}
     if not tables:
         return ()
-    again = [line for line in head.contents if _id(line) in tables or b" MATERIALIZED VIEW DATA " in line]
+    again = [line for line in head.contents if dump_id(line) in tables or b" MATERIALIZED VIEW DATA " in line]
     with _unchecked(work.filling, tuple(tables.values())) as checks:
         refused = dict(_pass(work, "second", work.listed("again", again)))
     for line in again:
-        found.pop(_id(line), None)
+        found.pop(dump_id(line), None)
     found.update(refused)
     return tuple(checks)
-
-
-def _id(line: bytes) -> int:
-    return int(line.partition(b";")[0])
 
 
 def _tables(plan: DataPlan, found: _Refused) -> dict[int, sql.Identifier]:
@@ -183,17 +184,7 @@ def _unchecked(filling: Filling, tables: tuple[sql.Identifier, ...]) -> Iterator
             yield told
             for whose, name, definition in checks:
                 valid = definition.removesuffix(" NOT VALID")
-                put_back = f"ALTER {whose} ADD CONSTRAINT {name} {valid} NOT VALID"
-                _tried(connection, put_back, told, f"CHECK {name} of {whose}")
+                added = f"ALTER {whose} ADD CONSTRAINT {name} {valid}"
+                told.append(put_back(connection, added.encode(), f"CHECK {name} of {whose}"))
         except psycopg.Error as error:
             raise failed(f"Loading rows of {filling.source.choice.database!r} without checks failed", error) from None
-
-
-def _tried(connection: psycopg.Connection[tuple[object, ...]], statement: str, told: list[str], what: str) -> None:
-    try:
-        connection.execute(statement.encode())
-        told.append(f"{what}: it is there for new rows (NOT VALID), since rows that are stored break it")
-    except psycopg.DatabaseError as error:
-        if connection.closed:
-            raise
-        told.append(f"{what}: {reason(str(error))}")

@@ -16,7 +16,7 @@ from engine.sources.postgres.restore.choice import Choices, RestoreChoice, choos
 from engine.sources.postgres.restore.renaming import free_name
 from engine.sources.postgres.restore.restore import RestoredDatabase, live_among, programs_for, restore_databases
 from engine.sources.postgres.server.server import Server
-from engine.steps import NO_RECORD, Record, Step, Steps
+from engine.steps import NO_RECORD, REACH_PAUSE_SECONDS, REACH_RETRIES, Record, Step, Steps
 from engine.words.wording import meant
 
 
@@ -60,7 +60,8 @@ class RestoreRun:
         found = steps.run(Step("choose the sets to restore", self._choose, 2, 10))
         self.choices, self.spare, self.failures = found.chosen, found.spare, list(found.refused)
         self.wanted = len(found.chosen) + len(found.refused)
-        self.live = steps.run(Step(f"look at {self.server.address}", self._look, 2, 10))
+        look = Step(f"look at {self.server.address}", self._look, REACH_RETRIES, REACH_PAUSE_SECONDS)
+        self.live = steps.run(look)
 
     def require_confirmed(self, confirmed: Sequence[str], how: str, hint: str = "") -> None:
         """Go on only when each live database that is to be replaced was named a second time; `how` says where.
