@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -131,6 +132,15 @@ def test_applying_twice_changes_nothing_and_keeps_what_an_operator_did(prefect_s
     with get_client(sync_client=True) as client:
         queues = {each.name: each.concurrency_limit for each in client.read_work_queues(limit=200)}
         assert {name: queues.get(name) for name in FLOWS} == dict.fromkeys(FLOWS, 1)
+        checks = find_deployment(client, "check-backups")
+        assert checks is not None
+        asked = {"parameters": {"source": "prod", "nonsense": 1}}
+        refused = httpx.post(f"{prefect_server}/deployments/{checks.id}/create_flow_run", json=asked)
+        assert (refused.status_code, refused.json()["detail"]) == (
+            409,
+            "Error creating flow run: Validation failed. Failure reason: Additional properties are not allowed "
+            "('nonsense' was unexpected)",
+        )
         nightly = find_deployment(client, "nightly-backup")
         drill = find_deployment(client, "restore-drill")
         assert nightly is not None
