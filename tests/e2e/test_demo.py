@@ -108,6 +108,12 @@ def test_stop_ends_exactly_what_was_started_and_keeps_the_data(
     assert list((checkout / ".demo/store").glob("*/cluster/*/manifest.json"))
 
 
+def test_prefect_s_database_was_never_locked(checkout: Path, first: subprocess.CompletedProcess[str]) -> None:
+    logs = {path.name: path.read_text(errors="replace") for path in (checkout / ".demo/logs").glob("*.log")}
+    assert {"prefect-server.log", "worker-backup.log", "worker-restore.log"} <= logs.keys()
+    assert [name for name, text in logs.items() if "database is locked" in text] == []
+
+
 def test_clean_removes_all_of_it(checkout: Path, first: subprocess.CompletedProcess[str]) -> None:
     assert make(checkout, "clean").returncode == 0
     assert not (checkout / ".demo").exists()
