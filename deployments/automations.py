@@ -50,7 +50,9 @@ _NO_WORKER_AFTER, _LATE_AFTER = timedelta(minutes=2), timedelta(minutes=5)
 _BEGINS_WITHIN = timedelta(minutes=10)  # a worker starts a process in seconds
 _NEVER_BEGAN = "A worker took it and it never began: the worker's host is gone or has no room. Start the run again."
 _WHOM = " or ".join(f"flow_run.parameters.{each}" for each in WHOM)
-_SUBJECT = f"{{{{ flow.name }}}} of {{{{ {_WHOM} }}}}: {{{{ flow_run.state.name }}}}"
+_RUN = f"{{{{ flow.name }}}} of {{{{ {_WHOM} }}}}"
+_SUBJECT = f"{_RUN}: {{{{ flow_run.state.name }}}}"
+_LATEST = f"{{% if flow_run %}}: {_RUN}{{% endif %}}"  # a run that was deleted silences no alarm
 _BODY = (
     "{{ flow.name }} / {{ flow_run.name }} is {{ flow_run.state.name }}.\n"
     "{{ (flow_run.state.message or '') | replace('Flow run encountered an exception: ', '') }}\n"
@@ -170,7 +172,7 @@ def late_runs(alert_block: UUID, within: timedelta = _LATE_AFTER) -> AutomationC
         actions=[
             _notify(
                 alert_block,
-                "Runs are late and nobody takes them",
+                f"Runs are late and nobody takes them{_LATEST}",
                 "A run was due, and no worker of its pool takes it: is a worker alive on its host, is the pool or its queue "
                 "paused? Missed runs start by themselves when one is back; of those only the newest does the work.",
             )

@@ -296,7 +296,7 @@ def test_workers_that_are_gone_and_runs_that_nobody_takes_are_told(scene: Scene)
         client._client.delete("/work_pools/backup/workers/test-backup").raise_for_status()
         run = ops.run("check-backups", source="platform")
         wait_for(lambda: heard.bodies("No worker is alive for the work pool backup"), 90, pause=0.3)
-        wait_for(lambda: heard.bodies("Runs are late and nobody takes them"), 90, pause=0.3)
+        wait_for(lambda: heard.bodies("Runs are late and nobody takes them: check-backups of platform"), 90, pause=0.3)
         assert heard.bodies("pool restore") == []
         for name in ("no worker", "late runs"):
             [made] = client.read_automations_by_name(f"platform-ops: {name}")
