@@ -29,6 +29,7 @@ from engine.repository.verify import verify_set
 from engine.sources.postgres.backup import dump as dumping
 from engine.sources.postgres.backup.survey import survey
 from engine.sources.postgres.kinds import facts_of
+from engine.sources.postgres.restore.restore import programs_for
 from engine.sources.postgres.scratch.instance import Instance
 from engine.sources.postgres.server.databases import list_databases
 from engine.sources.postgres.server.lock import WORKER, backup_lock
@@ -396,9 +397,12 @@ def test_who_may_not_read_everything_is_refused(postgres_server: Instance) -> No
     execute(postgres_server, "postgres", "DROP ROLE IF EXISTS weak", "CREATE ROLE weak LOGIN")
     server = server_of(postgres_server)
     settings = server.settings.model_copy(update={"user": "weak"})
-    with pytest.raises(ConfigurationError, match=r"role 'weak' of platform .* is no superuser"):
-        survey(type(server)("platform", settings))
-    execute(postgres_server, "postgres", "DROP ROLE weak")
+    for grant in ("SELECT", "GRANT SET ON PARAMETER session_replication_role, temp_file_limit TO weak"):
+        execute(postgres_server, "postgres", grant)
+        for first_look in (survey, programs_for):  # of a backup, and of a restore
+            with pytest.raises(ConfigurationError, match=r"role 'weak' of platform .* is no superuser"):
+                first_look(type(server)("platform", settings))
+    execute(postgres_server, "postgres", "DROP OWNED BY weak", "DROP ROLE weak")
 
 
 def test_an_unknown_database_is_a_wrong_request(postgres_server: Instance, store_folder: Path) -> None:
