@@ -102,6 +102,19 @@ def test_what_bears_one_writer_is_stopped_first_and_put_back(place: Place) -> No
     assert place.by_hand() == ""
 
 
+def test_what_was_ill_before_keeps_no_update_from_coming(place: Place) -> None:
+    docker, (termix,) = place.platform().docker, place.containers()["termix"]
+    docker.call(("docker", "pause", termix.id))
+    try:
+        run = place.change("update", kohub_frontend="1.1.0")
+        assert [each for each in run.remarks if "/terminal/" in each and "before this change already" in each]
+        assert place.version("kohub-frontend") == "1.1.0"
+    finally:
+        docker.call(("docker", "unpause", termix.id))
+    place.change("rollback")
+    assert place.leftovers() == []
+
+
 def test_a_second_run_is_told_who_is_at_it(place: Place) -> None:
     reached, go_on = threading.Event(), threading.Event()
 
