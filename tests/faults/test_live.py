@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,12 +13,12 @@ import psycopg
 import pytest
 
 from engine.hosts.processes import arguments, running_pids
-from engine.sources.postgres.programs.account import private_folder, privileges
 from engine.sources.postgres.programs.installed import client_programs
 from engine.sources.postgres.scratch.instance import Instance
 from tests.conftest import LIVE, MAJOR
 from tests.engine.cli.site import Answer
 from tests.engine.sources.postgres.backups import execute
+from tests.engine.sources.postgres.standby import standby_of
 from tests.faults.conftest import DATABASE, fill
 from tests.faults.gates import wait_for
 from tests.faults.site import FaultSite, fault_site, sentences
@@ -293,26 +292,10 @@ def test_a_database_dropped_by_force_under_its_dump(own: Instance, tmp_path: Pat
     assert site.run("drill").code == 0
 
 
-def test_a_standby_can_be_backed_up_and_drilled(own: Instance, server_base: Path, tmp_path: Path) -> None:
+def test_a_standby_can_be_backed_up_and_drilled(own: Instance, tmp_path: Path) -> None:
     unlogged = "CREATE UNLOGGED TABLE cache (id int GENERATED ALWAYS AS IDENTITY, a text)"
     execute(own, DATABASE, unlogged, "INSERT INTO cache (a) VALUES ('x')", "CREATE UNLOGGED SEQUENCE ticket START 7")
-    standby = Instance(server_base / "standby", own.programs, settings=LIVE)
-    private_folder(standby.folder)
-    argv = (
-        own.programs / "pg_basebackup",
-        "-D",
-        standby.data,
-        "-R",
-        "-X",
-        "stream",
-        "-c",
-        "fast",
-        "-h",
-        own.socket,
-    )
-    subprocess.run([*map(str, argv), "-U", own.superuser], check=True, capture_output=True, **privileges())
-    standby.start()
-    try:
+    with standby_of(own) as standby:
         site = fault_site(tmp_path, standby)
         answer = site.run("backup", "--json")
         assert answer.code == 0, answer.stderr
@@ -324,5 +307,3 @@ def test_a_standby_can_be_backed_up_and_drilled(own: Instance, server_base: Path
         for kind in ("cluster", "db"):
             answer = site.run("drill", *(("--database", DATABASE) if kind == "db" else ()))
             assert answer.code == 0, answer.stderr
-    finally:
-        standby.remove()

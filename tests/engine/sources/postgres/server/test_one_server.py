@@ -1,4 +1,4 @@
-"""An address that two servers answer at: nothing is stored of one that has the other's roles or rows."""
+"""An address that two servers answer at, or a primary and its standby: no set has the roles or rows of both."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from engine.sources.postgres.scratch.instance import Instance
 from engine.sources.postgres.scratch.scratch import scratch_server
 from engine.sources.postgres.server.server import Server
 from engine.sources.postgres.settings import ServerSettings
-from tests.conftest import MAJOR
+from tests.conftest import LIVE, MAJOR
 from tests.engine.sources.postgres.backups import back_up, drill, execute, store_in
+from tests.engine.sources.postgres.standby import standby_of
+from tests.faults.gates import wait_for
 
 Choose = Callable[[bytes], Instance]
 _VERIFIER = "md53175bce1d3201d16594cebf9d7eb3f9d"
@@ -89,20 +91,22 @@ def _after_a_while(one: Instance, other: Instance) -> Choose:
     return lambda _: one if next(turns) < 9 else other
 
 
-@pytest.mark.parametrize("choice", [_roles_of_the_other, _by_turns, _after_a_while])
-def test_nothing_of_two_servers_is_stored(
-    two: tuple[Instance, Instance],
-    server_base: Path,
-    tmp_path: Path,
-    choice: Callable[[Instance, Instance], Choose],
-) -> None:
-    repository = store_in(tmp_path)
-    with (
-        answering(server_base, choice(*two)) as server,
-        pytest.raises(PlatformOpsError, match="is another server than"),
-    ):
+_CHOICES = [_roles_of_the_other, _by_turns, _after_a_while]
+_Choice = Callable[[Instance, Instance], Choose]
+
+
+def _refused(folder: Path, repository: Repository, choose: Choose) -> None:
+    """A run that meets two servers ends, and what it stored before is in no set."""
+    with answering(folder, choose) as server, pytest.raises(PlatformOpsError, match="is another server than"):
         back_up(server, repository)
     assert not [key for key in repository.store.keys("") if key.endswith("manifest.json")]
+
+
+@pytest.mark.parametrize("choice", _CHOICES)
+def test_nothing_of_two_servers_is_stored(
+    two: tuple[Instance, Instance], server_base: Path, tmp_path: Path, choice: _Choice
+) -> None:
+    _refused(server_base, store_in(tmp_path), choice(*two))
 
 
 def test_one_server_behind_it_is_backed_up(two: tuple[Instance, Instance], server_base: Path, tmp_path: Path) -> None:
@@ -110,3 +114,36 @@ def test_one_server_behind_it_is_backed_up(two: tuple[Instance, Instance], serve
     with answering(server_base, lambda _: two[1]) as server:
         made = back_up(server, repository)
     assert drill(repository, made.cluster_key).result == "passed"
+
+
+@pytest.fixture(scope="module")
+def primary_and_standby() -> Iterator[tuple[Instance, Instance]]:
+    """Two that have the same identifier, roles and rows."""
+    with scratch_server(MAJOR, settings=LIVE) as primary:
+        execute(primary, "postgres", "CREATE DATABASE app", f"CREATE ROLE app PASSWORD '{_VERIFIER}'")
+        execute(primary, "app", "CREATE TABLE t AS SELECT 'both' AS a")
+        with standby_of(primary) as standby:
+            assert execute(standby, "postgres", "SELECT pg_is_in_recovery()") == [(True,)]
+            yield primary, standby
+
+
+@pytest.mark.parametrize("choice", _CHOICES)
+@pytest.mark.parametrize("first", ["primary", "standby"])
+def test_nothing_of_a_primary_and_its_standby_is_stored(
+    primary_and_standby: tuple[Instance, Instance], server_base: Path, tmp_path: Path, first: str, choice: _Choice
+) -> None:
+    primary, standby = primary_and_standby
+    ordered = (primary, standby) if first == "primary" else (standby, primary)
+    _refused(server_base, store_in(tmp_path), choice(*ordered))
+
+
+def test_a_standby_alone_behind_it_is_backed_up(
+    primary_and_standby: tuple[Instance, Instance], server_base: Path, tmp_path: Path
+) -> None:
+    primary, standby = primary_and_standby
+    repository = store_in(tmp_path)
+    execute(primary, "app", "INSERT INTO t VALUES ('streamed')")
+    wait_for(lambda: execute(standby, "app", "SELECT count(*) FROM t") == [(2,)])
+    with answering(server_base, lambda _: standby) as server:
+        made = back_up(server, repository)
+    assert (made.facts("app").rows, drill(repository, made.cluster_key).result) == (2, "passed")
