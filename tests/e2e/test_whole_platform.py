@@ -58,7 +58,19 @@ class Whole:
         return run
 
     def sql(self, database: str, statement: str) -> str:
-        argv = ("docker", "exec", f"{self.project}-postgres-1", "psql", "-XtAc", statement, "-U", "postgres", database)
+        argv = (
+            "docker",
+            "exec",
+            f"{self.project}-postgres-1",
+            "psql",
+            "-XtAc",
+            statement,
+            "-h",
+            "/var/run/postgresql",
+            "-U",
+            "postgres",
+            database,
+        )
         return self.platform().docker.call(argv).decode().strip()
 
     def get(self, path: str, host: str = "localhost") -> httpx.Response:
