@@ -188,7 +188,9 @@ class Rollout:
             self._stop(each, service.grace_seconds)
         progress(f"{name} {version} starts")
         container = self._up(self.staged, name)
-        self.probes.wait_until_well(service, container.id, version, soak=False)
+        well = self.probes.wait_until_well(service, container.id, version, soak=False)
+        if name != NGINX and service.rollout.port and self.gateway.container() is not None:
+            self._by_name({name: well.address}, self.gateway.folder())  # nginx has learnt that nobody has the name
 
     def _up(self, staged: Staged, name: str) -> Container:
         """Made by compose and started by docker: compose would wait for what the service depends on, also when that is ill
