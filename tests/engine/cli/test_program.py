@@ -134,7 +134,7 @@ def test_a_store_without_a_kind_is_named(empty_site: Site) -> None:
         (["backup", "--source", ""], {"platform"}),
         (["backup", "--server", ""], {"platform"}),
         (["list", "--store", "n"], {"nightly"}),
-        (["re"], {"restore"}),
+        (["rest"], {"restart", "restore"}),
     ],
 )
 def test_completion_knows_commands_sources_and_stores(arguments: list[str], names: set[str], empty_site: Site) -> None:
