@@ -88,10 +88,10 @@ def test_an_approved_plan_is_carried_out_and_recorded(blocks: Place) -> None:
 
 @pytest.mark.parametrize("answer", [{}, {"decision": "reject", "approved_by": "Ada"}])
 def test_a_form_that_is_submitted_as_it_came_rejects(blocks: Place, answer: dict[str, str]) -> None:
-    before = blocks.containers()
+    before = blocks.standing()
     with Answering(answer), pytest.raises(OperationFailed, match=r"rejected.*nothing was changed"):
         deploy("asking", ("kohub-frontend=1.1.0",))
-    assert blocks.containers() == before
+    assert blocks.standing() == before
     assert blocks.leftovers() == []
 
 

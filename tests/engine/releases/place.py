@@ -132,6 +132,10 @@ class Place:
             found.setdefault(each.service, []).append(each)
         return found
 
+    def standing(self) -> dict[str, list[tuple[str, bool]]]:
+        """Which containers there are, and whether each runs: what a change that does nothing leaves as it is."""
+        return {service: [(each.id, each.running) for each in found] for service, found in self.containers().items()}
+
     def version(self, service: str) -> str:
         """The version of the one container of a service."""
         (container,) = self.containers()[service]

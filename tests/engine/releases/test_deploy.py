@@ -44,10 +44,10 @@ def test_an_update_and_a_rollback_lose_no_request(place: Place) -> None:
 
 
 def test_where_nothing_differs_nothing_is_done(place: Place) -> None:
-    before = place.containers()
+    before = place.standing()
     run = place.change()
     assert run.plan is not None and run.plan.empty
-    assert place.containers() == before
+    assert place.standing() == before
     assert place.leftovers() == []
 
 
@@ -70,7 +70,7 @@ def test_a_bad_release_takes_no_traffic(place: Place, fault: str) -> None:
 
 
 def test_files_that_nginx_refuses_change_nothing(place: Place) -> None:
-    before = place.containers()
+    before = place.standing()
     place.edit("nginx/platform.conf", "location /terminal/ {", "location /terminal/ { no_such_directive on;")
     try:
         with place.under_load() as counts, pytest.raises(ConfigurationError, match="no_such_directive"):
@@ -78,17 +78,17 @@ def test_files_that_nginx_refuses_change_nothing(place: Place) -> None:
     finally:
         place.edit("nginx/platform.conf", "location /terminal/ { no_such_directive on;", "location /terminal/ {")
     assert counts.failures == {}
-    assert place.containers() == before
+    assert place.standing() == before
     assert place.leftovers() == []
 
 
 def test_an_image_that_cannot_be_had_changes_nothing(place: Place) -> None:
-    before = place.containers()
+    before = place.standing()
     with pytest.raises(
         ConfigurationError, match=r"kohub-backend:9\.9\.9 of kohub-backend cannot be fetched; nothing was changed"
     ):
         place.change(kohub_backend="9.9.9")
-    assert place.containers() == before
+    assert place.standing() == before
     assert place.leftovers() == []
 
 
