@@ -90,11 +90,15 @@ class PartialSuccess(PlatformOpsError):
     exit_code = 5
 
 
-def out_of(error: object) -> OperationFailed | None:
+class OutOfResources(OperationFailed):
+    """The process or the machine has no more of what each step needs: it says nothing of what was asked for."""
+
+
+def out_of(error: object) -> OutOfResources | None:
     """What to say when the process or the machine has no more of what each step needs; None: it is another error."""
     number = errno.ENOMEM if isinstance(error, MemoryError) else error.errno if isinstance(error, OSError) else 0
     said = _LIMITS.get(number or 0)
-    return OperationFailed(f"{said}, then start again.") if said else None
+    return OutOfResources(f"{said}, then start again.") if said else None
 
 
 _LIMITS = {

@@ -13,6 +13,7 @@ from engine.cli.invocation import Invocation, operation, source_option, store_op
 from engine.cli.outcome import Outcome, problem_of, screen
 from engine.cli.selection import source_meant
 from engine.errors import ConfigurationError
+from engine.sources.postgres.kinds import DATABASE
 from engine.sources.postgres.opening import configured_server
 from engine.sources.postgres.restore.choice import RestoreChoice
 from engine.sources.postgres.restore.operation import RestoreRun, require_wanted
@@ -41,7 +42,7 @@ from engine.steps import InShell
     multiple=True,
     metavar="NAME",
     help="This database (repeatable).",
-    shell_complete=names_in_sets("db"),
+    shell_complete=names_in_sets(DATABASE.name),
 )
 @click.option("--all", "everything", is_flag=True, help="All databases of the newest cluster set (or SET).")
 @click.option(
@@ -57,7 +58,7 @@ from engine.steps import InShell
     multiple=True,
     metavar="NAME",
     help="A live database to be replaced.",
-    shell_complete=names_in_sets("db"),
+    shell_complete=names_in_sets(DATABASE.name),
 )
 @click.option("--dry-run", is_flag=True, help="Ask the store and the server, show the plan, and do nothing.")
 @click.option(

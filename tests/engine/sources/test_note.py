@@ -26,7 +26,8 @@ ROOMS = ("engine/repository", "engine/operations", "engine/reports", "engine/wor
 """Whoever lives here must not know which kinds there are."""
 KINDS = {"cluster", "db", "note"}
 RESTORES_DATABASES = {
-    "engine/cli/restore.py", "tasks/artifacts.py", "tasks/opening.py", "tasks/restores.py", "flows/restore_databases.py",
+    "engine/cli/restore.py", "engine/cli/rollback_db.py", "tasks/artifacts.py", "tasks/opening.py", "tasks/releases.py",
+    "tasks/restores.py", "flows/restore_databases.py",
 }  # fmt: skip
 """To restore databases is an operation of PostgreSQL's own, in a shell and in Prefect."""
 PROJECT = Path(__file__).parents[3]

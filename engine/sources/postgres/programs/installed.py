@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import ConfigurationError, CouldNotVerify, PlatformOpsError
+from engine.errors import ConfigurationError, CouldNotVerify, OutOfResources, PlatformOpsError
 from engine.hosts.machine import Local
 from engine.sources.postgres.programs import wheel
 
@@ -84,9 +84,15 @@ def server_programs(major: int) -> Path:
 
 
 def version_of(program: Path) -> tuple[int, int] | None:
-    """Major and minor a program of PostgreSQL says it is; None when it does not run."""
+    """Major and minor a program of PostgreSQL says it is; None when it does not run.
+
+    Raises:
+        OutOfResources: no program could be started now, so nothing is known of this one.
+    """
     try:
         answer = Local().run((str(program), "--version"), env={}, timeout=_VERSION_SECONDS)
+    except OutOfResources:
+        raise
     except (PlatformOpsError, ValueError):
         return None
     match = _VERSION.search(answer.stdout.decode("utf8", "replace")) if answer.code == 0 else None
