@@ -65,6 +65,9 @@ class Route(Frozen):
     direct: str = Field(pattern=r"^/")
     status: int = 200
 
+    def __str__(self) -> str:
+        return f"{self.service}, asked at {self.probe} ({self.direct} itself) for {self.status}"
+
 
 @dataclass(frozen=True)
 class Service:

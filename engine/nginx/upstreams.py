@@ -15,7 +15,7 @@ GENERATION = "generation.conf"
 class Upstream:
     """A service's port, and who answers there: whoever has the service's name, or one address while it is being replaced.
 
-    `instead`: who stands in when a connection to the first is refused.
+    `instead`: who stands in when a connection to the first is refused, as address:port.
     """
 
     service: str
@@ -39,7 +39,7 @@ class Upstream:
         )
         lines = [f"    server {first};"]
         if self.instead:
-            lines.append(f"    server {self.instead}:{self.port} max_fails=0 backup;")
+            lines.append(f"    server {self.instead} max_fails=0 backup;")
         return "\n".join(
             (
                 "# Written by platformctl at each rollout.",

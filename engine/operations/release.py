@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -12,22 +11,23 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
-from engine.errors import ConfigurationError, OperationFailed, PartialSuccess, PlatformOpsError
+from engine.errors import OperationFailed, PartialSuccess, PlatformOpsError
 from engine.hosts.ending import children_spared
 from engine.operations.backup import BackupRun
-from engine.operations.platform_state import require_known
+from engine.operations.planning import OF_EARLIER, Planning
 from engine.progress import Progress
 from engine.releases import images, records
 from engine.releases.carrying import carry_out, take_back
 from engine.releases.environment import secrets_of
-from engine.releases.gateway import Gateway
 from engine.releases.journal import Journal, Rolled, new_journal, read_journal
 from engine.releases.lock import Held, held
-from engine.releases.plan import Action, Plan, World, make_plan
+from engine.releases.plan import Action, Plan
 from engine.releases.platform import Platform
 from engine.releases.release import Release
-from engine.releases.rollout import Part, Rollout
-from engine.releases.staging import Staged, from_folder, from_release, restage, stage, with_versions
+from engine.releases.rollout.context import Context
+from engine.releases.rollout.part import Part
+from engine.releases.rollout.rollout import Rollout
+from engine.releases.staging import Staged, restage
 from engine.repository.keys import SetKey
 from engine.repository.repository import Repository
 from engine.repository.verify import verify_and_record
@@ -36,10 +36,6 @@ from engine.sources.base import Source
 from engine.steps import NO_RECORD, Record, Step, Steps
 
 _Made = TypeVar("_Made")
-EVERYTHING = "*"
-"""In the place of a service: all of them."""
-OF_EARLIER = ("rollback", "restart")
-"""What makes no release, but goes to one that is there."""
 Approve = Callable[[Plan], str]
 """Asks people: returns who approved the plan, or raises because it was rejected."""
 
@@ -98,16 +94,16 @@ class ReleaseRun:
         self._under(lease, steps, record)
 
     def _under(self, lease: Held, steps: Steps, record: Record) -> None:
-        staged = self._timed(steps, record, "fetch and pin the images", self._stage, retries=1)
+        staged = self._timed(steps, record, "fetch and pin the images", self.planning.stage, retries=1)
         try:
             plan = self.plan = self._timed(steps, record, "plan", partial(self._plan, staged))
             self.release = staged.release
             if plan.empty:
-                self._forget(staged)
+                self.planning.forget(staged)
                 return
             self._agree(steps, record, staged, plan)
         except BaseException:
-            self._forget(staged)
+            self.planning.forget(staged)
             raise
         self._apply(steps, record, lease, staged, plan)
 
@@ -118,12 +114,12 @@ class ReleaseRun:
                 raise OperationFailed(
                     "A change of this platform was cut off; `platformctl resume` finishes or reverts it."
                 )
-            staged = steps.run(Step("fetch and pin the images", self._stage))
+            staged = steps.run(Step("fetch and pin the images", self.planning.stage))
             try:
                 self.plan = steps.run(Step("plan", partial(self._plan, staged)))
                 self.release = staged.release
             finally:
-                self._forget(staged)
+                self.planning.forget(staged)
 
     def resume(self, steps: Steps, record: Record = NO_RECORD) -> None:
         """Finish or revert what a killed run left, and nothing else."""
@@ -148,56 +144,13 @@ class ReleaseRun:
 
     # The way there ------------------------------------------------------------------------------------------------
 
-    def _stage(self, progress: Progress) -> Staged:
-        site, docker = self.platform.site, self.platform.docker
-        current = records.current(site)
-        if self.operation == "rollback":
-            return restage(site, docker, records.last_good(site))
-        if self.operation in ("update", "restart") and current is None:
-            raise ConfigurationError(f"Nothing was deployed to {self.platform.name} yet; deploy it first.")
-        if self.operation == "restart" and current is not None:
-            return restage(site, docker, current)
-        if self.operation == "update" and current is not None:
-            references = {name: each.reference for name, each in current.services.items()}
-            origin = with_versions(from_release(site, current.id), self.versions_only(), references)
-            return stage(site, docker, self.platform.name, origin, progress, current)
-        origin = with_versions(from_folder(site), self.versions_only(), {})
-        return stage(site, docker, self.platform.name, origin, progress)
-
-    def versions_only(self) -> dict[str, str]:
-        """The versions that were named; a service without one keeps its own."""
-        return {name: version for name, version in self.versions.items() if version}
+    @property
+    def planning(self) -> Planning:
+        return Planning(self.platform, self.operation, self.versions, self.with_databases)
 
     def _plan(self, staged: Staged, progress: Progress) -> Plan:
         del progress
-        return self._planned(staged, self.platform.look())
-
-    def _planned(self, staged: Staged, world: World) -> Plan:
-        chosen = self._chosen(staged)
-        backup = (
-            (self.platform.settings.backup or "") if self.operation in ("deploy", "update") and world.current else ""
-        )
-        plan = make_plan(self.operation, staged.model, staged.release, world, backup=backup, chosen=chosen)
-        if plan.breaking and not plan.backup and world.current:
-            raise ConfigurationError(
-                f"The migration of {', '.join(plan.breaking)} is breaking, and nothing is backed up before it: name `backup` in "
-                f"[platforms.{self.platform.name}]."
-            )
-        if self.operation == "rollback" and not self.with_databases and world.current and world.current.breaking:
-            names = ", ".join(world.current.breaking)
-            raise ConfigurationError(
-                f"Release {world.current.id} migrated the database of {names} so that the version before cannot use it: images "
-                "alone cannot go back. `platformctl rollback-db` goes back with the databases that were taken before it "
-                "(docs/rollback.md)."
-            )
-        return plan
-
-    def _chosen(self, staged: Staged) -> frozenset[str]:
-        """What is started anew though nothing differs."""
-        if self.operation != "restart":
-            return frozenset()
-        named = [name for name in self.versions if name != EVERYTHING]
-        return frozenset(require_known(staged, named))
+        return self.planning.plan(staged)
 
     def _agree(self, steps: Steps, record: Record, staged: Staged, plan: Plan) -> None:
         record.goes_on()
@@ -242,14 +195,14 @@ class ReleaseRun:
         site, docker = self.platform.site, self.platform.docker
         docker.hidden |= secrets_of(staged.values)
         journal = new_journal(plan, self.owner, old, folder)
-        rollout = Rollout(site, docker, staged, before, journal, self._afterwards())
+        context = Context(site, docker, staged, before, journal)
         since = datetime.now(UTC)
         try:
-            carry_out(rollout, partial(self._run_part, steps, record), lease.require)
+            carry_out(Rollout(context, self._afterwards()), partial(self._run_part, steps, record), lease.require)
         finally:
-            self.smoke, self.remarks = rollout.smoke, rollout.told
+            self.smoke, self.remarks = context.smoke, context.told
             with suppress(PlatformOpsError):
-                self.lost = _lost(rollout.gateway, since)
+                self.lost = context.gateway.lost_since(since)
         if self.unkept is not None:
             raise PartialSuccess(
                 f"The release runs; only its record could not be kept in the store (the next change keeps it): {self.unkept}"
@@ -295,7 +248,7 @@ class ReleaseRun:
         if journal.plan.before:
             before = restage(site, docker, records.record(site, journal.plan.before))
         docker.hidden |= secrets_of(staged.values)
-        return Rollout(site, docker, staged, before, journal, self._afterwards())
+        return Rollout(Context(site, docker, staged, before, journal), self._afterwards())
 
     def _keep(self, progress: Progress) -> None:
         """The records of all releases that the store lacks: on another host they say what ran here.
@@ -309,11 +262,6 @@ class ReleaseRun:
                 store.create(f"_releases/{self.platform.name}/{each.id}-{each.state}.json", each.as_json())
         except PlatformOpsError as error:
             self.unkept = error
-
-    def _forget(self, staged: Staged) -> None:
-        if self.operation not in OF_EARLIER:
-            with suppress(PlatformOpsError):
-                records.give_back(self.platform.site, staged.release.id)
 
     def _run_part(self, steps: Steps, record: Record, title: str, work: Callable[[Progress], None]) -> None:
         self._timed(steps, record, title, work)
@@ -336,26 +284,3 @@ class ReleaseRun:
 
 def _verified(repository: Repository, key: SetKey, progress: Progress) -> VerifyReport:
     return verify_and_record(repository, key, datetime.now(UTC), progress)
-
-
-def _lost(gateway: Gateway, since: datetime) -> int | None:
-    """How many requests nginx itself could not have answered since then."""
-    container = gateway.container()
-    if container is None:
-        return None
-    argv = ("docker", "logs", "--since", f"{since:%Y-%m-%dT%H:%M:%SZ}", container.id)
-    lines = gateway.probes.docker.tried(argv).stdout.decode("utf8", "replace").splitlines()
-    return sum(1 for line in lines if _is_lost(line))
-
-
-def _is_lost(line: str) -> bool:
-    """A request that ended with nginx's own 502, 503 or 504."""
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return False
-    return (
-        isinstance(found, dict)
-        and str(found.get("upstream_status", "")).rpartition(" ")[2] in ("502", "504")
-        and found.get("status") in (502, 503, 504)
-    )

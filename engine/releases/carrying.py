@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from engine.errors import OperationFailed, PlatformOpsError
 from engine.progress import Progress
 from engine.releases.lock import LockLost
-from engine.releases.rollout import Part, Rollout
+from engine.releases.rollout.migrating import Migrations
+from engine.releases.rollout.part import Part
+from engine.releases.rollout.rollout import Rollout
 
 Run = Callable[[str, Callable[[Progress], None]], None]
 """Carries out one step, by its title."""
@@ -36,7 +38,7 @@ def carry_out(rollout: Rollout, run: Run, require: Callable[[], None]) -> None:
     except BaseException as error:
         if not rollout.journal.accepted:
             _take_back(rollout, done, run, require, f"{error} And then it")
-            rollout.tell_of_migrations(error)
+            Migrations(rollout.context).tell_of(error)
         raise
     require()
     rollout.close()
@@ -75,6 +77,4 @@ def _take_back(rollout: Rollout, done: Sequence[Part], run: Run, require: Callab
             f"{failed} could not be taken back ({names}): {problem} The next run tries again, or platformctl resume."
         )
     require()
-    rollout.remember_migrations()
-    rollout.close()  # before the folder goes: a journal must never name what is not there
     rollout.revoke()

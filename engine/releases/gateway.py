@@ -7,9 +7,11 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from engine.compose.containers import Container
 from engine.errors import ConfigurationError, OperationFailed
+from engine.nginx.access_log import is_lost
 from engine.nginx.connections import established_to
 from engine.nginx.upstreams import FOLDER, GENERATION, Upstream, generation_text
 from engine.releases.plan import NGINX
@@ -154,6 +156,14 @@ class Gateway:
             return 0
         table = self.probes.docker.call(("docker", "exec", container.id, "cat", "/proc/net/tcp")).decode()
         return sum(established_to(table, address, port) for address, port in addresses.items())
+
+    def lost_since(self, when: datetime) -> int | None:
+        """How many requests nobody behind nginx answered since then, as nginx saw it; None where no nginx runs."""
+        container = self.container()
+        if container is None:
+            return None
+        argv = ("docker", "logs", "--since", f"{when:%Y-%m-%dT%H:%M:%SZ}", container.id)
+        return sum(map(is_lost, self.probes.docker.tried(argv).stdout.decode("utf8", "replace").splitlines()))
 
 
 def _version(told: str) -> tuple[int, ...]:

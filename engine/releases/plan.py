@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.compose.containers import Container
-from engine.compose.model import Model, Service, Strategy
+from engine.compose.model import ROLLOUT, ROUTES, Model, Service, Strategy
 from engine.errors import ConfigurationError
 from engine.releases.release import Release, ServiceRelease
 from engine.settings_model import Frozen
 
 NGINX = "nginx"
+_PORT = f"{ROLLOUT}.port"
 
 
 class Action(StrEnum):
@@ -65,6 +66,7 @@ class Plan(Frozen):
     world: str
     services: tuple[ServicePlan, ...]
     nginx: tuple[Change, ...] = ()
+    routes: tuple[Change, ...] = ()
     migrations: tuple[str, ...] = ()
     breaking: tuple[str, ...] = ()
     backup: str = ""
@@ -79,8 +81,8 @@ class Plan(Frozen):
 
     @property
     def empty(self) -> bool:
-        """Whether nothing would be done."""
-        return not (self.changing or self.nginx)
+        """Whether nothing would be done, and nothing is to be known from then on."""
+        return not (self.nginx or self.routes or any(each.changes for each in self.services))
 
     @property
     def hash(self) -> str:
@@ -152,6 +154,7 @@ def make_plan(
         world=world.mark,
         services=tuple(services),
         nginx=_files(world, wanted),
+        routes=_routes(world.current, wanted),
         migrations=migrations,
         breaking=tuple(name for name in migrations if wanted.services[name].migration == "breaking"),
         backup=backup,
@@ -171,8 +174,10 @@ def _service(service: Service, wanted: ServiceRelease, old: ServiceRelease | Non
         and running.config_hash == wanted.config_hash
         and running.image_id == wanted.image_id
         and len(existing) == 1
+        and not (old and old.settings.get(_PORT) != wanted.settings.get(_PORT))
     ):
-        return ServicePlan(service=name, action=Action.KEEP, strategy=shown, **versions)
+        changes = tuple(differences(old, wanted)) if old else ()
+        return ServicePlan(service=name, action=Action.KEEP, strategy=shown, changes=changes, **versions)
     if not existing:
         change = Change(what="container", where="", old="none", new=_whole(wanted))
         return ServicePlan(service=name, action=Action.CREATE, strategy=shown, changes=(change,), **versions)
@@ -231,6 +236,15 @@ def _files(world: World, wanted: Release) -> tuple[Change, ...]:
         Change(what="configuration", where=f"nginx/{name}", old=old.get(name, ""), new=wanted.nginx.get(name, ""))
         for name in changed
     ) or (Change(what="configuration", where="nginx/", old=world.nginx_folder, new=wanted.nginx_folder),)
+
+
+def _routes(current: Release | None, wanted: Release) -> tuple[Change, ...]:
+    old = current.routes if current else wanted.routes
+    return tuple(
+        Change(what="configuration", where=f"{ROUTES} {path}", old=old.get(path, ""), new=wanted.routes.get(path, ""))
+        for path in sorted(old.keys() | wanted.routes.keys())
+        if old.get(path) != wanted.routes.get(path)
+    )
 
 
 def _gone() -> tuple[Change, ...]:

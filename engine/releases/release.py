@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from engine.errors import OperationFailed
 from engine.settings_model import Frozen
@@ -28,7 +28,7 @@ class ServiceRelease(Frozen):
     config_hash: str
     """What compose writes to the container."""
     settings: dict[str, str]
-    """All that compose knows of it, flat."""
+    """All that compose knows of it, and how it is replaced (x-rollout), flat."""
     migration: str = ""
 
     @property
@@ -48,6 +48,8 @@ class Release(Frozen):
     nginx_folder: str
     """The name of the folder they are in, made of these."""
     made: datetime
+    routes: dict[str, str] = Field(default={})
+    """What is asked at each path of the platform (x-routes)."""
     by: str = ""
     approved_by: str = ""
     backups: tuple[str, ...] = ()

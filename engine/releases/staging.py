@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from engine.compose.docker import SLOW_SECONDS, Docker, ImageFacts
-from engine.compose.model import Model
+from engine.compose.model import ROLLOUT, Model, Service
 from engine.errors import ConfigurationError, NotFound
 from engine.progress import Progress
 from engine.releases import environment
@@ -231,7 +231,7 @@ def _release(
             digest=pins[name].digest,
             reference=pins[name].reference,
             config_hash=hashes[name],
-            settings=_shown(model.services[name].definition, hidden, key),
+            settings=_shown(model.services[name].definition, hidden, key) | _rules(model.services[name]),
             migration=pins[name].migration,
         )
         for name in model.order
@@ -246,7 +246,13 @@ def _release(
         nginx=hashed,
         nginx_folder=folder,
         made=now,
+        routes={path: str(route) for path, route in model.routes.items()},
     )
+
+
+def _rules(service: Service) -> dict[str, str]:
+    """How it is replaced and asked: that makes no other container, and another release all the same."""
+    return flat(service.rollout.model_dump(mode="json", exclude_defaults=True), ROLLOUT)
 
 
 def _shown(definition: Mapping[str, object], hidden: frozenset[str], key: bytes) -> dict[str, str]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.operations.release import ReleaseRun
 
 _VERBS = {
+    Action.KEEP: "stays as it is",
     Action.CREATE: "is new",
     Action.ROLL: "is replaced without a pause",
     Action.REPLACE: "is stopped and replaced",
@@ -54,17 +55,20 @@ def plan_sentence(plan: Plan) -> str:
     ]
     if plan.nginx:
         parts.append(f"{counted(len(plan.nginx), 'file')} of nginx changed")
+    if not parts:
+        return "No container changes: only what is known of services and routes (x-rollout, x-routes)."
     return f"{', '.join(parts)[:1].upper()}{', '.join(parts)[1:]}."
 
 
 def plan_tables(plan: Plan) -> tuple[Table, ...]:
-    rows = tuple(row for each in plan.changing for row in _rows(each))
-    staying = plan.of(Action.KEEP)
+    rows = tuple(row for each in plan.services if each.changes for row in _rows(each))
+    staying = [each.service for each in plan.services if not each.changes]
     more = f"{', '.join(staying)} {'stays' if len(staying) == 1 else 'stay'}" if staying else ""
     files = tuple((change.where, change.old or "-", change.new or "-") for change in plan.nginx)
     return (
         Table("Services", ("service", "what happens", "strategy", "from", "to", "why"), rows, more=more),
         Table("Files of nginx", ("file", "from", "to"), files),
+        Table("Routes", ("route", "from", "to"), tuple((each.where, each.old, each.new) for each in plan.routes)),
         Table("Migrations", ("service", "kind"), tuple((name, _migration(plan, name)) for name in plan.migrations)),
     )
 

@@ -17,8 +17,8 @@ def test_by_name_as_long_as_nothing_is_replaced() -> None:
 
 
 def test_by_address_while_it_is_replaced_and_the_old_one_stands_in() -> None:
-    text = Upstream("api", 8080, address="172.19.0.4", instead="172.19.0.3").text()
-    assert "server 172.19.0.4:8080 max_fails=0;\n    server 172.19.0.3:8080 max_fails=0 backup;" in text
+    text = Upstream("api", 8080, address="172.19.0.4", instead="172.19.0.3:8081").text()
+    assert "server 172.19.0.4:8080 max_fails=0;\n    server 172.19.0.3:8081 max_fails=0 backup;" in text
 
 
 def test_connections_that_are_open_are_counted_by_address_and_port() -> None:

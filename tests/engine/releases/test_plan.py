@@ -72,6 +72,29 @@ def test_where_nothing_differs_the_plan_is_empty() -> None:
     assert plan.empty and plan.of(Action.KEEP) == MODEL.order
 
 
+def test_how_a_service_is_replaced_is_a_part_of_a_release_and_makes_no_container() -> None:
+    old = release(api=service(**{"x-rollout.health": "/health"}))
+    wanted = release(api=service(**{"x-rollout.health": "/ready"}))
+    now = world(old, containers={name: [container(name, wanted.services[name])] for name in MODEL.services})
+    plan = make_plan("deploy", MODEL, wanted, now)
+    assert not plan.empty and plan.changing == ()
+    assert [str(each) for each in plan.services[0].changes] == ["configuration x-rollout.health: /health -> /ready"]
+
+
+def test_another_port_makes_another_container() -> None:
+    old = release(api=service(**{"x-rollout.port": "80"}))
+    wanted = release(api=service(**{"x-rollout.port": "81"}))
+    now = world(old, containers={name: [container(name, wanted.services[name])] for name in MODEL.services})
+    assert make_plan("deploy", MODEL, wanted, now).of(Action.ROLL) == ("api",)
+
+
+def test_another_route_is_another_release() -> None:
+    old, wanted = release(), release().model_copy(update={"routes": {"/api/": "api"}})
+    plan = make_plan("deploy", MODEL, wanted, world(old))
+    assert not plan.empty and plan.changing == ()
+    assert [each.where for each in plan.routes] == ["x-routes /api/"]
+
+
 def test_a_new_image_rolls_and_migrates() -> None:
     plan = make_plan("deploy", MODEL, release(api=service("2")), world(release()))
     assert (plan.of(Action.ROLL), plan.migrations) == (("api",), ("api",))

@@ -1,0 +1,94 @@
+"""What a change of a platform would lead to, and by which plan. Nothing that runs changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from engine.errors import ConfigurationError, PlatformOpsError
+from engine.operations.platform_state import require_known
+from engine.progress import Progress
+from engine.releases import records
+from engine.releases.plan import Plan, World, make_plan
+from engine.releases.platform import Platform
+from engine.releases.staging import Staged, from_folder, from_release, restage, stage, with_versions
+
+EVERYTHING = "*"
+"""In the place of a service: all of them."""
+OF_EARLIER = ("rollback", "restart")
+"""What makes no release, but goes to one that is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """`versions` are by service; a service without one keeps its own. `with_databases`: they go back as well."""
+
+    platform: Platform
+    operation: str
+    versions: Mapping[str, str]
+    with_databases: bool = False
+
+    def stage(self, progress: Progress) -> Staged:
+        """The release that is wanted, in a folder of its own.
+
+        Raises:
+            ConfigurationError: the files, a version or an image are not what they have to be.
+        """
+        site, docker = self.platform.site, self.platform.docker
+        current = records.current(site)
+        versions = {name: version for name, version in self.versions.items() if version}
+        if self.operation == "rollback":
+            return restage(site, docker, records.last_good(site))
+        if self.operation in ("update", "restart") and current is None:
+            raise ConfigurationError(f"Nothing was deployed to {self.platform.name} yet; deploy it first.")
+        if self.operation == "restart" and current is not None:
+            return restage(site, docker, current)
+        if self.operation == "update" and current is not None:
+            references = {name: each.reference for name, each in current.services.items()}
+            origin = with_versions(from_release(site, current.id), versions, references)
+            return stage(site, docker, self.platform.name, origin, progress, current)
+        origin = with_versions(from_folder(site), versions, {})
+        return stage(site, docker, self.platform.name, origin, progress)
+
+    def plan(self, staged: Staged) -> Plan:
+        """The way from what is to what was staged.
+
+        Raises:
+            ConfigurationError: the platform may not be changed so.
+        """
+        world = self.platform.look()
+        chosen = self._chosen(staged)
+        backup = (
+            (self.platform.settings.backup or "") if self.operation in ("deploy", "update") and world.current else ""
+        )
+        plan = make_plan(self.operation, staged.model, staged.release, world, backup=backup, chosen=chosen)
+        self._require_allowed(plan, world)
+        return plan
+
+    def _require_allowed(self, plan: Plan, world: World) -> None:
+        if plan.breaking and not plan.backup and world.current:
+            raise ConfigurationError(
+                f"The migration of {', '.join(plan.breaking)} is breaking, and nothing is backed up before it: name `backup` in "
+                f"[platforms.{self.platform.name}]."
+            )
+        if self.operation == "rollback" and not self.with_databases and world.current and world.current.breaking:
+            names = ", ".join(world.current.breaking)
+            raise ConfigurationError(
+                f"Release {world.current.id} migrated the database of {names} so that the version before cannot use it: images "
+                "alone cannot go back. `platformctl rollback-db` goes back with the databases that were taken before it "
+                "(docs/rollback.md)."
+            )
+
+    def _chosen(self, staged: Staged) -> frozenset[str]:
+        """What is started anew though nothing differs."""
+        if self.operation != "restart":
+            return frozenset()
+        named = [name for name in self.versions if name != EVERYTHING]
+        return frozenset(require_known(staged, named))
+
+    def forget(self, staged: Staged) -> None:
+        """Remove what was staged and is not wanted after all."""
+        if self.operation not in OF_EARLIER:
+            with suppress(PlatformOpsError):
+                records.give_back(self.platform.site, staged.release.id)

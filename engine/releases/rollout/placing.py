@@ -1,0 +1,75 @@
+"""The files of nginx and PostgreSQL, and nginx's certificate, before anything reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.nginx.self_signed import self_signed
+from engine.nginx.upstreams import FOLDER, SSL_FOLDER
+from engine.progress import Progress
+from engine.releases.plan import NGINX
+from engine.releases.rollout.context import Context
+from engine.releases.rollout.part import Part
+from engine.releases.staging import nginx_files, postgres_files
+
+_INTO_VOLUME = """set -e; umask 077; cd /ssl; [ ! -s fullchain.pem ] || exit 0; cat >both
+sed -n '/BEGIN CERTIFICATE/,/END CERTIFICATE/p' both >fullchain.pem; sed -n '/BEGIN PRIVATE/,/END PRIVATE/p' both >privkey.pem
+rm both; chown -R "$1" /ssl; chmod 755 /ssl"""
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """What lies ready before a change."""
+
+    context: Context
+
+    def part(self) -> Part:
+        return Part("place", "place the files of nginx and PostgreSQL", self._place, self._take_back)
+
+    def _place(self, progress: Progress) -> None:
+        del progress
+        if self.context.gateway.container() is not None:
+            self.context.ill_before = frozenset(
+                path for path, _, why in self.context.probes.smoke(self.context.model.routes) if why
+            )
+        upstreams = [self.context.steady(name) for name in self.context.answering()]
+        self.context.site.write_tree("run/postgres", postgres_files(self.context.site, self.context.staged))
+        files = nginx_files(self.context.site, self.context.staged)
+        self.context.gateway.keepalive_seconds(files)
+        self.context.gateway.place(self.context.staged.release.nginx_folder, files, upstreams)
+        volumes = {self.context.site.path("run/nginx"): FOLDER} | self._certificate()
+        fresh = NGINX in self.context.starting
+        image = self.context.model.services[NGINX].image
+        self.context.gateway.require_good(self.context.staged.release.nginx_folder, image, volumes, fresh=fresh)
+
+    def _take_back(self, progress: Progress) -> None:
+        """The files stay until they are pruned; nginx's container that was only made for its volume goes."""
+        del progress
+        if self.context.before is None:
+            for each in self.context.of(NGINX):
+                if not each.running:
+                    self.context.stop(each)
+
+    def _certificate(self) -> dict[str, str]:
+        """Where nginx finds its certificate, by volume; it cannot start without one. What is in the volume already stays."""
+        service = self.context.model.services[NGINX]
+        mounted = (each for each in service.definition.get("volumes", ()) if each["target"] == SSL_FOLDER)
+        volume = next(
+            (
+                self.context.model.volumes[each["source"]]
+                for each in mounted
+                if each["source"] in self.context.model.volumes
+            ),
+            None,
+        )
+        if volume is None:
+            return {}
+        argv = ("up", "--no-start", "--no-deps", "--no-recreate", "--pull", "never", NGINX)
+        if not self.context.of(NGINX):
+            self.context.docker.call((*self.context.compose.argv, *argv))  # so that the volume is compose's own
+        certificate, key = self_signed(self.context.staged.values.get("PUBLIC_HOST", "localhost"))
+        user = str(service.definition.get("user", "0"))
+        run = ("docker", "run", "--rm", "--interactive", "--network", "none", "--user", "0", "--entrypoint", "sh")
+        mount = ("--volume", f"{volume}:/ssl", service.image, "-c", _INTO_VOLUME, "sh", user)
+        self.context.docker.call((*run, *mount), stdin=certificate + key)
+        return {volume: SSL_FOLDER}
