@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,9 +13,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from blocks import BackupStore, Platform
 from engine.config.settings import FolderStore
 from engine.errors import OperationFailed
-from engine.progress import silent
 from engine.releases import records
-from engine.steps import InShell
 from flows.deploy import deploy
 from flows.platform_health import platform_health
 from flows.rollback import rollback
@@ -100,31 +94,3 @@ def test_a_rollback_and_a_look_at_it(blocks: Place) -> None:
     assert blocks.version("kohub-backend") == "1.0.0"
     state = platform_health("small", return_state=True)
     assert state.is_completed() and "4 of 4 services well, 3 of 3 routes well" in str(state.message)
-
-
-def test_a_flow_run_that_is_killed_is_reverted_by_the_next(blocks: Place) -> None:
-    code = "from flows.deploy import deploy; deploy('small', ('kohub-backend=1.1.0',))"
-    run = subprocess.Popen(
-        [sys.executable, "-c", code],
-        env=os.environ | _same_server(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    journal = blocks.directory / "run/journal.json"
-    deadline = time.monotonic() + SECONDS
-    while not (journal.exists() and '"start"' in journal.read_text(encoding="utf8")):
-        assert time.monotonic() < deadline and run.poll() is None
-        time.sleep(0.05)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
-    again = blocks.run("resume")
-    again.resume(InShell(silent))
-    assert "it was reverted" in again.recovered
-    assert blocks.version("kohub-backend") == "1.0.0"
-    assert blocks.leftovers() == []
-
-
-def _same_server() -> dict[str, str]:
-    from prefect.settings import get_current_settings
-
-    return get_current_settings().to_environment_variables(exclude_unset=True)

@@ -1,61 +1,49 @@
-"""`python -m tests.engine.releases.killed_at FOLDER PROJECT PORT STORE OPERATION MOMENT STEP`: a change that is killed.
+"""`python -m tests.engine.releases.killed_at WAY MOMENT STEP PLATFORM VERSION...`: a deploy that is killed.
 
-It is this process that dies by SIGKILL: `before` or `after` the work of the journal's step, which is not noted as ended.
+WAY is platformctl (whose configuration PLATFORM_OPS_CONFIG names) or flow (whose blocks are in the Prefect that the
+environment names). The process dies by SIGKILL: `after` the work of the journal's step and before it is noted as ended,
+or `before` that work.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
 
-from engine.errors import PlatformOpsError
-from engine.progress import silent
-from engine.steps import Broken, InShell, Step, Then
-from tests.engine.releases.place import Place
-
-Made = TypeVar("Made")
+from engine.releases.rollout.part import Part
+from engine.releases.rollout.rollout import Rollout
 
 
-@dataclass(frozen=True)
-class Deadly:
-    """Carries out steps like `InShell`, until the fatal one."""
+def deadly(moment: str, fatal: str) -> None:
+    """Let this process die at that moment."""
+    begins = Rollout.begins
 
-    journal: Path
-    moment: str
-    fatal: str
+    def begin(rollout: Rollout, part: Part) -> None:
+        begins(rollout, part)
+        if moment == "before" and part.name == fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if moment == "after" and part.name == fatal:
+            setattr(Rollout, "ended", _die)  # noqa: B010 - mypy takes no method that is assigned to
 
-    def run(self, step: Step[Made]) -> Made:
-        if self.moment == "before":
-            self._die()
-        made = InShell(silent).run(step)
-        if self.moment == "after":
-            self._die()
-        return made
+    setattr(Rollout, "begins", begin)  # noqa: B010
 
-    def tried(self, step: Step[Made]) -> Made | PlatformOpsError:
-        return self.run(step)
 
-    def each(self, steps: Sequence[Step[Made]], at_once: int, then: Then[Made], broken: Broken) -> None:
-        InShell(silent).each(steps, at_once, then, broken)
-
-    def _die(self) -> None:
-        if self.journal.exists():
-            begun = json.loads(self.journal.read_text(encoding="utf8"))["begun"]
-            if begun and begun[-1] == self.fatal:
-                os.kill(os.getpid(), signal.SIGKILL)
+def _die(rollout: Rollout, part: Part) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main() -> None:
-    folder, project, port, store, operation, moment, step, *versions = sys.argv[1:]
-    place = Place(Path(folder), project, int(port), Path(store))
-    named = dict(word.split("=") for word in versions)
-    place.change(operation, Deadly(Path(folder, "run/journal.json"), moment, step), **named)
+    way, moment, step, platform, *versions = sys.argv[1:]
+    deadly(moment, step)
+    if way == "flow":
+        from flows.deploy import deploy
+
+        deploy(platform, tuple(versions))
+    else:
+        from engine.cli import main as platformctl
+
+        sys.exit(platformctl(["deploy", "--platform", platform, *versions]))
 
 
 if __name__ == "__main__":

@@ -98,18 +98,23 @@ class Place:
     project: str
     port: int
     store: Path
-    plans: list[Plan] = field(default_factory=list)
+    host: HostSettings = field(default_factory=HostSettings)
 
     @property
     def settings(self) -> PlatformSettings:
         return PlatformSettings(directory=str(self.directory), project=self.project, store="records")
 
     @property
+    def config(self) -> Path:
+        """A platform-ops.toml that names this platform, `small`."""
+        return self.directory.parent / "platform-ops.toml"
+
+    @property
     def url(self) -> str:
         return f"https://127.0.0.1:{self.port}"
 
     def platform(self) -> Platform:
-        return open_platform("small", self.settings, HostSettings())
+        return open_platform("small", self.settings, self.host)
 
     def repository(self, name: str) -> Repository:
         return Repository(open_store(name, FolderStore(path=str(self.store))))
@@ -147,6 +152,19 @@ class Place:
         text = path.read_text(encoding="utf8")
         assert old in text
         path.write_text(text.replace(old, new), encoding="utf8")
+
+    @contextmanager
+    def edited(self, change: Callable[[Any], None]) -> Iterator[None]:
+        """The compose file changed for a while."""
+        path = self.directory / "compose.platform.yml"
+        before = path.read_text(encoding="utf8")
+        document = yaml.safe_load(before)
+        change(document)
+        path.write_text(yaml.safe_dump(document), encoding="utf8")
+        try:
+            yield
+        finally:
+            path.write_text(before, encoding="utf8")
 
     def leftovers(self) -> list[str]:
         """What a finished change must not leave: a journal, staged releases, second or stopped containers."""
@@ -211,6 +229,11 @@ def small_platform(folder: Path, port: int) -> Iterator[Place]:
     place = Place(folder / "platform", project, port, folder / "records")
     place.store.mkdir()
     write_folder(place)
+    place.config.write_text(
+        f'[platforms.small]\ndirectory = "{place.directory}"\nproject = "{project}"\nstore = "records"\n'
+        f'[stores.records]\nkind = "folder"\npath = "{place.store}"\n',
+        encoding="utf8",
+    )
     try:
         yield place
     finally:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from engine.errors import ConfigurationError, LockedByAnother, OperationFailed, PlatformOpsError
+from engine.hosts.opening import close_hosts
 from engine.progress import silent
 from engine.releases import records
 from engine.releases.plan import Action
+from engine.sources.postgres.scratch.socket_and_port import free_port
 from engine.steps import InShell
-from tests.engine.releases.place import CANARY, FAULTS, Place
+from tests.engine.hosts.sshd import running_sshd
+from tests.engine.releases.place import CANARY, FAULTS, Place, build_images, require_docker, small_platform
 
 pytestmark = pytest.mark.xdist_group("releases")
 LEAST_REQUESTS = 200
@@ -41,6 +47,65 @@ def test_an_update_and_a_rollback_lose_no_request(place: Place) -> None:
     assert place.version("kohub-backend") == "1.0.0"
     assert place.leftovers() == []
     assert place.by_hand() == ""
+
+
+def test_a_host_that_is_reached_over_ssh(place: Place, tmp_path: Path) -> None:
+    """The same update and rollback, each program and each file of it through sshd; then one that is refused."""
+    with running_sshd(tmp_path / "sshd") as sshd, place.under_load() as counts:
+        away = replace(place, host=sshd.settings)
+        run = away.change(kohub_backend="1.1.0", termix="1.1.0")
+        back = away.change("rollback")
+        with pytest.raises(PlatformOpsError, match="smoke test failed"):
+            away.change(kohub_backend="1.2.0-failing-smoke")
+        close_hosts()
+    assert counts.failures == {}
+    assert (run.lost, back.lost) == (0, 0)
+    assert set(counts.versions) == {"1.0.0", "1.1.0"}
+    assert (place.version("kohub-backend"), place.version("termix")) == ("1.0.0", "1.0.0")
+    assert place.leftovers() == []
+
+
+def test_a_service_moves_to_another_port(place: Place) -> None:
+    """Old and new answer at ports of their own while one follows the other, there and back."""
+
+    def move(document: Any) -> None:
+        frontend = document["services"]["kohub-frontend"]
+        frontend["environment"]["APP_PORT"] = "8090"
+        frontend["healthcheck"]["test"] = [word.replace(":80/", ":8090/") for word in frontend["healthcheck"]["test"]]
+        document["x-rollout"]["kohub-frontend"]["port"] = 8090
+
+    with place.edited(move), place.under_load() as counts:
+        run = place.change()
+        place.change("rollback")
+    assert counts.failures == {}
+    assert run.plan is not None and run.plan.of(Action.ROLL) == ("kohub-frontend",)
+    assert place.leftovers() == []
+    assert place.change().plan.empty  # type: ignore[union-attr]
+
+
+def test_how_a_service_is_asked_is_a_release_that_touches_no_container(place: Place) -> None:
+    def another(document: Any) -> None:
+        document["x-routes"]["/api/"]["probe"] = "/api/version"
+
+    before = place.standing()
+    with place.edited(another):
+        run = place.change()
+        assert place.change().plan.empty  # type: ignore[union-attr]
+        place.change("rollback")
+    assert run.plan is not None and [each.where for each in run.plan.routes] == ["x-routes /api/"]
+    assert place.standing() == before
+    assert place.leftovers() == []
+
+
+def test_a_first_deploy_that_is_refused_leaves_no_container(tmp_path: Path) -> None:
+    require_docker()
+    build_images()
+    with small_platform(tmp_path, free_port(28_980)) as place:
+        place.edit("nginx/nginx.conf", "http {", "http {\n    no_such_directive on;")
+        with pytest.raises(ConfigurationError, match="no_such_directive"):
+            place.change()
+        assert place.containers() == {}
+        assert not (place.directory / "run/journal.json").exists()
 
 
 def test_where_nothing_differs_nothing_is_done(place: Place) -> None:

@@ -1,16 +1,20 @@
-"""kill -9 at every step of the journal: the next run finishes or reverts, one version serves, nothing is left."""
+"""kill -9 at every step of the journal, of `platformctl` and of a flow run: the next run finishes or reverts, one version
+serves, nothing is left."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
-from engine.progress import silent
-from engine.steps import InShell
+from blocks import BackupStore, Platform
+from engine.cli import main
+from engine.config.settings import FolderStore
 from tests.engine.releases.place import Place
 
 pytestmark = pytest.mark.xdist_group("releases")
@@ -31,51 +35,68 @@ STEPS = (
 """The steps of the deploy below in their order, and what serves after the next run has put things right."""
 
 
-def killed(place: Place, moment: str, step: str) -> None:
-    argv = (
-        sys.executable,
-        "-m",
-        "tests.engine.releases.killed_at",
-        place.directory,
-        place.project,
-        place.port,
-        place.store,
-    )
+WAYS = ("platformctl", "flow")
+
+
+@pytest.fixture(scope="module")
+def known(place: Place, prefect_server: str) -> Iterator[Place]:
+    """The platform as both ways know it: by the configuration file, and by blocks."""
+    Platform.of(place.settings).save("small", overwrite=True)
+    BackupStore.of(FolderStore(path=str(place.store))).save("records", overwrite=True)
+    yield place
+
+
+def killed(place: Place, way: str, moment: str, step: str) -> None:
+    from prefect.settings import get_current_settings
+
+    words = (way, moment, step, "small", f"kohub-backend={NEW}", f"termix={NEW}")
     done = subprocess.run(
-        [*map(str, argv), "deploy", moment, step, f"kohub_backend={NEW}", f"termix={NEW}"],
+        [sys.executable, "-m", "tests.engine.releases.killed_at", *words],
+        env=os.environ
+        | get_current_settings().to_environment_variables(exclude_unset=True)
+        | {"PLATFORM_OPS_CONFIG": str(place.config)},
         capture_output=True,
         text=True,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
+def resumed(place: Place, capsys: pytest.CaptureFixture[str]) -> str:
+    """What `platformctl resume` says."""
+    assert main(["--config", str(place.config), "resume"]) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("step", "serves"), STEPS)
-def test_killed_after_a_steps_work(place: Place, step: str, serves: str) -> None:
-    with place.under_load(60) as counts:
-        killed(place, "after", step)
-        run = place.run("resume")
-        run.resume(InShell(silent))
-    assert f"it was {'reverted' if serves == OLD else 'finished'}" in run.recovered
+def test_killed_after_a_steps_work(
+    known: Place, way: str, step: str, serves: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with known.under_load(60) as counts:
+        killed(known, way, "after", step)
+        said = resumed(known, capsys)
+    assert f"it was {'reverted' if serves == OLD else 'finished'}" in " ".join(said.split())
     assert counts.failures == {}
-    assert (place.version("kohub-backend"), place.version("termix")) == (serves, serves)
-    assert place.leftovers() == []
+    assert (known.version("kohub-backend"), known.version("termix")) == (serves, serves)
+    assert known.leftovers() == []
     if serves == NEW:
-        assert place.by_hand() == ""
-        place.change("rollback")
-        assert place.version("kohub-backend") == OLD
+        assert known.by_hand() == ""
+        known.change("rollback")
+        assert known.version("kohub-backend") == OLD
 
 
-def test_killed_before_any_work_of_a_step(place: Place) -> None:
-    killed(place, "before", "switch")
-    run = place.change()  # the next deploy puts things right, and goes on
+@pytest.mark.parametrize("way", WAYS)
+def test_killed_before_any_work_of_a_step(known: Place, way: str) -> None:
+    killed(known, way, "before", "switch")
+    run = known.change()  # the next deploy puts things right, and goes on
     assert "it was reverted" in run.recovered
     assert run.plan is not None and run.plan.empty
-    assert place.leftovers() == []
+    assert known.leftovers() == []
 
 
-def test_the_lock_of_a_killed_run_is_free_soon(place: Place) -> None:
-    killed(place, "before", "place")
+def test_the_lock_of_a_killed_run_is_free_soon(known: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    killed(known, "platformctl", "before", "place")
     began = time.monotonic()
-    place.run("resume").resume(InShell(silent))
+    resumed(known, capsys)
     assert time.monotonic() - began < 30
-    assert place.leftovers() == []
+    assert known.leftovers() == []
