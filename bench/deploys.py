@@ -17,7 +17,10 @@ import httpx
 from bench.figures import Figure
 from bench.timing import MeasureError, tell
 from engine.operations.release import ReleaseRun
+from engine.progress import silent
 from engine.sources.postgres.scratch.socket_and_port import free_port
+from engine.steps import InShell
+from tests.e2e.whole_platform import BREAKING, Whole, whole_platform
 from tests.engine.releases.place import Place, build_images, small_platform
 
 UPDATES, ROLLBACKS, PER_SECOND = 12, 4, 250.0
@@ -32,6 +35,13 @@ _SWAP = (
     "stop the old",
     "let nginx know",
 )
+ROWS = 8_000_000
+_TICKETS = """
+CREATE TABLE ticket AS
+SELECT i AS id, md5(i::text) AS author, md5((i * 7)::text) || md5((i * 13)::text) AS title, now() AS opened
+FROM generate_series(1, {rows}) AS i;
+ALTER TABLE ticket ADD PRIMARY KEY (id);
+CREATE INDEX ON ticket (author)"""
 _COMMAND = "python -m bench --only deploys"
 
 
@@ -72,6 +82,10 @@ def measure(quick: bool) -> Iterator[Figure]:
         yield from _lost(place, 1 if quick else ROLLBACKS, 2 if quick else UPDATES)
         yield from _rollback(place)
         yield _nothing(place)
+    with tempfile.TemporaryDirectory(prefix="platform-ops-bench-", dir="/var/tmp") as folder:
+        Path(folder).chmod(0o755)
+        with whole_platform(Path(folder)) as whole:
+            yield _with_databases(whole, ROWS // 100 if quick else ROWS)
 
 
 @contextmanager
@@ -200,6 +214,24 @@ def _rollback(place: Place) -> Iterator[Figure]:
     )
     yield Figure(
         "deploy: requests lost by compose up --force-recreate", counts.failed, "", "<=", None, None, (_COMMAND,)
+    )
+
+
+def _with_databases(whole: Whole, rows: int) -> Figure:
+    """A breaking release of the whole platform goes back with its database, until the old version answers."""
+    whole.sql("kohub", _TICKETS.format(rows=rows))
+    size = int(whole.sql("kohub", "SELECT sum(length(row::text) + 1) FROM ticket AS row"))
+    began = time.monotonic()
+    whole.change("update", kohub_backend=BREAKING)
+    tell(f"deploys: {size / 1e9:.2f} GB of rows, the update with its verified backup {time.monotonic() - began:.0f} s")
+    whole.sql("kohub", "DROP TABLE ticket")
+    began = time.monotonic()
+    whole.back_with_databases(("kohub",)).carry_out(("kohub",), "`confirm`", InShell(silent))
+    seconds = time.monotonic() - began
+    if int(whole.sql("kohub", "SELECT count(*) FROM ticket")) != rows:
+        raise MeasureError("the rows did not come back")
+    return Figure(
+        f"deploy: image and database rollback, {size / 1e9:.1f} GB", seconds, "s", "<=", 600.0, 120.0, (_COMMAND,)
     )
 
 

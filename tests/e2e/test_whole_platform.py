@@ -2,104 +2,30 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-import httpx
 import pytest
 
-from demo import platform_files
-from demo.layout import Layout
-from demo.platform_files import NAME, SOURCE
-from engine.config.settings import Settings
+from demo.platform_files import SOURCE
 from engine.errors import ConfigurationError
-from engine.operations.database_rollback import DatabaseRollback
 from engine.operations.platform_state import look
-from engine.operations.release import ReleaseRun
 from engine.progress import silent
-from engine.releases.platform import Platform, open_platform
-from engine.repository.repository import Repository, open_repository
-from engine.sources.postgres.opening import configured_server
-from engine.sources.postgres.restore.operation import RestoreRun
-from engine.sources.registry import load_settings, open_source
 from engine.steps import InShell
-from tests.engine.releases.place import built, require_docker
+from tests.e2e.whole_platform import BREAKING, Whole, whole_platform
+from tests.engine.releases.place import require_docker
 
 pytestmark = pytest.mark.xdist_group("demo")
-
-
-class Whole:
-    """The platform, and how the tests change it."""
-
-    def __init__(self, settings: Settings, project: str, port: int) -> None:
-        self.settings, self.project, self.port = settings, project, port
-
-    def platform(self) -> Platform:
-        return open_platform(NAME, self.settings.platform(NAME), self.settings.hosts)
-
-    def repository(self, name: str) -> Repository:
-        return open_repository(name, self.settings.store(name))
-
-    def run(self, operation: str, **versions: str) -> ReleaseRun:
-        named = {name.replace("_", "-"): version for name, version in versions.items()}
-        return ReleaseRun(
-            self.platform(),
-            operation,
-            f"test {operation}",
-            lambda plan: "",
-            self.repository,
-            lambda name: open_source(self.settings, name),
-            named,
-        )
-
-    def change(self, operation: str, **versions: str) -> ReleaseRun:
-        run = self.run(operation, **versions)
-        run.carry_out(InShell(silent))
-        return run
-
-    def sql(self, database: str, statement: str) -> str:
-        argv = (
-            "docker",
-            "exec",
-            f"{self.project}-postgres-1",
-            "psql",
-            "-XtAc",
-            statement,
-            "-h",
-            "/var/run/postgresql",
-            "-U",
-            "postgres",
-            database,
-        )
-        return self.platform().docker.call(argv).decode().strip()
-
-    def get(self, path: str, host: str = "localhost") -> httpx.Response:
-        headers = {"Host": f"{host}:{self.port}"}
-        return httpx.get(f"https://127.0.0.1:{self.port}{path}", headers=headers, verify=False, timeout=30)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     require_docker()
-    for words in (("base", "nginx", "redis", "postgres"), ("keycloak",), ("uptime-kuma",)):
-        built(*words)
-    for name in platform_files.APPLICATIONS:
-        built("app", name, "1.0.0")
-    built("app", "kohub-backend", "1.3.0", "", "--build-arg", "MIGRATION=breaking")
     folder = tmp_path_factory.mktemp("whole")
     for each in (folder, *folder.parents):
         if each.name.startswith(("pytest-", "whole", "popen-")):
             each.chmod(0o755)
-    layout, project = Layout(folder / "root"), f"po-whole-{secrets.token_hex(3)}"
-    layout.make()
-    layout.root.chmod(0o755)
-    address = platform_files.write(layout, project)
-    try:
-        made = Whole(load_settings(layout.config), project, address.port)
-        made.change("deploy")
+    with whole_platform(folder) as made:
         yield made
-    finally:
-        platform_files.remove(everything=True, project=project)
 
 
 def test_ten_services_and_seven_routes_are_well(whole: Whole) -> None:
@@ -133,23 +59,16 @@ def test_each_application_has_a_database_that_no_other_role_reads(whole: Whole) 
 
 def test_a_breaking_release_goes_back_with_its_databases_only(whole: Whole) -> None:
     whole.sql("kohub", "CREATE TABLE ticket (id int PRIMARY KEY); INSERT INTO ticket VALUES (1)")
-    release = whole.change("update", kohub_backend="1.3.0")
+    release = whole.change("update", kohub_backend=BREAKING)
     assert release.plan is not None and release.plan.breaking == ("kohub-backend",)
     assert any(key.startswith(f"{SOURCE}/db/kohub/") for key in release.backups)
     whole.sql("kohub", "DROP TABLE ticket")  # what its migration did
     with pytest.raises(ConfigurationError, match=r"images alone cannot go back.*rollback-db"):
         whole.change("rollback")
 
-    def restore(source: str, set_id: str, names: Sequence[str]) -> RestoreRun:
-        server = configured_server(whole.settings, source)
-        return RestoreRun(whole.repository(server.settings.store), source, server, names, set_id, in_place=True)
-
-    def back() -> DatabaseRollback:
-        return DatabaseRollback(whole.platform(), restore, whole.run("rollback"), ("kohub", "kusthub"))
-
     with pytest.raises(ConfigurationError, match="repeat each name"):
-        back().carry_out((), "`confirm`", InShell(silent))
-    run = back()
+        whole.back_with_databases(("kohub", "kusthub")).carry_out((), "`confirm`", InShell(silent))
+    run = whole.back_with_databases(("kohub", "kusthub"))
     run.carry_out(("kohub", "kusthub"), "`confirm`", InShell(silent))
     assert run.stopped == ("kohub-backend", "kusthub-backend") and run.restored == ("kohub", "kusthub")
     assert whole.sql("kohub", "SELECT count(*) FROM ticket") == "1"
