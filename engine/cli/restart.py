@@ -8,6 +8,7 @@ from engine.cli.invocation import Invocation, operation, platform_option
 from engine.cli.outcome import Outcome
 from engine.cli.release_options import approve_option, carry_out
 from engine.errors import ConfigurationError
+from engine.operations.planning import EVERYTHING
 
 
 @click.command(
@@ -29,4 +30,4 @@ def command(
 ) -> Outcome:
     if bool(services) == everything:
         raise ConfigurationError("Say which services to start anew, or --all.")
-    return carry_out(invocation, platform, "restart", dict.fromkeys(services or ("*",), ""), approve)
+    return carry_out(invocation, platform, "restart", dict.fromkeys(services or (EVERYTHING,), ""), approve)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 
+from engine.cli import main
 from engine.errors import ConfigurationError, LockedByAnother, OperationFailed, PlatformOpsError
 from engine.hosts.opening import close_hosts
 from engine.progress import silent
@@ -243,6 +245,26 @@ def test_a_plan_shows_what_differs_and_no_secret(place: Place) -> None:
         "secret environment.SPRING_DATASOURCE_PASSWORD changes",
     }
     assert "canary" not in run.plan.model_dump_json()
+    assert place.leftovers() == []
+
+
+def test_the_hash_of_a_plan_approves_the_command_it_is_for(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    config = place.config.with_name("asking.toml")
+    config.write_text(place.config.read_text(encoding="utf8").replace("store =", "approval = true\nstore ="))
+
+    def platformctl(*words: str, code: int = 0) -> dict[str, Any]:
+        assert main(["--config", str(config), *words, "--json"]) == code
+        return cast("dict[str, Any]", json.loads(capsys.readouterr().out)["result"])
+
+    for command, words in (("update", ["kohub-backend=1.1.0"]), ("restart", ["kohub-frontend"]), ("rollback", [])):
+        before = place.standing()
+        plan = platformctl("plan", "--for", command, *words)
+        assert place.standing() == before
+        assert main(["--config", str(config), command, *words]) == 2  # nobody is there to be asked
+        assert plan["hash"][:12] in capsys.readouterr().err
+        done = platformctl(command, *words, "--approve", plan["hash"][:12])
+        assert done["changed"] and done["plan"]["hash"] == plan["hash"]
+    assert place.version("kohub-backend") == "1.0.0"
     assert place.leftovers() == []
 
 
