@@ -32,22 +32,14 @@ def hashes_argv(files: ComposeFiles) -> tuple[str, ...]:
     return (*files.argv, "config", "--hash", "*")
 
 
-def second_argv(files: ComposeFiles, services: Sequence[str]) -> tuple[str, ...]:
-    """Make a second container of each service, beside the one that runs, and start none.
+def create_argv(files: ComposeFiles, services: Sequence[str], doubled: Sequence[str] = ()) -> tuple[str, ...]:
+    """Make the containers that these services lack, two of those that are `doubled`, and start none.
 
     Never with `--no-deps`: compose leaves what a service depends on out of its hash then, and the next `up` by hand
     would make every such container anew.
     """
-    return (*files.argv, "up", "--no-start", "--no-recreate", "--pull", "never", *_twice(services), *services)
-
-
-def create_argv(files: ComposeFiles, service: str, doubled: Sequence[str] = ()) -> tuple[str, ...]:
-    """Make the container of a service that has none. Others stay as they are, also those that are `doubled`."""
-    return (*files.argv, "up", "--no-start", "--no-recreate", "--pull", "never", *_twice(doubled), service)
-
-
-def _twice(services: Sequence[str]) -> tuple[str, ...]:
-    return tuple(word for name in services for word in ("--scale", f"{name}=2"))
+    twice = tuple(word for name in doubled for word in ("--scale", f"{name}=2"))
+    return (*files.argv, "up", "--no-start", "--no-recreate", "--pull", "never", *twice, *services)
 
 
 def migrate_argv(files: ComposeFiles, service: str, name: str, command: Sequence[str]) -> tuple[str, ...]:

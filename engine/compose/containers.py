@@ -8,12 +8,14 @@ from datetime import datetime
 from typing import Any
 
 PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
+FOLDER = "com.docker.compose.project.working_dir"
 CONFIG_HASH, ONE_OFF = "com.docker.compose.config-hash", "com.docker.compose.oneoff"
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One container of a project. `health` is docker's word, empty where there is no health check."""
+    """One container of a project. `health` is docker's word, empty where there is no health check; `folder` is the project's
+    own, as compose was told it."""
 
     id: str
     name: str
@@ -24,7 +26,7 @@ class Container:
     running: bool
     health: str
     address: str
-    aliases: tuple[str, ...]
+    folder: str
     started: datetime | None
     restarts: int
     exit_code: int
@@ -56,16 +58,14 @@ def _container(found: dict[str, Any], network: str) -> Container:
         running=bool(state.get("Running")) and not state.get("Restarting"),
         health=health.get("Status", ""),
         address=endpoint.get("IPAddress") or "",
-        aliases=tuple(endpoint.get("Aliases") or ()),
-        started=_moment(state.get("StartedAt", "")),
+        folder=labels.get(FOLDER, ""),
+        started=moment(started) if (started := state.get("StartedAt", "")) and not started.startswith("0001") else None,
         restarts=int(found.get("RestartCount", 0)),
         exit_code=int(state.get("ExitCode", 0)),
-        health_output=said[-1][-300:] if said else "",
+        health_output=said[-1] if said else "",
     )
 
 
-def _moment(text: str) -> datetime | None:
-    """Docker's time, which has nanoseconds; None where it never started."""
-    if not text or text.startswith("0001"):
-        return None
-    return datetime.fromisoformat(text[:19] + "+00:00")
+def moment(text: str) -> datetime:
+    """A time as docker writes it, with nanoseconds."""
+    return datetime.fromisoformat(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from engine.compose.commands import ComposeFiles, config_argv, hashes_argv, list_argv
@@ -13,7 +13,13 @@ from engine.errors import ConfigurationError, NotFound, OperationFailed
 from engine.hosts.base import Done, Host
 
 QUICK_SECONDS, SLOW_SECONDS = 60.0, 900.0
-_BY_COMPOSE = ("COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "COMPOSE_ENV_FILES")
+_BY_COMPOSE = (
+    "COMPOSE_FILE",
+    "COMPOSE_PROJECT_NAME",
+    "COMPOSE_PROFILES",
+    "COMPOSE_ENV_FILES",
+    "COMPOSE_REMOVE_ORPHANS",
+)
 
 
 @dataclass
@@ -49,7 +55,7 @@ class Docker:
 
     def refused(self, argv: Sequence[str], done: Done) -> OperationFailed:
         words = [word for word in argv[1:] if not word.startswith("-") and "/" not in word][:3]
-        said = self.masked(_last_words(done.stderr))
+        said = _last_words(self.masked(done.stderr))
         if "unknown command: docker compose" in said or "is not a docker command" in said:
             return OperationFailed(
                 f"Docker{self.host.note} has no compose plugin; install Compose 2.26 or newer there."
@@ -92,13 +98,24 @@ class Docker:
     def inspected(self, ids: Sequence[str], network: str = "") -> tuple[Container, ...]:
         """These containers; one that has gone meanwhile is not among them."""
         done = self.tried(("docker", "inspect", "--type", "container", *ids))
-        if done.code != 0 and not done.stdout.strip().startswith(b"["):
+        if done.code != 0 and "No such" not in done.stderr:  # an engine that is away prints an empty list too
             raise self.refused(("docker", "inspect"), done)
         return parse_containers(done.stdout, network)
 
     def container(self, name: str, network: str = "") -> Container | None:
         """The one of this name or id."""
         return next(iter(self.inspected([name], network)), None)
+
+    def image_ids(self, references: Collection[str]) -> frozenset[str]:
+        """The ids of those of these images that are here."""
+        done = self.tried(("docker", "image", "inspect", "--format", "{{.Id}}", *references))
+        if done.code != 0 and "No such" not in done.stderr:
+            raise self.refused(("docker", "image", "inspect"), done)
+        return frozenset(done.stdout.decode().split())
+
+    def now(self) -> str:
+        """The time on the host, as docker writes and reads it."""
+        return self.call(("docker", "info", "--format", "{{.SystemTime}}")).decode().strip()
 
     def image(self, reference: str) -> ImageFacts:
         """What is known of an image that is here.

@@ -33,8 +33,10 @@ class PlatformSettings(Frozen):
     """The source that is backed up and verified before a deploy changes anything."""
     approval: bool | None = None
     """Whether a person has to approve the plan of a deploy or rollback; where nothing is said, in prod only."""
-    approval_minutes: float = Field(default=60, gt=0, le=10080)
+    approval_minutes: float = Field(default=60, gt=0, le=180)
     """How long a plan waits for approval; then it is rejected."""
+    migration_minutes: float = Field(default=60, gt=0, le=180)
+    """How long a migration may take; then it is ended, and the deploy with it."""
     pull: Literal["missing", "always"] = "missing"
     """When images are fetched: what is not on the host, or all of them each time (for tags that move)."""
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError
+from engine.errors import ConfigurationError, OperationFailed, PartialSuccess, PlatformOpsError
 from engine.hosts.ending import children_spared
 from engine.operations.platform_state import start_service, stop_service
 from engine.operations.release import ReleaseRun
 from engine.releases import records
-from engine.releases.lock import held
+from engine.releases.lock import Held, LockLost, held
 from engine.releases.platform import Platform
 from engine.releases.release import Release
 from engine.releases.staging import Staged
@@ -21,6 +21,11 @@ from engine.steps import NO_RECORD, Record, Step, Steps
 
 class Restoring(Protocol):
     """A restore of databases in place, as their own source carries it out; what is replaced is kept under another name."""
+
+    @property
+    def restored(self) -> Sequence[object]:
+        """What is in its place by now."""
+        ...
 
     def plan(self, steps: Steps) -> None: ...
 
@@ -66,22 +71,69 @@ class DatabaseRollback:
             self.restoring = restoring = self.restore(source, set_id, names)
             restoring.plan(steps)
             restoring.require_confirmed(confirmed, how)
+            self._require_enough(staged, names)
             self.stopped = self._users(staged, names)
+            records.mark_databases(self.platform.site, names)
             for service in reversed(self.stopped):
                 lease.require()
                 steps.run(Step(f"stop {service}", partial(stop_service, self.platform, staged, service)))
+            lease.require()
             restoring.carry_out(steps, record)
             if problem := restoring.problem():
+                if not restoring.restored:
+                    records.forget_databases(self.platform.site)  # they are as they were: their services may start
                 raise OperationFailed(
-                    f"{problem} The services {', '.join(self.stopped)} stay stopped; start this again."
+                    f"{problem} The services {', '.join(self.stopped)} are stopped; start this again"
+                    f"{'.' if restoring.restored else ', or start them (platformctl start): the databases are as they were.'}"
                 )
             self.restored = tuple(names)
             if images:
-                self.images.go_back(lease, steps, record)
+                self._images_back(lease, steps, record)
                 return
+            records.forget_databases(self.platform.site)
             for service in self.stopped:
+                lease.require()
                 steps.run(Step(f"start {service}", partial(start_service, self.platform, staged, service)))
-            records.forget_migrated(self.platform.site)
+            if not set(_named(staged)) - set(names):
+                records.forget_migrated(self.platform.site)
+
+    def _images_back(self, lease: Held, steps: Steps, record: Record) -> None:
+        """Databases are those of the release before: what was stopped may run in its version only.
+
+        Raises:
+            OperationFailed: the images did not go back; what uses the databases is stopped again.
+        """
+        try:
+            self.images.go_back(lease, steps, record)
+        except LockLost:
+            raise
+        except PartialSuccess:  # they are back; their record is not in the store
+            records.forget_databases(self.platform.site)
+            raise
+        except PlatformOpsError as error:
+            if running := self.platform.running():
+                for service in reversed(self.stopped):
+                    steps.run(Step(f"stop {service}", partial(stop_service, self.platform, running, service)))
+            raise OperationFailed(
+                f"The databases {', '.join(self.restored)} are back, and the images are not: {error} The services "
+                f"{', '.join(self.stopped)} stay stopped; start this again."
+            ) from None
+        records.forget_databases(self.platform.site)
+
+    def _require_enough(self, staged: Staged, names: Sequence[str]) -> None:
+        """The release before may run only where every database that it cannot live with has gone back.
+
+        Raises:
+            ConfigurationError: one has not; nothing was done.
+        """
+        migrated = records.read_migrated(self.platform.site)
+        breaking = (*staged.release.breaking, *(migrated.breaking if migrated else ()))
+        known = [staged.model.services[name] for name in breaking if name in staged.model.services]
+        if missing := sorted({name for each in known for name in each.rollout.databases} - set(names)):
+            raise ConfigurationError(
+                f"The database {missing[0]} was migrated so that the version before cannot use it: it has to go back too; name it, "
+                "or none."
+            )
 
     def _release(self, running: Release) -> tuple[Release, bool]:
         """The release that is taken back, and whether images go back too: the one that runs; or, where images did go back
@@ -95,8 +147,9 @@ class DatabaseRollback:
             found, images = running, True
             records.last_good(self.platform.site)  # said before anything is stopped
         if not found.backups:
+            what = "the release that did not come to be" if migrated else f"release {found.id}"
             raise ConfigurationError(
-                f"No backup was taken before release {found.id}; name `backup` in [platforms.{self.platform.name}], or "
+                f"No backup was taken before {what}; name `backup` in [platforms.{self.platform.name}], or "
                 "restore databases by themselves (platformctl restore)."
             )
         return found, images

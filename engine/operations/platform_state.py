@@ -12,6 +12,7 @@ from engine.compose.containers import Container
 from engine.compose.docker import SLOW_SECONDS
 from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError
 from engine.progress import Progress
+from engine.releases import records
 from engine.releases.journal import read_journal
 from engine.releases.lock import held
 from engine.releases.platform import Platform
@@ -115,6 +116,8 @@ def logs(platform: Platform, service: str, lines: int, *, follow: bool = False) 
         while program.stdout is not None and (piece := program.stdout.read(65536)):
             *whole, rest = (rest + piece).split(b"\n")
             yield from (platform.docker.masked(line.decode("utf8", "replace")) + "\n" for line in whole)
+        if rest:
+            yield platform.docker.masked(rest.decode("utf8", "replace"))
     finally:
         program.kill()
         program.wait()
@@ -134,6 +137,8 @@ def _each(
             raise OperationFailed(
                 "A change of this platform was cut off; `platformctl resume` finishes or reverts it first."
             )
+        if verb == "start":
+            records.require_databases_whole(platform.site)
         staged = _running(platform)
         names = require_known(staged, services)
         for name in reversed(names) if backwards else names:
@@ -154,9 +159,12 @@ def start_service(platform: Platform, staged: Staged, name: str, progress: Progr
     Raises:
         OperationFailed: it is not well.
     """
-    platform.docker.call(create_argv(platform.site.files(staged.release.id), name), timeout=SLOW_SECONDS)
+    platform.docker.call(create_argv(platform.site.files(staged.release.id), [name]), timeout=SLOW_SECONDS)
     probes = Probes(platform.docker, staged.model, staged.values)
-    (container,) = _of(platform, staged, name)
+    found = _of(platform, staged, name)
+    if len(found) != 1:
+        raise OperationFailed(f"{name} has {len(found)} containers; keep one (docker rm), then start it again.")
+    container = found[0]
     platform.docker.call(("docker", "start", container.id))
     version = staged.release.services[name].version
     probes.wait_until_well(staged.model.services[name], container.id, version, soak=False)

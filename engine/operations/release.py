@@ -14,14 +14,14 @@ from typing import TypeVar
 from engine.errors import OperationFailed, PartialSuccess, PlatformOpsError
 from engine.hosts.ending import children_spared
 from engine.operations.backup import BackupRun
-from engine.operations.planning import OF_EARLIER, Planning
+from engine.operations.planning import Planning
 from engine.progress import Progress
 from engine.releases import images, records
 from engine.releases.carrying import carry_out, take_back
 from engine.releases.environment import secrets_of
-from engine.releases.journal import Journal, Rolled, new_journal, read_journal
+from engine.releases.journal import Journal, new_journal, read_journal
 from engine.releases.lock import Held, held
-from engine.releases.plan import Action, Plan
+from engine.releases.plan import OF_EARLIER, Action, Plan
 from engine.releases.platform import Platform
 from engine.releases.release import Release
 from engine.releases.rollout.context import Context
@@ -82,6 +82,7 @@ class ReleaseRun:
         """
         with children_spared(), held(self.platform.site, self.owner) as lease:
             self.recover(lease, steps, record)
+            records.require_databases_whole(self.platform.site)
             self._under(lease, steps, record)
 
     def go_back(self, lease: Held, steps: Steps, record: Record = NO_RECORD) -> None:
@@ -125,6 +126,8 @@ class ReleaseRun:
         """Finish or revert what a killed run left, and nothing else."""
         with children_spared(), held(self.platform.site, self.owner) as lease:
             self.recover(lease, steps, record)
+            records.require_databases_whole(self.platform.site)
+            self._require_kept()
 
     def recover(self, lease: Held, steps: Steps, record: Record) -> None:
         """What a killed run began: finished from the step on in which the release is recorded, else reverted."""
@@ -187,7 +190,7 @@ class ReleaseRun:
         return tuple(str(one.key) for one in run.result.stored)
 
     def _apply(self, steps: Steps, record: Record, lease: Held, staged: Staged, plan: Plan) -> None:
-        old = self._old(plan, staged)
+        old = self._old(plan)
         folder = self.platform.look().nginx_folder
         before = self.platform.running()
         staged = self._with_history(staged, plan)
@@ -196,13 +199,16 @@ class ReleaseRun:
         docker.hidden |= secrets_of(staged.values)
         journal = new_journal(plan, self.owner, old, folder)
         context = Context(site, docker, staged, before, journal)
-        since = datetime.now(UTC)
+        since = docker.now()
         try:
             carry_out(Rollout(context, self._afterwards()), partial(self._run_part, steps, record), lease.require)
         finally:
             self.smoke, self.remarks = context.smoke, context.told
             with suppress(PlatformOpsError):
                 self.lost = context.gateway.lost_since(since)
+        self._require_kept()
+
+    def _require_kept(self) -> None:
         if self.unkept is not None:
             raise PartialSuccess(
                 f"The release runs; only its record could not be kept in the store (the next change keeps it): {self.unkept}"
@@ -210,7 +216,7 @@ class ReleaseRun:
 
     def _afterwards(self) -> tuple[Part, ...]:
         """What follows when a release has been accepted."""
-        return (Part("prune", "prune images", self._prune), Part("keep", "keep the record in the store", self._keep))
+        return (Part("keep", "keep the record in the store", self._keep), Part("prune", "prune images", self._prune))
 
     def _prune(self, progress: Progress) -> None:
         self.pruned = images.prune(self.platform.site, self.platform.docker)
@@ -224,7 +230,7 @@ class ReleaseRun:
         told = {
             "by": self.owner,
             "approved_by": self.approved_by,
-            "backups": (before.backups if before else ()) or self.backups,
+            "backups": (before.backups if before and before.breaking else ()) or self.backups,
             "migrated": tuple(dict.fromkeys((*(before.services if before else ()), *plan.migrations))),
             "breaking": tuple(dict.fromkeys((*(before.breaking if before else ()), *plan.breaking))),
         }
@@ -232,11 +238,10 @@ class ReleaseRun:
         records.write(self.platform.site, release)
         return Staged(release, staged.model, staged.values)
 
-    def _old(self, plan: Plan, staged: Staged) -> dict[str, Rolled]:
-        found: dict[str, Rolled] = {}
-        for each in self.platform.docker.containers(staged.model.project, staged.model.network):
-            if each.service in plan.of(Action.ROLL) and each.running:
-                found.setdefault(each.service, Rolled(id=each.id, name=each.name, address=each.address))
+    def _old(self, plan: Plan) -> dict[str, str]:
+        """The containers of rolling services that serve, by id."""
+        world = self.platform.look()
+        found = {name: container.id for name in plan.of(Action.ROLL) if (container := world.running(name))}
         if gone := sorted(set(plan.of(Action.ROLL)) - found.keys()):
             raise OperationFailed(f"{gone[0]} stopped since the plan was made; nothing was changed. Plan again.")
         return found
@@ -262,6 +267,8 @@ class ReleaseRun:
                 store.create(f"_releases/{self.platform.name}/{each.id}-{each.state}.json", each.as_json())
         except PlatformOpsError as error:
             self.unkept = error
+        else:
+            self.unkept = None
 
     def _run_part(self, steps: Steps, record: Record, title: str, work: Callable[[Progress], None]) -> None:
         self._timed(steps, record, title, work)

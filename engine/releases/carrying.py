@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from engine.errors import OperationFailed, PlatformOpsError
+from engine.errors import OperationFailed
 from engine.progress import Progress
 from engine.releases.lock import LockLost
 from engine.releases.rollout.migrating import Migrations
@@ -29,8 +29,8 @@ def carry_out(rollout: Rollout, run: Run, require: Callable[[], None]) -> None:
             require()
             if part.name in rollout.journal.done:
                 continue
-            done.append(part)
             rollout.begins(part)
+            done.append(part)
             run(part.title, part.do)
             rollout.ended(part)
     except LockLost:
@@ -57,7 +57,7 @@ def take_back(rollout: Rollout, run: Run, require: Callable[[], None]) -> None:
 def _take_back(rollout: Rollout, done: Sequence[Part], run: Run, require: Callable[[], None], failed: str) -> None:
     """What cannot be taken back at once is tried again after the others: one may stand on another."""
     left = [part for part in reversed(done) if part.undo is not None]
-    problem: PlatformOpsError | None = None
+    problem: Exception | None = None
     for _ in range(2):
         again = []
         for part in left:
@@ -67,7 +67,7 @@ def _take_back(rollout: Rollout, done: Sequence[Part], run: Run, require: Callab
                 run(f"take back: {part.title}", part.undo)
             except LockLost:
                 raise
-            except PlatformOpsError as error:
+            except Exception as error:  # noqa: BLE001 - whatever one part cannot take back, the others are
                 problem = error
                 again.append(part)
         left = again

@@ -14,12 +14,15 @@ from dotenv import dotenv_values
 from engine.errors import ConfigurationError
 from engine.secrets import resolve
 
-_SECRET = re.compile(r"(PASS(WORD|WD|PHRASE)?|SECRET|TOKEN|CREDENTIALS?|_KEY)$")
+_SECRET = re.compile(
+    r"(PASS(WORD|WD|PHRASE)?|(^|_)PWD?|SECRET|TOKEN|CREDENTIALS?|(^|_|API)KEY)(_?[0-9]+|_(OLD|NEW|PREVIOUS|PRIMARY|SECONDARY))?$"
+)
 _IN_ADDRESS = re.compile(r"://[^/\s:@]*:([^@\s/]+)@")
 _PLACEHOLDER = re.compile(
     r"change.?me|placeholder|replace.?me|your[-_ ]|example-|<[^>]*>|^x{3,}$|^(.)\1*$", re.IGNORECASE
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_AMBIGUOUS = re.compile(r"\\\\|\\$|\\.*'|'.*\\|'.*\$|\$.*'", re.DOTALL)
 LEAST = 16
 """Characters of a secret: 12 random bytes as base64 have 16 (NIST SP 800-63B asks for 15 where it stands alone)."""
 
@@ -90,7 +93,16 @@ def secrets_of(values: Mapping[str, str]) -> frozenset[str]:
 
 
 def as_file(values: Mapping[str, str], about: Iterable[str] = ()) -> bytes:
-    """The variables as a file that compose reads back as they are."""
+    """The variables as a file that compose and we read back as they are.
+
+    Raises:
+        ConfigurationError: a value cannot be written so; the sentence has its name only.
+    """
+    if odd := [name for name, value in values.items() if _AMBIGUOUS.search(value)]:
+        raise ConfigurationError(
+            f"The value of {odd[0]} has a backslash at its end, before another or beside a single quote, or both ' and $: "
+            "compose and others read that differently; choose another."
+        )
     lines = [*(f"# {line}" for line in about), *(f"{name}={_quoted(value)}" for name, value in values.items())]
     return ("\n".join(lines) + "\n").encode()
 

@@ -7,9 +7,8 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-from engine.compose.containers import Container
+from engine.compose.containers import Container, moment
 from engine.errors import ConfigurationError, OperationFailed
 from engine.nginx.access_log import is_lost
 from engine.nginx.connections import established_to
@@ -19,7 +18,7 @@ from engine.releases.probes import Probes
 from engine.releases.site import Site
 
 _ROOM = "run/nginx"
-UPSTREAMS, LIVE = f"{_ROOM}/upstreams", f"{_ROOM}/live"
+UPSTREAMS, LIVE, FILES = f"{_ROOM}/upstreams", f"{_ROOM}/live", f"{_ROOM}/releases"
 _INNER_PORT = 8081
 LEAST_VERSION = (1, 27, 4)
 """The first that has keepalive_min_timeout (CHANGES of nginx 1.27.4)."""
@@ -36,8 +35,8 @@ class Gateway:
 
     def place(self, folder: str, files: Mapping[str, bytes], upstreams: Sequence[Upstream]) -> None:
         """Put a release's files beside the live ones; a first start also gets who answers for each service."""
-        self.site.make_folders(_ROOM, f"{_ROOM}/releases", UPSTREAMS, f"{_ROOM}/acme", mode="0755")
-        self.site.write_tree(f"{_ROOM}/releases/{folder}", files)
+        self.site.make_folders(_ROOM, FILES, UPSTREAMS, f"{_ROOM}/acme", mode="0755")
+        self.site.write_tree(f"{FILES}/{folder}", files)
         there = self.site.names(UPSTREAMS)
         for upstream in upstreams:
             if upstream.file not in there:
@@ -143,11 +142,9 @@ class Gateway:
     def told_version(self, service: str) -> str:
         """The version that nginx gets from a service."""
         container, known = self.container(), self.probes.model.services[service]
-        probe = known.rollout.version
-        if container is None or probe is None:
+        if container is None or known.rollout.version is None:
             return ""
-        answer = self.probes.ask(container.address, _INNER_PORT, f"/services/{service}{probe.path}")
-        return str((answer.json or {}).get(probe.key, "")) if isinstance(answer.json, dict) else ""
+        return self.probes.version(known.rollout.version, container.address, _INNER_PORT, f"/services/{service}")
 
     def open_to(self, addresses: Mapping[str, int]) -> int:
         """How many of nginx's connections lead to these addresses and ports."""
@@ -157,12 +154,14 @@ class Gateway:
         table = self.probes.docker.call(("docker", "exec", container.id, "cat", "/proc/net/tcp")).decode()
         return sum(established_to(table, address, port) for address, port in addresses.items())
 
-    def lost_since(self, when: datetime) -> int | None:
-        """How many requests nobody behind nginx answered since then, as nginx saw it; None where no nginx runs."""
+    def lost_since(self, when: str) -> int | None:
+        """How many requests nobody behind nginx answered since then (the host's time, as docker writes it), as nginx saw
+        it; None where nginx did not run all the time. What platformctl asked itself does not count."""
         container = self.container()
-        if container is None:
+        began = container.started if container else None
+        if container is None or began is None or began > moment(when):
             return None
-        argv = ("docker", "logs", "--since", f"{when:%Y-%m-%dT%H:%M:%SZ}", container.id)
+        argv = ("docker", "logs", "--since", when, container.id)
         return sum(map(is_lost, self.probes.docker.tried(argv).stdout.decode("utf8", "replace").splitlines()))
 
 

@@ -17,21 +17,14 @@ ACCEPT = "accept"
 """From this step on the new release is the one that runs: what is left is finished, what is before is reverted."""
 
 
-class Rolled(Frozen):
-    """The old container of a rolling service."""
-
-    id: str
-    name: str
-    address: str
-
-
 class Journal(Frozen):
-    """`begun` are the steps in their order, the last of which may be half done; `done` those that ended."""
+    """`begun` are the steps in their order, the last of which may be half done; `done` those that ended. `old` are the ids of
+    the old containers of rolling services."""
 
     plan: Plan
     owner: str
     started: datetime
-    old: Mapping[str, Rolled] = Field(default={})
+    old: Mapping[str, str] = Field(default={})
     nginx_before: str = ""
     begun: tuple[str, ...] = ()
     done: tuple[str, ...] = ()
@@ -47,7 +40,7 @@ class Journal(Frozen):
         return self.model_copy(update={"done": (*self.done, step)})
 
 
-def new_journal(plan: Plan, owner: str, old: Mapping[str, Rolled], nginx_before: str) -> Journal:
+def new_journal(plan: Plan, owner: str, old: Mapping[str, str], nginx_before: str) -> Journal:
     return Journal(plan=plan, owner=owner, started=datetime.now(UTC), old=old, nginx_before=nginx_before)
 
 

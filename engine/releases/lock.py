@@ -21,10 +21,13 @@ from engine.releases.site import Site
 HEARTBEAT_SECONDS, LEASE_SECONDS = 5.0, 30
 PATIENCE_SECONDS = 8
 """How long a lock is waited for: that of a run which was killed just now goes meanwhile."""
-_START_SECONDS = 20.0
+_END_SECONDS = 20.0
 _HOLD = f"""
+trap "" INT QUIT HUP TERM  # a terminal sends them to us too; it lives by its input
 umask 077; mkdir -p "$1" || exit 1; exec 9>>"$1/lock" || exit 1
-flock -w {PATIENCE_SECONDS} 9 || {{ echo held; cat "$1/lock.owner" 2>/dev/null; exit 75; }}
+flock -E 75 -w {PATIENCE_SECONDS} 9; code=$?
+[ "$code" != 75 ] || {{ echo held; cat "$1/lock.owner" 2>/dev/null; exit 75; }}
+[ "$code" = 0 ] || exit "$code"
 read -r owner || exit 1
 printf '%s\\n' "$owner" >"$1/lock.owner" && echo taken
 while timeout {LEASE_SECONDS} sh -c 'read -r _'; do date +%s >"$1/lock.heartbeat"; done 9>&-
@@ -128,6 +131,6 @@ def _beat(lease: Held, done: threading.Event) -> None:
 
 
 def _ended(program: Program) -> None:
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + _END_SECONDS
     while program.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from engine.compose.containers import Container
-from engine.compose.model import ROLLOUT, ROUTES, Model, Service, Strategy
+from engine.compose.model import ROLLOUT, Model, Service, Strategy
 from engine.errors import ConfigurationError
 from engine.releases.release import Release, ServiceRelease
 from engine.settings_model import Frozen
 
 NGINX = "nginx"
+OF_EARLIER = ("rollback", "restart")
+"""Operations that make no release, but go to one that is there."""
 _PORT = f"{ROLLOUT}.port"
 
 
@@ -129,8 +131,9 @@ def make_plan(
     """The plan that leads from `world` to `wanted`. `chosen` services are made anew even where nothing differs.
 
     Raises:
-        ConfigurationError: a service that is never to be replaced would be.
+        ConfigurationError: a service that is never to be replaced would be, or what runs cannot be told apart.
     """
+    _require_known(wanted, world)
     old = world.current.services if world.current else {}
     services = [_service(model.services[name], wanted.services[name], old.get(name), world) for name in model.order]
     services = [_again(each, model) if each.service in chosen else each for each in services]
@@ -159,15 +162,38 @@ def make_plan(
         breaking=tuple(name for name in migrations if wanted.services[name].migration == "breaking"),
         backup=backup,
         volumes=tuple(sorted(volume for volume in model.volumes.values() if volume not in world.volumes)),
-        remarks=tuple(_remarks(services, world)),
+        remarks=tuple(_remarks(services)),
     )
+
+
+def _require_known(wanted: Release, world: World) -> None:
+    """What is there is what the release that runs made: all else could be lost."""
+    if world.current is None and any(world.containers.values()):
+        found = ", ".join(sorted(each.name for several in world.containers.values() for each in several))
+        raise ConfigurationError(
+            f"No release is known, and containers of this project are there ({found}): platformctl could not put them back. Let "
+            "`docker compose down` remove them (volumes stay), or give this platform a `project` of its own."
+        )
+    twice = [name for name, found in world.containers.items() if sum(each.running for each in found) > 1]
+    if twice:
+        names = ", ".join(each.name for each in world.containers[twice[0]])
+        raise ConfigurationError(
+            f"{twice[0]} runs more than once ({names}); keep the one that serves, then plan again."
+        )
+    old = world.current.names if world.current else wanted.names
+    moved = [each for each in old if each in wanted.names and old[each] != wanted.names[each]]
+    if moved:
+        raise ConfigurationError(
+            f"The {moved[0]} is called {old[moved[0]]} by the release that runs, and would be {wanted.names[moved[0]]}, which is "
+            "another, empty one; give it its old name, or start over in another project."
+        )
 
 
 def _service(service: Service, wanted: ServiceRelease, old: ServiceRelease | None, world: World) -> ServicePlan:
     name, running = service.name, world.running(service.name)
     existing = world.containers.get(name, ())
     versions = {"old_version": old.version if old else "", "new_version": wanted.version}
-    strategy = _effective(service, versions["old_version"], versions["new_version"])
+    strategy = _effective(service, old, wanted)
     shown = str(strategy)
     if (
         running
@@ -191,11 +217,13 @@ def _service(service: Service, wanted: ServiceRelease, old: ServiceRelease | Non
     return ServicePlan(service=name, action=action, strategy=shown, changes=changes, **versions)
 
 
-def _effective(service: Service, old: str, new: str) -> Strategy:
+def _effective(service: Service, old: ServiceRelease | None, new: ServiceRelease) -> Strategy:
     rollout = service.rollout
-    if rollout.strategy is Strategy.ROLLING and rollout.within_version and old != new:
-        return Strategy.STOP_FIRST
-    return rollout.strategy
+    if rollout.strategy is not Strategy.ROLLING or not rollout.within_version or old is None:
+        return rollout.strategy
+    told = new.version not in ("", "latest")
+    same = old.version == new.version if told else old.image_id == new.image_id
+    return Strategy.ROLLING if same else Strategy.STOP_FIRST
 
 
 def _again(plan: ServicePlan, model: Model) -> ServicePlan:
@@ -209,7 +237,7 @@ def _again(plan: ServicePlan, model: Model) -> ServicePlan:
 def differences(old: ServiceRelease, new: ServiceRelease) -> list[Change]:
     """What differs between two releases of a service."""
     found = []
-    if old.image_id != new.image_id:
+    if (old.image_id, old.reference) != (new.image_id, new.reference):
         before, after = f"{old.reference} ({old.image_id[7:19]})", f"{new.reference} ({new.image_id[7:19]})"
         found.append(Change(what="image", where="", old=before, new=after))
     for where in sorted(old.settings.keys() | new.settings.keys()):
@@ -241,7 +269,7 @@ def _files(world: World, wanted: Release) -> tuple[Change, ...]:
 def _routes(current: Release | None, wanted: Release) -> tuple[Change, ...]:
     old = current.routes if current else wanted.routes
     return tuple(
-        Change(what="configuration", where=f"{ROUTES} {path}", old=old.get(path, ""), new=wanted.routes.get(path, ""))
+        Change(what="configuration", where=path, old=old.get(path, ""), new=wanted.routes.get(path, ""))
         for path in sorted(old.keys() | wanted.routes.keys())
         if old.get(path) != wanted.routes.get(path)
     )
@@ -261,13 +289,11 @@ def _whole(wanted: ServiceRelease) -> str:
     return f"{wanted.reference} ({wanted.image_id[7:19]}, settings {settings[:8]})"
 
 
-def _remarks(services: Sequence[ServicePlan], world: World) -> list[str]:
+def _remarks(services: Sequence[ServicePlan]) -> list[str]:
     found = []
     for each in services:
         if each.action is Action.REPLACE:
             found.append(
                 f"{each.service} is away for some seconds: {each.strategy or 'it'} stops the old one before the new one starts."
             )
-    if world.current is None and world.containers:
-        found.append("What runs was not made by platformctl: a rollback is possible from the next release on.")
     return found

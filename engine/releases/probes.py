@@ -11,14 +11,17 @@ import httpx
 
 from engine.compose.containers import Container
 from engine.compose.docker import Docker
-from engine.compose.model import Model, Route, Service
+from engine.compose.model import Model, Route, Service, VersionProbe
 from engine.errors import OperationFailed
+from engine.hosts.ending import is_ending
 from engine.hosts.endpoints import Tcp
+from engine.nginx.access_log import OUR_AGENT
 
 _SECONDS, _PAUSE_SECONDS, _PATIENCE_SECONDS = 10.0, 0.15, 20.0
 SOAK_SECONDS = 1.5
 """How long a new container must stay well before it gets traffic: what dies of its first work dies here."""
-_LINES = 12
+_LINES, _SHOWN = 12, 300
+_ANOTHER_VERSION = "it says that it is version"
 _NOBODY = (0, 503)
 """No answer, and nginx's own word for that."""
 
@@ -35,7 +38,7 @@ class Answer:
     def said(self) -> str:
         """What it says, for a sentence: no page of HTML."""
         said = " ".join(self.text.split())
-        return f": {said[:120]}" if said and not said.startswith("<") else ""
+        return f": {said}" if said and not said.startswith("<") else ""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Probes:
         """One request as a client of the platform makes it, to the published port."""
         bound = self.values.get("BIND_ADDRESS", "")
         address = "127.0.0.1" if bound in ("", "0.0.0.0") else bound  # noqa: S104 - compared, not bound
-        at = self.docker.host.tunnel(Tcp(address, int(self.values.get("HTTPS_PORT", "443"))), from_there=True).at
+        at = self.docker.host.tunnel(Tcp(address, int(self.values.get("HTTPS_PORT") or "443")), from_there=True).at
         return _asked(f"https://{at}{path}", {"Host": self.values.get("PUBLIC_HOST", "localhost")})
 
     def well(self, service: Service, container: Container, version: str) -> str:
@@ -83,19 +86,19 @@ class Probes:
             return f"its health check fails: {said}"
         return self._told(service, container.address, version)
 
-    def version(self, service: Service, address: str) -> str:
+    def version(self, probe: VersionProbe, address: str, port: int, below: str = "") -> str:
         """The version that is told there; '' where none is."""
-        probe = service.rollout.version
-        if probe is None or service.rollout.port is None:
-            return ""
-        answer = self.ask(address, service.rollout.port, probe.path)
+        answer = self.ask(address, port, f"{below}{probe.path}")
         return str((answer.json or {}).get(probe.key, "")) if isinstance(answer.json, dict) else ""
 
     def _told(self, service: Service, address: str, version: str) -> str:
-        if service.rollout.version is None or not version or version == "latest":
+        rollout = service.rollout
+        if rollout.version is None or rollout.port is None or not rollout.tells(version):
             return ""
-        told = self.version(service, address)
-        return "" if told == version else f"it says that it is version {told or 'unknown'}, not {version}"
+        told = self.version(rollout.version, address, rollout.port)
+        if not told:
+            return f"{rollout.version.path} tells no {rollout.version.key}"
+        return "" if told == version else f"{_ANOTHER_VERSION} {told}, not {version}"
 
     def _own_check(self, service: Service, container: Container) -> str:
         """Its own health check, now: docker asks only every few seconds."""
@@ -103,7 +106,7 @@ class Probes:
         argv = ("sh", "-c", words[0]) if kind == "CMD-SHELL" else tuple(words)
         done = self.docker.tried(("docker", "exec", container.id, *argv))
         said = (done.stdout.decode("utf8", "replace") + done.stderr).strip()
-        return "" if done.code == 0 else (said[-200:] or f"it ended with {done.code}")
+        return "" if done.code == 0 else (said or f"it ended with {done.code}")
 
     def wait_until_well(self, service: Service, name: str, version: str, *, soak: bool = True) -> Container:
         """Wait until a container is well, and stays so for a moment.
@@ -114,6 +117,8 @@ class Probes:
         deadline = time.monotonic() + max(service.start_seconds, 20.0)
         first, why, well_since = self.container(name), "it does not answer", 0.0
         while True:
+            if is_ending():
+                raise OperationFailed(f"{service.name} was not waited for: this run is being ended.")
             now = self.container(name)
             if not now.running or now.restarts > first.restarts:
                 raise self.never_well(service, now, f"it ended with {now.exit_code} after its start")
@@ -124,7 +129,7 @@ class Probes:
                 well_since = well_since or time.monotonic()
                 if not soak or time.monotonic() - well_since >= SOAK_SECONDS:
                     return now
-            elif "version" in why or time.monotonic() > deadline:
+            elif why.startswith(_ANOTHER_VERSION) or time.monotonic() > deadline:
                 raise self.never_well(service, now, why)
             time.sleep(_PAUSE_SECONDS)
 
@@ -133,7 +138,7 @@ class Probes:
         lines = [line.strip() for line in self.docker.logs(container.id, _LINES).splitlines() if line.strip()]
         last = " | ".join(lines[-4:])[-500:]
         return OperationFailed(
-            f"{service.name} is not well: {self.docker.masked(why)}. Its last lines: {last or '(none)'}"
+            f"{service.name} is not well: {self.docker.masked(why)[:_SHOWN]}. Its last lines: {last or '(none)'}"
         )
 
     def direct(self, service: Service, container: Container) -> None:
@@ -167,7 +172,9 @@ class Probes:
                 time.sleep(_PAUSE_SECONDS)
                 answer = self.public(route.probe)
             wrong = (
-                "" if answer.status == route.status else f"{route.status} was expected{self.docker.masked(answer.said)}"
+                ""
+                if answer.status == route.status
+                else f"{route.status} was expected{self.docker.masked(answer.said)[:_SHOWN]}"
             )
             found.append((path, answer.status, wrong))
         return found
@@ -176,11 +183,12 @@ class Probes:
 def _asked(url: str, headers: Mapping[str, str]) -> Answer:
     # What is asked is the certificate's own server: that its name fits is certificate-renew's business.
     try:
-        response = httpx.get(url, headers=dict(headers), timeout=_SECONDS, verify=False)  # noqa: S501
-    except httpx.HTTPError as error:
+        told = {**headers, "User-Agent": OUR_AGENT}
+        response = httpx.get(url, headers=told, timeout=_SECONDS, verify=False)  # noqa: S501
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         return Answer(0, type(error).__name__)
     try:
         found = response.json()
     except ValueError:
         found = None
-    return Answer(response.status_code, response.text[:300], found)
+    return Answer(response.status_code, response.text, found)

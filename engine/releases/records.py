@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
 from engine.errors import NotFound, OperationFailed
 from engine.releases.release import Release, read_release
 from engine.releases.site import Site
 from engine.settings_model import Frozen
 
 CURRENT = "run/current"
-MIGRATED = "run/migrated.json"
+MIGRATED, GOING_BACK = "run/migrated.json", "run/databases-going-back"
 KEPT = 2
 """So many good releases stay on the host, with their images: the one that runs and the one to go back to."""
 
@@ -27,18 +31,54 @@ def remember(site: Site, migrated: Migrated) -> None:
     if before is not None:
         services = tuple(dict.fromkeys((*before.services, *migrated.services)))
         breaking = tuple(dict.fromkeys((*before.breaking, *migrated.breaking)))
-        migrated = Migrated(services=services, breaking=breaking, backups=before.backups or migrated.backups)
+        # What the older version can live with needs no way back behind it.
+        backups = (before.backups if before.breaking else ()) or migrated.backups
+        migrated = Migrated(services=services, breaking=breaking, backups=backups)
     site.write(MIGRATED, migrated.model_dump_json().encode())
 
 
 def read_migrated(site: Site) -> Migrated | None:
-    """What is remembered; None where every migration belongs to a release."""
+    """What is remembered; None where every migration belongs to a release.
+
+    Raises:
+        OperationFailed: it is damaged.
+    """
     found = site.read(MIGRATED)
-    return None if found is None else Migrated.model_validate_json(found)
+    try:
+        return None if found is None else Migrated.model_validate_json(found)
+    except ValidationError:
+        raise OperationFailed(
+            f"{site.path(MIGRATED)}{site.host.note} is damaged: which migrations ran for a release that did not come to be is "
+            "not known; look at the databases, then move it away."
+        ) from None
 
 
 def forget_migrated(site: Site) -> None:
     site.remove(MIGRATED)
+
+
+def mark_databases(site: Site, names: Sequence[str]) -> None:
+    """From now on databases go back: until images have gone back too, nothing else may start what uses them."""
+    site.write(GOING_BACK, "\n".join(names).encode())
+
+
+def forget_databases(site: Site) -> None:
+    site.remove(GOING_BACK)
+
+
+def require_databases_whole(site: Site) -> None:
+    """Go on only where no rollback of databases was cut off.
+
+    Raises:
+        OperationFailed: one was; it says what to do.
+    """
+    found = site.read(GOING_BACK)
+    if found is not None:
+        names = ", ".join(found.decode("utf8", "replace").split("\n"))
+        raise OperationFailed(
+            f"A rollback with the databases {names} did not come to its end: start `platformctl rollback-db` again. Until then "
+            "nothing is started, since a newer version could be let loose on older data."
+        )
 
 
 def record(site: Site, release: str) -> Release:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
@@ -50,6 +51,8 @@ class Release(Frozen):
     made: datetime
     routes: dict[str, str] = Field(default={})
     """What is asked at each path of the platform (x-routes)."""
+    names: dict[str, str] = Field(default={})
+    """What the network and the volumes are called on the host."""
     by: str = ""
     approved_by: str = ""
     backups: tuple[str, ...] = ()
@@ -81,6 +84,16 @@ def version_of(reference: str) -> str:
     name, _, _ = reference.partition("@")
     last = name.rpartition("/")[2]
     return last.partition(":")[2]
+
+
+def pin(project: str, service: str, reference: str, image_id: str) -> str:
+    """The tag on the host that a release alone decides about: it names the image, so it never moves."""
+    return f"{project}/{service}:{version_of(reference) or 'untagged'}-{image_id.removeprefix('sha256:')[:12]}"
+
+
+def is_pin(image: str) -> bool:
+    """Whether a tag looks like one of those."""
+    return bool(re.fullmatch(r".*:.+-[0-9a-f]{12}", image))
 
 
 def with_version(reference: str, version: str) -> str:

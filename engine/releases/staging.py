@@ -15,7 +15,7 @@ from engine.compose.model import ROLLOUT, Model, Service
 from engine.errors import ConfigurationError, NotFound
 from engine.progress import Progress
 from engine.releases import environment
-from engine.releases.release import MIGRATION_LABEL, Release, ServiceRelease, flat, version_of, with_version
+from engine.releases.release import MIGRATION_LABEL, Release, ServiceRelease, flat, pin, with_version
 from engine.releases.site import BASE, ENV, IMAGES, Site
 
 _VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -111,8 +111,8 @@ def stage(
     identity = new_id(now, site.releases())
     values = dict(origin.values) | {"PLATFORM_DIRECTORY": site.directory}
     nginx = {name: _filled(name, text, values) for name, text in origin.nginx.items()}
-    docker.hidden = environment.secrets_of(values)
-    docker.variables = _variables(values, origin.compose.values())
+    docker.hidden |= environment.secrets_of(values)
+    docker.variables |= _variables(values, origin.compose.values())
     site.make_folders("run", "run/releases", site.release(identity))
     try:
         _write(site, identity, origin, values)
@@ -121,6 +121,7 @@ def stage(
         values |= {image_variable(name): pin.image for name, pin in pins.items()}
         site.write(site.release(identity, ENV), environment.as_file(values, _about(site, identity)))
         model = docker.model(site.files(identity))
+        _require_no_secret_in_argv(model, values)
         unpinned = [name for name, service in model.services.items() if service.image != pins[name].image]
         if unpinned:
             raise ConfigurationError(
@@ -139,9 +140,9 @@ def restage(site: Site, docker: Docker, release: Release) -> Staged:
     """An existing release, resolved again."""
     path = site.release(release.id, ENV)
     values = environment.read(site.must_read(path), site.path(path))
-    docker.hidden = environment.secrets_of(values)
+    docker.hidden |= environment.secrets_of(values)
     files = (site.read(site.release(release.id, name)) or b"" for name in (BASE, site.overlay))
-    docker.variables = _variables(values, files)
+    docker.variables |= _variables(values, files)
     return Staged(release, docker.model(site.files(release.id)), values)
 
 
@@ -179,7 +180,7 @@ def _pinned(docker: Docker, site: Site, model: Model, name: str, before: Release
         facts = docker.image(reference)
         return _Pin(reference, facts.id, known.digest, known.reference, facts.labels.get(MIGRATION_LABEL, ""))
     facts = _fetched(docker, site, name, reference, progress)
-    image = f"{site.settings.project}/{name}:{version_of(reference) or 'untagged'}-{facts.id[7:19]}"
+    image = pin(site.settings.project, name, reference, facts.id)
     docker.call(("docker", "tag", facts.id, image))
     return _Pin(image, facts.id, facts.digest, reference, facts.labels.get(MIGRATION_LABEL, ""))
 
@@ -231,7 +232,7 @@ def _release(
             digest=pins[name].digest,
             reference=pins[name].reference,
             config_hash=hashes[name],
-            settings=_shown(model.services[name].definition, hidden, key) | _rules(model.services[name]),
+            settings=_shown({**model.services[name].definition, ROLLOUT: _rules(model.services[name])}, hidden, key),
             migration=pins[name].migration,
         )
         for name in model.order
@@ -246,13 +247,29 @@ def _release(
         nginx=hashed,
         nginx_folder=folder,
         made=now,
-        routes={path: str(route) for path, route in model.routes.items()},
+        routes=_shown({path: str(route) for path, route in model.routes.items()}, hidden, key),
+        names={"network": model.network} | {f"volume {name}": each for name, each in model.volumes.items()},
     )
 
 
-def _rules(service: Service) -> dict[str, str]:
+def _rules(service: Service) -> dict[str, object]:
     """How it is replaced and asked: that makes no other container, and another release all the same."""
-    return flat(service.rollout.model_dump(mode="json", exclude_defaults=True), ROLLOUT)
+    return service.rollout.model_dump(mode="json", exclude_defaults=True)
+
+
+def _require_no_secret_in_argv(model: Model, values: Mapping[str, str]) -> None:
+    """A command line is for everybody on the host to read.
+
+    Raises:
+        ConfigurationError: a migration's holds a secret.
+    """
+    hidden = environment.secrets_of(values)
+    for name, service in model.services.items():
+        if any(secret in word for secret in hidden for word in service.rollout.migrate):
+            raise ConfigurationError(
+                f"{ROLLOUT}: the migration of {name} has a secret among its words; let the command read it from the "
+                "container's environment."
+            )
 
 
 def _shown(definition: Mapping[str, object], hidden: frozenset[str], key: bytes) -> dict[str, str]:

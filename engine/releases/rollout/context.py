@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from engine.compose.commands import create_argv
 from engine.compose.containers import Container
 from engine.compose.docker import SLOW_SECONDS, Docker
-from engine.compose.model import Model
-from engine.errors import OperationFailed
+from engine.errors import ConfigurationError, OperationFailed
 from engine.nginx.upstreams import Upstream
 from engine.releases.gateway import Gateway
 from engine.releases.journal import Journal
@@ -67,7 +66,7 @@ class Context:
 
     def others(self, name: str) -> list[Container]:
         """The containers of a rolling service but the old one."""
-        return [each for each in self.of(name) if each.id != self.journal.old[name].id]
+        return [each for each in self.of(name) if each.id != self.journal.old[name]]
 
     def new(self, name: str) -> Container:
         found = self.others(name)
@@ -81,7 +80,7 @@ class Context:
         """Made by compose and started by docker: compose would wait for what the service depends on, also when that is ill
         and has nothing to do with this change."""
         doubled = [each for each in self.rolling if len(self.of(each)) > 1]
-        self.docker.call(create_argv(self.site.files(staged.release.id), name, doubled), timeout=SLOW_SECONDS)
+        self.docker.call(create_argv(self.site.files(staged.release.id), [name], doubled), timeout=SLOW_SECONDS)
         found = self.of(name)
         if len(found) != 1:
             raise OperationFailed(f"{name} was not made; look at `docker compose ps` in {self.site.directory}.")
@@ -108,12 +107,15 @@ class Context:
 
     def port(self, name: str) -> int:
         """Where the service of the release that comes answers."""
-        return _port(self.model, name)
+        port = self.model.services[name].rollout.port
+        if port is None:
+            raise ConfigurationError(f"x-rollout says no port of {name}, and nginx is to know one.")
+        return port
 
     def old_port(self, name: str) -> int:
         """Where the one that goes answers."""
-        known = self.before is not None and name in self.before.model.services
-        return _port(self.before.model, name) if self.before is not None and known else self.port(name)
+        before = self.before.model.services.get(name) if self.before else None
+        return before.rollout.port if before and before.rollout.port else self.port(name)
 
     def steady(self, name: str) -> Upstream:
         """By the service's own name, which one container has while nothing is being changed."""
@@ -128,7 +130,7 @@ class Context:
 
     def old_address(self, name: str) -> str:
         """Where the old container is now: a host that was started anew gives other addresses."""
-        old = self.docker.container(self.journal.old[name].id, self.model.network)
+        old = self.docker.container(self.journal.old[name], self.model.network)
         return old.address if old else ""
 
     def by_name(self, upstreams: Sequence[Upstream], folder: str) -> None:
@@ -140,9 +142,3 @@ class Context:
         ]
         self.gateway.switch(first, folder)
         self.gateway.switch([Upstream(each.service, each.port) for each in upstreams], folder)
-
-
-def _port(model: Model, name: str) -> int:
-    port = model.services[name].rollout.port
-    assert port is not None  # noqa: S101 - whoever answers behind nginx has one
-    return port

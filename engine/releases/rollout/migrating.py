@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from engine.compose.commands import migrate_argv
-from engine.compose.docker import SLOW_SECONDS
-from engine.errors import OperationFailed, PlatformOpsError
+from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
 from engine.progress import Progress
 from engine.releases import records
 from engine.releases.rollout.context import Context
@@ -39,14 +38,21 @@ class Migrations:
         self._end_migration(name, progress)  # what a killed run left
         once = self._once(name)
         progress(f"{' '.join(service.rollout.migrate)} of {self.context.version(name) or service.image}")
-        done = self.context.docker.tried(
-            migrate_argv(self.context.compose, name, once, service.rollout.migrate), timeout=SLOW_SECONDS
-        )
+        minutes = self.context.site.settings.migration_minutes
+        argv = migrate_argv(self.context.compose, name, once, service.rollout.migrate)
+        try:
+            done = self.context.docker.tried(argv, timeout=minutes * 60)
+        except TransientFailure as error:
+            raise OperationFailed(
+                f"The migration of {name} was ended after {minutes:g} minutes (`migration_minutes`), or its host was lost; its "
+                f"database may be migrated in part. {error}"
+            ) from None
         if done.code != 0:
             said = (done.stdout.decode("utf8", "replace") + done.stderr).strip().splitlines()
             last = self.context.docker.masked(" | ".join(said[-4:]))[-500:]
             raise OperationFailed(
-                f"The migration of {name} ended with {done.code}; nothing that runs was changed. It said: {last}"
+                f"The migration of {name} ended with {done.code}; the old version goes on, and its database may be "
+                f"migrated in part. It said: {last}"
             )
 
     def _once(self, name: str) -> str:

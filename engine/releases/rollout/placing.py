@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from engine.nginx.self_signed import self_signed
 from engine.nginx.upstreams import FOLDER, SSL_FOLDER
 from engine.progress import Progress
-from engine.releases.plan import NGINX
+from engine.releases.plan import NGINX, Action
 from engine.releases.rollout.context import Context
 from engine.releases.rollout.part import Part
 from engine.releases.staging import nginx_files, postgres_files
 
 _INTO_VOLUME = """set -e; umask 077; cd /ssl; [ ! -s fullchain.pem ] || exit 0; cat >both
-sed -n '/BEGIN CERTIFICATE/,/END CERTIFICATE/p' both >fullchain.pem; sed -n '/BEGIN PRIVATE/,/END PRIVATE/p' both >privkey.pem
-rm both; chown -R "$1" /ssl; chmod 755 /ssl"""
+sed -n '/BEGIN PRIVATE/,/END PRIVATE/p' both >privkey.pem; sed -n '/BEGIN CERTIFICATE/,/END CERTIFICATE/p' both >new
+rm both; chown -R "$1" /ssl; chmod 755 /ssl; mv new fullchain.pem"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Placing:
                 path for path, _, why in self.context.probes.smoke(self.context.model.routes) if why
             )
         upstreams = [self.context.steady(name) for name in self.context.answering()]
+        self.context.site.remove("run/postgres")  # with scripts that are there no more
         self.context.site.write_tree("run/postgres", postgres_files(self.context.site, self.context.staged))
         files = nginx_files(self.context.site, self.context.staged)
         self.context.gateway.keepalive_seconds(files)
@@ -45,7 +46,7 @@ class Placing:
     def _take_back(self, progress: Progress) -> None:
         """The files stay until they are pruned; nginx's container that was only made for its volume goes."""
         del progress
-        if self.context.before is None:
+        if NGINX in self.context.plan.of(Action.CREATE):
             for each in self.context.of(NGINX):
                 if not each.running:
                     self.context.stop(each)

@@ -41,9 +41,8 @@ class Replacing:
             self._tell_nginx(Upstream(name, service.rollout.port, well.address))
 
     def _tell_nginx(self, upstream: Upstream) -> None:
-        """It has learnt that nobody has the name; and the port may be another."""
-        if self.context.gateway.container() is not None:
-            self.context.by_name([upstream], self.context.gateway.folder())
+        """It has learnt that nobody has the name; and the port may be another, also of an nginx that is started later."""
+        self.context.by_name([upstream], self.context.gateway.folder())
 
     def _remove(self, name: str, progress: Progress) -> None:
         for each in self.context.of(name):
@@ -53,8 +52,11 @@ class Replacing:
     def _put_back(self, name: str, progress: Progress) -> None:
         """The service as the release before has it; without one, what was made goes, and its volumes stay."""
         before = self.context.before
+        known = before.release.services.get(name) if before else None
         for each in self.context.of(name):
-            self.context.stop(each)
+            if known and each.running and (each.config_hash, each.image_id) == (known.config_hash, known.image_id):
+                return  # the old one was not stopped yet
+            self.context.stop(each, self.context.model.services[name].grace_seconds)
         if before is None or name not in before.model.services:
             return
         progress(f"{name}: back to {before.release.services[name].version}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from engine.compose.commands import second_argv
+from engine.compose.commands import create_argv
 from engine.compose.containers import Container
 from engine.errors import OperationFailed
 from engine.nginx.upstreams import Upstream
@@ -60,7 +60,7 @@ class Rolling:
         names = self.context.rolling
         for each in (other for name in names for other in self.context.others(name)):  # what a killed try left
             self.context.stop(each)
-        self.context.docker.call(second_argv(self.context.compose, names))
+        self.context.docker.call(create_argv(self.context.compose, names, names))
         for name in names:
             new = self.context.new(name)
             self.context.docker.call(("docker", "rename", new.id, self.context.next(name)))
@@ -91,8 +91,8 @@ class Rolling:
         self.context.gateway.switch(upstreams, self.context.staged.release.nginx_folder)
         for name in self.context.rolling:
             version, told = self.context.version(name), self.context.gateway.told_version(name)
-            if told and version and told != version:
-                raise OperationFailed(f"nginx still gets version {told} of {name}, not {version}.")
+            if self.context.model.services[name].rollout.tells(version) and told != version:
+                raise OperationFailed(f"nginx still gets {told or 'no version'} of {name}, not {version}.")
             progress(f"nginx sends requests for {name} to {told or 'the new one'}")
 
     def _drain(self, progress: Progress) -> None:
@@ -134,7 +134,7 @@ class Rolling:
         for name in self.context.rolling:
             old, service = self.context.journal.old[name], self.context.model.services[name]
             new = self.context.new(name)
-            container = self.context.docker.container(old.id)
+            container = self.context.docker.container(old)
             if container is not None:
                 self.context.stop(container, service.grace_seconds)
             if new.name != self.context.first(name):

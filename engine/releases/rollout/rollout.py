@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from engine.errors import OperationFailed
 from engine.progress import Progress
 from engine.releases.journal import ACCEPT, Journal, close_journal, write_journal
-from engine.releases.plan import NGINX, Action
+from engine.releases.plan import NGINX, OF_EARLIER, Action
 from engine.releases.records import accept, forget_migrated, give_back
 from engine.releases.rollout.context import Context
 from engine.releases.rollout.migrating import Migrations
@@ -48,12 +48,15 @@ class Rollout:
         return self.context.journal
 
     def begins(self, part: Part) -> None:
-        self.context.journal = self.context.journal.begins(part.name)
-        write_journal(self.context.site, self.context.journal)
+        self._write(self.context.journal.begins(part.name))
 
     def ended(self, part: Part) -> None:
-        self.context.journal = self.context.journal.ended(part.name)
-        write_journal(self.context.site, self.context.journal)
+        self._write(self.context.journal.ended(part.name))
+
+    def _write(self, journal: Journal) -> None:
+        """On the host first: what is there is what the next run believes."""
+        write_journal(self.context.site, journal)
+        self.context.journal = journal
 
     def close(self) -> None:
         """Nothing is left to finish or to revert."""
@@ -70,14 +73,18 @@ class Rollout:
         progress(f"{len(self.context.smoke)} routes answer")
 
     def _was_ill(self, path: str) -> bool:
-        """What was ill before, and is of a service that does not change, keeps no release from coming, and no rollback."""
-        changing = {each.service for each in self.context.plan.changing}
-        return path in self.context.ill_before and self.context.model.routes[path].service not in changing
+        """What was ill before, and is of a service that does not change, keeps no release from coming, and no rollback.
+        Nothing is known of how a route was before that nginx did not have, or that is asked otherwise."""
+        plan = self.context.plan
+        changing = {each.service for each in plan.changing}
+        same = not plan.nginx and path not in {each.where for each in plan.routes}
+        return same and path in self.context.ill_before and self.context.model.routes[path].service not in changing
 
     def _accept(self, progress: Progress) -> None:
         del progress
         accept(self.context.site, self.context.staged.release)
-        forget_migrated(self.context.site)
+        if self.context.plan.operation not in OF_EARLIER:
+            forget_migrated(self.context.site)  # the release remembers them now
         env = self.context.site.must_read(self.context.site.release(self.context.staged.release.id, ENV))
         files = self.context.compose.files
         named = f"COMPOSE_PROJECT_NAME={self.context.compose.project}\nCOMPOSE_FILE={':'.join(files)}\n"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import threading
 import time
 from dataclasses import replace
@@ -15,13 +18,24 @@ import pytest
 from engine.cli import main
 from engine.errors import ConfigurationError, LockedByAnother, OperationFailed, PlatformOpsError
 from engine.hosts.opening import close_hosts
+from engine.hosts.processes import arguments, running_pids
 from engine.progress import silent
 from engine.releases import records
+from engine.releases.lock import HEARTBEAT_SECONDS, held
 from engine.releases.plan import Action
+from engine.reports.release import plan_report
 from engine.sources.postgres.scratch.socket_and_port import free_port
 from engine.steps import InShell
 from tests.engine.hosts.sshd import running_sshd
-from tests.engine.releases.place import CANARY, FAULTS, Place, build_images, require_docker, small_platform
+from tests.engine.releases.place import (
+    CANARY,
+    FAULTS,
+    Place,
+    build_images,
+    require_docker,
+    small_platform,
+    write_folder,
+)
 
 pytestmark = pytest.mark.xdist_group("releases")
 LEAST_REQUESTS = 200
@@ -94,7 +108,7 @@ def test_how_a_service_is_asked_is_a_release_that_touches_no_container(place: Pl
         run = place.change()
         assert place.change().plan.empty  # type: ignore[union-attr]
         place.change("rollback")
-    assert run.plan is not None and [each.where for each in run.plan.routes] == ["x-routes /api/"]
+    assert run.plan is not None and [each.where for each in run.plan.routes] == ["/api/"]
     assert place.standing() == before
     assert place.leftovers() == []
 
@@ -108,6 +122,57 @@ def test_a_first_deploy_that_is_refused_leaves_no_container(tmp_path: Path) -> N
             place.change()
         assert place.containers() == {}
         assert not (place.directory / "run/journal.json").exists()
+
+
+def test_another_platform_s_containers_are_not_touched(place: Place, tmp_path: Path) -> None:
+    """A second entry of the configuration that was left with the same project, on the same host."""
+    other = replace(place, directory=tmp_path / "other")
+    write_folder(other)
+    before = place.standing()
+    with pytest.raises(ConfigurationError, match="belong to the folder"):
+        other.change()
+    assert place.standing() == before
+    assert not (other.directory / "run/journal.json").exists()
+
+
+def test_a_terminal_s_interrupt_leaves_the_lock_to_its_holder(place: Place) -> None:
+    with held(place.platform().site, "somebody") as lease:
+        holders = [pid for pid in running_pids() if str(place.directory / "run") in arguments(pid)]
+        assert holders
+        for pid in holders:
+            os.kill(pid, signal.SIGINT)
+        time.sleep(HEARTBEAT_SECONDS + 2)
+        lease.require()
+
+
+def test_a_secret_in_a_rule_is_refused_or_hidden(place: Place) -> None:
+    def in_argv(document: Any) -> None:
+        document["x-rollout"]["kohub-backend"]["migrate"] = "migrate --password=${KOHUB_DB_PASSWORD}"
+
+    def in_a_route(document: Any) -> None:
+        document["x-routes"]["/api/"]["direct"] = "/api/version?token=${KOHUB_DB_PASSWORD}"
+
+    with place.edited(in_argv), pytest.raises(ConfigurationError, match="has a secret among its words"):
+        place.change()
+    with place.edited(in_a_route):
+        run = place.run()
+        run.only_plan(InShell(silent))
+    assert run.plan is not None and not run.plan.empty
+    assert CANARY not in run.plan.model_dump_json() and CANARY not in plan_report(run.plan).as_text()
+    assert place.leftovers() == []
+
+
+def test_an_image_that_somebody_removed_is_missed_before_anything_stops(place: Place) -> None:
+    place.change("update", termix="1.1.0")
+    good = records.last_good(place.platform().site).services["termix"].image
+    before = place.standing()
+    subprocess.run(["docker", "image", "rm", good], check=True, capture_output=True)
+    with pytest.raises(ConfigurationError, match="is not on the host any more"):
+        place.change("rollback")
+    assert place.standing() == before
+    subprocess.run(["docker", "tag", "platform-ops/termix:1.0.0", good], check=True)
+    place.change("rollback")
+    assert place.version("termix") == "1.0.0"
 
 
 def test_where_nothing_differs_nothing_is_done(place: Place) -> None:

@@ -54,13 +54,14 @@ def test_the_examples_are_complete_and_refused_as_they_are(name: str) -> None:
 def test_compose_reads_back_what_was_written(tmp_path: Path) -> None:
     require_docker()
     values = {
-        "A": "it's $HOME",
+        "A": "it's HOME",
         "B": 'say "hi" \\ $x',
+        "H": "$HOME \\d",
         "C": "two\nlines'",
         "D": "",
         "E": "# no comment",
         "F": "a b",
-        "G": "'\"$",
+        "G": "'\"",
     }
     (tmp_path / ".env").write_bytes(environment.as_file(values))
     services = {"a": {"image": "x", "environment": {name: f"${{{name}}}" for name in values}}}
@@ -68,6 +69,20 @@ def test_compose_reads_back_what_was_written(tmp_path: Path) -> None:
     done = subprocess.run(["docker", "compose", "config"], cwd=tmp_path, capture_output=True, text=True)
     found = yaml.safe_load(done.stdout)["services"]["a"]["environment"]
     assert {name: value.replace("$$", "$") for name, value in found.items()} == values
+    assert environment.read(environment.as_file(values), "x") == values
+
+
+@pytest.mark.parametrize("value", ["it's $HOME", "a\\\\b", "ends\\", "a\\'b", "'a\\b"])
+def test_what_is_read_in_two_ways_is_not_written(value: str) -> None:
+    with pytest.raises(ConfigurationError, match="The value of A_PASSWORD has a backslash") as raised:
+        environment.as_file({"A_PASSWORD": value})
+    assert value not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["SMTP_PW", "APIKEY", "JWT_SECRET_1", "AUTH_PASSWORD_OLD", "DB_PWD", "SIGNING_KEY2"])
+def test_secrets_are_known_by_their_names(name: str) -> None:
+    assert environment.is_secret(name)
+    assert not environment.is_secret(f"{name}_URL")
 
 
 def test_files_of_nginx_take_capitals_only_and_no_secret() -> None:

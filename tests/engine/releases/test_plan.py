@@ -13,7 +13,7 @@ from engine.compose.containers import Container
 from engine.compose.model import Model, parse_model
 from engine.errors import ConfigurationError
 from engine.releases.plan import Action, World, make_plan
-from engine.releases.release import Release, ServiceRelease, version_of, with_version
+from engine.releases.release import Release, ServiceRelease, is_pin, pin, version_of, with_version
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 CHECK = {"test": ["CMD", "true"]}
@@ -58,7 +58,20 @@ def release(**services: ServiceRelease) -> Release:
 
 def container(name: str, of: ServiceRelease) -> Container:
     return Container(
-        name, f"p-{name}-1", name, of.image_id, of.image, of.config_hash, True, "healthy", "10.0.0.1", (), NOW, 0, 0, ""
+        name,
+        f"p-{name}-1",
+        name,
+        of.image_id,
+        of.image,
+        of.config_hash,
+        True,
+        "healthy",
+        "10.0.0.1",
+        "/srv/k",
+        NOW,
+        0,
+        0,
+        "",
     )
 
 
@@ -92,7 +105,7 @@ def test_another_route_is_another_release() -> None:
     old, wanted = release(), release().model_copy(update={"routes": {"/api/": "api"}})
     plan = make_plan("deploy", MODEL, wanted, world(old))
     assert not plan.empty and plan.changing == ()
-    assert [each.where for each in plan.routes] == ["x-routes /api/"]
+    assert [each.where for each in plan.routes] == ["/api/"]
 
 
 def test_a_new_image_rolls_and_migrates() -> None:
@@ -138,6 +151,45 @@ def test_a_stopped_one_is_replaced_and_an_unknown_one_goes() -> None:
     assert (plan.of(Action.REPLACE), plan.of(Action.REMOVE)) == (("api",), ("gone",))
 
 
+def test_without_versions_the_image_tells_whether_it_is_another() -> None:
+    def keycloak(image_id: str) -> ServiceRelease:
+        return service().model_copy(
+            update={"reference": f"kc@sha256:{image_id}", "image_id": image_id, "config_hash": image_id}
+        )
+
+    plan = make_plan("deploy", MODEL, release(kc=keycloak("b")), world(release(kc=keycloak("a"))))
+    assert plan.of(Action.REPLACE) == ("kc",)
+
+
+def test_what_no_release_made_is_not_taken_over() -> None:
+    found = replace(world(release()), current=None)
+    with pytest.raises(
+        ConfigurationError, match=r"No release is known, and containers of this project are there .*p-api-1"
+    ):
+        make_plan("deploy", MODEL, release(), found)
+
+
+def test_a_service_that_runs_twice_is_not_replaced() -> None:
+    now = world(release())
+    twice = {**now.containers, "api": [*now.containers["api"], container("api2", service())]}
+    with pytest.raises(ConfigurationError, match="api runs more than once"):
+        make_plan("deploy", MODEL, release(api=service("2")), replace(now, containers=twice))
+
+
+@pytest.mark.parametrize("what", ["network", "volume data"])
+def test_another_name_of_a_volume_would_be_an_empty_one(what: str) -> None:
+    old = release().model_copy(update={"names": {what: "k-data"}})
+    wanted = release().model_copy(update={"names": {what: "other"}})
+    with pytest.raises(ConfigurationError, match=f"The {what} is called k-data .* and would be other"):
+        make_plan("deploy", MODEL, wanted, world(old))
+
+
+def test_where_an_image_comes_from_is_a_part_of_a_release() -> None:
+    moved = service().model_copy(update={"reference": "registry2/x:1"})
+    plan = make_plan("deploy", MODEL, release(api=moved), world(release()))
+    assert not plan.empty and plan.changing == ()
+
+
 def test_the_hash_is_of_the_plan_and_of_the_world() -> None:
     wanted = release(api=service("2"))
     first = make_plan("deploy", MODEL, wanted, world(release()))
@@ -162,3 +214,9 @@ def test_the_hash_is_of_the_plan_and_of_the_world() -> None:
 )
 def test_the_version_of_an_image_is_its_tag(reference: str, version: str, other: str) -> None:
     assert (version_of(reference), with_version(reference, "2")) == (version, other)
+
+
+def test_only_tags_that_name_their_image_are_ours() -> None:
+    assert pin("k", "api", "registry/api:1.4", "sha256:0123456789abcdef") == "k/api:1.4-0123456789ab"
+    assert is_pin("k/api:1.4-0123456789ab") and is_pin(pin("k", "api", "api@sha256:1", "0123456789abcdef"))
+    assert not is_pin("k/api:1.4.2") and not is_pin("k/api:latest")
