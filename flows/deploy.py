@@ -8,7 +8,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from tasks.naming import run_name
-from tasks.releases import ReleaseRecord, change, versions_of
+from tasks.releases import ReleaseRecord, change, named_versions
 
 
 @flow(name="deploy", flow_run_name=run_name, timeout_seconds=4 * 3600)
@@ -24,5 +24,5 @@ def deploy(platform: str = "staging", versions: tuple[str, ...] = (), other_vers
         other_versions: More of them as text, with spaces between: of versions that are fetched.
     """
     with ReleaseRecord("deploy", platform) as record:
-        change(record, versions_of(*versions, other_versions))
+        change(record, named_versions(*versions, other_versions))
     return record.completed()

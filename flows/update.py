@@ -8,7 +8,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from tasks.naming import run_name
-from tasks.releases import ReleaseRecord, change, versions_of
+from tasks.releases import ReleaseRecord, change, named_versions
 
 
 @flow(name="update", flow_run_name=run_name, timeout_seconds=4 * 3600)
@@ -21,5 +21,5 @@ def update(platform: str = "staging", service: str = "", version: str = "") -> S
         version: Its new version: the tag of its image.
     """
     with ReleaseRecord("update", platform) as record:
-        change(record, versions_of(f"{service}={version}"))
+        change(record, named_versions(f"{service}={version}"))
     return record.completed()

@@ -14,12 +14,13 @@ from prefect.input import RunInput
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from engine.errors import ConfigurationError, OperationFailed
+from engine.errors import OperationFailed
 from engine.operations import platform_state
 from engine.operations.database_rollback import DatabaseRollback
 from engine.operations.platform_state import PlatformState
 from engine.operations.release import ReleaseRun
 from engine.releases.plan import Plan
+from engine.releases.versions import versions_of
 from engine.reports.platform_state import state_report
 from engine.reports.release import database_rollback_report, plan_report, release_report
 from engine.run_state import RunState
@@ -92,21 +93,13 @@ def roll_back_databases(record: DatabaseRollbackRecord, databases: Sequence[str]
     record.run.carry_out(confirm, "`confirm`", AsTasks(), record)
 
 
-def versions_of(*texts: str) -> dict[str, str]:
+def named_versions(*texts: str) -> dict[str, str]:
     """The versions of a form: `SERVICE=VERSION`, several of them with spaces between.
 
     Raises:
-        ConfigurationError: a word is no such pair.
+        ConfigurationError: a word is no such pair, or a service is named twice.
     """
-    found: dict[str, str] = {}
-    for word in filter(None, _PAIR.split(" ".join(texts))):
-        service, equals, version = word.partition("=")
-        if not (service and equals and version):
-            raise ConfigurationError(
-                f"{word[:60]!r} names no version; write SERVICE=VERSION, such as kohub-backend=1.4.2."
-            )
-        found[service] = version
-    return found
+    return versions_of([word for word in _PAIR.split(" ".join(texts)) if word])
 
 
 def requester() -> str:

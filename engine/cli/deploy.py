@@ -8,8 +8,9 @@ import click
 
 from engine.cli.invocation import Invocation, operation, platform_option
 from engine.cli.outcome import Outcome
-from engine.cli.release_options import approve_option, carry_out, versions_of
+from engine.cli.release_options import approve_option, carry_out
 from engine.errors import ConfigurationError
+from engine.releases.versions import versions_of
 
 
 @click.command(

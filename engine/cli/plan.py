@@ -6,12 +6,11 @@ import click
 
 from engine.cli.invocation import Invocation, operation, platform_option
 from engine.cli.outcome import Outcome
-from engine.cli.release_options import owner, versions_of
+from engine.cli.release_options import release_run
 from engine.errors import ConfigurationError
 from engine.operations.planning import EVERYTHING
-from engine.operations.release import ReleaseRun
+from engine.releases.versions import versions_of
 from engine.reports.release import plan_report
-from engine.sources import registry
 from engine.steps import InShell
 
 OPERATIONS = ("deploy", "update", "rollback", "restart")
@@ -47,15 +46,7 @@ def command(invocation: Invocation, words: tuple[str, ...], planned: str, platfo
     versions = dict.fromkeys(words or (EVERYTHING,), "") if planned == "restart" else versions_of(words)
     if planned == "update" and len(versions) != 1:
         raise ConfigurationError("An update is of one service; give one SERVICE=VERSION.")
-    run = ReleaseRun(
-        invocation.platform(platform),
-        planned,
-        owner(invocation, "plan"),
-        lambda plan: "",
-        invocation.repository,
-        lambda name: registry.open_source(invocation.settings, name),
-        versions,
-    )
+    run = release_run(invocation, platform, planned, versions, command="plan")
     run.only_plan(InShell(invocation.progress))
     assert run.plan is not None  # noqa: S101 - a plan was made, or it raised
     return Outcome("plan", run.plan.model_dump(mode="json") | {"hash": run.plan.hash}, plan_report(run.plan))

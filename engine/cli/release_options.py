@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
 from engine.cli.invocation import Invocation
 from engine.cli.outcome import Outcome, problem_of
-from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError
+from engine.errors import ConfigurationError, OperationFailed, PartialSuccess, PlatformOpsError
 from engine.operations.release import ReleaseRun
 from engine.releases.plan import Plan
 from engine.reports.release import plan_report, release_report
@@ -28,48 +28,46 @@ def approve_option(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
-def versions_of(words: Sequence[str]) -> dict[str, str]:
-    """`kohub-backend=1.4.2` as a service and its version.
-
-    Raises:
-        ConfigurationError: a word is no such pair, or a service is named twice.
-    """
-    found: dict[str, str] = {}
-    for word in words:
-        service, equals, version = word.partition("=")
-        if not (service and equals and version):
-            raise ConfigurationError(
-                f"{word[:60]!r} names no version; write SERVICE=VERSION, such as kohub-backend=1.4.2."
-            )
-        if service in found:
-            raise ConfigurationError(f"{service} is named twice; name each service once.")
-        found[service] = version
-    return found
-
-
-def owner(invocation: Invocation, command: str) -> str:
+def owner(command: str) -> str:
     """Who is at it, for the record and for whoever finds the platform locked."""
     return f"platformctl {command} by {getpass.getuser()}"
 
 
-def carry_out(
-    invocation: Invocation, platform: str | None, operation: str, versions: dict[str, str], approve: str | None = None
-) -> Outcome:
-    """One change of a platform, from the lock to the report."""
+def release_run(
+    invocation: Invocation,
+    platform: str | None,
+    operation: str,
+    versions: Mapping[str, str] | None = None,
+    approve: str | None = None,
+    command: str = "",
+) -> ReleaseRun:
+    """A change of a platform that a shell asks for; nothing is done yet."""
     run = ReleaseRun(
         invocation.platform(platform),
         operation,
-        owner(invocation, operation),
+        owner(command or operation),
         lambda plan: _approved(run, plan, approve),
         invocation.repository,
         lambda name: registry.open_source(invocation.settings, name),
-        versions,
+        versions or {},
     )
+    return run
+
+
+def carry_out(
+    invocation: Invocation,
+    platform: str | None,
+    operation: str,
+    versions: Mapping[str, str],
+    approve: str | None = None,
+) -> Outcome:
+    """One change of a platform, from the lock to the report."""
+    run = release_run(invocation, platform, operation, versions, approve)
     problem: PlatformOpsError | None = None
     try:
         run.carry_out(InShell(invocation.progress))
     except PlatformOpsError as error:
-        if run.plan is None:
+        if run.plan is None and not run.recovered:
             raise
         problem = error
     return outcome(run, operation, problem)
@@ -77,14 +75,17 @@ def carry_out(
 
 def outcome(run: ReleaseRun, command: str, problem: PlatformOpsError | None = None) -> Outcome:
     """What a change came to, for people and for programs."""
-    state = RunState(problem=str(problem) if problem else "")
+    runs = isinstance(problem, PartialSuccess)
+    if runs:
+        run.remarks.append(str(problem))
+    state = RunState(problem=str(problem) if problem and not runs else "")
     return Outcome(
         command,
         {
             "platform": run.platform.name,
             "release": run.release.id if run.release else None,
             "plan": run.plan.model_dump(mode="json") | {"hash": run.plan.hash} if run.plan else None,
-            "changed": bool(run.plan and not run.plan.empty and not problem),
+            "changed": bool(run.plan and not run.plan.empty and (runs or not problem)),
             "recovered": run.recovered or None,
             "approved_by": run.approved_by or None,
             "backups": list(run.backups),

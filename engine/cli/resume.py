@@ -6,9 +6,7 @@ import click
 
 from engine.cli.invocation import Invocation, operation, platform_option
 from engine.cli.outcome import Outcome
-from engine.cli.release_options import outcome, owner
-from engine.operations.release import ReleaseRun
-from engine.sources import registry
+from engine.cli.release_options import outcome, release_run
 from engine.steps import InShell
 
 
@@ -25,13 +23,6 @@ from engine.steps import InShell
 @platform_option
 @operation
 def command(invocation: Invocation, platform: str | None) -> Outcome:
-    run = ReleaseRun(
-        invocation.platform(platform),
-        "resume",
-        owner(invocation, "resume"),
-        lambda plan: "",
-        invocation.repository,
-        lambda name: registry.open_source(invocation.settings, name),
-    )
+    run = release_run(invocation, platform, "resume")
     run.resume(InShell(invocation.progress))
     return outcome(run, "resume")

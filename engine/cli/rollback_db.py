@@ -8,13 +8,11 @@ import click
 
 from engine.cli.invocation import Invocation, operation, platform_option
 from engine.cli.outcome import Outcome, problem_of
-from engine.cli.release_options import owner
+from engine.cli.release_options import release_run
 from engine.errors import PlatformOpsError
 from engine.operations.database_rollback import DatabaseRollback
-from engine.operations.release import ReleaseRun
 from engine.reports.release import database_rollback_report
 from engine.run_state import RunState
-from engine.sources import registry
 from engine.sources.postgres.opening import configured_server
 from engine.sources.postgres.restore.operation import RestoreRun
 from engine.steps import InShell
@@ -39,21 +37,13 @@ from engine.steps import InShell
 def command(
     invocation: Invocation, databases: tuple[str, ...], confirmed: tuple[str, ...], platform: str | None
 ) -> Outcome:
-    opened = invocation.platform(platform)
-    images = ReleaseRun(
-        opened,
-        "rollback",
-        owner(invocation, "rollback-db"),
-        lambda plan: "",
-        invocation.repository,
-        lambda name: registry.open_source(invocation.settings, name),
-    )
+    images = release_run(invocation, platform, "rollback", command="rollback-db")
 
     def restore(source: str, set_id: str, names: Sequence[str]) -> RestoreRun:
         server = configured_server(invocation.settings, source)
         return RestoreRun(invocation.repository(server.settings.store), source, server, names, set_id, in_place=True)
 
-    run = DatabaseRollback(opened, restore, images, databases)
+    run = DatabaseRollback(images.platform, restore, images, databases)
     problem: PlatformOpsError | None = None
     try:
         run.carry_out(confirmed, "--confirm", InShell(invocation.progress))
@@ -62,7 +52,7 @@ def command(
             raise
         problem = error
     result = {
-        "platform": opened.name,
+        "platform": images.platform.name,
         "release": run.release.id if run.release else None,
         "restored": list(run.restored),
         "now": images.release.id if images.release else None,

@@ -25,6 +25,6 @@ from engine.steps import InShell
 @operation
 def command(invocation: Invocation, services: tuple[str, ...], platform: str | None) -> Outcome:
     opened = invocation.platform(platform)
-    start(opened, owner(invocation, "start"), services, InShell(invocation.progress))
+    start(opened, owner("start"), services, InShell(invocation.progress))
     what = ", ".join(services) or opened.name
     return Outcome("start", {"platform": opened.name, "services": list(services)}, text=f"Started {what}.\n")

@@ -25,6 +25,6 @@ from engine.steps import InShell
 @operation
 def command(invocation: Invocation, services: tuple[str, ...], platform: str | None) -> Outcome:
     opened = invocation.platform(platform)
-    stop(opened, owner(invocation, "stop"), services, InShell(invocation.progress))
+    stop(opened, owner("stop"), services, InShell(invocation.progress))
     what = ", ".join(services) or opened.name
     return Outcome("stop", {"platform": opened.name, "services": list(services)}, text=f"Stopped {what}.\n")
