@@ -9,13 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from blocks import BackupStore, Platform
 from engine.cli import main
 from engine.config.settings import FolderStore
-from tests.engine.releases.place import Place
+from engine.sources.postgres.scratch.socket_and_port import free_port
+from tests.engine.releases.place import Place, small_platform
 
 pytestmark = pytest.mark.xdist_group("releases")
 OLD, NEW = "1.0.0", "1.1.0"
@@ -46,10 +48,10 @@ def known(place: Place, prefect_server: str) -> Iterator[Place]:
     yield place
 
 
-def killed(place: Place, way: str, moment: str, step: str) -> None:
+def killed(place: Place, way: str, moment: str, step: str, version: str = NEW) -> None:
     from prefect.settings import get_current_settings
 
-    words = (way, moment, step, "small", f"kohub-backend={NEW}", f"termix={NEW}")
+    words = (way, moment, step, "small", f"kohub-backend={version}", f"termix={NEW}")
     done = subprocess.run(
         [sys.executable, "-m", "tests.engine.releases.killed_at", *words],
         env=os.environ
@@ -92,6 +94,30 @@ def test_killed_before_any_work_of_a_step(known: Place, way: str) -> None:
     assert "it was reverted" in run.recovered
     assert run.plan is not None and run.plan.empty
     assert known.leftovers() == []
+
+
+@pytest.mark.parametrize("step", ["switch", "replace termix"])
+def test_killed_while_a_bad_release_is_taken_back(known: Place, step: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with known.under_load(60) as counts:
+        killed(known, "platformctl", "undo", step, "1.2.0-failing-smoke")
+        said = resumed(known, capsys)
+    assert "it was reverted" in " ".join(said.split())
+    assert counts.failures == {}
+    assert (known.version("kohub-backend"), known.version("termix")) == (OLD, OLD)
+    assert known.leftovers() == []
+
+
+@pytest.mark.parametrize("step", ["replace kohub-backend", "replace nginx"])
+def test_a_first_deploy_that_is_killed_leaves_nothing(
+    known: Place, tmp_path: Path, step: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with small_platform(tmp_path, free_port(28_960)) as place:
+        killed(place, "platformctl", "after", step)
+        assert "it was reverted" in " ".join(resumed(place, capsys).split())
+        assert place.containers() == {}
+        assert not (place.directory / "run/journal.json").exists()
+        place.change()
+        assert place.leftovers() == []
 
 
 def test_the_lock_of_a_killed_run_is_free_soon(known: Place, capsys: pytest.CaptureFixture[str]) -> None:
