@@ -12,7 +12,7 @@ from engine.operations.platform_state import look
 from engine.progress import silent
 from engine.steps import InShell
 from tests.e2e.whole_platform import BREAKING, Whole, whole_platform
-from tests.engine.releases.place import require_docker
+from tests.engine.releases.place import readable, require_docker
 
 pytestmark = pytest.mark.xdist_group("demo")
 
@@ -21,9 +21,7 @@ pytestmark = pytest.mark.xdist_group("demo")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     require_docker()
     folder = tmp_path_factory.mktemp("whole")
-    for each in (folder, *folder.parents):
-        if each.name.startswith(("pytest-", "whole", "popen-")):
-            each.chmod(0o755)
+    readable(folder)
     with whole_platform(folder) as made:
         yield made
 

@@ -222,9 +222,17 @@ def _no_source(name: str) -> Source:
     raise ConfigurationError(f"there is no source {name}")
 
 
+def readable(folder: Path) -> None:
+    """Let containers of other users read what is in one of pytest's folders."""
+    for each in (folder, *folder.parents):
+        if "pytest-" in str(each):
+            each.chmod(0o755)
+
+
 @contextmanager
 def small_platform(folder: Path, port: int) -> Iterator[Place]:
     """A platform that is taken away again with all it made."""
+    readable(folder)
     project = f"po-test-{secrets.token_hex(3)}"
     place = Place(folder / "platform", project, port, folder / "records")
     place.store.mkdir()
@@ -300,9 +308,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     require_docker()
     build_images()
     folder = tmp_path_factory.mktemp("small")
-    for each in (folder, *folder.parents):  # nginx in its container, another user, reads what is in it
-        if each.name.startswith(("pytest-", "small", "popen-")):
-            each.chmod(0o755)
     with small_platform(folder, free_port(28_400 + WORKER * 20)) as made:
         made.change()
         yield made
