@@ -58,6 +58,45 @@ def lost_host(scene: Scene) -> Iterator[UUID]:
         yield run
 
 
+def _no_worker_is_known(client: SyncPrefectClient) -> bool:
+    """Whether the pool `backup` has none any more; any that it has is taken away."""
+    known = client._client.post("/work_pools/backup/workers/filter", json={}).raise_for_status().json()
+    for worker in known:
+        client._client.delete(f"/work_pools/backup/workers/{worker['name']}").raise_for_status()
+    return not known
+
+
+def test_workers_that_are_gone_and_runs_that_nobody_takes_are_told(scene: Scene) -> None:
+    ops, soon = scene.installation, timedelta(seconds=10)
+    for pool in ("backup", "restore"):
+        if pool not in ops.processes:
+            ops.start_worker(pool)
+    with webhook() as heard, ops.client() as client:
+        # A pool that another test left without a worker would not become one once more. And no test before this one has
+        # started the server anew: it then keeps back what follows an event that it did not see itself, for 15 minutes
+        # (PRECEDING_EVENT_LOOKBACK); that runs are late it tells all the same.
+        wait_for(lambda: client.read_work_pool("backup").status == WorkPoolStatus.READY, pause=0.3)
+        with temporary_settings({PREFECT_API_URL: ops.api}):
+            told = CustomWebhookNotificationBlock(
+                name="any", url=heard.address, method="POST", json_data={"text": "{{subject}} :: {{body}}"}
+            )
+            block = cast(UUID, told.save("told-of-workers", overwrite=True))
+        for automation in (no_worker(block, soon), late_runs(block, soon)):
+            apply_automation(client, automation)
+        ops.kill("backup")
+        # Prefect itself would call it offline after three heartbeats of 30 s; one may still be on its way in the server.
+        wait_for(lambda: _no_worker_is_known(client), pause=2)
+        run = ops.run("check-backups", source="platform")
+        wait_for(lambda: heard.bodies("No worker is alive for the work pool backup"), 180, pause=0.3)
+        wait_for(lambda: heard.bodies("Runs are late and nobody takes them: check-backups of platform"), 180, pause=0.3)
+        assert heard.bodies("pool restore") == []
+        for name in ("no worker", "late runs"):
+            [made] = client.read_automations_by_name(f"platform-ops: {name}")
+            client.delete_automation(made.id)
+    ops.start_worker("backup")
+    ops.ended(run)
+
+
 def test_a_stalled_dump_is_ended_and_taken_again(scene: Scene) -> None:
     ops = scene.installation
     run = ops.run("nightly-backup", source="platform")
@@ -277,43 +316,6 @@ def test_prefect_away_when_a_run_needs_it(scene: Scene) -> None:
         time.sleep(10)
         ops.start_server()
         _whole(scene, run)
-
-
-def _no_worker_is_known(client: SyncPrefectClient) -> bool:
-    """Whether the pool `backup` has none any more; any that it has is taken away."""
-    known = client._client.post("/work_pools/backup/workers/filter", json={}).raise_for_status().json()
-    for worker in known:
-        client._client.delete(f"/work_pools/backup/workers/{worker['name']}").raise_for_status()
-    return not known
-
-
-def test_workers_that_are_gone_and_runs_that_nobody_takes_are_told(scene: Scene) -> None:
-    ops, soon = scene.installation, timedelta(seconds=10)
-    for pool in ("backup", "restore"):
-        if pool not in ops.processes:
-            ops.start_worker(pool)
-    with webhook() as heard, ops.client() as client:
-        # A pool that another test left without a worker would not become one once more.
-        wait_for(lambda: client.read_work_pool("backup").status == WorkPoolStatus.READY, pause=0.3)
-        with temporary_settings({PREFECT_API_URL: ops.api}):
-            told = CustomWebhookNotificationBlock(
-                name="any", url=heard.address, method="POST", json_data={"text": "{{subject}} :: {{body}}"}
-            )
-            block = cast(UUID, told.save("told-of-workers", overwrite=True))
-        for automation in (no_worker(block, soon), late_runs(block, soon)):
-            apply_automation(client, automation)
-        ops.kill("backup")
-        # Prefect itself would call it offline after three heartbeats of 30 s; one may still be on its way in the server.
-        wait_for(lambda: _no_worker_is_known(client), pause=2)
-        run = ops.run("check-backups", source="platform")
-        wait_for(lambda: heard.bodies("No worker is alive for the work pool backup"), 180, pause=0.3)
-        wait_for(lambda: heard.bodies("Runs are late and nobody takes them: check-backups of platform"), 180, pause=0.3)
-        assert heard.bodies("pool restore") == []
-        for name in ("no worker", "late runs"):
-            [made] = client.read_automations_by_name(f"platform-ops: {name}")
-            client.delete_automation(made.id)
-    ops.start_worker("backup")
-    ops.ended(run)
 
 
 def test_nothing_of_prefect_s_was_refused_by_its_own_database(scene: Scene) -> None:
