@@ -66,13 +66,11 @@ def test_an_update_and_a_rollback_lose_no_request(place: Place) -> None:
 
 
 def test_a_host_that_is_reached_over_ssh(place: Place, tmp_path: Path) -> None:
-    """The same update and rollback, each program and each file of it through sshd; then one that is refused."""
+    """The same update and rollback, each program and each file of it through sshd."""
     with running_sshd(tmp_path / "sshd") as sshd, place.under_load() as counts:
         away = replace(place, host=sshd.settings)
         run = away.change(kohub_backend="1.1.0", termix="1.1.0")
         back = away.change("rollback")
-        with pytest.raises(PlatformOpsError, match="smoke test failed"):
-            away.change(kohub_backend="1.2.0-failing-smoke")
         close_hosts()
     assert counts.failures == {}
     assert (run.lost, back.lost) == (0, 0)
