@@ -19,6 +19,7 @@ from engine.cli import main
 from engine.errors import ConfigurationError, LockedByAnother, OperationFailed, PlatformOpsError
 from engine.hosts.opening import close_hosts
 from engine.hosts.processes import arguments, running_pids
+from engine.operations.platform_state import start
 from engine.progress import silent
 from engine.releases import records
 from engine.releases.lock import HEARTBEAT_SECONDS, held
@@ -131,6 +132,20 @@ def test_another_platform_s_containers_are_not_touched(place: Place, tmp_path: P
         other.change()
     assert place.standing() == before
     assert not (other.directory / "run/journal.json").exists()
+
+
+def test_nothing_starts_while_databases_are_half_way_back(place: Place) -> None:
+    """A rollback of databases that was killed: a newer version must not be let loose on older data."""
+    before, platform = place.standing(), place.platform()
+    records.mark_databases(platform.site, ["kohub"])
+    try:
+        for attempt in (place.change, lambda: start(platform, "test", (), InShell(silent))):
+            with pytest.raises(OperationFailed, match="rollback with the databases kohub did not come to its end"):
+                attempt()
+    finally:
+        records.forget_databases(platform.site)
+    assert place.standing() == before
+    assert place.leftovers() == []
 
 
 def test_a_terminal_s_interrupt_leaves_the_lock_to_its_holder(place: Place) -> None:
