@@ -66,7 +66,7 @@ def test_a_breaking_release_goes_back_with_its_databases_only(whole: Whole) -> N
 
     with pytest.raises(ConfigurationError, match="repeat each name"):
         whole.back_with_databases(("kohub", "kusthub")).carry_out((), "`confirm`", InShell(silent))
-    with pytest.raises(ConfigurationError, match="The database kohub was migrated .* it has to go back too"):
+    with pytest.raises(ConfigurationError, match=r"The database kohub was migrated .* it has to go back too"):
         whole.back_with_databases(("kusthub",)).carry_out(("kusthub",), "`confirm`", InShell(silent))
     run = whole.back_with_databases(("kohub", "kusthub"))
     run.carry_out(("kohub", "kusthub"), "`confirm`", InShell(silent))
