@@ -67,12 +67,12 @@ class Planning:
             ConfigurationError: the platform may not be changed so.
         """
         world = self.platform.look()
+        self._require_ours(world)
         chosen = self._chosen(staged)
         backup = (
             (self.platform.settings.backup or "") if self.operation in ("deploy", "update") and world.current else ""
         )
         plan = make_plan(self.operation, staged.model, staged.release, world, backup=backup, chosen=chosen)
-        self._require_ours(world)
         self._require_allowed(plan, world, staged.release)
         return plan
 

@@ -86,7 +86,9 @@ def test_a_service_moves_to_another_port(place: Place) -> None:
     def move(document: Any) -> None:
         frontend = document["services"]["kohub-frontend"]
         frontend["environment"]["APP_PORT"] = "8090"
-        frontend["healthcheck"]["test"] = [word.replace(":80/", ":8090/") for word in frontend["healthcheck"]["test"]]
+        frontend["healthcheck"]["test"] = [
+            word.replace("127.0.0.1/", "127.0.0.1:8090/") for word in frontend["healthcheck"]["test"]
+        ]
         document["x-rollout"]["kohub-frontend"]["port"] = 8090
 
     with place.edited(move), place.under_load() as counts:
@@ -100,7 +102,7 @@ def test_a_service_moves_to_another_port(place: Place) -> None:
 
 def test_how_a_service_is_asked_is_a_release_that_touches_no_container(place: Place) -> None:
     def another(document: Any) -> None:
-        document["x-routes"]["/api/"]["probe"] = "/api/version"
+        document["x-routes"]["/api/"]["probe"] = "/api/another"
 
     before = place.standing()
     with place.edited(another):
