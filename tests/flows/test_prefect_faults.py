@@ -68,9 +68,9 @@ def _no_worker_is_known(client: SyncPrefectClient) -> bool:
 
 def test_workers_that_are_gone_and_runs_that_nobody_takes_are_told(scene: Scene) -> None:
     ops, soon = scene.installation, timedelta(seconds=10)
-    for pool in ("backup", "restore"):
-        if pool not in ops.processes:
-            ops.start_worker(pool)
+    started = [pool for pool in ("backup", "restore") if pool not in ops.processes]
+    for pool in started:
+        ops.start_worker(pool)
     with webhook() as heard, ops.client() as client:
         # A pool that another test left without a worker would not become one once more. And no test before this one has
         # started the server anew: it then keeps back what follows an event that it did not see itself, for 15 minutes
@@ -94,6 +94,8 @@ def test_workers_that_are_gone_and_runs_that_nobody_takes_are_told(scene: Scene)
             [made] = client.read_automations_by_name(f"platform-ops: {name}")
             client.delete_automation(made.id)
     ops.start_worker("backup")
+    if "restore" in started:
+        ops.kill("restore")
     ops.ended(run)
 
 
