@@ -21,9 +21,10 @@ _LACKING = re.compile(
     r"|could not (?:extend|write|create|open) (?:file|directory|temporary file)[^;]*: (?:No space|Disk quota|Permission)"
     r"|server closed the connection unexpectedly|connection to server was lost|terminating connection because of crash"
     r"|the database system is (?:in recovery mode|shutting down|starting up)|Connection refused|terminated by user"
+    r"|is being accessed by other users|canceling statement due to (?:statement|lock) timeout"
 )
 """What is said when the server, not the set, is at fault: a locale, a time zone (any value of a setting that it does not
-take), a dictionary, a library, an extension, a build option, a free session, room, memory or a right on a file is missing, or it went away (a full disk of its log ends all of it). What a
+take), a dictionary, a library, an extension, a build option, a free session, a database nobody is in, room, memory or a right on a file is missing, or it went away (a full disk of its log ends all of it). What a
 role may not do says nothing of the server: whoever restores is its superuser (`survey_server` looks)."""
 
 _PSQL_LINE = re.compile(r"psql:<stdin>:(\d+): ERROR")

@@ -25,6 +25,8 @@ LACKING = (
     'ERROR: could not create locale "ko_KR.utf8": No such file or directory',
     'ERROR: could not extend file "base/1/2": No space left on device',
     "ERROR: out of shared memory",
+    'ERROR: source database "template1" is being accessed by other users',
+    "ERROR: canceling statement due to lock timeout",
     "ERROR: compression method lz4 not supported",
 )
 THE_SOURCE_S = (
