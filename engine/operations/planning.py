@@ -78,10 +78,13 @@ class Planning:
 
     def _require_ours(self, world: World) -> None:
         there, ours = self.platform.site.directory, self.platform.settings.project
-        folders = {each.folder for several in world.containers.values() for each in several} - {"", there}
-        if folders:
+        folders = {each.folder for several in world.containers.values() for each in several}
+        # Compose by hand takes the folder of the first file that .env names: of a release.
+        if foreign := sorted(
+            each for each in folders if each and each != there and not each.startswith(f"{there}/run/")
+        ):
             raise ConfigurationError(
-                f"The containers of the project {ours} on this host belong to the folder {sorted(folders)[0]}, not to {there}; give "
+                f"The containers of the project {ours} on this host belong to the folder {foreign[0]}, not to {there}; give "
                 f"[platforms.{self.platform.name}] a `project` of its own, or the folder as it is written there."
             )
 
