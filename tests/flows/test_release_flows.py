@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import FlowRun, StateType
 
 from blocks import BackupStore, Platform
@@ -22,13 +23,16 @@ from tests.flows.test_flows import artifacts
 
 pytestmark = pytest.mark.xdist_group("releases")
 SECONDS = 120.0
+_PAUSED = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED])))
 
 
 @pytest.fixture(scope="module")
 def blocks(place: Place, prefect_server: str) -> Iterator[Place]:
     """The platform's blocks; `asking` is the same platform where a person has to approve."""
     Platform.of(place.settings).save("small", overwrite=True)
-    Platform.of(place.settings.model_copy(update={"approval": True})).save("asking", overwrite=True)
+    Platform.of(place.settings.model_copy(update={"approval": True, "approval_minutes": SECONDS / 60})).save(
+        "asking", overwrite=True
+    )
     BackupStore.of(FolderStore(path=str(place.store))).save("records", overwrite=True)
     yield place
 
@@ -44,7 +48,7 @@ class Answering:
         deadline = time.monotonic() + SECONDS
         with get_client(sync_client=True) as client:
             while time.monotonic() < deadline:
-                waiting = [run for run in client.read_flow_runs(limit=5) if run.state_type == StateType.PAUSED]
+                waiting = client.read_flow_runs(flow_run_filter=_PAUSED)
                 if waiting:
                     self.asked = _asked(waiting[0])
                     client.resume_flow_run(waiting[0].id, run_input=self.answer)
