@@ -63,8 +63,8 @@ class Placing:
             ),
             None,
         )
-        if volume is None:
-            return {}
+        if volume is None or (NGINX not in self.context.starting and self.context.gateway.container() is not None):
+            return {}  # nginx runs, so it has one
         argv = ("up", "--no-start", "--no-deps", "--no-recreate", "--pull", "never", NGINX)
         if not self.context.of(NGINX):
             self.context.docker.call((*self.context.compose.argv, *argv))  # so that the volume is compose's own

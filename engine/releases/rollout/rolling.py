@@ -12,6 +12,7 @@ from engine.compose.containers import Container
 from engine.errors import OperationFailed
 from engine.nginx.upstreams import Upstream
 from engine.progress import Progress
+from engine.releases.plan import OF_EARLIER
 from engine.releases.rollout.context import Context
 from engine.releases.rollout.part import Part
 from engine.releases.staging import nginx_files
@@ -77,7 +78,9 @@ class Rolling:
         self.context.probes.direct(service, well)
         # From here on callers inside find it by the service's name too: it answers, and nobody uses it yet.
         self._reconnect(container, name)
-        self.context.probes.wait_until_well(service, container.id, version)
+        # What served before a bad release has shown that it stays well, and somebody waits for it.
+        soak = self.context.plan.operation not in OF_EARLIER
+        self.context.probes.wait_until_well(service, container.id, version, soak=soak)
 
     def _reconnect(self, container: Container, alias: str) -> None:
         """Give a container that nobody uses another name in the network: docker changes no alias in place."""
