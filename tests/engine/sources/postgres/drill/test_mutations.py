@@ -225,7 +225,7 @@ DATABASE = {
         "large object 801": replaced("0123456789abcdef0123", "0123456789abcdee0123"),
         "database property settings": replaced("ALTER DATABASE small SET work_mem TO '6MB';", ""),
         "database property acl": replaced("GRANT CREATE ON DATABASE small TO bob;", ""),
-        "database sly": replaced("\\connect small", "CREATE DATABASE sly;\n\\connect small"),
+        "database sly": replaced("\\connect small", "CREATE DATABASE sly TEMPLATE template0;\n\\connect small"),
     },
     "data that looks alike": {
         "table public.item": replaced("\t2.50\t", "\t2.5\t"),
