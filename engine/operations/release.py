@@ -21,7 +21,7 @@ from engine.releases.carrying import carry_out, take_back
 from engine.releases.environment import secrets_of
 from engine.releases.journal import Journal, new_journal, read_journal
 from engine.releases.lock import Held, held
-from engine.releases.plan import OF_EARLIER, Action, Plan
+from engine.releases.plan import OF_EARLIER, Action, Plan, World
 from engine.releases.platform import Platform
 from engine.releases.release import Release
 from engine.releases.rollout.context import Context
@@ -190,14 +190,14 @@ class ReleaseRun:
         return tuple(str(one.key) for one in run.result.stored)
 
     def _apply(self, steps: Steps, record: Record, lease: Held, staged: Staged, plan: Plan) -> None:
-        old = self._old(plan)
-        folder = self.platform.look().nginx_folder
+        world = self.platform.look()
+        old = _serving(world, plan)
         before = self.platform.running()
         staged = self._with_history(staged, plan)
         self.release = staged.release
         site, docker = self.platform.site, self.platform.docker
         docker.hidden |= secrets_of(staged.values)
-        journal = new_journal(plan, self.owner, old, folder)
+        journal = new_journal(plan, self.owner, old, world.nginx_folder)
         context = Context(site, docker, staged, before, journal)
         since = docker.now()
         try:
@@ -237,14 +237,6 @@ class ReleaseRun:
         release = staged.release.model_copy(update=told)
         records.write(self.platform.site, release)
         return Staged(release, staged.model, staged.values)
-
-    def _old(self, plan: Plan) -> dict[str, str]:
-        """The containers of rolling services that serve, by id."""
-        world = self.platform.look()
-        found = {name: container.id for name in plan.of(Action.ROLL) if (container := world.running(name))}
-        if gone := sorted(set(plan.of(Action.ROLL)) - found.keys()):
-            raise OperationFailed(f"{gone[0]} stopped since the plan was made; nothing was changed. Plan again.")
-        return found
 
     def _rollout_of(self, journal: Journal) -> Rollout:
         site, docker = self.platform.site, self.platform.docker
@@ -287,6 +279,14 @@ class ReleaseRun:
             raise
         self.timings[-1] = (title, time.monotonic() - began, "done")
         return made
+
+
+def _serving(world: World, plan: Plan) -> dict[str, str]:
+    """The containers of rolling services that serve, by id."""
+    found = {name: container.id for name in plan.of(Action.ROLL) if (container := world.running(name))}
+    if gone := sorted(set(plan.of(Action.ROLL)) - found.keys()):
+        raise OperationFailed(f"{gone[0]} stopped since the plan was made; nothing was changed. Plan again.")
+    return found
 
 
 def _verified(repository: Repository, key: SetKey, progress: Progress) -> VerifyReport:

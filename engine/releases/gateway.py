@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.compose.containers import Container, moment
 from engine.errors import ConfigurationError, OperationFailed
+from engine.hosts.base import Done
 from engine.nginx.access_log import is_lost
 from engine.nginx.connections import established_to
 from engine.nginx.upstreams import FOLDER, GENERATION, Upstream, generation_text
@@ -23,7 +24,8 @@ _INNER_PORT = 8081
 LEAST_VERSION = (1, 27, 4)
 """The first that has keepalive_min_timeout (CHANGES of nginx 1.27.4)."""
 _KEEPALIVE = re.compile(rb"^\s*keepalive_min_timeout\s+(\d+)s;", re.MULTILINE)
-_RELOAD_SECONDS, _TIMES = 15.0, 3
+_SHUTTING_DOWN = b"worker process is shutting down"
+_RELOAD_SECONDS, _SOON_SECONDS, _TIMES = 15.0, 2.0, 3
 
 
 @dataclass(frozen=True)
@@ -74,17 +76,16 @@ class Gateway:
         mounts = tuple(word for there, at in volumes.items() for word in ("--volume", f"{there}:{at}:ro"))
         alone = ("docker", "run", "--rm", "--network", "none", *mounts, "--entrypoint", "nginx", image)
         nginx = ("docker", "exec", container.id, "nginx") if container and not fresh else alone
-        told = docker.tried((*nginx, "-v"))
-        version = _version(told.stderr)
+        done = docker.tried((*nginx, "-v", "-t", "-c", f"{FOLDER}/releases/{folder}/nginx.conf"))
+        version = _version(done.stderr)
         if version < LEAST_VERSION:
             least, is_ = (".".join(map(str, each)) for each in (LEAST_VERSION, version))
             raise ConfigurationError(
                 f"nginx {is_} cannot reload without losing requests; use an image of {least} or newer."
             )
-        self._require_accepted((*nginx, "-t", "-q", "-c", f"{FOLDER}/releases/{folder}/nginx.conf"))
+        self._require_accepted(done)
 
-    def _require_accepted(self, argv: Sequence[str]) -> None:
-        done = self.probes.docker.tried(argv)
+    def _require_accepted(self, done: Done) -> None:
         if done.code != 0:
             said = next((line for line in done.stderr.splitlines() if "[emerg]" in line), done.stderr.strip()[-300:])
             raise ConfigurationError(f"nginx refuses the configuration; what runs goes on with the old one: {said}")
@@ -122,29 +123,36 @@ class Gateway:
             self.site.write(f"{UPSTREAMS}/{name}", text, mode=0o644)
 
     def _reload(self, generation: str) -> None:
-        """A reload is asynchronous, and nginx keeps the old configuration when it fails (nginx manual, control)."""
+        """A reload is asynchronous, and nginx keeps the old configuration when it fails (nginx manual, control): only where
+        the new one is not seen soon it is asked why."""
         container = self.container()
         if container is None:
             return
         docker = self.probes.docker
-        self._require_accepted(("docker", "exec", container.id, "nginx", "-t", "-q", "-c", f"{FOLDER}/live/nginx.conf"))
         docker.call(("docker", "kill", "--signal", "HUP", container.id))
-        deadline, seen = time.monotonic() + _RELOAD_SECONDS, 0
+        began, seen, asked = time.monotonic(), 0, False
         while seen < _TIMES:
             told = self.probes.ask(container.address, _INNER_PORT, "/generation").text.strip()
             seen = seen + 1 if told == generation else 0
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if waited > _RELOAD_SECONDS:
                 raise OperationFailed(
                     "nginx did not take over the new configuration; look at its log (platformctl logs nginx)."
                 )
-            time.sleep(0.02 if seen else 0.05)
+            if waited > _SOON_SECONDS and not asked:
+                test = ("docker", "exec", container.id, "nginx", "-t", "-q", "-c", f"{FOLDER}/live/nginx.conf")
+                self._require_accepted(docker.tried(test))
+                asked = True
+            time.sleep(0.01 if seen else 0.03)
 
-    def told_version(self, service: str) -> str:
-        """The version that nginx gets from a service."""
-        container, known = self.container(), self.probes.model.services[service]
-        if container is None or known.rollout.version is None:
-            return ""
-        return self.probes.version(known.rollout.version, container.address, _INNER_PORT, f"/services/{service}")
+    def told_versions(self, services: Collection[str]) -> dict[str, str]:
+        """The version that nginx gets from each service; '' where none is told."""
+        container, found = self.container(), dict.fromkeys(services, "")
+        for name in services if container else ():
+            probe = self.probes.model.services[name].rollout.version
+            if container and probe:
+                found[name] = self.probes.version(probe, container.address, _INNER_PORT, f"/services/{name}")
+        return found
 
     def open_to(self, addresses: Mapping[str, int]) -> int:
         """How many of nginx's connections lead to these addresses and ports."""
@@ -153,6 +161,14 @@ class Gateway:
             return 0
         table = self.probes.docker.call(("docker", "exec", container.id, "cat", "/proc/net/tcp")).decode()
         return sum(established_to(table, address, port) for address, port in addresses.items())
+
+    def has_old_workers(self) -> bool:
+        """Whether workers of before the last reload still have connections of clients."""
+        container = self.container()
+        if container is None:
+            return False
+        argv = ("docker", "exec", container.id, "sh", "-c", "cat /proc/[0-9]*/cmdline")
+        return _SHUTTING_DOWN in self.probes.docker.tried(argv).stdout  # a process may have ended meanwhile
 
     def lost_since(self, when: str) -> int | None:
         """How many requests nobody behind nginx answered since then (the host's time, as docker writes it), as nginx saw

@@ -64,17 +64,25 @@ class Context:
     def of(self, name: str) -> list[Container]:
         return [each for each in self.docker.containers(self.model.project, self.model.network) if each.service == name]
 
-    def others(self, name: str) -> list[Container]:
-        """The containers of a rolling service but the old one."""
-        return [each for each in self.of(name) if each.id != self.journal.old[name]]
+    def others(self) -> list[Container]:
+        """The containers of the rolling services but the old ones."""
+        old = self.journal.old
+        found = self.docker.containers(self.model.project, self.model.network)
+        return [each for each in found if each.service in self.rolling and each.id != old[each.service]]
 
-    def new(self, name: str) -> Container:
-        found = self.others(name)
-        if len(found) != 1:
-            raise OperationFailed(
-                f"{name} has {len(found)} new containers, not one; somebody changes them at the same time."
-            )
-        return found[0]
+    def new(self) -> dict[str, Container]:
+        """The new container of each rolling service.
+
+        Raises:
+            OperationFailed: one has none, or more than one.
+        """
+        found = self.others()
+        for name in self.rolling:
+            if (count := sum(each.service == name for each in found)) != 1:
+                raise OperationFailed(
+                    f"{name} has {count} new containers, not one; somebody changes them at the same time."
+                )
+        return {each.service: each for each in found}
 
     def up(self, staged: Staged, name: str) -> Container:
         """Made by compose and started by docker: compose would wait for what the service depends on, also when that is ill

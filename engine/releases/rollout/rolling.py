@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -18,6 +18,8 @@ from engine.releases.rollout.part import Part
 from engine.releases.staging import nginx_files
 
 _PAUSE_SECONDS = 0.25
+_WATCH_SECONDS, _LET_GO_SECONDS = 5.0, 1.0
+"""How long a new container is watched under traffic at least; and what nginx's master takes at most to dismiss workers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,9 @@ class Rolling:
         names = ", ".join(self.context.rolling)
         found = []
         if names:
-            found.append(Part("hold", "hold nginx to the containers that serve", self._hold, self._let_go))
             found.append(Part("start", f"start the new {names} beside the old", self._start, self._remove_new))
+            found.append(Part("hold", "hold nginx to the containers that serve", self._hold, self._let_go))
+            found.append(Part("await", f"wait until the new {names} are well", self._await, self._remove_new))
         if names or switch:
             found.append(Part("switch", "let nginx send requests to the new release", self._switch, self._switch_back))
         return found
@@ -50,7 +53,7 @@ class Rolling:
         return [retire, Part("settle", "let nginx know them by name", self._settle)]
 
     def _hold(self, progress: Progress) -> None:
-        """By their addresses: the new ones will be found by the services' names before they get traffic."""
+        """By their addresses, while the new ones start: they will be found by the services' names before they get traffic."""
         del progress
         self.context.gateway.switch(
             [self.context.pinned_old(name) for name in self.context.rolling], self.context.gateway.folder()
@@ -59,28 +62,36 @@ class Rolling:
     def _start(self, progress: Progress) -> None:
         """Second containers, as compose makes them, which nobody finds by the service's name before they are well."""
         names = self.context.rolling
-        for each in (other for name in names for other in self.context.others(name)):  # what a killed try left
+        for each in self.context.others():  # what a killed try left
             self.context.stop(each)
         self.context.docker.call(create_argv(self.context.compose, names, names))
-        for name in names:
-            new = self.context.new(name)
-            self.context.docker.call(("docker", "rename", new.id, self.context.next(name)))
-            self._reconnect(new, self.context.next(name))
-            self.context.docker.call(("docker", "start", new.id))
+        self._with_each_new(self._start_one)
+        for name, new in self.context.new().items():
             progress(f"{name} {self.context.version(name)} starts as {new.short}")
-        with ThreadPoolExecutor(len(names)) as pool:  # each is waited for; the first that is not well is told
-            for gate in [pool.submit(self._gate, name, self.context.new(name)) for name in names]:
-                gate.result()
 
-    def _gate(self, name: str, container: Container) -> None:
+    def _start_one(self, name: str, new: Container) -> None:
+        self.context.docker.call(("docker", "rename", new.id, self.context.next(name)))
+        self._reconnect(new, self.context.next(name))
+        self.context.docker.call(("docker", "start", new.id))
+
+    def _with_each_new(self, work: Callable[[str, Container], None]) -> None:
+        """At the same time; every one is waited for, then the first that failed is told."""
+        new = self.context.new()
+        with ThreadPoolExecutor(len(new)) as pool:
+            for done in [pool.submit(work, *each) for each in new.items()]:
+                done.result()
+
+    def _await(self, progress: Progress) -> None:
+        del progress
+        self._with_each_new(self._await_one)
+
+    def _await_one(self, name: str, container: Container) -> None:
         service, version = self.context.model.services[name], self.context.version(name)
         well = self.context.probes.wait_until_well(service, container.id, version, soak=False)
         self.context.probes.direct(service, well)
         # From here on callers inside find it by the service's name too: it answers, and nobody uses it yet.
         self._reconnect(container, name)
-        # What served before a bad release has shown that it stays well, and somebody waits for it.
-        soak = self.context.plan.operation not in OF_EARLIER
-        self.context.probes.wait_until_well(service, container.id, version, soak=soak)
+        self.context.probes.wait_until_well(service, container.id, version, soak=not self._earlier)
 
     def _reconnect(self, container: Container, alias: str) -> None:
         """Give a container that nobody uses another name in the network: docker changes no alias in place."""
@@ -90,10 +101,10 @@ class Rolling:
         )
 
     def _switch(self, progress: Progress) -> None:
-        upstreams = [self.context.pinned(name, self.context.new(name)) for name in self.context.rolling]
+        upstreams = [self.context.pinned(name, new) for name, new in self.context.new().items()]
         self.context.gateway.switch(upstreams, self.context.staged.release.nginx_folder)
-        for name in self.context.rolling:
-            version, told = self.context.version(name), self.context.gateway.told_version(name)
+        for name, told in self.context.gateway.told_versions(self.context.rolling).items():
+            version = self.context.version(name)
             if self.context.model.services[name].rollout.tells(version) and told != version:
                 raise OperationFailed(f"nginx still gets {told or 'no version'} of {name}, not {version}.")
             progress(f"nginx sends requests for {name} to {told or 'the new one'}")
@@ -103,16 +114,21 @@ class Rolling:
         names = self.context.rolling
         ports = {address: self.context.old_port(name) for name in names if (address := self.context.old_address(name))}
         cap = max(self.context.model.services[name].grace_seconds for name in names)
-        self._wait_for_none(ports, cap, names, progress)
+        least = _LET_GO_SECONDS if self._earlier else _WATCH_SECONDS
+        self._wait_for_none(ports, least, cap, self.context.new(), progress)
+
+    @property
+    def _earlier(self) -> bool:
+        """What served before a bad release has shown that it stays well, and somebody waits for it."""
+        return self.context.plan.operation in OF_EARLIER
 
     def _wait_for_none(
-        self, ports: Mapping[str, int], cap: float, watched: tuple[str, ...], progress: Progress
+        self, ports: Mapping[str, int], least: float, cap: float, new: Mapping[str, Container], progress: Progress
     ) -> None:
-        began, keepalive = (
-            time.monotonic(),
-            self.context.gateway.keepalive_seconds(nginx_files(self.context.site, self.context.staged)),
-        )
-        new = {name: self.context.new(name) for name in watched}
+        """Until nothing leads there any more. As long as a worker of before is there, a client may send the next request
+        on its connection, for keepalive_min_timeout; what is open then gets `cap` seconds more."""
+        files = nginx_files(self.context.site, self.context.staged)
+        began, keepalive = time.monotonic(), self.context.gateway.keepalive_seconds(files)
         while True:
             for name, first in new.items():
                 now = self.context.probes.container(first.id)
@@ -121,7 +137,7 @@ class Rolling:
                         self.context.model.services[name], now, "it fell over after it got traffic"
                     )
             waited = time.monotonic() - began
-            if waited >= keepalive:
+            if waited >= keepalive or (waited >= least and not self.context.gateway.has_old_workers()):
                 left = self.context.gateway.open_to(ports)
                 if not left:
                     return
@@ -134,9 +150,8 @@ class Rolling:
             time.sleep(_PAUSE_SECONDS)
 
     def _retire(self, progress: Progress) -> None:
-        for name in self.context.rolling:
+        for name, new in self.context.new().items():
             old, service = self.context.journal.old[name], self.context.model.services[name]
-            new = self.context.new(name)
             container = self.context.docker.container(old)
             if container is not None:
                 self.context.stop(container, service.grace_seconds)
@@ -146,7 +161,7 @@ class Rolling:
 
     def _settle(self, progress: Progress) -> None:
         del progress
-        new = [Upstream(name, self.context.port(name), self.context.new(name).address) for name in self.context.rolling]
+        new = [Upstream(name, self.context.port(name), each.address) for name, each in self.context.new().items()]
         self.context.by_name(new, self.context.staged.release.nginx_folder)
 
     def _switch_back(self, progress: Progress) -> None:
@@ -157,21 +172,19 @@ class Rolling:
             return
         self.context.gateway.switch(upstreams, self.context.journal.nginx_before)
         new = {
-            each.address: self.context.port(name)
-            for name in names
-            for each in self.context.others(name)
+            each.address: self.context.port(each.service)
+            for each in self.context.others()
             if each.address and each.running
         }
         if new:
-            self._wait_for_none(new, 30.0, (), progress)
+            self._wait_for_none(new, _LET_GO_SECONDS, 30.0, {}, progress)
         for name in names:
             progress(f"nginx sends requests for {name} to the old one again")
 
     def _remove_new(self, progress: Progress) -> None:
-        for name in self.context.rolling:
-            for each in self.context.others(name):
-                progress(f"the new {name} goes ({each.short})")
-                self.context.stop(each)
+        for each in self.context.others():
+            progress(f"the new {each.service} goes ({each.short})")
+            self.context.stop(each)
 
     def _let_go(self, progress: Progress) -> None:
         del progress

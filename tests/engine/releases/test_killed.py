@@ -19,14 +19,15 @@ from engine.config.settings import FolderStore
 from engine.sources.postgres.scratch.socket_and_port import free_port
 from tests.engine.releases.place import Place, small_platform
 
-pytestmark = pytest.mark.xdist_group("releases")
+pytestmark = pytest.mark.xdist_group("killed releases")
 OLD, NEW = "1.0.0", "1.1.0"
 STEPS = (
     ("place", OLD),
     ("migrate kohub-backend", OLD),
     ("replace termix", OLD),
-    ("hold", OLD),
     ("start", OLD),
+    ("hold", OLD),
+    ("await", OLD),
     ("switch", OLD),
     ("smoke", OLD),
     ("watch", OLD),
