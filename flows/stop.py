@@ -13,13 +13,14 @@ from tasks.naming import run_name
 
 
 @flow(name="stop", flow_run_name=run_name, timeout_seconds=3600)
-def stop(platform: str = "staging", services: tuple[str, ...] = ()) -> State[Any]:
+def stop(platform: str = "staging", services: tuple[str, ...] = (), confirm: str = "") -> State[Any]:
     """Stop services in the opposite order; containers and volumes stay.
 
     Args:
         platform: The platform.
         services: Which services; none: all of them.
+        confirm: To stop all of a platform whose changes need approval: its name, once more.
     """
     with Record(f"Stop {platform}") as record:
-        releases.stop(record, platform, services)
+        releases.stop(record, platform, services, confirm)
     return record.completed()

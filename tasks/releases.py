@@ -167,9 +167,9 @@ def start(record: Record, platform: str, services: Sequence[str]) -> None:
     record.report = _done("Started", platform, services)
 
 
-def stop(record: Record, platform: str, services: Sequence[str]) -> None:
+def stop(record: Record, platform: str, services: Sequence[str], confirmed: str) -> None:
     """Stop services in the opposite order; each is a task."""
-    platform_state.stop(open_platform_of(platform), requester(), services, AsTasks())
+    platform_state.stop(open_platform_of(platform), requester(), services, confirmed, AsTasks())
     record.report = _done("Stopped", platform, services)
 
 

@@ -16,15 +16,22 @@ from engine.steps import InShell
 
     \b
     Example:
-      platformctl stop
       platformctl stop uptime-kuma
+      platformctl stop --platform prod --confirm prod
     """,
 )
 @click.argument("services", metavar="[SERVICE]...", nargs=-1)
 @platform_option
+@click.option(
+    "--confirm",
+    "confirmed",
+    default="",
+    metavar="NAME",
+    help="To stop all of a platform that needs approval: its name.",
+)
 @operation
-def command(invocation: Invocation, services: tuple[str, ...], platform: str | None) -> Outcome:
+def command(invocation: Invocation, services: tuple[str, ...], platform: str | None, confirmed: str) -> Outcome:
     opened = invocation.platform(platform)
-    stop(opened, owner("stop"), services, InShell(invocation.progress))
+    stop(opened, owner("stop"), services, confirmed, InShell(invocation.progress))
     what = ", ".join(services) or opened.name
     return Outcome("stop", {"platform": opened.name, "services": list(services)}, text=f"Stopped {what}.\n")

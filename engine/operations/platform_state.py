@@ -77,8 +77,16 @@ def start(platform: Platform, owner: str, services: Sequence[str], steps: Steps)
     _each(platform, owner, services, steps, "start", start_service, backwards=False)
 
 
-def stop(platform: Platform, owner: str, services: Sequence[str], steps: Steps) -> None:
-    """Stop the platform in the opposite order, or some services; containers and volumes stay."""
+def stop(platform: Platform, owner: str, services: Sequence[str], confirmed: str, steps: Steps) -> None:
+    """Stop the platform in the opposite order, or some services; containers and volumes stay.
+
+    Raises:
+        ConfigurationError: all of a platform whose changes need approval is to be stopped, and its name was not repeated.
+    """
+    if not services and platform.settings.needs_approval and confirmed != platform.name:
+        raise ConfigurationError(
+            f"This stops every service of {platform.name}: repeat its name to confirm that, or name the services to stop."
+        )
     _each(platform, owner, services, steps, "stop", stop_service, backwards=True)
 
 

@@ -19,7 +19,7 @@ from engine.cli import main
 from engine.errors import ConfigurationError, LockedByAnother, OperationFailed, PlatformOpsError
 from engine.hosts.opening import close_hosts
 from engine.hosts.processes import arguments, running_pids
-from engine.operations.platform_state import start
+from engine.operations.platform_state import start, stop
 from engine.progress import silent
 from engine.releases import records
 from engine.releases.lock import HEARTBEAT_SECONDS, held
@@ -377,3 +377,20 @@ def test_after_ten_deploys_two_releases_are_left(place: Place) -> None:
     finally:
         other.call(("docker", "image", "rm", f"{place.project}-other/termix:1.0.0"))
     place.change()
+
+
+def test_all_of_production_is_stopped_only_when_its_name_is_repeated(place: Place) -> None:
+    platform = place.platform()
+    settings = platform.settings.model_copy(update={"approval": True})
+    guarded = replace(platform, site=replace(platform.site, settings=settings))
+    before = place.standing()
+    for said in ("", "staging"):
+        with pytest.raises(ConfigurationError, match="stops every service of small: repeat its name"):
+            stop(guarded, "test", (), said, InShell(silent))
+    assert place.standing() == before
+    stop(guarded, "test", (), "small", InShell(silent))
+    try:
+        assert not any(running for each in place.standing().values() for _, running in each)
+    finally:
+        start(platform, "test", (), InShell(silent))
+    assert place.leftovers() == []
