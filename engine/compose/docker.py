@@ -60,7 +60,7 @@ class Docker:
             return OperationFailed(
                 f"Docker{self.host.note} has no compose plugin; install Compose 2.26 or newer there."
             )
-        if "Cannot connect to the Docker daemon" in said:
+        if "Cannot connect to the Docker daemon" in said or "error during connect" in said:
             return OperationFailed(
                 f"No Docker engine answers{self.host.note or ' on this machine'}; start it (docker version)."
             )

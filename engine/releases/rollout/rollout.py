@@ -48,15 +48,14 @@ class Rollout:
         return self.context.journal
 
     def begins(self, part: Part) -> None:
-        self._write(self.context.journal.begins(part.name))
-
-    def ended(self, part: Part) -> None:
-        self._write(self.context.journal.ended(part.name))
-
-    def _write(self, journal: Journal) -> None:
         """On the host first: what is there is what the next run believes."""
+        journal = self.context.journal.begins(part.name)
         write_journal(self.context.site, journal)
         self.context.journal = journal
+
+    def ended(self, part: Part) -> None:
+        """Written when the next one begins: what was done already can be done again."""
+        self.context.journal = self.context.journal.ended(part.name)
 
     def close(self) -> None:
         """Nothing is left to finish or to revert."""

@@ -42,14 +42,13 @@ class Breaking(InShell):
 
 @dataclass
 class Gate:
-    """The engine's socket under another path, which can be closed: whoever asks is refused, and open calls end."""
+    """The engine's socket under another path, which can be closed: nobody is there any more, and open calls end."""
 
     path: Path
-    closed: threading.Event = field(default_factory=threading.Event)
     open: list[socket.socket] = field(default_factory=list)
 
     def close(self) -> None:
-        self.closed.set()
+        self.path.unlink(missing_ok=True)
         for each in self.open:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -58,9 +57,6 @@ class Gate:
         with suppress(OSError):
             while True:
                 client, _ = listener.accept()
-                if self.closed.is_set():
-                    client.close()
-                    continue
                 engine = socket.socket(socket.AF_UNIX)
                 engine.connect("/var/run/docker.sock")
                 self.open += [client, engine]
@@ -150,7 +146,6 @@ def test_the_disk_is_full(place: Place, tmp_path: Path, at: str) -> None:
 
 
 def _fill(path: Path) -> None:
-    with path.open("wb") as file, suppress(OSError):
+    with path.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(4096))
-            file.flush()
