@@ -46,12 +46,15 @@ class Gate:
 
     path: Path
     open: list[socket.socket] = field(default_factory=list)
+    threads: list[threading.Thread] = field(default_factory=list)
 
     def close(self) -> None:
         self.path.unlink(missing_ok=True)
         for each in self.open:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+        for thread in self.threads:
+            thread.join()
 
     def serve(self, listener: socket.socket) -> None:
         with suppress(OSError):
@@ -60,8 +63,16 @@ class Gate:
                 engine = socket.socket(socket.AF_UNIX)
                 engine.connect("/var/run/docker.sock")
                 self.open += [client, engine]
-                for pair in ((client, engine), (engine, client)):
-                    threading.Thread(target=_pump, args=pair, daemon=True).start()
+                self.threads.append(threading.Thread(target=_carry, args=(client, engine)))
+                self.threads[-1].start()
+
+
+def _carry(client: socket.socket, engine: socket.socket) -> None:
+    with client, engine:
+        back = threading.Thread(target=_pump, args=(engine, client))
+        back.start()
+        _pump(client, engine)
+        back.join()
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
@@ -78,11 +89,14 @@ def gate(folder: Path) -> Iterator[Gate]:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(made.path))
         listener.listen(64)
-        threading.Thread(target=made.serve, args=(listener,), daemon=True).start()
+        serving = threading.Thread(target=made.serve, args=(listener,))
+        serving.start()
         try:
             yield made
         finally:
             made.close()
+            listener.shutdown(socket.SHUT_RDWR)
+            serving.join()
 
 
 def broken(place: Place, at: str, happen: Callable[[], None]) -> str:
