@@ -68,7 +68,7 @@ SERVER = [
     Case("no such host", 1, r"does not answer: .*failed to resolve host 'no-such-host\.invalid'", {"host": "no-such-host.invalid"}),
     Case("no such socket", 1, r"does not answer: .*No such file or directory; check that it runs", {"host": "/nowhere"}),
     Case("unknown role", 2, r"refuses user 'nobody-knows': .*role \"nobody-knows\" does not exist; correct \[servers\.platform\]", {"user": "nobody-knows"}),
-    Case("a role that is no superuser", 2, r"role 'weak' of platform .* is no superuser: .*give a superuser", {"user": "weak"}),
+    Case("a role that may read nothing", 2, r"role 'weak' may read none of the \d tables of database 'app': grant it SELECT .*, give a superuser", {"user": "weak"}),
     Case("unknown maintenance database", 2, r"database \"nope\" does not exist; correct", {"maintenance_database": "nope"}),
     Case("unknown database", 2, r"has no database 'nope'; it has: app, postgres, template1", asked=("backup", "--database", "nope")),
     Case("TLS asked of programs without it", 2, r"sslmode 'verify-full' and the programs in .* were built without TLS; install", {"sslmode": "verify-full"}),

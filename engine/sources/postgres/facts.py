@@ -19,7 +19,7 @@ _ROLES = 50
 
 class ClusterFacts(Facts):
     """Of a whole server: extensions, versions of collations and seconds a snapshot was held are by database. `spare` are
-    those of the databases that hold nothing but what every server has."""
+    those of the databases that hold nothing but what every server has. `passwords`: the roles' verifiers are in the set."""
 
     server_version: str
     client_version: str
@@ -32,6 +32,7 @@ class ClusterFacts(Facts):
     collations: dict[str, dict[str, str]] = Field(default={})
     snapshot_seconds: dict[str, float] = Field(default={})
     spare: tuple[str, ...] = ()
+    passwords: bool = True
 
     @property
     def major(self) -> int | None:

@@ -27,18 +27,26 @@ _OF_ROLE = re.compile(rf"(?:ALTER ROLE |COMMENT ON ROLE )(?P<name>{_ROLE_NAME})"
 _MEMBERSHIP = re.compile(rf"GRANT (?P<group>{_ROLE_NAME}) TO (?P<member>{_ROLE_NAME})")
 
 
-def rerunnable(text: str, first: str) -> str:
+_NO_SUPERUSER = re.compile(rf"^(ALTER ROLE (?:{_ROLE_NAME}) WITH) NOSUPERUSER ")
+
+
+def rerunnable(text: str, first: str, *, spare_superusers: bool = False) -> str:
     """Globals that pass over roles which are there, for a server whose first superuser may have another name
     than `first`: what that one granted its successor grants, as PostgreSQL has it for every superuser's grant.
 
     Absent roles are made first, by psql alone: a DO block would load plpgsql, which then reserves the settings that begin
     with its name, and ALTER ROLE ... SET might fail. psql takes no such command between pg_dumpall's \\restrict and
     \\unrestrict.
+
+    `spare_superusers`: a role that is one already stays one. A managed server's master is none and is mostly called
+    `postgres`, as the superuser of the server that is restored into; what CREATE ROLE makes is none anyway.
     """
     pieces = _PIECE.findall(text)
     settings = [piece for piece in pieces if _SETTING.match(piece)]
     created = [create_absent(found["name"]) for piece in pieces if (found := _CREATE_ROLE.fullmatch(piece))]
     others = [_by_whoever_is_first(piece, first) for piece in pieces if not _CREATE_ROLE.fullmatch(piece)]
+    if spare_superusers:
+        others = [_NO_SUPERUSER.sub(r"\1 ", piece) for piece in others]
     return "".join((*settings, *created, *others))
 
 

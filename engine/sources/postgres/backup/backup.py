@@ -26,6 +26,7 @@ from engine.sources.postgres.server.lock import WORKER
 from engine.sources.postgres.server.snapshot import open_snapshot
 from engine.sources.postgres.server.survey import survey_database
 from engine.sources.postgres.server.table_locks import TableInTheWay, locks_given_back
+from engine.sources.postgres.server.unreadable import unreadable
 from engine.streams.spool import spool_folder
 
 _GLOBALS = "000-globals"
@@ -73,8 +74,9 @@ def _backed_up(work: Work, *, once: bool) -> DatabaseFacts:
     server, out = work.surveyed.server, work.out
     with open_snapshot(server, work.name, WORKER) as snapshot, spool_folder() as folder:
         with locks_given_back(snapshot.connection):
+            work.unreadable = unreadable(snapshot.connection, work.name, server.settings.user)
             found = survey_database(snapshot.connection, work.name)
-            roles = read_roles(snapshot.connection)
+            roles = read_roles(snapshot.connection, passwords=work.surveyed.facts.passwords)
             spare = work.name in OWN and not holds_anything(snapshot.connection)
         dump(work, snapshot, folder, once=once)
         held = snapshot.held_seconds
@@ -84,7 +86,8 @@ def _backed_up(work: Work, *, once: bool) -> DatabaseFacts:
     _add_globals(work.surveyed, out, roles)
     if work.shared is not None:
         work.shared.add(work.shared_proof_name, proof, "proof", work.name)
-    left_out = (*found.missing, *unread(work.proof))
+    told = tuple(f"{work.name}: {line}" for line in work.unreadable.told())
+    left_out = (*told, *found.missing, *unread(work.proof))
     out.missing += (*left_out, *found.alone)
     out.sample_percent = server.settings.proof_sample_percent
     return DatabaseFacts(
@@ -144,4 +147,5 @@ def _server_facts(surveyed: Surveyed) -> dict[str, Any]:
         "superuser": facts.superuser,
         "roles": facts.roles,
         "settings": facts.settings,
+        "passwords": facts.passwords,
     }

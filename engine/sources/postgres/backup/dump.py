@@ -68,7 +68,11 @@ def _store(work: Work, snapshot: Snapshot, pipeline: Pipeline, dump: Process, fo
     with tempfile.TemporaryDirectory(dir=folder) as own:
         head = archive.head_of(dump, Path(own), work.surveyed.programs, settings.stall_minutes * 60)
         tables = DumpedTables(
-            snapshot.connection, work.name, settings.lock_wait_seconds, lambda: dump.popen.poll() is None
+            snapshot.connection,
+            work.name,
+            settings.lock_wait_seconds,
+            lambda: dump.popen.poll() is None,
+            work.unreadable.oids,
         )
         pipeline.run(partial(_prove, work, snapshot, head, tables), "proof", silent=True)
         plan = head.data_plan() if once and work.shared is not None else None
@@ -99,6 +103,7 @@ def _pg_dump(work: Work, pipeline: Pipeline, snapshot: Snapshot) -> Process:
         snapshot.id,
         surveyed.server.settings.lock_wait_seconds,
         compress=1 if host.crosses_network else 0,
+        unreadable=work.unreadable,
     )
     program = host.stream(argv, env=surveyed.server.dump_variables(WORKER, snapshot.encoding))
     return pipeline.add(program, name=f"pg_dump of {work.name!r}{host.note}")
@@ -136,7 +141,13 @@ def _preamble(work: Work, shared: SetWriter, head: archive.Head) -> bytes:
 def _prove(work: Work, snapshot: Snapshot, head: archive.Head, tables: DumpedTables) -> None:
     percent = work.surveyed.server.settings.proof_sample_percent
     work.proof = take_proof(
-        snapshot.connection, work.name, head.schema(), head.sequences(), sample_percent=percent, guarded=tables
+        snapshot.connection,
+        work.name,
+        head.schema(),
+        head.sequences(),
+        sample_percent=percent,
+        guarded=tables,
+        unreadable=work.unreadable,
     )
 
 

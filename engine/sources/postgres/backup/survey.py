@@ -27,11 +27,11 @@ def survey(server: Server) -> Surveyed:
     """Check the server and the tools before anything is read.
 
     Raises:
-        ConfigurationError: no tools that fit, or a role that may not read everything.
+        ConfigurationError: no tools that fit, or a role whose name they refuse.
     """
     facts = survey_server(server)
     server = replace(server, major=facts.major)
     tools = tools_for(server, facts.major, facts.tls)
     # pg_restore runs here, whatever reads the server; it must know the archives of the pg_dump there.
     programs = tools.folder if isinstance(tools.folder, Path) else client_programs(tools.version[0])
-    return Surveyed(server, facts, programs, tools)
+    return Surveyed(server, facts, programs, tools, Globals(passwords=facts.passwords))

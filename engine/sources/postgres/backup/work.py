@@ -11,12 +11,14 @@ from engine.sources.item import Run
 from engine.sources.postgres.backup.survey import Surveyed
 from engine.sources.postgres.proof.proof import DatabaseProof
 from engine.sources.postgres.server.databases import DatabaseFound
+from engine.sources.postgres.server.unreadable import READABLE, Unreadable
 from engine.streams.pipes import Meter
 
 
 @dataclass
 class Work:
-    """`out` takes the files of the database's own set. `proof` is there once the dump has ended well."""
+    """`out` takes the files of the database's own set. `proof` is there once the dump has ended well. `unreadable` is what
+    the role may not read."""
 
     surveyed: Surveyed
     database: DatabaseFound
@@ -25,6 +27,7 @@ class Work:
     progress: Progress
     meter: Meter = field(default_factory=Meter)
     proof: DatabaseProof | None = None
+    unreadable: Unreadable = READABLE
 
     @property
     def name(self) -> str:

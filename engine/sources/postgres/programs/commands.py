@@ -6,6 +6,8 @@ from pathlib import Path, PurePath
 
 from psycopg.conninfo import make_conninfo
 
+from engine.sources.postgres.server.unreadable import READABLE, Relation, Unreadable
+
 
 def _dbname(database: str) -> str:
     """`--dbname` with a conninfo string: a name such as `--help` or `a=b` stays a name."""
@@ -13,11 +15,16 @@ def _dbname(database: str) -> str:
 
 
 def dump_argv(
-    programs: PurePath, database: str, snapshot: str, lock_wait_seconds: int, compress: int = 0
+    programs: PurePath,
+    database: str,
+    snapshot: str,
+    lock_wait_seconds: int,
+    compress: int = 0,
+    unreadable: Unreadable = READABLE,
 ) -> tuple[str, ...]:
     """Dump one database in the given snapshot, as a custom archive on stdout.
 
-    `compress` is gzip's level inside it; 0, not at all, unless the archive crosses a network.
+    `compress` is gzip's level inside it; 0, not at all, unless the archive crosses a network. `unreadable` is left out.
     """
     return (
         str(programs / "pg_dump"),
@@ -27,8 +34,17 @@ def dump_argv(
         "--no-tablespaces",  # or CREATE DATABASE would name one
         f"--snapshot={snapshot}",
         f"--lock-wait-timeout={lock_wait_seconds * 1000}",
+        *(f"--exclude-table={_pattern(one)}" for one in unreadable.left_out),
+        *(f"--exclude-table-data={_pattern(one)}" for one in unreadable.values),
+        *(("--no-blobs",) if unreadable.large_objects else ()),
         _dbname(database),
     )
+
+
+def _pattern(relation: Relation) -> str:
+    """As psql's \\d takes it: nothing within quotes has a meaning of its own."""
+    parts = (part.replace('"', '""') for part in (relation.schema, relation.name))
+    return ".".join(f'"{part}"' for part in parts)
 
 
 def schema_argv(programs: Path, database: str) -> tuple[str, ...]:
@@ -43,12 +59,13 @@ def schema_argv(programs: Path, database: str) -> tuple[str, ...]:
     )
 
 
-def globals_argv(programs: PurePath, database: str) -> tuple[str, ...]:
+def globals_argv(programs: PurePath, database: str, *, passwords: bool = True) -> tuple[str, ...]:
     """Roles, memberships and role settings as SQL on stdout."""
     return (
         str(programs / "pg_dumpall"),
         "--globals-only",
         "--no-tablespaces",
+        *(() if passwords else ("--no-role-passwords",)),
         "--no-password",
         _dbname(database),
     )

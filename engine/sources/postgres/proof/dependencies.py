@@ -12,7 +12,7 @@ them, in one query, so that they are those of the dump's snapshot.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -39,11 +39,12 @@ class DependencyProof(BaseModel):
     extensions: dict[str, str]
 
 
-def read_dependencies(connection: psycopg.Connection[TupleRow]) -> DependencyProof:
-    """What every object of the database depends on, where that is not built in."""
+def read_dependencies(connection: psycopg.Connection[TupleRow], left_out: Sequence[int] = ()) -> DependencyProof:
+    """What every object of the database depends on, where that is not built in; `left_out` are oids of relations that the
+    dump lacks."""
     of: dict[str, dict[str, int]] = defaultdict(dict)
     extensions: dict[str, str] = {}
-    for dependent, used, extension, times in connection.execute(_DEPENDENCIES.encode()):
+    for dependent, used, extension, times in connection.execute(_DEPENDENCIES.encode(), (list(left_out),)):
         name, what = (to_text(bytes(text)) for text in (dependent, used))
         of[name][what] = times
         if extension:

@@ -7,7 +7,7 @@ WITH member AS MATERIALIZED (
      WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
 ), place AS MATERIALIZED (
     SELECT c.oid, n.name || '.' || c.relname AS name, c.relkind FROM pg_catalog.pg_class c JOIN own n ON n.oid = c.relnamespace
-     WHERE c.relpersistence <> 't' AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
+     WHERE c.relpersistence <> 't' AND c.relkind IN ('r', 'p', 'f', 'v', 'm') AND c.oid <> ALL (%s::pg_catalog.oid[])
        AND ('pg_catalog.pg_class'::pg_catalog.regclass, c.oid) NOT IN (SELECT classid, objid FROM member)
 ), type AS MATERIALIZED (
     SELECT t.oid, n.nspname, n.nspname || '.' || t.typname AS name,

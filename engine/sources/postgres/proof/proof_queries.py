@@ -31,14 +31,17 @@ SELECT n.nspname, c.relname
  ORDER BY 1, 2
 """
 """An extension's own sequence only where the extension says that it is the user's: that is dumped."""
-UNLOGGED_SEQUENCES = """
+NEW_SEQUENCES = """
 SELECT n.nspname, c.relname, s.seqstart FROM pg_catalog.pg_sequence s
-  JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid AND c.relpersistence = 'u'
+  JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE pg_catalog.pg_is_in_recovery()
+ WHERE pg_catalog.pg_is_in_recovery() AND c.relpersistence = 'u' OR c.oid = ANY (%s)
 """
-"""On a standby these have no value to be read: pg_dump leaves them as CREATE SEQUENCE makes them."""
+"""Those that have no value to be read, on a standby, or whose value may not be: pg_dump leaves them as CREATE SEQUENCE makes
+them."""
 LARGE_OBJECTS = read_sql(__name__, "large_objects")
+OWN_LARGE_OBJECTS = read_sql(__name__, "own_large_objects")
+"""The same for who may read large objects, and not the catalogue that holds them."""
 DATABASE = read_sql(__name__, "database_properties")
 VIEWS = """
 SELECT c.oid, n.nspname, c.relname, NULL::pg_catalog.oid, NULL::text, NULL::text, ''::text, false
@@ -47,7 +50,7 @@ SELECT c.oid, n.nspname, c.relname, NULL::pg_catalog.oid, NULL::text, NULL::text
 """
 """As `TABLES` tells tables: the materialized views that have rows."""
 UNPOPULATED = """
-SELECT n.nspname, c.relname
+SELECT c.oid, n.nspname, c.relname
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind = 'm' AND NOT c.relispopulated ORDER BY 1, 2
+ WHERE c.relkind = 'm' AND NOT c.relispopulated ORDER BY 2, 3
 """

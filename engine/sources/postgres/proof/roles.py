@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from engine.sources.postgres.server.raw_text import unconverted
 from engine.sources.postgres.server.sql_files import read_sql
 
-_ROLES = read_sql(__name__, "roles")
+_QUERY = read_sql(__name__, "roles")
+_ROLES = _QUERY.replace("{password}", "COALESCE(r.rolpassword, '')").replace("{roles}", "pg_catalog.pg_authid")
+_WITHOUT_PASSWORDS = _QUERY.replace("{password}", "''").replace("{roles}", "pg_catalog.pg_roles")
 """What built-in roles are to each other pg_dumpall leaves out. Before 16 (no set_option) who granted a membership may be a role that is gone: pg_dumpall leaves it out."""
 _FOR_ALL = """
 SELECT u.item FROM pg_catalog.pg_db_role_setting s CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS u(item)
@@ -52,14 +54,16 @@ Roles = dict[str, RoleProof]
 """Roles by name."""
 
 
-def read_roles(connection: psycopg.Connection[TupleRow]) -> Roles:
+def read_roles(connection: psycopg.Connection[TupleRow], *, passwords: bool = True) -> Roles:
     """Every role of the server, and what all roles have as the role `EVERYBODY`.
 
     Of the built-in ones only what pg_dumpall carries: their memberships in others, and privileges on parameters.
+    `passwords`: the session's role may read them; all are '' where it may not.
     """
     held: dict[str, list[str]] = {}
     with unconverted(connection):
-        roles = {row[0]: _role(row) for row in connection.execute(_ROLES.encode())}
+        query = _ROLES if passwords else _WITHOUT_PASSWORDS
+        roles = {row[0]: _role(row) for row in connection.execute(query.encode())}
         roles[EVERYBODY] = _nothing_but(settings=settings_of_all(connection))
         if connection.info.server_version >= _PARAMETERS_SINCE:
             for name, privilege in connection.execute(_PARAMETERS.encode()):

@@ -1,5 +1,5 @@
 SELECT r.rolname, r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.rolcanlogin, r.rolreplication,
-       r.rolbypassrls, r.rolconnlimit, COALESCE(a.rolpassword, ''), pg_catalog.concat(r.rolvaliduntil),
+       r.rolbypassrls, r.rolconnlimit, {password}, pg_catalog.concat(r.rolvaliduntil),
        COALESCE(pg_catalog.shobj_description(r.oid, 'pg_authid'), ''),
        (SELECT COALESCE(pg_catalog.array_agg(u.item ORDER BY u.item COLLATE "C"), '{}')
           FROM pg_catalog.pg_db_role_setting s CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS u(item)
@@ -12,5 +12,5 @@ SELECT r.rolname, r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.ro
               || COALESCE(pg_catalog.to_jsonb(m)->>'set_option' || ' by '
                  || pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(m.grantor)), '')) AS opt(text)
          WHERE m.member = r.oid AND NOT (r.rolname ~ '^pg_' AND g.rolname ~ '^pg_'))
-  FROM pg_catalog.pg_roles r JOIN pg_catalog.pg_authid a ON a.oid = r.oid
+  FROM {roles} r
  ORDER BY r.rolname COLLATE "C"

@@ -21,14 +21,17 @@ from engine.sources.postgres.proof.proof_queries import (
     DOMAINS,
     KEYS,
     LARGE_OBJECTS,
+    NEW_SEQUENCES,
+    OWN_LARGE_OBJECTS,
     SEQUENCES,
     TABLES,
-    UNLOGGED_SEQUENCES,
     UNPOPULATED,
     VIEWS,
 )
 from engine.sources.postgres.proof.row_hash import Table, table_query
 from engine.sources.postgres.server.raw_text import run, to_bytes
+from engine.sources.postgres.server.rights import is_superuser
+from engine.sources.postgres.server.unreadable import READABLE, Unreadable
 
 _MODULUS = 1 << 64
 _NONE: Mapping[str, TableProof] = MappingProxyType({})
@@ -68,14 +71,17 @@ def _name_of(table: Table) -> str:
 class _Reader:
     """Takes the parts of a proof through one session."""
 
-    def __init__(self, connection: psycopg.Connection[TupleRow]) -> None:
+    def __init__(self, connection: psycopg.Connection[TupleRow], unreadable: Unreadable = READABLE) -> None:
         self._connection = connection
+        self._unreadable = unreadable
+        self._passed_over = unreadable.oids
 
     def rows(self, query: str, *parameters: Any) -> list[TupleRow]:
         return self._connection.execute(query.encode(), parameters or None).fetchall()
 
     def tables(self, percent: int, choose: Callable[[Table], bool], tables: Tables) -> dict[str, TableProof]:
         found = [table for table in (Table(*row) for row in self.rows(TABLES)) if choose(table)]
+        found = [table for table in found if table.oid not in self._passed_over]
         found.sort(key=lambda table: not tables.is_held(table.oid))
         proofs = {_name_of(table): _of_no_rows(table) for table in found if table.unreadable}
         for table, query in self._queries([table for table in found if not table.unreadable], percent):
@@ -87,7 +93,8 @@ class _Reader:
         """Materialized views, and those that cannot be read at once, since they are being refreshed, or at all."""
         proofs: dict[str, TableProof] = {}
         unread = []
-        for view, query in self._queries([Table(*row) for row in self.rows(VIEWS)], 100):
+        views = [Table(*row) for row in self.rows(VIEWS)]
+        for view, query in self._queries([view for view in views if view.oid not in self._passed_over], 100):
             try:
                 with self._connection.transaction(force_rollback=True):
                     self._connection.execute("SET LOCAL lock_timeout = '1s'")
@@ -131,14 +138,23 @@ class _Reader:
             values[plain_name(schema, name)] = (row[0], row[1])
         return values
 
-    def unlogged_sequences(self) -> dict[str, tuple[int, bool]]:
-        """On a standby: they begin anew in a restore."""
-        return {plain_name(schema, name): (start, False) for schema, name, start in self.rows(UNLOGGED_SEQUENCES)}
+    def unpopulated(self) -> tuple[str, ...]:
+        return tuple(plain_name(*name) for oid, *name in self.rows(UNPOPULATED) if oid not in self._passed_over)
+
+    def new_sequences(self) -> dict[str, tuple[int, bool]]:
+        """Those whose value cannot be read begin anew in a restore."""
+        unreadable = [one.oid for one in self._unreadable.values]
+        return {
+            plain_name(schema, name): (start, False) for schema, name, start in self.rows(NEW_SEQUENCES, unreadable)
+        }
 
     def large_objects(self) -> dict[int, LargeObjectProof]:
+        if self._unreadable.large_objects:
+            return {}
+        query = LARGE_OBJECTS if is_superuser(self._connection) else OWN_LARGE_OBJECTS
         return {
             oid: LargeObjectProof(owner=owner, acl=acl, comment=comment, size=size, hash=int(total) % _MODULUS)
-            for oid, owner, acl, comment, size, total in self.rows(LARGE_OBJECTS)
+            for oid, owner, acl, comment, size, total in self.rows(query)
         }
 
     def properties(self) -> DatabaseProperties:
@@ -170,6 +186,7 @@ def take_proof(
     sample_percent: int = 100,
     rows: Mapping[str, TableProof] = _NONE,
     guarded: Tables = _QUIET,
+    unreadable: Unreadable = READABLE,
 ) -> DatabaseProof:
     """The proof of what `connection` sees: in the dump's snapshot, or after a restore.
 
@@ -178,9 +195,9 @@ def take_proof(
     hold a later value than the proof's session would see. None reads them from the database.
     `sample_percent` is that of the proof it will be compared with; every row is counted all the same.
     `rows` are proofs of tables that were taken before and still hold. `guarded`: how tables are
-    had that others may change.
+    had that others may change. `unreadable` is what the session's role may not read: the dump lacks it too.
     """
-    reader = _Reader(connection)
+    reader = _Reader(connection, unreadable)
     properties = reader.properties()
     views, unread = reader.views()
     return DatabaseProof(
@@ -190,13 +207,13 @@ def take_proof(
             **reader.tables(sample_percent, lambda table: _name_of(table) not in rows, guarded),
             **rows,
         },
-        sequences=reader.sequences() if sequences is None else {**reader.unlogged_sequences(), **sequences},
+        sequences=reader.sequences() if sequences is None else {**reader.new_sequences(), **sequences},
         large_objects=reader.large_objects(),
-        unpopulated=tuple(plain_name(*row) for row in reader.rows(UNPOPULATED)),
+        unpopulated=reader.unpopulated(),
         schema_sql=schema_sql,
         views=views,
         unread_views=unread,
         sample_percent=sample_percent,
         extensions=read_extensions(connection),
-        dependencies=read_dependencies(connection),
+        dependencies=read_dependencies(connection, [one.oid for one in unreadable.left_out]),
     )

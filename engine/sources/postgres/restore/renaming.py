@@ -16,6 +16,7 @@ from engine.errors import ConfigurationError, PlatformOpsError, TransientFailure
 from engine.sources.postgres.restore.choice import RestoreChoice
 from engine.sources.postgres.restore.database import fitting_name
 from engine.sources.postgres.restore.replay import APPLICATION
+from engine.sources.postgres.server.rights import MAY_END
 from engine.sources.postgres.server.server import Server, failed
 from engine.streams.said import reason
 
@@ -24,6 +25,11 @@ _PAUSE_SECONDS = 0.05
 _JOIN_SECONDS = 15.0
 _END_ONE = """
 SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE pid = %s AND application_name = %s
+"""
+
+
+_END_ALL = """
+SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a WHERE a.datname = ANY (%s) AND
 """
 
 
@@ -146,7 +152,6 @@ def _ending_sessions(server: Server, databases: Sequence[str]) -> Iterator[None]
     for the old ones to go, so no session can slip in, and nothing is left behind when we are killed.
     """
     done = threading.Event()
-    statement = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname = ANY (%s)"
 
     def end() -> None:
         # Who cannot end them lets RENAME say that they are there.
@@ -155,7 +160,7 @@ def _ending_sessions(server: Server, databases: Sequence[str]) -> Iterator[None]
             server.connect(application=APPLICATION) as connection,
         ):
             while not done.wait(_PAUSE_SECONDS):
-                connection.execute(statement, (list(databases),))
+                connection.execute((_END_ALL + MAY_END).encode(), (list(databases),))
 
     thread = threading.Thread(target=end, daemon=True)
     thread.start()

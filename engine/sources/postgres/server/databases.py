@@ -11,14 +11,19 @@ from engine.errors import PlatformOpsError
 from engine.sources.item import Item
 from engine.sources.postgres.kinds import DATABASE
 from engine.sources.postgres.server.raw_text import is_utf8, unconverted
+from engine.sources.postgres.server.rights import is_superuser
 from engine.sources.postgres.server.server import Server, failed
 from engine.sources.postgres.server.working import WORKING_PREFIX
 
 _DATABASES = """
-SELECT oid::pg_catalog.int8, datname, datallowconn, datconnlimit = -2, pg_catalog.pg_database_size(oid)
+SELECT oid::pg_catalog.int8, datname, datallowconn, datconnlimit = -2, pg_catalog.has_database_privilege(oid, 'CONNECT'),
+       CASE WHEN pg_catalog.has_database_privilege(oid, 'CONNECT') OR pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
+            THEN pg_catalog.pg_database_size(oid) ELSE 0 END
   FROM pg_catalog.pg_database WHERE datname <> 'template0'
  ORDER BY datname <> 'template1', datname COLLATE "C"
 """
+_OF_THE_SERVICE = ("rdsadmin", "cloudsqladmin", "alloydbadmin", "alloydbmetadata", "azure_maintenance", "azure_sys")
+"""What RDS, Cloud SQL, AlloyDB and Azure keep for themselves, whatever the privileges on it say."""
 _THERE = """
 SELECT FROM pg_catalog.pg_database WHERE (oid::pg_catalog.int8 = %s OR datname = %s) AND datconnlimit <> -2
 """
@@ -39,15 +44,16 @@ def list_databases(server: Server) -> tuple[DatabaseFound, ...]:
         try:
             with unconverted(connection):
                 rows = connection.execute(_DATABASES).fetchall()
+                managed = not is_superuser(connection)
         except psycopg.Error as error:
             raise failed(f"Listing the databases of {server.address} failed", error) from None
     return tuple(
-        DatabaseFound(name=name, size=size, skipped=_skipped(server, name, connects, invalid), oid=oid)
-        for oid, name, connects, invalid, size in rows
+        DatabaseFound(name=name, size=size, skipped=_skipped(server, name, connects, invalid, may, managed), oid=oid)
+        for oid, name, connects, invalid, may, size in rows
     )
 
 
-def _skipped(server: Server, name: str, connects: bool, invalid: bool) -> str:
+def _skipped(server: Server, name: str, connects: bool, invalid: bool, may: bool, managed: bool) -> str:
     if invalid:
         return "a dropped database that is left over (invalid)"
     if not is_utf8(name):
@@ -58,6 +64,10 @@ def _skipped(server: Server, name: str, connects: bool, invalid: bool) -> str:
         return "excluded by the configuration"
     if "\n" in name or "\r" in name:
         return "its name holds a line break, which pg_dump refuses (rename it)"
+    if managed and name in _OF_THE_SERVICE:
+        return "it belongs to the managed service, whose users have no business in it"
+    if not may:
+        return f"the role {server.settings.user!r} may not connect to it (GRANT CONNECT ON DATABASE)"
     return "" if connects else "it takes no connections (ALLOW_CONNECTIONS false)"
 
 

@@ -18,6 +18,7 @@ from psycopg.rows import TupleRow
 
 from engine.errors import LockedByAnother, TransientFailure
 from engine.sources.postgres.server.refusal import pooler
+from engine.sources.postgres.server.rights import MAY_END
 from engine.sources.postgres.server.server import Server, failed
 
 _CLASS, _BACKUP = 0x706C6F70, 1  # "plop": platform-ops
@@ -35,14 +36,14 @@ SOON_MISSED = {
 minute and not after the kernel's two hours. On a local socket they do nothing."""
 
 _WHO = """
-SELECT a.application_name, a.backend_start, COALESCE(pg_catalog.host(a.client_addr), 'a local socket')
+SELECT COALESCE(a.application_name, 'a session of another role'), a.backend_start, COALESCE(pg_catalog.host(a.client_addr), 'a local socket')
   FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
  WHERE l.locktype = 'advisory' AND l.classid = %s AND l.objid = %s AND l.granted AND l.pid <> pg_catalog.pg_backend_pid()
 """
 """Of whatever database: an advisory lock is its database's own, and another configuration may name another one."""
 _END_LEFTOVERS = """
-SELECT pg_catalog.count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity
- WHERE pg_catalog.starts_with(application_name, %s) AND pid <> pg_catalog.pg_backend_pid()
+SELECT pg_catalog.count(pg_catalog.pg_terminate_backend(a.pid)) FROM pg_catalog.pg_stat_activity a
+ WHERE pg_catalog.starts_with(a.application_name, %s) AND a.pid <> pg_catalog.pg_backend_pid() AND
 """
 
 
@@ -105,7 +106,7 @@ def _lock(server: Server, connection: psycopg.Connection[TupleRow]) -> None:
     holder = connection.execute(_WHO.encode(), (_CLASS, _BACKUP)).fetchone()
     if row is None or not row[0] or holder:
         raise LockedByAnother(_told(server, holder))
-    connection.execute(_END_LEFTOVERS, (WORKER,))
+    connection.execute((_END_LEFTOVERS + MAY_END).encode(), (WORKER,))
 
 
 def _no_pooler(server: Server, connection: psycopg.Connection[TupleRow]) -> None:

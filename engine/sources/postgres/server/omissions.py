@@ -13,6 +13,7 @@ from psycopg.rows import TupleRow
 
 from engine.sources.postgres.server.raw_text import run
 from engine.sources.postgres.server.restore_options import options_to_restore_with
+from engine.sources.postgres.server.rights import is_superuser
 from engine.sources.postgres.server.sql_files import read_sql
 
 _SHOWN = 6
@@ -33,11 +34,6 @@ _OF_DATABASE = (
     (
         "the rows of the foreign tables {} (they live on another server: back that up)",
         "SELECT pg_catalog.concat(ftrelid::pg_catalog.regclass) FROM pg_catalog.pg_foreign_table ORDER BY 1",
-    ),
-    (
-        "the state of the subscriptions {} (they come back disabled: ALTER SUBSCRIPTION ... ENABLE)",
-        "SELECT pg_catalog.quote_ident(subname) FROM pg_catalog.pg_subscription WHERE subenabled AND subdbid ="
-        " (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) ORDER BY 1",
     ),
     (
         "the prepared transactions {} (what they changed is not in the dump: COMMIT or ROLLBACK PREPARED)",
@@ -158,17 +154,50 @@ _OF_SERVER = (
         " (EXISTS (SELECT FROM pg_catalog.pg_db_role_setting s WHERE s.setrole = r.oid AND s.setdatabase = 0)"
         " OR pg_catalog.shobj_description(r.oid, 'pg_authid') IS NOT NULL) ORDER BY 1",
     ),
+)
+_CONFIGURATION = (
     (
         "the server's configuration: {} (a restore does not set it; 000-globals holds it as comments)",
         read_sql(__name__, "omitted_configuration"),
     ),
 )
 """What initdb itself writes into the files is not told: every server has it."""
+_UNREADABLE_CONFIGURATION = (
+    "the server's configuration files (only a superuser may read them: see what the service has set)"
+)
+_PASSWORDS = (
+    (
+        "the passwords of {} (this role may not read them: give them anew, `restore` says which)",
+        "SELECT pg_catalog.quote_ident(rolname) FROM pg_catalog.pg_roles WHERE rolcanlogin ORDER BY 1",
+    ),
+)
+_OF_A_SUPERUSER = (
+    (
+        "the state of the subscriptions {} (they come back disabled: ALTER SUBSCRIPTION ... ENABLE)",
+        "SELECT pg_catalog.quote_ident(subname) FROM pg_catalog.pg_subscription WHERE subenabled AND subdbid ="
+        " (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) ORDER BY 1",
+    ),
+)
+_OF_ANOTHER = (
+    (
+        "the subscriptions {} (pg_dump leaves them out for who is no superuser: make them again)",
+        "SELECT pg_catalog.quote_ident(subname) FROM pg_catalog.pg_subscription WHERE subdbid ="
+        " (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) ORDER BY 1",
+    ),
+    (
+        "the options (a password may be among them) of the user mappings {} (this role may not read them: ALTER USER"
+        " MAPPING ... OPTIONS)",
+        "SELECT pg_catalog.concat(pg_catalog.quote_ident(usename), ' for ', pg_catalog.quote_ident(srvname))"
+        " FROM pg_catalog.pg_user_mappings WHERE umoptions IS NULL ORDER BY 1",
+    ),
+)
+"""What pg_dump leaves out for who is no superuser."""
 
 
 def left_out_of_dump(connection: psycopg.Connection[TupleRow]) -> list[str]:
     """What a dump of this database lacks, in its own set and in the cluster's."""
-    return [*_told(connection, _OF_DATABASE), *_rows_of_extensions(connection)]
+    more = _OF_A_SUPERUSER if is_superuser(connection) else _OF_ANOTHER
+    return [*_told(connection, (*_OF_DATABASE, *more)), *_rows_of_extensions(connection)]
 
 
 def left_out_of_archive(connection: psycopg.Connection[TupleRow]) -> list[str]:
@@ -176,9 +205,13 @@ def left_out_of_archive(connection: psycopg.Connection[TupleRow]) -> list[str]:
     return [*_told(connection, (_TABLESPACES_USED,)), *options_to_restore_with(connection)]
 
 
-def left_out_of_server(connection: psycopg.Connection[TupleRow]) -> tuple[str, ...]:
-    """What a restore of the whole server does not bring back."""
-    return tuple(_told(connection, _OF_SERVER))
+def left_out_of_server(connection: psycopg.Connection[TupleRow], *, passwords: bool = True) -> tuple[str, ...]:
+    """What a restore of the whole server does not bring back. `passwords`: the roles' can be read."""
+    found = _told(connection, _OF_SERVER if passwords else (*_PASSWORDS, *_OF_SERVER))
+    try:
+        return (*found, *_told(connection, _CONFIGURATION))
+    except psycopg.errors.InsufficientPrivilege:
+        return (*found, _UNREADABLE_CONFIGURATION)
 
 
 def _told(connection: psycopg.Connection[TupleRow], findings: Sequence[tuple[str, str]]) -> list[str]:
@@ -198,7 +231,9 @@ def _rows_of_extensions(connection: psycopg.Connection[TupleRow]) -> list[str]:
         " JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'r'"
         " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
         " WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype = 'e'"
-        " AND NOT EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE c.oid = ANY (e.extconfig)) ORDER BY 1, 2"
+        " AND NOT EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE c.oid = ANY (e.extconfig))"
+        " AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT')"
+        " ORDER BY 1, 2"
     ).fetchall()
     exists = sql.SQL("SELECT EXISTS (SELECT FROM ONLY {})").format
     filled = [

@@ -51,11 +51,6 @@ def refused(
             f"No TLS connection to {where}: {reason}; correct sslmode and sslrootcert in [servers.{server}], or its "
             "certificate."
         )
-    if "permission denied to set parameter" in text:
-        return ConfigurationError(
-            f"The role {user!r} of {address} is no superuser: it cannot read every table, "
-            "role and password; give a superuser in user and password."
-        )
     return ConfigurationError(f"{where} refuses user {user!r}: {reason}; {correct}.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,7 +21,13 @@ from engine.sources.postgres.server.endpoint import endpoint, way
 from engine.sources.postgres.server.environment import forget_shell, hidden, tool_environment
 from engine.sources.postgres.server.raw_text import take_any_text
 from engine.sources.postgres.server.refusal import refused
-from engine.sources.postgres.server.session_settings import FIXED_SETTINGS, RESTORING_SETTINGS, SINCE, options
+from engine.sources.postgres.server.session_settings import (
+    FIXED_SETTINGS,
+    PRIVILEGED,
+    RESTORING_SETTINGS,
+    SINCE,
+    options,
+)
 from engine.sources.postgres.settings import ServerSettings
 from engine.streams.said import reason
 
@@ -29,6 +36,8 @@ SELECT pg_catalog.concat(system_identifier, ' since ', EXTRACT(epoch FROM pg_cat
   FROM pg_catalog.pg_control_system()
 """
 """A standby has the identifier of its primary, and a start of its own."""
+_START = "SELECT pg_catalog.concat('since ', EXTRACT(epoch FROM pg_catalog.pg_postmaster_start_time()))"
+_DENIED = "permission denied to set parameter"
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,7 @@ class Server:
     `identity`: the server that every session must reach (see `identified`); '' for any that answers.
     `remedy`: what to do where it refuses us; its place in the configuration, when there is none. `major`: its version,
     0 while that is not known: then programs are asked nothing of which an older server has not heard.
+    `refused_settings`: those that its role may not set, as far as a session has shown it; all copies share them.
     """
 
     name: str
@@ -47,6 +57,7 @@ class Server:
     remedy: str = ""
     major: int = 0
     identity: str = ""
+    refused_settings: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @property
     def address(self) -> str:
@@ -92,14 +103,13 @@ class Server:
             "sslrootcert": s.sslrootcert or None,
             "application_name": application,
             "connect_timeout": 15,
-            "options": options(RESTORING_SETTINGS if restoring else FIXED_SETTINGS, self.major),
             "keepalives_idle": 30,
             "client_encoding": encoding,
             **way(s.host, s.port, tunnel),
             **self.extra,
         }
         try:
-            connection = psycopg.connect(autocommit=True, **parameters)
+            connection = self._session(RESTORING_SETTINGS if restoring else FIXED_SETTINGS, parameters)
         except psycopg.OperationalError as error:
             raise tunnel.problem() or refused(
                 self.name, self.address, s.user, database, str(error), self.remedy
@@ -112,9 +122,32 @@ class Server:
         connection.autocommit = autocommit
         return connection
 
+    def _session(self, settings: Mapping[str, str], parameters: Mapping[str, Any]) -> psycopg.Connection[TupleRow]:
+        """One under these settings, without those that the role may not set: which these are, the first session finds out."""
+        try:
+            return psycopg.connect(autocommit=True, options=self._options(settings), **parameters)
+        except psycopg.OperationalError as error:
+            if _DENIED not in str(error) or self.refused_settings:
+                raise
+        self.refused_settings.update(PRIVILEGED)
+        connection: psycopg.Connection[TupleRow] = psycopg.connect(
+            autocommit=True, options=self._options(settings), **parameters
+        )
+        for name in PRIVILEGED:
+            with suppress(psycopg.errors.InsufficientPrivilege):
+                connection.execute(sql.SQL("SET {} = {}").format(sql.Identifier(name), sql.Literal(settings[name])))
+                self.refused_settings.discard(name)
+        return connection
+
+    def _options(self, settings: Mapping[str, str]) -> str:
+        return options({k: v for k, v in settings.items() if k not in self.refused_settings}, self.major)
+
     def identified(self, connection: psycopg.Connection[TupleRow]) -> Server:
         """This server, and no other that may answer at its address: the one that the session reached, as it runs now."""
-        ((identity,),) = connection.execute(_IDENTITY).fetchall()
+        try:
+            ((identity,),) = connection.execute(_IDENTITY).fetchall()
+        except (psycopg.ProgrammingError, psycopg.NotSupportedError):  # a managed server may keep it to itself
+            ((identity,),) = connection.execute(_START).fetchall()
         return replace(self, identity=identity, major=connection.info.server_version // 10000)
 
     def _require_identity(self, connection: psycopg.Connection[TupleRow]) -> None:
@@ -163,7 +196,7 @@ class Server:
         return self.tool_environment(application) | self._chosen(RESTORING_SETTINGS, encoding)
 
     def _chosen(self, settings: Mapping[str, str], encoding: str) -> dict[str, str]:
-        return {"PGOPTIONS": options(settings, self.major), "PGCLIENTENCODING": encoding}
+        return {"PGOPTIONS": self._options(settings), "PGCLIENTENCODING": encoding}
 
 
 def another_server(address: str) -> TransientFailure:

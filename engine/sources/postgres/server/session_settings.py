@@ -42,6 +42,8 @@ FIXED_SETTINGS = RESTORING_SETTINGS | {
     "xmlbinary": "base64",
     "quote_all_identifiers": "off",
 }
+PRIVILEGED = ("session_replication_role", "temp_file_limit", "lc_messages")
+"""Of all these what only a superuser sets, or whom the server lets (GRANT SET ON PARAMETER; RDS the first one)."""
 SINCE = {"idle_session_timeout": 14, "client_connection_check_interval": 14, "transaction_timeout": 17}
 """Timeouts that would end a session of ours too, and the major each came with."""
 

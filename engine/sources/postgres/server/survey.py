@@ -10,6 +10,7 @@ from psycopg.rows import TupleRow
 from engine.errors import ConfigurationError
 from engine.sources.postgres.server.omissions import left_out_of_archive, left_out_of_dump, left_out_of_server
 from engine.sources.postgres.server.raw_text import is_utf8, to_bytes, unconverted
+from engine.sources.postgres.server.rights import is_superuser, reads_passwords
 from engine.sources.postgres.server.server import Server, failed
 
 _EXTENSIONS = "SELECT extname, extversion FROM pg_catalog.pg_extension ORDER BY 1"
@@ -28,7 +29,8 @@ _ROLES = "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_' ORDER 
 class ServerFacts:
     """What a manifest says of the server. `version` is text such as `16.4`, `major` a number.
 
-    `tls` tells whether our own sessions with it are encrypted, `missing` is what a restore of the whole server does not bring back, in words.
+    `tls` tells whether our own sessions with it are encrypted, `missing` is what a restore of the whole server does not bring back, in words; `passwords` whether
+    the roles' verifiers can be read.
     """
 
     version: str
@@ -39,13 +41,14 @@ class ServerFacts:
     settings: dict[str, str]
     tls: bool = False
     missing: tuple[str, ...] = ()
+    passwords: bool = True
 
 
 def survey_server(server: Server) -> ServerFacts:
     """Version, identity and roles of a server.
 
     Raises:
-        ConfigurationError: the configured role may not read everything.
+        ConfigurationError: a role has a name that no stock tool takes.
     """
     with server.connect() as connection:
         try:
@@ -57,19 +60,11 @@ def survey_server(server: Server) -> ServerFacts:
 def _facts(server: Server, connection: psycopg.Connection[TupleRow]) -> ServerFacts:
     row = connection.execute(
         "SELECT pg_catalog.current_setting('server_version_num')::int, pg_catalog.current_setting('server_version'),"
-        " (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = CURRENT_USER),"
         " (SELECT rolname FROM pg_catalog.pg_roles WHERE oid = 10)"
     ).fetchone()
     assert row is not None  # noqa: S101 - one row of expressions
-    number, version, is_superuser, bootstrap = row
-    if not is_superuser:
-        raise ConfigurationError(
-            f"The role {server.settings.user!r} of {server.address} is no superuser: it cannot read every "
-            "table, role and password; give a superuser in user and password."
-        )
-    identity = connection.execute(
-        "SELECT pg_catalog.concat(system_identifier) FROM pg_catalog.pg_control_system()"
-    ).fetchone()
+    number, version, bootstrap = row
+    passwords = reads_passwords(connection)
     with unconverted(connection):
         roles = tuple(row[0] for row in connection.execute(_ROLES))
     if bad := [role for role in roles if not is_utf8(role)]:
@@ -86,13 +81,25 @@ def _facts(server: Server, connection: psycopg.Connection[TupleRow]) -> ServerFa
     return ServerFacts(
         version=version.split()[0],
         major=number // 10000,
-        system_identifier=identity[0] if identity else "",
+        system_identifier=_system_identifier(connection),
         superuser=bootstrap,
         roles=roles,
         settings=settings,
         tls=connection.pgconn.ssl_in_use,
-        missing=left_out_of_server(connection),
+        missing=left_out_of_server(connection, passwords=passwords),
+        passwords=passwords,
     )
+
+
+def _system_identifier(connection: psycopg.Connection[TupleRow]) -> str:
+    """'' where the server keeps it to itself."""
+    try:
+        query = "SELECT pg_catalog.concat(system_identifier) FROM pg_catalog.pg_control_system()"
+        return str(connection.execute(query).fetchall()[0][0])
+    except (psycopg.ProgrammingError, psycopg.NotSupportedError):
+        if is_superuser(connection):
+            raise
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ no rows in any of them, and neither did pg_dump.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
@@ -80,16 +80,23 @@ def in_the_way(server: Server, database: str, why: str) -> TableInTheWay:
 
 
 class DumpedTables:
-    """The tables of the snapshot that `connection` is in, once pg_dump has its locks; `dumping`: it still runs."""
+    """The tables of the snapshot that `connection` is in, once pg_dump has its locks; `dumping`: it still runs.
+    `unreadable`: oids of tables that the role may not lock."""
 
     def __init__(
-        self, connection: psycopg.Connection[TupleRow], database: str, wait_seconds: int, dumping: Callable[[], bool]
+        self,
+        connection: psycopg.Connection[TupleRow],
+        database: str,
+        wait_seconds: int,
+        dumping: Callable[[], bool],
+        unreadable: Collection[int] = (),
     ) -> None:
         self._connection = connection
         self._database = database
         self._wait_seconds = wait_seconds
         self._dumping = dumping
-        self._tables = {oid: _Table(bytes(name), *files) for oid, name, *files in connection.execute(_TABLES)}
+        rows = connection.execute(_TABLES)
+        self._tables = {oid: _Table(bytes(name), *files) for oid, name, *files in rows if oid not in unreadable}
         self._held: set[int] = set()
         self._room = True
         oids = list(self._tables)

@@ -27,9 +27,7 @@ from engine.repository.repository import Repository
 from engine.repository.sweep import sweep_incomplete
 from engine.repository.verify import verify_set
 from engine.sources.postgres.backup import dump as dumping
-from engine.sources.postgres.backup.survey import survey
 from engine.sources.postgres.kinds import facts_of
-from engine.sources.postgres.restore.restore import programs_for
 from engine.sources.postgres.scratch.instance import Instance
 from engine.sources.postgres.server.databases import list_databases
 from engine.sources.postgres.server.lock import WORKER, backup_lock
@@ -391,18 +389,6 @@ def test_what_a_manifest_says(postgres_server: Instance, new_database: Callable[
     assert made.cluster is not None
     assert "database postgres: excluded by the configuration" in made.cluster.body.missing
     assert {path.stat().st_mode & 0o777 for path in store_folder.rglob("*") if path.is_file()} == {0o600}
-
-
-def test_who_may_not_read_everything_is_refused(postgres_server: Instance) -> None:
-    execute(postgres_server, "postgres", "DROP ROLE IF EXISTS weak", "CREATE ROLE weak LOGIN")
-    server = server_of(postgres_server)
-    settings = server.settings.model_copy(update={"user": "weak"})
-    for grant in ("SELECT", "GRANT SET ON PARAMETER session_replication_role, temp_file_limit TO weak"):
-        execute(postgres_server, "postgres", grant)
-        for first_look in (survey, programs_for):  # of a backup, and of a restore
-            with pytest.raises(ConfigurationError, match=r"role 'weak' of platform .* is no superuser"):
-                first_look(type(server)("platform", settings))
-    execute(postgres_server, "postgres", "DROP OWNED BY weak", "DROP ROLE weak")
 
 
 def test_an_unknown_database_is_a_wrong_request(postgres_server: Instance, store_folder: Path) -> None:
