@@ -2,7 +2,8 @@
 
 `env:NAME` reads an environment variable, `file:PATH` a file, `prefect:BLOCK` a Prefect Secret block. The
 last is only known inside Prefect, which plugs its resolver in with `register_resolver`; a shell on the
-worst day cannot read it. What editors and shells put around a secret is no part of it, wherever it comes
+worst day cannot read it. `aws:NAME` is a secret of AWS Secrets Manager (`aws:NAME#KEY`: a value of a JSON object), and
+`rds-iam:USER@HOST:PORT` a password that RDS makes of IAM credentials. What editors and shells put around a secret is no part of it, wherever it comes
 from: final line ends (CR, LF) and UTF-8's byte order mark are dropped.
 
 An empty secret is refused: it is a file that was never filled, and would count as a password of no
@@ -20,6 +21,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from engine.aws_secrets import from_secrets_manager, iam_token, is_iam
 from engine.errors import ConfigurationError
 
 Resolver = Callable[[str], str]
@@ -28,16 +30,21 @@ _log = logging.getLogger(__name__)
 _told: set[str] = set()
 
 
+_SCHEMES = ("env", "file", "prefect", "aws", "rds-iam")
+
+
 def _checked(reference: str) -> str:
     scheme, separator, rest = reference.partition(":")
-    if not separator or not rest or scheme not in ("env", "file", "prefect"):
+    if not separator or not rest or scheme not in _SCHEMES or (scheme == "rds-iam" and not is_iam(rest)):
         # The value itself is never repeated: somebody may have pasted the secret here.
-        raise ValueError("a secret is given by reference: env:NAME, file:/path or prefect:block-name")
+        raise ValueError(
+            "a secret is given by reference: env:NAME, file:/path, prefect:block-name, aws:name or rds-iam:user@host:port"
+        )
     return reference
 
 
 SecretReference = Annotated[str, AfterValidator(_checked)]
-"""Where a secret is: `env:NAME`, `file:/path` or `prefect:block-name`."""
+"""Where a secret is: `env:NAME`, `file:/path`, `prefect:block-name`, `aws:name[#key]` or `rds-iam:user@host:port`."""
 
 
 def _from_environment(name: str) -> str:
@@ -94,6 +101,8 @@ _resolvers: dict[str, Resolver] = {
     "env": _from_environment,
     "file": _from_file,
     "prefect": _unknown_here,
+    "aws": from_secrets_manager,
+    "rds-iam": iam_token,
 }
 
 
@@ -107,6 +116,7 @@ def resolve(reference: str) -> str:
 
     Raises:
         ConfigurationError: it is not there, empty, or not readable on this host.
+        TransientFailure: it is elsewhere, and that does not answer.
     """
     scheme, _, rest = reference.partition(":")
     secret = _resolvers[scheme](rest).removeprefix("\ufeff").rstrip("\r\n")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from engine.config.settings import SourceSettings
 from engine.secrets import SecretReference
@@ -18,13 +18,15 @@ class ServerSettings(SourceSettings):
     port: int = Field(default=5432, ge=1, le=65535)
     """The server's port."""
     user: str = "postgres"
-    """A superuser: everything has to be readable, the roles too."""
+    """A superuser, or the role of a managed server that may read what shall be kept (docs/managed-postgresql.md)."""
     password: SecretReference | None = None
-    """Where the password is, never the password itself: env:NAME, file:/path or prefect:block."""
+    """Where the password is, never the password itself: env:NAME, file:/path, prefect:block, aws:name or rds-iam:..."""
+    role_passwords: dict[str, SecretReference] = Field(default={})
+    """Where the passwords are of roles that a restore makes here, by role: a managed server's sets hold none."""
     maintenance_database: str = "postgres"
     """Where the backup lock is held; not through a transaction pooler."""
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
-    """As in libpq; verify-full is the one that checks whom it talks to."""
+    """As in libpq; verify-full is the one that checks whom it talks to. A password of IAM asks for TLS."""
     sslrootcert: str = ""
     """The file of the authority's certificate, for verify-ca and verify-full."""
     tools: str = ""
@@ -40,3 +42,11 @@ class ServerSettings(SourceSettings):
     proof_sample_percent: int = Field(default=100, ge=1, le=100)
     """Below 100, only so many rows in a hundred are hashed (by primary key): a drill of such a set is `sampled`,
     never `passed`."""
+
+    @model_validator(mode="after")
+    def _tokens_only_over_tls(self) -> Self:
+        if (self.password or "").startswith("rds-iam:") and self.sslmode in ("disable", "allow", "prefer"):
+            raise ValueError(
+                "a password of IAM (rds-iam:) may not go in the clear: set sslmode to verify-full, and sslrootcert"
+            )
+        return self

@@ -19,7 +19,16 @@ from engine.errors import OperationFailed
 from engine.hosts.base import Program
 from engine.hosts.machine import Local, in_time
 from engine.sources.postgres.archive.dump_sql import sequence_values
-from engine.sources.postgres.archive.listing import DATABASE, ENTRY, OF_DATABASE, ROWS, is_data, kind
+from engine.sources.postgres.archive.listing import (
+    DATABASE,
+    ENTRY,
+    OF_DATABASE,
+    PRIVILEGES,
+    ROWS,
+    SCHEMA,
+    is_data,
+    kind,
+)
 from engine.sources.postgres.archive.table_data import settings_of
 from engine.sources.postgres.archive.toc import DataPlan, data_plan
 from engine.sources.postgres.programs import commands
@@ -92,6 +101,13 @@ class Head:
         """Those of the section of data that stand for anything else: sequences' values, large objects."""
         passed_over = (ROWS, b"MATERIALIZED VIEW DATA ")
         return tuple(line for line in self.contents if is_data(line) and not kind(line).startswith(passed_over))
+
+    def divided(self) -> tuple[list[bytes], list[bytes], list[bytes]]:
+        """The lines that make schemas, those of privileges, and all others."""
+        schemas = [line for line in self.contents if kind(line).startswith(SCHEMA)]
+        privileges = [line for line in self.contents if kind(line).startswith(PRIVILEGES)]
+        passed_over = {*schemas, *privileges}
+        return schemas, privileges, [line for line in self.contents if line not in passed_over]
 
     @property
     def has_large_objects(self) -> bool:

@@ -29,6 +29,7 @@ class Entry:
 
     type: str
     label: str
+    schema: str
     owner: str
     text: str
 
@@ -50,7 +51,7 @@ def entries(sql: str) -> Iterator[Entry]:
         if match["type"] in ("TABLE", "FOREIGN TABLE", "MATERIALIZED VIEW"):
             text = _of_table(text, method)
         label = f"{match['type']} {match['schema']} {match['name']}"
-        yield Entry(match["type"], label, match["owner"], text)
+        yield Entry(match["type"], label, match["schema"], match["owner"], text)
 
 
 def _divided(text: str) -> tuple[str, str]:

@@ -7,6 +7,8 @@ survey names them.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 _ROLE_NAME = r'"(?:[^"]|"")+"|[^\s";]+'
 _CREATE_ROLE = re.compile(rf"CREATE ROLE (?P<name>{_ROLE_NAME});\n")
@@ -24,6 +26,9 @@ _SETTING = re.compile(r"SET \w+ = ")
 """Not SET SESSION AUTHORIZATION, under which privileges are granted in another's name."""
 _MAKES = re.compile(_CREATE_ABSENT)
 _OF_ROLE = re.compile(rf"(?:ALTER ROLE |COMMENT ON ROLE )(?P<name>{_ROLE_NAME})")
+_ATTRIBUTES = re.compile(
+    rf"(?P<whose>ALTER ROLE (?:{_ROLE_NAME}) WITH)(?P<attributes>(?: (?!CONNECTION |PASSWORD |VALID )[A-Z]+)+)"
+)
 _MEMBERSHIP = re.compile(rf"GRANT (?P<group>{_ROLE_NAME}) TO (?P<member>{_ROLE_NAME})")
 
 
@@ -70,6 +75,57 @@ def _literal(text: str) -> str:
 def only_roles(text: str, wanted: tuple[str, ...]) -> str:
     """Of re-runnable globals, what makes the wanted roles and their memberships; the rest is left as it is."""
     return "".join(piece for piece in _PIECE.findall(text) if _concerns(piece, frozenset(wanted)))
+
+
+@dataclass(frozen=True, slots=True)
+class RoleStatement:
+    """One statement of the globals about `role`, or about `member` in `group`; `joins`: it may be used, not only given on."""
+
+    text: str
+    role: str = ""
+    group: str = ""
+    member: str = ""
+
+    @property
+    def what(self) -> str:
+        """For people; a statement may hold a password verifier, so it is not shown."""
+        return f"member {self.member} of {self.group}" if self.group else f"role {self.role}"
+
+    @property
+    def group_sql(self) -> str:
+        return quoted(self.group)
+
+    @property
+    def member_sql(self) -> str:
+        return quoted(self.member)
+
+    @property
+    def joins(self) -> bool:
+        return not ("INHERIT FALSE" in self.text and "SET FALSE" in self.text)
+
+    def without(self, attributes: Collection[str]) -> tuple[str, tuple[str, ...]]:
+        """Its text without these attributes of a role, nor who granted; and those of them that it would have given."""
+        if self.group:
+            granted = _GRANTED_BY.fullmatch(self.text)
+            return (f"{granted['grant']};" if granted else self.text), ()
+        found = _ATTRIBUTES.match(self.text)
+        if found is None:
+            return self.text, ()
+        words = found["attributes"].split()
+        kept = [word for word in words if word.removeprefix("NO") not in attributes]
+        rest = self.text[found.end() :]
+        return f"{found['whose']} {' '.join(kept)}{rest}", tuple(word for word in words if word in attributes)
+
+
+def statements_of(text: str, wanted: Collection[str]) -> Iterator[RoleStatement]:
+    """Of re-runnable globals, what gives the wanted roles all that they have; not what makes them."""
+    for piece in _PIECE.findall(text):
+        if not _concerns(piece, frozenset(wanted)) or _MAKES.fullmatch(piece) or _SETTING.match(piece):
+            continue
+        if found := _MEMBERSHIP.match(piece):
+            yield RoleStatement(piece, group=_unquoted(found["group"]), member=_unquoted(found["member"]))
+        elif found := _OF_ROLE.match(piece):
+            yield RoleStatement(piece, role=_unquoted(found["name"]))
 
 
 def _concerns(piece: str, wanted: frozenset[str]) -> bool:

@@ -21,6 +21,8 @@ _DATA = (
 """Entries of no catalogue (its oid is 0): without it, a table in a schema DATA looks like one."""
 _OF_LARGE_OBJECTS = (b"BLOB ", b"BLOB METADATA ")
 DATABASE = b"DATABASE - "
+SCHEMA = b"SCHEMA - "
+PRIVILEGES = (b"ACL ", b"DEFAULT ACL ")
 OF_DATABASE = (
     DATABASE,
     b"DATABASE PROPERTIES ",

@@ -88,7 +88,7 @@ def _backed_up(work: Work, *, once: bool) -> DatabaseFacts:
         work.shared.add(work.shared_proof_name, proof, "proof", work.name)
     told = tuple(f"{work.name}: {line}" for line in work.unreadable.told())
     left_out = (*told, *found.missing, *unread(work.proof))
-    out.missing += (*left_out, *found.alone)
+    out.missing += (*work.surveyed.facts.passwords_missing, *left_out, *found.alone)
     out.sample_percent = server.settings.proof_sample_percent
     return DatabaseFacts(
         **_server_facts(work.surveyed),
@@ -108,6 +108,7 @@ def close_cluster(surveyed: Surveyed, run: Run, out: SetWriter) -> ClusterFacts:
     """Store the roles of all databases' parts, and say what the whole lacks."""
     facts = [one.facts for one in run.stored if isinstance(one.facts, DatabaseFacts)]
     out.missing += (
+        *surveyed.facts.passwords_missing,
         *surveyed.facts.missing,
         *(f"database {item.name}: {item.skipped}" for item in run.items if item.skipped),
         *chain.from_iterable(one.left_out for one in facts),

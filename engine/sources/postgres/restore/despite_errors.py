@@ -24,6 +24,7 @@ from engine.sources.postgres.restore.database import apply_properties, create_da
 from engine.sources.postgres.restore.load import Filling
 from engine.sources.postgres.restore.load_work import Work
 from engine.sources.postgres.restore.not_valid import dump_id, put_back, put_back_foreign_keys
+from engine.sources.postgres.restore.owners import owners_may_create, owners_may_create_in_schemas
 from engine.sources.postgres.restore.replay import APPLICATION, STALL_SECONDS
 from engine.sources.postgres.server.raw_text import to_text
 from engine.sources.postgres.server.server import failed
@@ -68,7 +69,7 @@ def fill_despite_errors(filling: Filling) -> tuple[str, ...]:
     except OperationFailed as error:
         told.append(str(error))
     work = Work(filling, filling.most_memory())
-    found = dict(_pass(work, "first"))
+    found = _first_pass(work)
     unchecked: tuple[str, ...] = ()
     if found:
         head = _head(work)
@@ -77,6 +78,19 @@ def fill_despite_errors(filling: Filling) -> tuple[str, ...]:
     told = [*found.values(), *unchecked, *told]
     left = len(told) - _MOST
     return (*told[:_MOST], *((f"and {left} more",) if left > 0 else ()))
+
+
+def _first_pass(work: Work) -> dict[int, str]:
+    """As `load_archive.before_data` has it for who is no superuser: schemas first, privileges last."""
+    if work.filling.superuser:
+        return dict(_pass(work, "first"))
+    filling, proof = work.filling, work.filling.source.proof
+    schemas, privileges, others = _head(work).divided()
+    with owners_may_create(filling.server, filling.working, proof):
+        found = dict(_pass(work, "schemas", work.listed("first schemas", schemas)))
+        with owners_may_create_in_schemas(filling.server, filling.working, proof):
+            found |= _pass(work, "first", work.listed("first others", others))
+    return found | dict(_pass(work, "privileges", work.listed("first privileges", privileges)))
 
 
 def _pass(work: Work, name: str, use_list: Path | None = None) -> Iterator[tuple[int, str]]:

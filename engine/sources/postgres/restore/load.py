@@ -45,13 +45,14 @@ def sort_memory(size: int, most: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """One database to fill: where it comes from, and the working database it goes to."""
+    """One database to fill: where it comes from, and the working database it goes to. `superuser`: whoever fills it is one."""
 
     source: Source
     server: Server
     working: str
     programs: Path
     progress: Progress
+    superuser: bool = True
 
     @property
     def what(self) -> str:

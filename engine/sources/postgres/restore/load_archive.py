@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from pathlib import Path
 
 from engine.errors import DamagedSet, OperationFailed
 from engine.hosts.machine import in_time
 from engine.sources.postgres.archive.archive import Head, read_head
+from engine.sources.postgres.archive.listing import is_data
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.proof.table_counters import EarlyProof
 from engine.sources.postgres.restore.load import Filling
 from engine.sources.postgres.restore.load_after_data import finish_database
 from engine.sources.postgres.restore.load_readers import start_readers
 from engine.sources.postgres.restore.load_work import Loaded, Work
+from engine.sources.postgres.restore.owners import owners_may_create_in_schemas
 from engine.sources.postgres.restore.replay import STALL_SECONDS
 from engine.streams.pipeline import Pipeline
 from engine.streams.pipes import Meter, pieces_of
@@ -42,7 +45,7 @@ def _until_data_are_in(work: Work) -> Loaded:
     with filling.source.stored.open("rb") as stored, Pipeline() as pipeline:
         unpacked = filling.unpacked(pipeline, stored)
         head = _head(work, unpacked)
-        _before_data(work)
+        before_data(work, head)
         with head.path.open("rb") as start:
             pieces = _counted(chain(pieces_of(start), pieces_of(unpacked.stdout)), meter)
             loaded = start_readers(work, pipeline, head, pieces)
@@ -65,9 +68,24 @@ def _head(work: Work, unpacked: Process) -> Head:
     raise DamagedSet(f"{source.choice.key}: {source.file.name} holds no readable archive; use another set.")
 
 
-def _before_data(work: Work) -> None:
+def before_data(work: Work, head: Head) -> None:
+    """The statements before the data. Who is no superuser gives a thing to its owner only where that one may create it:
+    so schemas come first, and privileges last, which take back what was granted for it."""
     filling = work.filling
-    argv = commands.restore_argv(filling.programs, filling.working, "pre-data", archive=work.head)
+    if filling.superuser:
+        _run(work, None)
+        return
+    schemas, privileges, others = head.divided()
+    _run(work, work.listed("schemas", schemas))
+    with owners_may_create_in_schemas(filling.server, filling.working, filling.source.proof):
+        _run(work, work.listed("before data", others))
+    # Listed alone they are in no section.
+    _run(work, work.listed("privileges", [line for line in privileges if not is_data(line)]), section="")
+
+
+def _run(work: Work, use_list: Path | None, section: str = "pre-data") -> None:
+    filling = work.filling
+    argv = commands.restore_argv(filling.programs, filling.working, section, archive=work.head, use_list=use_list)
     with Pipeline() as pipeline:
         filling.writer(pipeline, argv, work.environment)
         pipeline.join()

@@ -2,43 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+
 from engine.errors import OperationFailed
+from engine.secrets import resolve
 from engine.sources.postgres.archive.globals_sql import only_roles
 from engine.sources.postgres.kinds import facts_of
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.restore.checked_copy import Source
+from engine.sources.postgres.restore.managed_roles import create_as_far_as_it_may
 from engine.sources.postgres.restore.replay import APPLICATION
 from engine.sources.postgres.server.environment import run_here
 from engine.sources.postgres.server.raw_text import to_bytes, unconverted
-from engine.sources.postgres.server.server import Server
+from engine.sources.postgres.server.rights import is_superuser
+from engine.sources.postgres.server.server import Server, failed
 from engine.streams.said import told
 
 _SECONDS = 600
+_MAY_LOG_IN = "SELECT rolname FROM pg_catalog.pg_roles WHERE rolcanlogin AND rolname = ANY (%s) ORDER BY 1"
 
 
-def create_missing_roles(server: Server, programs: Path, source: Source) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class MadeRoles:
+    """The roles that were `created`; what they `lack`, in words, where the server's master may not give it; those that
+    may log in and have no password yet."""
+
+    created: tuple[str, ...] = ()
+    lack: tuple[str, ...] = ()
+    without_password: tuple[str, ...] = ()
+
+
+def create_missing_roles(server: Server, programs: Path, source: Source) -> MadeRoles:
     """Create the roles of the set that the server lacks, with passwords and memberships; others stay as they are.
 
     Raises:
         OperationFailed: one cannot be created or become a member (who granted that may not do so here); then none is.
+        ConfigurationError: a password that is given by reference is not there.
     """
     text = source.globals_sql()
-    with server.connect(application=APPLICATION) as connection, unconverted(connection):
-        present = {row[0] for row in connection.execute("SELECT rolname FROM pg_catalog.pg_roles")}
-    absent = tuple(role for role in facts_of(source.body).roles if role not in present)
-    if not absent:
-        return ()
+    facts = facts_of(source.body)
+    with server.connect(application=APPLICATION) as connection:
+        with unconverted(connection):
+            present = {row[0] for row in connection.execute("SELECT rolname FROM pg_catalog.pg_roles")}
+        absent = tuple(role for role in facts.roles if role not in present)
+        if not absent:
+            return MadeRoles()
+        given = {role: resolve(at) for role, at in server.settings.role_passwords.items() if role in absent}
+        lack: tuple[str, ...] = ()
+        try:
+            if is_superuser(connection):
+                _create(server, programs, only_roles(text, absent), absent)
+            else:
+                lack = create_as_far_as_it_may(connection, server, text, absent)
+            _give_passwords(connection, given)
+            found = () if facts.passwords else connection.execute(_MAY_LOG_IN, (list(absent),)).fetchall()
+        except psycopg.Error as error:
+            raise failed(f"Creating the roles {', '.join(absent)} on {server.address} failed", error) from None
+    return MadeRoles(absent, lack, tuple(name for (name,) in found if name not in given))
+
+
+def _create(server: Server, programs: Path, text: str, absent: Sequence[str]) -> None:
     done = run_here(
         commands.psql_argv(programs, server.settings.maintenance_database),
         env=server.restoring_environment(APPLICATION),
         timeout=_SECONDS,
-        stdin=to_bytes(f"BEGIN;\n{only_roles(text, absent)}COMMIT;\n"),
+        stdin=to_bytes(f"BEGIN;\n{text}COMMIT;\n"),
     )
     if done.code:
         raise OperationFailed(
             f"The roles {', '.join(absent)} could not be created, so none was: {told(done.stderr)}; change that on "
             f"{server.address} or create them there, then restore again."
         )
-    return absent
+
+
+def _give_passwords(connection: psycopg.Connection[TupleRow], given: Mapping[str, str]) -> None:
+    """As verifiers: the server's log may hold statements, and no password is in one."""
+    for role, password in given.items():
+        verifier = connection.pgconn.encrypt_password(password.encode(), role.encode())
+        statement = sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier.decode()))
+        connection.execute(statement)

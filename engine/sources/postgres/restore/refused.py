@@ -25,7 +25,13 @@ _LACKING = re.compile(
 )
 """What is said when the server, not the set, is at fault: a locale, a time zone (any value of a setting that it does not
 take), a dictionary, a library, an extension, a build option, a free session, a database nobody is in, room, memory or a right on a file is missing, or it went away (a full disk of its log ends all of it). What a
-role may not do says nothing of the server: whoever restores is its superuser (`survey_server` looks)."""
+superuser may not do says nothing of the server."""
+_MAY_NOT = re.compile(
+    r"permission denied|must be (?:a )?(?:superuser|owner|member)|must be able to SET ROLE|must have CREATEROLE|Only roles with"
+    r"|non-superuser",
+    re.IGNORECASE,
+)
+"""What is said to who is no superuser."""
 
 _PSQL_LINE = re.compile(r"psql:<stdin>:(\d+): ERROR")
 _NAMED = re.compile(rb"^-- (?:Data for )?Name: (.*); Type: ([A-Z ]+); Schema: (.*); Owner: .*$")
@@ -38,11 +44,19 @@ def lacks(said: str) -> bool:
     return _LACKING.search(said) is not None and "PROCEDURAL LANGUAGE" not in said
 
 
-def refused(error: OperationFailed, said: str, where: str, named: str = "") -> OperationFailed | CouldNotVerify:
+def refused(
+    error: OperationFailed, said: str, where: str, named: str = "", *, superuser: bool = True
+) -> OperationFailed | CouldNotVerify:
     """`error` of a statement, told as whose fault it is.
 
     `said` is all that was said, `where` names the server, `named` the object. The set's stored bytes have been compared.
+    `superuser`: who restores is one.
     """
+    if not superuser and _MAY_NOT.search(said):
+        return CouldNotVerify(
+            f"{error}{f' That is of {named}.' if named else ''} The role that restores into {where} is no superuser and may "
+            "not do that; nothing is held against the set. `restore --despite-errors` brings back all else."
+        )
     if lacks(said):
         return CouldNotVerify(
             f"{where} lacks what this set needs, and nothing is held against the set: {error} Give it that, or use "

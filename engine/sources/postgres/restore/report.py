@@ -191,7 +191,7 @@ def _databases(restored: Sequence[RestoredDatabase]) -> Table:
 def _next_steps(restored: Sequence[RestoredDatabase]) -> tuple[str, ...]:
     old = [one.previous for one in restored if one.previous]
     beside = [one.name for one in restored if one.name != one.database]
-    steps = []
+    steps = list(_of_roles(restored))
     if restored:
         steps.append("A dump carries no planner statistics: run ANALYZE in each, or give autovacuum some minutes.")
     if beside:
@@ -205,6 +205,18 @@ def _next_steps(restored: Sequence[RestoredDatabase]) -> tuple[str, ...]:
             f"until then: {_drops(old)}"
         )
     return tuple(steps)
+
+
+def _of_roles(restored: Sequence[RestoredDatabase]) -> Iterator[str]:
+    """What has to be done for roles that were created."""
+    if without := dict.fromkeys(role for one in restored for role in one.roles_without_password):
+        yield (
+            f"The sets hold no passwords, and nobody can log in as {', '.join(without)} before each has one: ALTER ROLE ... "
+            "PASSWORD, psql's \\password, or role_passwords of the server before a restore."
+        )
+    if lack := tuple(dict.fromkeys(what for one in restored for what in one.roles_lack)):
+        more = f" and {len(lack) - _NAMED} more" if len(lack) > _NAMED else ""
+        yield f"What this server's role may not give to the roles that were created: {'; '.join(lack[:_NAMED])}{more}."
 
 
 def _drops(names: Sequence[str]) -> str:

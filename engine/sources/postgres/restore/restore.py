@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,7 +36,8 @@ from engine.sources.postgres.restore.despite_errors import fill_despite_errors
 from engine.sources.postgres.restore.load import Filling
 from engine.sources.postgres.restore.load_archive import fill_from_archive
 from engine.sources.postgres.restore.load_text import fill_from_text, object_of
-from engine.sources.postgres.restore.missing_roles import create_missing_roles
+from engine.sources.postgres.restore.missing_roles import MadeRoles, create_missing_roles
+from engine.sources.postgres.restore.owners import acting_for_owners, owners_may_create
 from engine.sources.postgres.restore.refused import refused
 from engine.sources.postgres.restore.renaming import drop_spare, free_name, give_name, made_meanwhile
 from engine.sources.postgres.restore.restored_proof import reprinter, restored_proof
@@ -44,7 +45,7 @@ from engine.sources.postgres.server.databases import list_databases
 from engine.sources.postgres.server.holds import OWN, is_spare
 from engine.sources.postgres.server.lock import backup_lock
 from engine.sources.postgres.server.server import Server
-from engine.sources.postgres.server.survey import survey_server
+from engine.sources.postgres.server.survey import ServerFacts, survey_server
 from engine.sources.postgres.server.working import drop_working, working_name
 from engine.streams.spool import spool_folder
 
@@ -54,7 +55,8 @@ class RestoredDatabase(BaseModel):
 
     `seconds` is all of it, `compare_seconds` the part that did nothing but compare it with its proof (rows may be
     read before), of whose rows the set has `sample_percent`. `refused` is what the server did not take and `differences`
-    what is not as it was: both are empty but where that was asked for.
+    what is not as it was: both are empty but where that was asked for. `roles_lack` is what the server's role could not
+    give to the created ones.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,6 +71,8 @@ class RestoredDatabase(BaseModel):
     compare_seconds: float
     sample_percent: int
     roles_created: tuple[str, ...]
+    roles_lack: tuple[str, ...] = ()
+    roles_without_password: tuple[str, ...] = ()
     missing: tuple[str, ...]
     refused: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()
@@ -103,7 +107,9 @@ def restore_databases(
         return ()
     if in_place:
         server = _beside(server, choices)
-    run = _Run(repository, server, programs_for(server), in_place, may_replace, despite_errors, progress)
+    facts = look_at(server)
+    programs = programs_here(server, facts.major, facts.tls)
+    run = _Run(repository, server, programs, facts.superuser_rights, in_place, may_replace, despite_errors, progress)
     with backup_lock(server, "restore") as held, _held(run, choices):
         run = replace(run, server=held.server)
         drop_working(run.server)
@@ -116,8 +122,23 @@ def programs_for(server: Server) -> Path:
     Raises:
         PlatformOpsError: the server cannot be asked, its role may not do it, or there are no programs that fit.
     """
-    facts = survey_server(server)
+    facts = look_at(server)
     return programs_here(server, facts.major, facts.tls)
+
+
+def look_at(server: Server) -> ServerFacts:
+    """What is to be restored into.
+
+    Raises:
+        PlatformOpsError: the server cannot be asked, or its role may not make a database.
+    """
+    facts = survey_server(server)
+    if not facts.makes_databases:
+        raise ConfigurationError(
+            f"The role {server.settings.user!r} of {server.address} may not make databases: ALTER ROLE "
+            f"{server.settings.user} CREATEDB, or give one that may in user and password."
+        )
+    return facts
 
 
 def live_among(server: Server, choices: Sequence[RestoreChoice]) -> tuple[str, ...]:
@@ -160,6 +181,7 @@ class _Run:
     repository: Repository
     server: Server
     programs: Path
+    superuser: bool
     in_place: bool
     may_replace: bool
     despite_errors: bool
@@ -173,15 +195,9 @@ def _restore(run: _Run, choice: RestoreChoice) -> RestoredDatabase:
     with spool_folder() as spool:
         source = read_source(run.repository, choice, spool, run.progress)
         roles, without = _roles(run, source)
-        filling = Filling(source, run.server, working_name(), run.programs, run.progress)
-        try:
-            made = _made(run, filling)
-            previous = _named(run, filling, final)
-        except BaseException:
-            # What stays is dropped by the next restore or backup; the reason is told.
-            with suppress(PlatformOpsError, psycopg.Error):
-                drop_working(run.server, filling.working)
-            raise
+        filling = Filling(source, run.server, working_name(), run.programs, run.progress, run.superuser)
+        with _for_owners(run, source, final):
+            made, previous = _made_and_named(run, filling, final)
     return RestoredDatabase(
         database=choice.database,
         set_key=str(choice.key),
@@ -192,21 +208,40 @@ def _restore(run: _Run, choice: RestoreChoice) -> RestoredDatabase:
         seconds=time.monotonic() - began,
         compare_seconds=made.compare_seconds,
         sample_percent=made.found.sample_percent,
-        roles_created=roles,
+        roles_created=roles.created,
+        roles_lack=roles.lack,
+        roles_without_password=roles.without_password,
         missing=(*source.body.missing, *_lost(source, made.found)),
         refused=(*without, *made.refused),
         differences=made.differences,
     )
 
 
-def _roles(run: _Run, source: Source) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _made_and_named(run: _Run, filling: Filling, final: str) -> tuple[_Made, str | None]:
+    try:
+        return _made(run, filling), _named(run, filling, final)
+    except BaseException:
+        # What stays is dropped by the next restore or backup; the reason is told.
+        with suppress(PlatformOpsError, psycopg.Error):
+            drop_working(run.server, filling.working)
+        raise
+
+
+def _for_owners(run: _Run, source: Source, final: str) -> AbstractContextManager[None]:
+    """A superuser needs nothing of it."""
+    if run.superuser:
+        return nullcontext()
+    return acting_for_owners(run.server, source.proof, [final], required=not run.despite_errors)
+
+
+def _roles(run: _Run, source: Source) -> tuple[MadeRoles, tuple[str, ...]]:
     """The roles that were created, and why some were not where that was accepted."""
     try:
         return create_missing_roles(run.server, run.programs, source), ()
     except OperationFailed as error:
         if not run.despite_errors or error.retryable:
             raise
-        return (), (str(error),)
+        return MadeRoles(), (str(error),)
 
 
 def _named(run: _Run, filling: Filling, final: str) -> str | None:
@@ -274,16 +309,23 @@ def _fill(filling: Filling) -> Mapping[str, EarlyProof]:
     is_archive = filling.source.file.role == "dump"
     try:
         apply_properties(filling.server, filling.working, properties)  # rows are checked under what the database sets
-        if is_archive:
-            rows = fill_from_archive(filling)
-        else:
-            fill_from_text(filling)
+        with _owners_may_create(filling):
+            if is_archive:
+                rows = fill_from_archive(filling)
+            else:
+                fill_from_text(filling)
     except OperationFailed as error:
         if type(error) is not OperationFailed:
             raise
         named = "" if is_archive else object_of(filling, str(error))
-        raise refused(error, str(error), filling.server.address, named) from None
+        raise refused(error, str(error), filling.server.address, named, superuser=filling.superuser) from None
     return rows
+
+
+def _owners_may_create(filling: Filling) -> AbstractContextManager[None]:
+    if filling.superuser:
+        return nullcontext()
+    return owners_may_create(filling.server, filling.working, filling.source.proof)
 
 
 def _proven(filling: Filling, rows: Mapping[str, EarlyProof]) -> DatabaseProof:

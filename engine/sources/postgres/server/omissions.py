@@ -205,9 +205,14 @@ def left_out_of_archive(connection: psycopg.Connection[TupleRow]) -> list[str]:
     return [*_told(connection, (_TABLESPACES_USED,)), *options_to_restore_with(connection)]
 
 
-def left_out_of_server(connection: psycopg.Connection[TupleRow], *, passwords: bool = True) -> tuple[str, ...]:
-    """What a restore of the whole server does not bring back. `passwords`: the roles' can be read."""
-    found = _told(connection, _OF_SERVER if passwords else (*_PASSWORDS, *_OF_SERVER))
+def left_out_of_roles(connection: psycopg.Connection[TupleRow]) -> tuple[str, ...]:
+    """What every set lacks whose roles' passwords could not be read."""
+    return tuple(_told(connection, _PASSWORDS))
+
+
+def left_out_of_server(connection: psycopg.Connection[TupleRow]) -> tuple[str, ...]:
+    """What a restore of the whole server does not bring back."""
+    found = _told(connection, _OF_SERVER)
     try:
         return (*found, *_told(connection, _CONFIGURATION))
     except psycopg.errors.InsufficientPrivilege:

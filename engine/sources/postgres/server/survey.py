@@ -8,7 +8,12 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from engine.errors import ConfigurationError
-from engine.sources.postgres.server.omissions import left_out_of_archive, left_out_of_dump, left_out_of_server
+from engine.sources.postgres.server.omissions import (
+    left_out_of_archive,
+    left_out_of_dump,
+    left_out_of_roles,
+    left_out_of_server,
+)
 from engine.sources.postgres.server.raw_text import is_utf8, to_bytes, unconverted
 from engine.sources.postgres.server.rights import is_superuser, reads_passwords
 from engine.sources.postgres.server.server import Server, failed
@@ -29,8 +34,9 @@ _ROLES = "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname !~ '^pg_' ORDER 
 class ServerFacts:
     """What a manifest says of the server. `version` is text such as `16.4`, `major` a number.
 
-    `tls` tells whether our own sessions with it are encrypted, `missing` is what a restore of the whole server does not bring back, in words; `passwords` whether
-    the roles' verifiers can be read.
+    `tls` tells whether our own sessions with it are encrypted, `missing` is what a restore of the whole server does not
+    bring back, in words. `passwords`: the roles' verifiers can be read; where not, `passwords_missing` says so.
+    `superuser_rights`: the configured role is a superuser; `makes_databases`: it may.
     """
 
     version: str
@@ -42,6 +48,9 @@ class ServerFacts:
     tls: bool = False
     missing: tuple[str, ...] = ()
     passwords: bool = True
+    passwords_missing: tuple[str, ...] = ()
+    superuser_rights: bool = True
+    makes_databases: bool = True
 
 
 def survey_server(server: Server) -> ServerFacts:
@@ -60,10 +69,11 @@ def survey_server(server: Server) -> ServerFacts:
 def _facts(server: Server, connection: psycopg.Connection[TupleRow]) -> ServerFacts:
     row = connection.execute(
         "SELECT pg_catalog.current_setting('server_version_num')::int, pg_catalog.current_setting('server_version'),"
-        " (SELECT rolname FROM pg_catalog.pg_roles WHERE oid = 10)"
+        " (SELECT rolname FROM pg_catalog.pg_roles WHERE oid = 10),"
+        " (SELECT rolsuper OR rolcreatedb FROM pg_catalog.pg_roles WHERE rolname = CURRENT_USER)"
     ).fetchone()
     assert row is not None  # noqa: S101 - one row of expressions
-    number, version, bootstrap = row
+    number, version, bootstrap, makes_databases = row
     passwords = reads_passwords(connection)
     with unconverted(connection):
         roles = tuple(row[0] for row in connection.execute(_ROLES))
@@ -86,8 +96,11 @@ def _facts(server: Server, connection: psycopg.Connection[TupleRow]) -> ServerFa
         roles=roles,
         settings=settings,
         tls=connection.pgconn.ssl_in_use,
-        missing=left_out_of_server(connection, passwords=passwords),
+        missing=left_out_of_server(connection),
+        passwords_missing=() if passwords else left_out_of_roles(connection),
         passwords=passwords,
+        superuser_rights=is_superuser(connection),
+        makes_databases=makes_databases,
     )
 
 

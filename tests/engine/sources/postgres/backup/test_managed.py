@@ -17,52 +17,8 @@ from engine.sources.postgres.server.databases import list_databases
 from engine.sources.postgres.server.lock import HOLDER, WORKER, backup_lock
 from tests.conftest import MAJOR
 from tests.engine.sources.postgres.backups import back_up, drill, execute, run_script, store_in
-from tests.engine.sources.postgres.managed import as_master, as_role, rds_like
+from tests.engine.sources.postgres.managed import APPLICATION, OF_THE_APP, OF_THE_SERVICE, as_master, as_role, rds_like
 from tests.engine.sources.postgres.restore.test_stock_restore import by_hand, shell
-
-APPLICATION = """
-CREATE ROLE app LOGIN PASSWORD 'of the app' CONNECTION LIMIT 20;
-CREATE ROLE readers;
-GRANT readers TO app WITH ADMIN OPTION;
-GRANT app TO master;
-GRANT pg_monitor TO app;
-ALTER ROLE app SET work_mem TO '8MB';
-COMMENT ON ROLE app IS 'the shop';
-CREATE DATABASE shop OWNER app;
-CREATE DATABASE closed;
-REVOKE CONNECT ON DATABASE closed FROM PUBLIC;
-GRANT CONNECT ON DATABASE shop TO readers;
-ALTER ROLE app IN DATABASE shop SET statement_timeout TO '1min';
-"""
-CONTENTS = """
-SET ROLE app;
-CREATE SCHEMA orders;
-GRANT USAGE ON SCHEMA orders TO readers;
-CREATE TABLE orders.item (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, told text, at timestamptz DEFAULT now());
-INSERT INTO orders.item (told) SELECT md5(g::text) FROM generate_series(1, 2000) g;
-GRANT SELECT ON orders.item TO readers;
-CREATE MATERIALIZED VIEW orders.totals AS SELECT left(told, 1) AS letter, count(*) AS items FROM orders.item GROUP BY 1;
-CREATE TABLE orders.line (item int REFERENCES orders.item, amount numeric) PARTITION BY RANGE (item);
-CREATE TABLE orders.line_1 PARTITION OF orders.line FOR VALUES FROM (0) TO (5000);
-INSERT INTO orders.line SELECT g, g / 7.0 FROM generate_series(1, 2000) g;
-ALTER TABLE orders.item ENABLE ROW LEVEL SECURITY;
-CREATE POLICY mine ON orders.item FOR SELECT TO readers USING (told > '8');
-SELECT lo_from_bytea(4711, 'of the app');
-SELECT lo_from_bytea(4712, decode(repeat('ab', 2 * 1048576), 'hex')), lo_create(4713);
-RESET ROLE;
-CREATE FOREIGN DATA WRAPPER nowhere;
-CREATE SERVER elsewhere FOREIGN DATA WRAPPER nowhere;
-CREATE USER MAPPING FOR app SERVER elsewhere OPTIONS (password 'canary-of-the-mapping');
-CREATE SUBSCRIPTION feed CONNECTION 'host=nowhere' PUBLICATION p WITH (connect = false);
-CREATE SCHEMA kept;
-CREATE TABLE kept.secret (a int);
-CREATE TABLE kept.detail (b int);
-CREATE VIEW kept.shown AS SELECT a FROM kept.secret;
-CREATE VIEW kept.shown_twice AS SELECT a FROM kept.shown;
-CREATE SEQUENCE kept.number START 5;
-SELECT nextval('kept.number'), nextval('kept.number');
-GRANT USAGE ON SCHEMA kept TO master;
-"""
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +26,7 @@ def managed() -> Iterator[Instance]:
     """A server of a managed service, with an application's database of which its master may not read everything."""
     with rds_like(MAJOR) as server:
         run_script(server, "postgres", APPLICATION)
-        run_script(server, "shop", CONTENTS)
+        run_script(server, "shop", OF_THE_APP + OF_THE_SERVICE)
         yield server
 
 

@@ -137,9 +137,9 @@ def globals_while(server: Instance, statements: Iterator[str], monkeypatch: pyte
     """The globals of a server where one statement is run before each pg_dumpall."""
     surveyed, dump = survey(server_of(server)), read_globals.dump_globals
 
-    def dump_later(*given: Any) -> bytes:
+    def dump_later(*given: Any, **more: Any) -> bytes:
         execute(server, "postgres", next(statements))
-        return dump(*given)
+        return dump(*given, **more)
 
     monkeypatch.setattr(read_globals, "dump_globals", dump_later)
     return surveyed.globals.read(surveyed.server, surveyed.tools, WORKER, None)

@@ -1,0 +1,161 @@
+"""Restores into a server whose role is no superuser, and of such a server's sets into a plain one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.errors import ConfigurationError, CouldNotVerify
+from engine.repository.catalogue import catalogue
+from engine.sources.postgres.restore.report import restore_report
+from engine.sources.postgres.restore.restore import RestoredDatabase, choose, restore_databases
+from engine.sources.postgres.scratch.instance import Instance
+from engine.sources.postgres.scratch.scratch import scratch_server
+from engine.sources.postgres.server.server import Server
+from engine.sources.postgres.server.working import WORKING_PREFIX
+from tests.conftest import LIVE, MAJOR
+from tests.engine.sources.postgres.backups import Backup, back_up, execute, run_script, server_of, store_in
+from tests.engine.sources.postgres.managed import APPLICATION, OF_THE_APP, as_role, rds_like
+
+OF_A_SUPERUSER = """
+CREATE ROLE app LOGIN PASSWORD 'of the app';
+CREATE ROLE dba SUPERUSER REPLICATION LOGIN PASSWORD 'of the dba';
+CREATE ROLE writers;
+GRANT writers TO app;
+GRANT pg_write_server_files TO writers;
+ALTER ROLE app SET log_statement TO 'all';
+CREATE DATABASE house OWNER app;
+"""
+HOUSE = """
+CREATE SCHEMA rooms AUTHORIZATION dba;
+CREATE TABLE rooms.room (id int PRIMARY KEY, name text);
+INSERT INTO rooms.room SELECT g, 'room ' || g FROM generate_series(1, 500) g;
+ALTER TABLE rooms.room OWNER TO app;
+CREATE TABLE "of All" (a int);
+ALTER TABLE "of All" OWNER TO writers;
+"""
+MEMBERSHIPS = """
+SELECT roleid::regrole::text, member::regrole::text, grantor::regrole::text FROM pg_auth_members
+ WHERE member = 'master'::regrole ORDER BY 1, 2, 3
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backup]:
+    """A managed server's sets."""
+    with rds_like(MAJOR) as server:
+        run_script(server, "postgres", APPLICATION)
+        run_script(server, "shop", OF_THE_APP)
+        yield back_up(as_role(server), store_in(tmp_path_factory.mktemp("shop")))
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backup]:
+    """A self-hosted server's sets, with what only a superuser has."""
+    with scratch_server(MAJOR, settings=LIVE) as server:
+        run_script(server, "postgres", OF_A_SUPERUSER)
+        run_script(server, "house", HOUSE)
+        yield back_up(server_of(server, "rds"), store_in(tmp_path_factory.mktemp("house")))
+
+
+@pytest.fixture(scope="module")
+def goal() -> Iterator[Instance]:
+    """Another managed server, to restore into."""
+    with rds_like(MAJOR) as server:
+        yield server
+
+
+def restored(backup: Backup, server: Server, database: str, **how: Any) -> RestoredDatabase:
+    chosen = choose(catalogue(backup.repository, "rds"), backup.repository, "rds", [database], "newest").chosen
+    (one,) = restore_databases(backup.repository, server, chosen, **how)
+    return one
+
+
+def steps(made: RestoredDatabase) -> str:
+    return " ".join(restore_report("rds", [made], 1.0).next_steps)
+
+
+def test_a_managed_server_s_database_comes_back_into_another_one(shop: Backup, goal: Instance, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("of the app, again\n")
+    server = as_role(goal, role_passwords={"app": f"file:{tmp_path}/password"})
+    before = execute(goal, "postgres", MEMBERSHIPS)
+    made = restored(shop, server, "shop", in_place=True)
+    assert (made.name, made.rows, made.is_equal, made.roles_created) == ("shop", 4000, True, ("app", "readers"))
+    assert (made.roles_lack, made.roles_without_password) == ((), ())
+    owners = "SELECT relowner::regrole::text, count(*) FROM pg_class WHERE relkind IN ('r', 'm', 'p') AND oid > 16384 GROUP BY 1"
+    assert execute(goal, "shop", owners) == [("app", 4)]
+    role = "SELECT rolpassword LIKE 'SCRAM-SHA-256$%', rolconnlimit FROM pg_authid WHERE rolname = 'app'"
+    assert execute(goal, "postgres", role) == [(True, 20)]
+    # What the master needed for it was taken back; of what it made it may give memberships (16), and it is in `app` as it was.
+    left = [row for row in execute(goal, "postgres", MEMBERSHIPS) if row not in before]
+    assert left == [("app", "master", "master"), ("app", "master", "rdsadmin"), ("readers", "master", "rdsadmin")]
+    again = restored(shop, server, "shop", in_place=True)
+    assert (again.is_equal, (again.previous or "").startswith("shop_before_")) == (True, True)
+    assert not execute(goal, "postgres", f"SELECT FROM pg_database WHERE starts_with(datname, '{WORKING_PREFIX}')")
+
+
+def test_its_roles_come_to_a_plain_server_and_those_without_a_password_are_named(shop: Backup) -> None:
+    with scratch_server(MAJOR) as plain:
+        made = restored(shop, server_of(plain), "shop")
+        assert made.is_equal
+        assert made.roles_without_password == ("app", "master", "rdsadmin")
+        assert "nobody can log in as app, master, rdsadmin before each has one" in steps(made)
+        member = "SELECT pg_has_role('app', 'readers', 'MEMBER'), pg_has_role('app', 'pg_monitor', 'MEMBER')"
+        assert execute(plain, "postgres", member) == [(True, True)]
+
+
+def test_what_a_master_may_not_give_to_roles_is_named(house: Backup, goal: Instance) -> None:
+    made = restored(house, as_role(goal), "house")
+    assert (made.is_equal, made.rows, made.roles_without_password) == (True, 500, ())
+    assert {"dba", "writers", "postgres"} <= {*made.roles_created}
+    said = "; ".join(made.roles_lack)
+    assert "role dba: SUPERUSER (GRANT rds_superuser TO it, if it shall administer); role dba: REPLICATION" in said
+    assert 'member writers of pg_write_server_files: permission denied to grant role "pg_write_server_files"' in said
+    verifiers = "SELECT rolname FROM pg_authid WHERE rolname = 'dba' AND rolpassword IS NOT NULL AND NOT rolsuper"
+    assert execute(goal, "postgres", verifiers) == [("dba",)]
+    assert "What this server's role may not give to the roles that were created: role dba" in steps(made)
+
+
+def test_what_is_a_superuser_s_own_is_said_and_all_else_comes_back(tmp_path: Path, goal: Instance) -> None:
+    with rds_like(MAJOR) as source:
+        run_script(source, "postgres", "CREATE DATABASE mixed OWNER master")
+        run_script(
+            source,
+            "mixed",
+            "CREATE TABLE t AS SELECT g FROM generate_series(1, 7) g; ALTER TABLE t OWNER TO master;"
+            "CREATE FUNCTION f() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; ALTER FUNCTION f() OWNER TO master;"
+            "CREATE EVENT TRIGGER et ON sql_drop EXECUTE FUNCTION f();",
+        )
+        made = back_up(as_role(source), store_in(tmp_path), ["mixed"])
+    owner = r"role 'master' of rds .* may not act as 'rdsadmin', who owns EVENT TRIGGER - et in the set"
+    with pytest.raises(CouldNotVerify, match=owner):
+        restored(made, as_role(goal), "mixed")
+    partly = restored(made, as_role(goal), "mixed", despite_errors=True)
+    assert (partly.is_equal, partly.rows) == (False, 7)
+    assert any("EVENT TRIGGER et" in line for line in partly.refused)
+
+
+def test_a_role_that_may_make_no_database(shop: Backup, goal: Instance) -> None:
+    execute(goal, "postgres", "CREATE ROLE reader LOGIN")
+    with pytest.raises(
+        ConfigurationError, match=r"role 'reader' of rds .* may not make databases: ALTER ROLE reader CREATEDB"
+    ):
+        restored(shop, as_role(goal, "reader"), "shop")
+    execute(goal, "postgres", "DROP ROLE reader")
+
+
+def test_on_postgresql_15_too(tmp_path: Path) -> None:
+    """Memberships have no options there, and who makes roles may grant any."""
+    with rds_like(15) as server:
+        run_script(server, "postgres", APPLICATION)
+        run_script(server, "shop", OF_THE_APP)
+        backup = back_up(as_role(server), store_in(tmp_path), ["shop"])
+    with rds_like(15) as goal:
+        before = execute(goal, "postgres", MEMBERSHIPS)
+        made = restored(backup, as_role(goal), "shop")
+        assert (made.is_equal, made.rows, made.roles_lack) == (True, 4000, ())
+        left = [row[:2] for row in execute(goal, "postgres", MEMBERSHIPS) if row not in before]
+        assert left == [("app", "master")]  # as the source had it
