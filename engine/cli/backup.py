@@ -13,7 +13,7 @@ from engine.cli.kind_options import SomeOfAKind, Wanted, of_kinds
 from engine.cli.outcome import Outcome, problem_of
 from engine.operations.backup import BackupRun
 from engine.operations.backup_result import BackupResult
-from engine.reports.backup import backup_report
+from engine.reports.backup import backup_report, plan_report
 from engine.repository.copies import CopyRun
 from engine.sources.item import StoredItem
 from engine.steps import InShell
@@ -31,13 +31,17 @@ from engine.steps import InShell
     Example:
       platformctl backup --source platform
       platformctl backup --database kohub --database keycloak
+      platformctl backup --source rds --dry-run
     """,
 )
 @source_option("What to back up; may be left out when there is one only.")
 @click.option("--no-prune", is_flag=True, help="Let no old set go afterwards.")
+@click.option("--dry-run", is_flag=True, help="Say what would be stored, lack something or fail, and do nothing.")
 @operation
 @of_kinds
-def command(invocation: Invocation, source: str | None, no_prune: bool, wanted: Sequence[Wanted]) -> Outcome:
+def command(
+    invocation: Invocation, source: str | None, no_prune: bool, dry_run: bool, wanted: Sequence[Wanted]
+) -> Outcome:
     run = BackupRun(
         invocation.source(source),
         invocation.repository,
@@ -46,11 +50,25 @@ def command(invocation: Invocation, source: str | None, no_prune: bool, wanted: 
         wanted=wanted,
         retain=not no_prune,
     )
+    if dry_run:
+        return _planned(run, InShell(invocation.progress))
     run.carry_out(InShell(invocation.progress))
     problem = run.problem()
     return Outcome(
         "backup", _result(run.result), backup_report(run.result), problem=problem_of(problem) if problem else None
     )
+
+
+def _planned(run: BackupRun, steps: InShell) -> Outcome:
+    todo, forecast = run.look(steps)
+    problem = run.problem()
+    document = {
+        **_result(run.result),
+        "planned": [{"kind": one.kind, "name": one.name, "bytes": one.size} for one in todo],
+        "missing": list(forecast.lacks),
+    }
+    report = plan_report(run.result, todo, forecast.lacks)
+    return Outcome("backup", document, report, problem=problem_of(problem) if problem else None)
 
 
 def _copy(run: CopyRun) -> dict[str, Any]:

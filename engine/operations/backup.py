@@ -22,7 +22,7 @@ from engine.repository.repository import Repository
 from engine.repository.sweep import sweep_incomplete
 from engine.repository.writing import SetWriter
 from engine.sources.base import Held, Source
-from engine.sources.item import Item, Run, StoredItem
+from engine.sources.item import Forecast, Item, Run, StoredItem
 from engine.sources.registry import kind_named
 from engine.steps import NO_RECORD, REACH_PAUSE_SECONDS, REACH_RETRIES, Record, Step, Steps
 from engine.words.wording import meant
@@ -87,6 +87,19 @@ class BackupRun:
                     result.prune_failure = str(pruned) if isinstance(pruned, PlatformOpsError) else ""
         finally:
             result.seconds = time.monotonic() - self.began
+
+    def look(self, steps: Steps) -> tuple[Sequence[Item], Forecast]:
+        """What would be backed up, and what of it not. Nothing is locked, stored or put right.
+
+        Raises:
+            PlatformOpsError: the source cannot be looked at, or has not what is wanted.
+        """
+        self.result.found = steps.run(Step(f"look at {self.source.address}", self._items, 2, 10))
+        self.result.remarks = self.source.remarks(self.result.found)
+        todo = self._chosen()
+        forecast = steps.run(Step("see what they would lack", lambda _: self.source.forecast(todo), 2, 10))
+        self.result.failures = list(forecast.failures)
+        return todo, forecast
 
     def _held(self, steps: Steps, stack: ExitStack) -> Held:
         """The source's lock, taken by the run's first step: it finds out whether the source answers."""

@@ -39,6 +39,28 @@ def backup_report(result: BackupResult, state: RunState = ENDED_WELL) -> Report:
     )
 
 
+def plan_report(result: BackupResult, todo: Sequence[Item], lacks: Sequence[str]) -> Report:
+    """What a backup would store, told before anything is read."""
+    failed = {item for item, _ in result.failures}
+    good = [item for item in todo if item not in failed]
+    skipped = tuple(f"{one.kind} {one.name}: {one.skipped}" for one in result.found if one.skipped)
+    return Report(
+        title=f"Backup of {result.source}: the plan",
+        sentence=f"{counted(len(good), _noun(todo), len(todo) if failed else None)} would be stored in {result.store}; nothing was read.",
+        tables=(
+            Table(
+                "To be stored",
+                ("what", "size"),
+                tuple((one.label, readable_bytes(one.size)) for one in good),
+                right=("size",),
+            ),
+            Table("Would fail", ("what", "why"), tuple((item.label, str(error)) for item, error in result.failures)),
+            Table("Not in the backup", ("what",), tuple((what,) for what in (*skipped, *lacks)[:_SHOWN])),
+        ),
+        next_steps=tuple(result.remarks),
+    )
+
+
 def _sentence(result: BackupResult, state: RunState) -> str:
     own = [one for one in result.stored if not one.item.closes]
     failed = [item for item, _ in result.failures if not item.closes]

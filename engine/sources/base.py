@@ -24,7 +24,7 @@ from engine.repository.body import Body
 from engine.repository.findings import Findings
 from engine.repository.repository import Repository
 from engine.repository.writing import SetWriter
-from engine.sources.item import Item, Run
+from engine.sources.item import Forecast, Item, Run
 from engine.sources.kind import Facts, Kind
 
 
@@ -84,6 +84,15 @@ class Source(ABC):
             for name in self.settings.exclude
             if name not in known
         ]
+
+    def forecast(self, items: Sequence[Item]) -> Forecast:
+        """What a backup of these would lack, and which would fail, as far as looking at the source tells.
+
+        Raises:
+            PlatformOpsError: it cannot be looked at.
+        """
+        del items
+        return Forecast()
 
 
 Prover = Callable[[Repository, Body, Findings, Progress, HostSettings], None]

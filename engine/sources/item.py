@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
 
+from engine.errors import PlatformOpsError
 from engine.repository.body import Body, FileEntry
 from engine.repository.keys import SetKey, new_set_id
 from engine.repository.writing import SetWriter
@@ -39,6 +40,14 @@ class Item:
 
     def as_gone(self) -> Self:
         return replace(self, skipped=_GONE)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What can be told before anything is read: what no set will hold, in words, and what would fail."""
+
+    lacks: tuple[str, ...] = ()
+    failures: tuple[tuple[Item, PlatformOpsError], ...] = ()
 
 
 @dataclass(frozen=True)

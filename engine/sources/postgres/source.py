@@ -12,10 +12,10 @@ from engine.hosts.settings import HostSettings
 from engine.progress import Progress
 from engine.repository.writing import SetWriter
 from engine.sources.base import Source
-from engine.sources.item import Item, Run
+from engine.sources.item import Forecast, Item, Run
 from engine.sources.kind import Facts
 from engine.sources.postgres.backup.backup import backup_database, close_cluster
-from engine.sources.postgres.backup.survey import Surveyed, survey
+from engine.sources.postgres.backup.survey import Surveyed, foreseen, survey
 from engine.sources.postgres.kinds import CLUSTER
 from engine.sources.postgres.server.databases import DatabaseFound, list_databases
 from engine.sources.postgres.server.lock import HeldLock, backup_lock
@@ -66,6 +66,16 @@ class PostgresSource(Source):
 
     def remarks(self, items: Sequence[Item]) -> Sequence[str]:
         return super().remarks((*items, Item("", "template0")))  # which nobody backs up, and anybody may name
+
+    def forecast(self, items: Sequence[Item]) -> Forecast:
+        facts = survey(self.server).facts
+        lacks, failures = [*facts.passwords_missing, *facts.missing], []
+        for item in (one for one in items if isinstance(one, DatabaseFound)):
+            try:
+                lacks += foreseen(self.server, item.name)
+            except PlatformOpsError as error:
+                failures.append((item, error))
+        return Forecast(tuple(lacks), tuple(failures))
 
     def _survey(self, run: Run) -> Surveyed:
         """Server and tools are looked at once in a run: its items share what was found."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import psycopg
+
 from engine.sources.postgres.backup.read_globals import Globals
 from engine.sources.postgres.programs.installed import client_programs
 from engine.sources.postgres.programs.tools import Tools, tools_for
-from engine.sources.postgres.server.server import Server
-from engine.sources.postgres.server.survey import ServerFacts, survey_server
+from engine.sources.postgres.server.server import Server, failed
+from engine.sources.postgres.server.survey import ServerFacts, survey_database, survey_server
+from engine.sources.postgres.server.unreadable import unreadable
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,21 @@ class Surveyed:
     programs: Path
     tools: Tools
     globals: Globals = field(default_factory=Globals, compare=False, repr=False)
+
+
+def foreseen(server: Server, database: str) -> tuple[str, ...]:
+    """What a set of this database would lack, in words.
+
+    Raises:
+        PlatformOpsError: why it cannot be backed up.
+    """
+    with server.connect(database) as connection:
+        try:
+            left_out = unreadable(connection, database, server.settings.user).told()
+            found = survey_database(connection, database)
+        except psycopg.Error as error:
+            raise failed(f"Reading the catalogue of database {database!r} of {server.address} failed", error) from None
+    return (*(f"{database}: {line}" for line in left_out), *found.missing, *found.alone)
 
 
 def survey(server: Server) -> Surveyed:

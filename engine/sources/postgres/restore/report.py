@@ -212,7 +212,7 @@ def _of_roles(restored: Sequence[RestoredDatabase]) -> Iterator[str]:
     if without := dict.fromkeys(role for one in restored for role in one.roles_without_password):
         yield (
             f"The sets hold no passwords, and nobody can log in as {', '.join(without)} before each has one: ALTER ROLE ... "
-            "PASSWORD, psql's \\password, or role_passwords of the server before a restore."
+            "PASSWORD, psql's \\password, or the next time --role-password (role_passwords of the server)."
         )
     if lack := tuple(dict.fromkeys(what for one in restored for what in one.roles_lack)):
         more = f" and {len(lack) - _NAMED} more" if len(lack) > _NAMED else ""
