@@ -13,6 +13,7 @@ from engine.repository.body import FileEntry
 from engine.repository.writing import SetWriter
 from engine.sources.item import Run
 from engine.sources.postgres.archive.plain_sql import SESSION_SETTINGS
+from engine.sources.postgres.archive.service_extensions import named
 from engine.sources.postgres.archive.sql_scanner import Doubt
 from engine.sources.postgres.backup.dump import dump
 from engine.sources.postgres.backup.survey import Surveyed
@@ -86,7 +87,7 @@ def _backed_up(work: Work, *, once: bool) -> DatabaseFacts:
     _add_globals(work.surveyed, out, roles)
     if work.shared is not None:
         work.shared.add(work.shared_proof_name, proof, "proof", work.name)
-    told = tuple(f"{work.name}: {line}" for line in work.unreadable.told())
+    told = tuple(f"{work.name}: {line}" for line in (*work.unreadable.told(), *named(found.extensions)))
     left_out = (*told, *found.missing, *unread(work.proof))
     out.missing += (*work.surveyed.facts.passwords_missing, *left_out, *found.alone)
     out.sample_percent = server.settings.proof_sample_percent

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 
+from engine.sources.postgres.archive.service_extensions import named
 from engine.sources.postgres.backup.read_globals import Globals
 from engine.sources.postgres.programs.installed import client_programs
 from engine.sources.postgres.programs.tools import Tools, tools_for
@@ -38,7 +39,8 @@ def foreseen(server: Server, database: str) -> tuple[str, ...]:
             found = survey_database(connection, database)
         except psycopg.Error as error:
             raise failed(f"Reading the catalogue of database {database!r} of {server.address} failed", error) from None
-    return (*(f"{database}: {line}" for line in left_out), *found.missing, *found.alone)
+    own = (*left_out, *named(found.extensions))
+    return (*(f"{database}: {line}" for line in own), *found.missing, *found.alone)
 
 
 def survey(server: Server) -> Surveyed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -16,6 +16,7 @@ from engine.progress import Progress
 from engine.repository.body import Body, FileEntry
 from engine.repository.findings import Compared, Difference, Findings
 from engine.repository.repository import Repository
+from engine.sources.postgres.archive.service_extensions import lacking
 from engine.sources.postgres.facts import ClusterFacts
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.proof.compare import compare_databases, compare_roles
@@ -46,7 +47,8 @@ class _Compared:
 
 @dataclass(frozen=True)
 class Trial:
-    """One set and the scratch server it is tried in; `programs` is the folder of the client programs."""
+    """One set and the scratch server it is tried in; `programs` is the folder of the client programs, `left_out` are
+    extensions that only the source's service has."""
 
     repository: Repository
     body: Body
@@ -56,6 +58,7 @@ class Trial:
     server: Server
     programs: Path
     progress: Progress
+    left_out: set[str] = field(default_factory=set)
 
     def run(self, findings: Findings) -> None:
         """Restore everything, then compare everything; what is found goes into `findings`.
@@ -79,14 +82,17 @@ class Trial:
         findings.lacking = tuple(chain.from_iterable(result.lacking for result in results))
         if skipped := tuple(chain.from_iterable(result.not_compared for result in results)):
             findings.remarks["members of extensions not compared"] = _few(skipped)
+        if self.left_out:
+            findings.remarks["restored without the extensions"] = _few(sorted(self.left_out))
 
     def _check_extensions(self) -> None:
         with self.server.connect(application=APPLICATION) as connection:
             available = {row[0] for row in connection.execute("SELECT name FROM pg_catalog.pg_available_extensions")}
         wanted = {name for extensions in self.facts.extensions.values() for name in extensions}
-        if lacking := sorted(wanted - available):
+        self.left_out.update(lacking(wanted, available))
+        if missing := sorted(wanted - available - self.left_out):
             raise CouldNotVerify(
-                f"The scratch server lacks the extension{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}; "
+                f"The scratch server lacks the extension{'s' if len(missing) > 1 else ''} {', '.join(missing)}; "
                 "install the packages of the source's server on the host that drills."
             )
 
@@ -108,7 +114,23 @@ class Trial:
 
     def _play(self, file: FileEntry, argv: Sequence[str], environment: dict[str, str], what: str) -> None:
         alive = partial(at_work, self.server, file.of or "postgres", APPLICATION)
-        play(self.repository, self.body, file, argv, environment, self.progress, what, alive)
+        through: tuple[str, ...] = ()
+        if file.role == "dump" and self.left_out:
+            create = file.of not in ("postgres", "template1")
+            through = commands.archive_text_argv(self.programs, create=create)
+            argv = commands.psql_argv(self.programs, "postgres" if create else file.of or "")
+        play(
+            self.repository,
+            self.body,
+            file,
+            argv,
+            environment,
+            self.progress,
+            what,
+            alive,
+            through=through,
+            without=self.left_out,
+        )
 
     def _restored(self, file: FileEntry) -> float:
         """Restore one database; seconds it took."""
@@ -143,7 +165,7 @@ class Trial:
         self.progress(f"compare {expected.database}")
         found = restored_proof(self.server, expected.database, self.programs, encoding, expected.sample_percent)
         differences = compare_databases(
-            expected, found, reprinter(self.server, self.programs, found.properties, encoding)
+            expected, found, reprinter(self.server, self.programs, found.properties, encoding), self.left_out
         )
         row = Compared(
             name=expected.database,

@@ -8,13 +8,14 @@ compared is in `schema_texts.py`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel
 
 from engine.repository.findings import Difference
+from engine.sources.postgres.archive.service_extensions import is_of
 from engine.sources.postgres.proof.dependencies import changed_dependencies
 from engine.sources.postgres.proof.extensions import other_versions
 from engine.sources.postgres.proof.proof import DatabaseProof, TableProof
@@ -28,11 +29,12 @@ _OWN_DATABASES = ("postgres", "template1")
 
 
 def compare_databases(
-    expected: DatabaseProof, found: DatabaseProof, reprint: Callable[[str], str]
+    expected: DatabaseProof, found: DatabaseProof, reprint: Callable[[str], str], left_out: Collection[str] = ()
 ) -> tuple[Difference, ...]:
     """What differs; empty when the restored database is the same one.
 
-    `reprint` turns the expected schema's SQL into how it prints after one restore.
+    `reprint` turns the expected schema's SQL into how it prints after one restore. `left_out` are extensions that were left
+    out knowingly.
     """
     name = expected.database
     differences = [
@@ -46,7 +48,7 @@ def compare_databases(
             dict.fromkeys(expected.unpopulated, ""),
             dict.fromkeys(found.unpopulated, ""),
         ),
-        *_schemas(expected, found, reprint),
+        *(one for one in _schemas(expected, found, reprint) if not is_of(one.name, left_out)),
         *_dependencies(expected, found),
     ]
     return tuple(differences)

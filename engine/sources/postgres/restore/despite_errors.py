@@ -18,6 +18,7 @@ from psycopg import sql
 
 from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError
 from engine.sources.postgres.archive.archive import Head, read_head
+from engine.sources.postgres.archive.service_extensions import without_lines
 from engine.sources.postgres.archive.toc import DataPlan
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.restore.database import apply_properties, create_database
@@ -82,10 +83,12 @@ def fill_despite_errors(filling: Filling) -> tuple[str, ...]:
 
 def _first_pass(work: Work) -> dict[int, str]:
     """As `load_archive.before_data` has it for who is no superuser: schemas first, privileges last."""
-    if work.filling.superuser:
-        return dict(_pass(work, "first"))
     filling, proof = work.filling, work.filling.source.proof
+    if filling.superuser:
+        kept = without_lines(_head(work).contents, filling.left_out) if filling.left_out else ()
+        return dict(_pass(work, "first", work.listed("first", kept) if kept else None))
     schemas, privileges, others = _head(work).divided()
+    others = without_lines(others, filling.left_out)
     with owners_may_create(filling.server, filling.working, proof):
         found = dict(_pass(work, "schemas", work.listed("first schemas", schemas)))
         with owners_may_create_in_schemas(filling.server, filling.working, proof):

@@ -45,7 +45,8 @@ def sort_memory(size: int, most: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """One database to fill: where it comes from, and the working database it goes to. `superuser`: whoever fills it is one."""
+    """One database to fill: where it comes from, and the working database it goes to. `superuser`: whoever fills it is one. `left_out`:
+    extensions of a service that the server lacks."""
 
     source: Source
     server: Server
@@ -53,6 +54,7 @@ class Filling:
     programs: Path
     progress: Progress
     superuser: bool = True
+    left_out: frozenset[str] = frozenset()
 
     @property
     def what(self) -> str:

@@ -15,6 +15,7 @@ from engine.errors import DamagedSet, OperationFailed
 from engine.hosts.machine import in_time
 from engine.sources.postgres.archive.archive import Head, read_head
 from engine.sources.postgres.archive.listing import is_data
+from engine.sources.postgres.archive.service_extensions import without_lines
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.proof.table_counters import EarlyProof
 from engine.sources.postgres.restore.load import Filling
@@ -73,12 +74,13 @@ def before_data(work: Work, head: Head) -> None:
     so schemas come first, and privileges last, which take back what was granted for it."""
     filling = work.filling
     if filling.superuser:
-        _run(work, None)
+        kept = without_lines(head.contents, filling.left_out) if filling.left_out else ()
+        _run(work, work.listed("before data", kept) if kept else None)
         return
     schemas, privileges, others = head.divided()
     _run(work, work.listed("schemas", schemas))
     with owners_may_create_in_schemas(filling.server, filling.working, filling.source.proof):
-        _run(work, work.listed("before data", others))
+        _run(work, work.listed("before data", without_lines(others, filling.left_out)))
     # Listed alone they are in no section.
     _run(work, work.listed("privileges", [line for line in privileges if not is_data(line)]), section="")
 

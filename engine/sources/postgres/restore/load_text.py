@@ -8,6 +8,7 @@ from functools import partial
 
 from engine.errors import DamagedSet
 from engine.sources.postgres.archive.plain_sql import body_marker
+from engine.sources.postgres.archive.service_extensions import without
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.restore.load import Filling
 from engine.sources.postgres.restore.refused import object_at, refused_line
@@ -29,6 +30,8 @@ def fill_from_text(filling: Filling) -> None:
         argv = (*commands.psql_argv(filling.programs, filling.working), "--file=-")  # it then says which line
         psql = filling.writer(pipeline, argv, filling.environment(), subprocess.PIPE)
         contents = after_marker(pieces_of(unpacked.stdout), body_marker(filling.source.choice.key.set_id))
+        if filling.left_out:
+            contents = without(contents, filling.left_out)
         pipeline.run(partial(pump, contents, (psql.stdin,), meter), "restore")
         filling.join(pipeline, meter, stored)
 

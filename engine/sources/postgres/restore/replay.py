@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import IO, TypeVar
@@ -16,6 +16,7 @@ from engine.progress import Progress, Throttled
 from engine.repository.body import Body, FileEntry
 from engine.repository.reading import NoFittingKey, damaged, read_small, stored_pieces, wrong_key
 from engine.repository.repository import Repository, needs_identities
+from engine.sources.postgres.archive.service_extensions import without as leave_out
 from engine.sources.postgres.proof.proof import DatabaseProof
 from engine.sources.postgres.proof.roles import RoleProof
 from engine.sources.postgres.restore.refused import object_at, refused, refused_line
@@ -39,10 +40,14 @@ def play(
     progress: Progress,
     what: str,
     alive: Callable[[], bool],
+    *,
+    through: Sequence[str] = (),
+    without: Collection[str] = (),
 ) -> None:
-    """Stream one stored file, unpacked, into a program's stdin.
+    """Stream one stored file, unpacked, into a program's stdin; its SQL `without` these extensions.
 
-    `alive`: whether the program's server is at work; asked when no byte has moved for long.
+    `alive`: whether the program's server is at work; asked when no byte has moved for long. `through`: the program that
+    makes SQL of an archive.
 
     Raises:
         DamagedSet: the stored bytes differ or are damaged, or the server refuses them.
@@ -54,10 +59,18 @@ def play(
     try:
         with Pipeline() as pipeline:
             unpacked = start_unpack(pipeline, repository, body, file)
-            tool = pipeline.start(argv, name=what, env=environment, stdin=unpacked.stdout, stdout=subprocess.DEVNULL)
+            source = unpacked.stdout
+            if through:
+                source = pipeline.start(through, name=f"{what} to SQL", stdin=unpacked.stdout).stdout
+                unpacked.stdout.close()
+            stdin = subprocess.PIPE if without else source
+            tool = pipeline.start(argv, name=what, env=environment, stdin=stdin, stdout=subprocess.DEVNULL)
             tool.failed_as = OperationFailed
             told.append(tool)
-            unpacked.stdout.close()
+            if without:
+                pipeline.run(partial(pump, leave_out(pieces_of(source), without), (tool.stdin,)), "leave out")
+            else:
+                source.close()
             pipeline.run(partial(pump, pieces, (unpacked.stdin,), meter), "read")
             pipeline.join(meter, STALL_SECONDS, lambda: tick(what, meter.bytes, file.size), alive)
     except (OperationFailed, NoFittingKey) as error:

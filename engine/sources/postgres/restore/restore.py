@@ -21,6 +21,7 @@ from engine.progress import Progress, silent
 from engine.repository.findings import Difference
 from engine.repository.repository import Repository
 from engine.repository.restoring import restoring
+from engine.sources.postgres.archive.service_extensions import SERVICE_ONLY, lacking
 from engine.sources.postgres.programs.tools import programs_here
 from engine.sources.postgres.proof.compare import compare_databases
 from engine.sources.postgres.proof.extensions import lost_members
@@ -195,7 +196,8 @@ def _restore(run: _Run, choice: RestoreChoice) -> RestoredDatabase:
     with spool_folder() as spool:
         source = read_source(run.repository, choice, spool, run.progress)
         roles, without = _roles(run, source)
-        filling = Filling(source, run.server, working_name(), run.programs, run.progress, run.superuser)
+        left_out = _left_out(run.server, source.proof)
+        filling = Filling(source, run.server, working_name(), run.programs, run.progress, run.superuser, left_out)
         with _for_owners(run, source, final):
             made, previous = _made_and_named(run, filling, final)
     return RestoredDatabase(
@@ -211,9 +213,27 @@ def _restore(run: _Run, choice: RestoreChoice) -> RestoredDatabase:
         roles_created=roles.created,
         roles_lack=roles.lack,
         roles_without_password=roles.without_password,
-        missing=(*source.body.missing, *_lost(source, made.found)),
+        missing=(*source.body.missing, *_lost(source, made.found), *_told(choice, left_out)),
         refused=(*without, *made.refused),
         differences=made.differences,
+    )
+
+
+def _left_out(server: Server, proof: DatabaseProof) -> frozenset[str]:
+    """Extensions that only the source's service has."""
+    if not SERVICE_ONLY & proof.extensions.keys():
+        return frozenset()
+    with server.connect() as connection:
+        available = {name for (name,) in connection.execute("SELECT name FROM pg_catalog.pg_available_extensions")}
+    return lacking(proof.extensions, available)
+
+
+def _told(choice: RestoreChoice, left_out: frozenset[str]) -> tuple[str, ...]:
+    names = ", ".join(sorted(left_out))
+    return (
+        (f"{choice.database}: the extensions {names} (this server lacks them, and they are a service's own)",)
+        if names
+        else ()
     )
 
 
@@ -350,4 +370,5 @@ def _compared(filling: Filling, rows: Mapping[str, EarlyProof]) -> tuple[Databas
     server, programs, expected = filling.server, filling.programs, filling.source.proof
     filling.progress(f"compare {filling.source.choice.database}")
     found = restored_proof(server, filling.working, programs, filling.encoding, expected.sample_percent, rows)
-    return found, compare_databases(expected, found, reprinter(server, programs, found.properties, filling.encoding))
+    reprint = reprinter(server, programs, found.properties, filling.encoding)
+    return found, compare_databases(expected, found, reprint, filling.left_out)

@@ -10,6 +10,7 @@ import pytest
 
 from engine.errors import ConfigurationError, CouldNotVerify
 from engine.repository.catalogue import catalogue
+from engine.repository.manifest import read_manifest
 from engine.sources.postgres.restore.report import restore_report
 from engine.sources.postgres.restore.restore import RestoredDatabase, choose, restore_databases
 from engine.sources.postgres.scratch.instance import Instance
@@ -17,7 +18,7 @@ from engine.sources.postgres.scratch.scratch import scratch_server
 from engine.sources.postgres.server.server import Server
 from engine.sources.postgres.server.working import WORKING_PREFIX
 from tests.conftest import LIVE, MAJOR
-from tests.engine.sources.postgres.backups import Backup, back_up, execute, run_script, server_of, store_in
+from tests.engine.sources.postgres.backups import Backup, back_up, drill, execute, run_script, server_of, store_in
 from tests.engine.sources.postgres.managed import APPLICATION, OF_THE_APP, as_role, rds_like
 
 OF_A_SUPERUSER = """
@@ -136,6 +137,43 @@ def test_what_is_a_superuser_s_own_is_said_and_all_else_comes_back(tmp_path: Pat
     partly = restored(made, as_role(goal), "mixed", despite_errors=True)
     assert (partly.is_equal, partly.rows) == (False, 7)
     assert any("EVENT TRIGGER et" in line for line in partly.refused)
+
+
+def test_an_extension_that_only_a_service_has_is_named_and_left_out(goal: Instance, tmp_path: Path) -> None:
+    """Nobody can install it here: its entry in the catalogue is all that there is of it."""
+    with rds_like(MAJOR) as source:
+        run_script(source, "postgres", "CREATE DATABASE serviced OWNER master")
+        run_script(
+            source,
+            "serviced",
+            "CREATE TABLE t AS SELECT g, 'CREATE EXTENSION IF NOT EXISTS aws_s3;' AS told FROM generate_series(1, 7) g;"
+            "ALTER TABLE t OWNER TO master; SET allow_system_table_mods = on;"
+            "INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, extversion)"
+            " VALUES (60000, 'aws_s3', 10, 'public'::regnamespace, true, '1.2');"
+            "COMMENT ON EXTENSION aws_s3 IS 'AWS''s own';",
+        )
+        made = back_up(as_role(source), store_in(tmp_path), ["serviced", "template1"])
+    named = "serviced: the extensions aws_s3 (only this service has them: elsewhere the set is restored without)"
+    for key in (made.cluster_key, made.key("serviced")):
+        assert named in read_manifest(made.repository, key).missing
+        result = drill(made.repository, key)
+        assert (result.result, result.differences) == ("passed", ())
+        assert result.remarks["restored without the extensions"] == "aws_s3"
+    gone = "serviced: the extensions aws_s3 (this server lacks them, and they are a service's own)"
+    with scratch_server(MAJOR) as plain:
+        for server in (as_role(goal), server_of(plain)):
+            one = restored(made, server, "serviced")
+            assert (one.is_equal, one.rows, one.missing[-1]) == (True, 7, gone)
+        from_sql = only_in_the_cluster_set(made, server_of(plain), "serviced")
+        assert (from_sql.is_equal, from_sql.rows) == (True, 7)
+
+
+def only_in_the_cluster_set(backup: Backup, server: Server, database: str) -> RestoredDatabase:
+    (choice,) = choose(
+        catalogue(backup.repository, "rds"), backup.repository, "rds", [database], str(backup.cluster_key)
+    ).chosen
+    (one,) = restore_databases(backup.repository, server, [choice], in_place=True)
+    return one
 
 
 def test_a_role_that_may_make_no_database(shop: Backup, goal: Instance) -> None:
