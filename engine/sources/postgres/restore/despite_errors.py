@@ -82,7 +82,7 @@ def fill_despite_errors(filling: Filling) -> tuple[str, ...]:
 
 
 def _first_pass(work: Work) -> dict[int, str]:
-    """As `load_archive.before_data` has it for who is no superuser: schemas first, privileges last."""
+    """As `load_archive` has it for who is no superuser: schemas first, privileges last."""
     filling, proof = work.filling, work.filling.source.proof
     if filling.superuser:
         kept = without_lines(_head(work).contents, filling.left_out) if filling.left_out else ()

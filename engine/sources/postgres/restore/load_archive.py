@@ -46,7 +46,7 @@ def _until_data_are_in(work: Work) -> Loaded:
     with filling.source.stored.open("rb") as stored, Pipeline() as pipeline:
         unpacked = filling.unpacked(pipeline, stored)
         head = _head(work, unpacked)
-        before_data(work, head)
+        _before_data(work, head)
         with head.path.open("rb") as start:
             pieces = _counted(chain(pieces_of(start), pieces_of(unpacked.stdout)), meter)
             loaded = start_readers(work, pipeline, head, pieces)
@@ -69,7 +69,7 @@ def _head(work: Work, unpacked: Process) -> Head:
     raise DamagedSet(f"{source.choice.key}: {source.file.name} holds no readable archive; use another set.")
 
 
-def before_data(work: Work, head: Head) -> None:
+def _before_data(work: Work, head: Head) -> None:
     """The statements before the data. Who is no superuser gives a thing to its owner only where that one may create it:
     so schemas come first, and privileges last, which take back what was granted for it."""
     filling = work.filling

@@ -26,12 +26,15 @@ from engine.streams.said import told
 
 _SECONDS = 600
 _MAY_LOG_IN = "SELECT rolname FROM pg_catalog.pg_roles WHERE rolcanlogin AND rolname = ANY (%s) ORDER BY 1"
+_HAVE_NONE = """
+SELECT rolname FROM pg_catalog.pg_authid WHERE rolcanlogin AND rolpassword IS NULL AND rolname = ANY (%s) ORDER BY 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class MadeRoles:
-    """The roles that were `created`; what they `lack`, in words, where the server's master may not give it; those that
-    may log in and have no password yet."""
+    """The roles that were `created`; what they `lack`, in words, where the server's master may not give it; those of a set
+    without passwords that may log in and have none yet, also from a restore before."""
 
     created: tuple[str, ...] = ()
     lack: tuple[str, ...] = ()
@@ -51,20 +54,21 @@ def create_missing_roles(server: Server, programs: Path, source: Source) -> Made
         with unconverted(connection):
             present = {row[0] for row in connection.execute("SELECT rolname FROM pg_catalog.pg_roles")}
         absent = tuple(role for role in facts.roles if role not in present)
-        if not absent:
-            return MadeRoles()
-        given = {role: resolve(at) for role, at in server.settings.role_passwords.items() if role in absent}
+        superuser = is_superuser(connection)
+        given = {role: resolve(at) for role, at in server.settings.role_passwords.items() if role in facts.roles}
         lack: tuple[str, ...] = ()
         try:
-            if is_superuser(connection):
+            if absent and superuser:
                 _create(server, programs, only_roles(text, absent), absent)
-            else:
+            elif absent:
                 lack = create_as_far_as_it_may(connection, server, text, absent)
-            _give_passwords(connection, given)
-            found = () if facts.passwords else connection.execute(_MAY_LOG_IN, (list(absent),)).fetchall()
+            # Who is no superuser sees no passwords: what it has just made has none.
+            query, among = (_HAVE_NONE, facts.roles) if superuser else (_MAY_LOG_IN, absent)
+            without = [] if facts.passwords else [name for (name,) in connection.execute(query, (list(among),))]
+            _give_passwords(connection, {name: given[name] for name in {*absent, *without} & given.keys()})
         except psycopg.Error as error:
-            raise failed(f"Creating the roles {', '.join(absent)} on {server.address} failed", error) from None
-    return MadeRoles(absent, lack, tuple(name for (name,) in found if name not in given))
+            raise failed(f"Creating the roles of the set on {server.address} failed", error) from None
+    return MadeRoles(absent, lack, tuple(name for name in without if name not in given))
 
 
 def _create(server: Server, programs: Path, text: str, absent: Sequence[str]) -> None:

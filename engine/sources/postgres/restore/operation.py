@@ -14,7 +14,8 @@ from engine.repository.catalogue import catalogue
 from engine.repository.repository import Repository
 from engine.sources.postgres.restore.choice import Choices, RestoreChoice, choose
 from engine.sources.postgres.restore.renaming import free_name
-from engine.sources.postgres.restore.restore import RestoredDatabase, live_among, programs_for, restore_databases
+from engine.sources.postgres.restore.restore import RestoredDatabase, live_among, restore_databases
+from engine.sources.postgres.restore.target import programs_for
 from engine.sources.postgres.server.server import Server
 from engine.steps import NO_RECORD, REACH_PAUSE_SECONDS, REACH_RETRIES, Record, Step, Steps
 from engine.words.wording import meant

@@ -21,7 +21,6 @@ from engine.progress import Progress, silent
 from engine.repository.findings import Difference
 from engine.repository.repository import Repository
 from engine.repository.restoring import restoring
-from engine.sources.postgres.archive.service_extensions import SERVICE_ONLY, lacking
 from engine.sources.postgres.programs.tools import programs_here
 from engine.sources.postgres.proof.compare import compare_databases
 from engine.sources.postgres.proof.extensions import lost_members
@@ -42,11 +41,11 @@ from engine.sources.postgres.restore.owners import acting_for_owners, owners_may
 from engine.sources.postgres.restore.refused import refused
 from engine.sources.postgres.restore.renaming import drop_spare, free_name, give_name, made_meanwhile
 from engine.sources.postgres.restore.restored_proof import reprinter, restored_proof
+from engine.sources.postgres.restore.target import left_out_extensions, left_out_told, look_at
 from engine.sources.postgres.server.databases import list_databases
 from engine.sources.postgres.server.holds import OWN, is_spare
 from engine.sources.postgres.server.lock import backup_lock
 from engine.sources.postgres.server.server import Server
-from engine.sources.postgres.server.survey import ServerFacts, survey_server
 from engine.sources.postgres.server.working import drop_working, working_name
 from engine.streams.spool import spool_folder
 
@@ -117,31 +116,6 @@ def restore_databases(
         return tuple(_restore(run, choice) for choice in choices)
 
 
-def programs_for(server: Server) -> Path:
-    """The client programs of this machine for a restore into this server.
-
-    Raises:
-        PlatformOpsError: the server cannot be asked, its role may not do it, or there are no programs that fit.
-    """
-    facts = look_at(server)
-    return programs_here(server, facts.major, facts.tls)
-
-
-def look_at(server: Server) -> ServerFacts:
-    """What is to be restored into.
-
-    Raises:
-        PlatformOpsError: the server cannot be asked, or its role may not make a database.
-    """
-    facts = survey_server(server)
-    if not facts.makes_databases:
-        raise ConfigurationError(
-            f"The role {server.settings.user!r} of {server.address} may not make databases: ALTER ROLE "
-            f"{server.settings.user} CREATEDB, or give one that may in user and password."
-        )
-    return facts
-
-
 def live_among(server: Server, choices: Sequence[RestoreChoice]) -> tuple[str, ...]:
     """Those of the chosen databases that the server has: a restore in place would rename them. Not its own ones where
     they hold nothing.
@@ -196,7 +170,7 @@ def _restore(run: _Run, choice: RestoreChoice) -> RestoredDatabase:
     with spool_folder() as spool:
         source = read_source(run.repository, choice, spool, run.progress)
         roles, without = _roles(run, source)
-        left_out = _left_out(run.server, source.proof)
+        left_out = left_out_extensions(run.server, source.proof)
         filling = Filling(source, run.server, working_name(), run.programs, run.progress, run.superuser, left_out)
         with _for_owners(run, source, final):
             made, previous = _made_and_named(run, filling, final)
@@ -213,27 +187,9 @@ def _restore(run: _Run, choice: RestoreChoice) -> RestoredDatabase:
         roles_created=roles.created,
         roles_lack=roles.lack,
         roles_without_password=roles.without_password,
-        missing=(*source.body.missing, *_lost(source, made.found), *_told(choice, left_out)),
+        missing=(*source.body.missing, *_lost(source, made.found), *left_out_told(choice.database, left_out)),
         refused=(*without, *made.refused),
         differences=made.differences,
-    )
-
-
-def _left_out(server: Server, proof: DatabaseProof) -> frozenset[str]:
-    """Extensions that only the source's service has."""
-    if not SERVICE_ONLY & proof.extensions.keys():
-        return frozenset()
-    with server.connect() as connection:
-        available = {name for (name,) in connection.execute("SELECT name FROM pg_catalog.pg_available_extensions")}
-    return lacking(proof.extensions, available)
-
-
-def _told(choice: RestoreChoice, left_out: frozenset[str]) -> tuple[str, ...]:
-    names = ", ".join(sorted(left_out))
-    return (
-        (f"{choice.database}: the extensions {names} (this server lacks them, and they are a service's own)",)
-        if names
-        else ()
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psycopg
 
+from engine.errors import CouldNotVerify
 from engine.sources.postgres.archive import archive
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.proof.proof import DatabaseProof, DatabaseProperties
@@ -21,6 +22,7 @@ from engine.sources.postgres.server.raw_text import to_bytes
 from engine.sources.postgres.server.server import Server, failed
 from engine.sources.postgres.server.working import drop_working, working_name
 from engine.streams.pipeline import Pipeline
+from engine.streams.said import reason
 from engine.streams.spool import spool_folder
 
 
@@ -46,8 +48,19 @@ def restored_proof(
             schema = pool.submit(_schema, server, database, encoding, programs)
             proof = take_proof(connection, database, "", sample_percent=sample_percent, rows=still)
             return proof.model_copy(update={"schema_sql": schema.result()})
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise _may_not_read(server, error) from None
         except psycopg.Error as error:
             raise failed(f"Reading the restored database {database!r} failed", error) from None
+
+
+def _may_not_read(server: Server, error: psycopg.Error) -> CouldNotVerify:
+    """Of who is no superuser: row security that is forced holds for an owner too."""
+    user = server.settings.user
+    return CouldNotVerify(
+        f"The role {user!r} of {server.address} may not read all that it restored, so that nothing can be compared: "
+        f"{reason(str(error))}; ALTER ROLE {user} BYPASSRLS, or give the role of the owner, and restore again."
+    )
 
 
 def _schema(server: Server, database: str, encoding: str, programs: Path) -> str:

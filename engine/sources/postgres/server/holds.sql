@@ -1,3 +1,4 @@
+-- Managed services give `postgres` to their master, who is no superuser.
 WITH made AS (
     SELECT oid FROM pg_catalog.pg_class WHERE pg_catalog.concat(relnamespace::pg_catalog.regnamespace) !~ '^"?pg_(toast|temp)'
     UNION ALL SELECT oid FROM pg_catalog.pg_proc UNION ALL SELECT oid FROM pg_catalog.pg_extension
@@ -20,7 +21,8 @@ SELECT EXISTS (SELECT FROM made WHERE oid >= 16384)
           ON i.objoid = n.oid AND i.classoid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
          WHERE n.nspname = 'public' AND n.nspacl IS DISTINCT FROM i.initprivs)
     OR NOT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'public')
-    OR d.datconnlimit <> -1 OR d.datistemplate <> (d.name = 'template1') OR d.datdba <> 10
+    OR d.datconnlimit <> -1 OR d.datistemplate <> (d.name = 'template1')
+    OR d.datdba <> 10 AND NOT (d.name = 'postgres' AND pg_catalog.current_setting('is_superuser') = 'off')
     OR pg_catalog.shobj_description(d.oid, 'pg_database') IS DISTINCT FROM CASE d.name
          WHEN 'postgres' THEN 'default administrative connection database'
          WHEN 'template1' THEN 'default template for new databases' END

@@ -63,8 +63,14 @@ class Unreadable:
     def told(self) -> tuple[str, ...]:
         """For the manifest: what is not in the dump, in words."""
         findings = (
-            ("the tables {} (with what reads them: the role has no right to them, GRANT SELECT)", self.left_out),
-            ("the values of the sequences {} (the role may not read them, GRANT SELECT: they begin anew)", self.values),
+            (
+                "the tables {} (with what reads them: the role has no right to them: GRANT SELECT, and USAGE on their schema)",
+                self.left_out,
+            ),
+            (
+                "the values of the sequences {} (the role may not read them: GRANT SELECT, else they begin anew)",
+                self.values,
+            ),
             ("a comparison of the rows of the materialized views {} (the role may not read them)", self.rows),
         )
         lines = [text.format(_listed([one.shown for one in found])) for text, found in findings if found]

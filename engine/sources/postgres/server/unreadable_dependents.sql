@@ -27,4 +27,7 @@ SELECT c.oid, n.nspname, c.relname, ''
 UNION ALL
 SELECT DISTINCT 0::pg_catalog.oid, '', '', pg_catalog.pg_describe_object(classid, objid, objsubid) FROM found
  WHERE relation NOT IN (SELECT oid FROM gone)
+UNION ALL
+SELECT DISTINCT 0::pg_catalog.oid, '', '', pg_catalog.concat('all rows of ', i.inhparent::pg_catalog.regclass)
+  FROM pg_catalog.pg_inherits i JOIN gone ON gone.oid = i.inhrelid WHERE i.inhparent NOT IN (SELECT oid FROM gone)
  ORDER BY 4, 2, 3

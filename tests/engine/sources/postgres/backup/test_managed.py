@@ -51,8 +51,8 @@ def test_what_it_may_read_is_proven_and_what_it_may_not_is_named(managed: Instan
         "database closed: the role 'master' may not connect to it (GRANT CONNECT ON DATABASE)",
         "database rdsadmin: it belongs to the managed service, whose users have no business in it",
         "shop: the tables kept.detail, kept.secret, kept.shown, kept.shown_twice (with what reads them: the role has no right "
-        "to them, GRANT SELECT)",
-        "shop: the values of the sequences kept.number (the role may not read them, GRANT SELECT: they begin anew)",
+        "to them: GRANT SELECT, and USAGE on their schema)",
+        "shop: the values of the sequences kept.number (the role may not read them: GRANT SELECT, else they begin anew)",
         "shop: the subscriptions feed (pg_dump leaves them out for who is no superuser: make them again)",
         "shop: the options (a password may be among them) of the user mappings app for elsewhere (this role may not read "
         "them: ALTER USER MAPPING ... OPTIONS)",
@@ -63,6 +63,7 @@ def test_what_it_may_read_is_proven_and_what_it_may_not_is_named(managed: Instan
     assert made.facts("shop").rows == 4000
     assert made.facts("shop").large_objects == 3
     assert not made.facts("shop").passwords
+    assert made.facts("postgres").spare == ("postgres",)  # though its owner is the master
 
 
 def test_a_cluster_set_restores_with_stock_tools_into_a_server_whose_superuser_has_the_masters_name(
@@ -78,6 +79,11 @@ def test_a_cluster_set_restores_with_stock_tools_into_a_server_whose_superuser_h
         assert execute(plain, "postgres", "SELECT rolsuper FROM pg_roles WHERE rolname = 'master'") == [(True,)]
         assert execute(plain, "shop", "SELECT count(*) FROM orders.item") == [(2000,)]
         privilege = "SELECT has_table_privilege('readers', 'orders.item', 'SELECT'), last_value FROM kept.number"
+        assert execute(plain, "shop", privilege) == [(True, 5)]
+        execute(plain, "postgres", "DROP DATABASE shop")
+        assert (
+            shell(by_hand(folder.parents[1] / "db" / "shop" / made.key("shop").set_id, "shop"), plain) == "restored\n"
+        )
         assert execute(plain, "shop", privilege) == [(True, 5)]
 
 
@@ -97,6 +103,11 @@ THINNED = {
         ["ALTER TABLE orders.item FORCE ROW LEVEL SECURITY"],
         r"Row security would hide rows of orders.item of database 'shop' from the role 'master'.*: ALTER ROLE master BYPASSRLS",
         ["ALTER TABLE orders.item NO FORCE ROW LEVEL SECURITY"],
+    ),
+    "a partition that it may not read": (
+        ["CREATE TABLE orders.line_2 PARTITION OF orders.line FOR VALUES FROM (5000) TO (9000)"],
+        r"no right to .*, orders.line_2 of database 'shop', without which all rows of orders.line could not be restored",
+        ["DROP TABLE orders.line_2"],
     ),
     "a key to what it may not read": (
         ["ALTER TABLE kept.secret ADD PRIMARY KEY (a)", "CREATE TABLE kept.of (a int CONSTRAINT known REFERENCES kept.secret)",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from engine.errors import ConfigurationError, CouldNotVerify
@@ -19,7 +20,7 @@ from engine.sources.postgres.server.server import Server
 from engine.sources.postgres.server.working import WORKING_PREFIX
 from tests.conftest import LIVE, MAJOR
 from tests.engine.sources.postgres.backups import Backup, back_up, drill, execute, run_script, server_of, store_in
-from tests.engine.sources.postgres.managed import APPLICATION, OF_THE_APP, as_role, rds_like
+from tests.engine.sources.postgres.managed import APPLICATION, OF_THE_APP, as_master, as_role, rds_like
 
 OF_A_SUPERUSER = """
 CREATE ROLE app LOGIN PASSWORD 'of the app';
@@ -93,17 +94,30 @@ def test_a_managed_server_s_database_comes_back_into_another_one(shop: Backup, g
     # What the master needed for it was taken back; of what it made it may give memberships (16), and it is in `app` as it was.
     left = [row for row in execute(goal, "postgres", MEMBERSHIPS) if row not in before]
     assert left == [("app", "master", "master"), ("app", "master", "rdsadmin"), ("readers", "master", "rdsadmin")]
-    again = restored(shop, server, "shop", in_place=True)
+    with psycopg.connect(goal.conninfo("shop", user="app")) as session:
+        again = restored(shop, server, "shop", in_place=True)
+        with pytest.raises(psycopg.OperationalError):
+            session.execute("SELECT 1")
     assert (again.is_equal, (again.previous or "").startswith("shop_before_")) == (True, True)
     assert not execute(goal, "postgres", f"SELECT FROM pg_database WHERE starts_with(datname, '{WORKING_PREFIX}')")
 
 
-def test_its_roles_come_to_a_plain_server_and_those_without_a_password_are_named(shop: Backup) -> None:
+def test_its_roles_come_to_a_plain_server_and_those_without_a_password_are_named(shop: Backup, tmp_path: Path) -> None:
     with scratch_server(MAJOR) as plain:
         made = restored(shop, server_of(plain), "shop")
         assert made.is_equal
         assert made.roles_without_password == ("app", "master", "rdsadmin")
         assert "nobody can log in as app, master, rdsadmin before each has one" in steps(made)
+        # Once more, when the roles are there: one that still has no password gets what is given, another keeps its own.
+        (tmp_path / "password").write_text("of the app")
+        execute(plain, "postgres", "ALTER ROLE master PASSWORD 'its own'")
+        given = dict.fromkeys(("app", "master"), f"file:{tmp_path}/password")
+        own = "SELECT rolname, rolpassword FROM pg_authid WHERE rolname IN ('app', 'master') ORDER BY 1"
+        before = dict(execute(plain, "postgres", own))
+        again = restored(shop, server_of(plain, role_passwords=given), "shop", in_place=True)
+        after = dict(execute(plain, "postgres", own))
+        assert (again.roles_created, again.roles_without_password) == ((), ("rdsadmin",))
+        assert (before["app"], after["app"][:6], after["master"]) == (None, "SCRAM-", before["master"])
         member = "SELECT pg_has_role('app', 'readers', 'MEMBER'), pg_has_role('app', 'pg_monitor', 'MEMBER')"
         assert execute(plain, "postgres", member) == [(True, True)]
 
@@ -174,6 +188,25 @@ def only_in_the_cluster_set(backup: Backup, server: Server, database: str) -> Re
     ).chosen
     (one,) = restore_databases(backup.repository, server, [choice], in_place=True)
     return one
+
+
+def test_row_security_that_is_forced_asks_for_bypassrls_to_compare(goal: Instance, tmp_path: Path) -> None:
+    with rds_like(MAJOR) as source:
+        run_script(source, "postgres", "CREATE DATABASE forced OWNER master; ALTER ROLE master BYPASSRLS")
+        statements = (
+            "CREATE TABLE t AS SELECT 1 AS a",
+            "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
+            "ALTER TABLE t FORCE ROW LEVEL SECURITY",
+        )
+        as_master(source, "forced", *statements)
+        made = back_up(as_role(source), store_in(tmp_path), ["forced"], cluster=False)
+    said = r"role 'master' of rds .* may not read all that it restored, .*row-level security.*; ALTER ROLE master BYPASSRLS"
+    with pytest.raises(CouldNotVerify, match=said):
+        restored(made, as_role(goal), "forced")
+    assert not execute(goal, "postgres", f"SELECT FROM pg_database WHERE starts_with(datname, '{WORKING_PREFIX}')")
+    execute(goal, "postgres", "ALTER ROLE master BYPASSRLS")
+    assert restored(made, as_role(goal), "forced").is_equal
+    execute(goal, "postgres", "ALTER ROLE master NOBYPASSRLS")
 
 
 def test_a_role_that_may_make_no_database(shop: Backup, goal: Instance) -> None:
