@@ -27,6 +27,7 @@ from engine.sources.postgres.programs import commands
 from engine.sources.postgres.proof.take_proof import take_proof
 from engine.sources.postgres.server.lock import WORKER
 from engine.sources.postgres.server.raw_text import to_text
+from engine.sources.postgres.server.server import another_server
 from engine.sources.postgres.server.snapshot import Snapshot
 from engine.sources.postgres.server.table_locks import DumpedTables, TableInTheWay, in_the_way
 from engine.streams.pipeline import Pipeline
@@ -49,10 +50,16 @@ def dump(work: Work, snapshot: Snapshot, folder: Path, *, once: bool) -> None:
             dump = _pg_dump(work, pipeline, snapshot)
             _store(work, snapshot, pipeline, dump, folder, once=once)
     except TransientFailure as error:
-        if dump is not None and dump.popen.returncode and _IN_THE_WAY.search(str(error)):
-            raise in_the_way(work.surveyed.server, work.name, str(error)) from None
+        server, refused = work.surveyed.server, dump is not None and dump.popen.returncode
+        if refused and _NO_SNAPSHOT.search(str(error)):
+            raise another_server(server.address) from None
+        if refused and _IN_THE_WAY.search(str(error)):
+            raise in_the_way(server, work.name, str(error)) from None
         raise
 
+
+_NO_SNAPSHOT = re.compile(r"invalid snapshot identifier|snapshot .* does not exist")
+"""What pg_dump says of a snapshot that its server has not (from 17 on in other words); the session that has it is open."""
 
 _IN_THE_WAY = re.compile(
     r"canceling statement due to (?:statement|lock) timeout|relation .* does not exist|could not open relation with OID"

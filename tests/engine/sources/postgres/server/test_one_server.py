@@ -14,6 +14,7 @@ from engine.errors import PlatformOpsError
 from engine.repository.repository import Repository
 from engine.sources.postgres.scratch.instance import Instance
 from engine.sources.postgres.scratch.scratch import scratch_server
+from engine.sources.postgres.server.lock import WORKER
 from engine.sources.postgres.server.server import Server
 from engine.sources.postgres.settings import ServerSettings
 from tests.conftest import LIVE, MAJOR
@@ -80,6 +81,22 @@ def _roles_of_the_other(one: Instance, other: Instance) -> Choose:
     return lambda request: other if b"platform-ops dump " in request else one
 
 
+def _dump_of_the_other(one: Instance, other: Instance) -> Choose:
+    """The snapshot's session of a database comes before its pg_dump, which has the same name."""
+    begun = set()
+
+    def choose(request: bytes) -> Instance:
+        words = request[8:].split(b"\0")
+        sent = dict(zip(words[::2], words[1::2], strict=False))
+        dumped = sent[b"application_name"] == WORKER.encode() and sent[b"database"]
+        if dumped in begun:
+            return other
+        begun.add(dumped or b"")
+        return one
+
+    return choose
+
+
 def _by_turns(one: Instance, other: Instance) -> Choose:
     turns = iter(range(1_000_000))
     return lambda _: (one, other)[next(turns) % 2]
@@ -91,7 +108,7 @@ def _after_a_while(one: Instance, other: Instance) -> Choose:
     return lambda _: one if next(turns) < 9 else other
 
 
-_CHOICES = [_roles_of_the_other, _by_turns, _after_a_while]
+_CHOICES = [_roles_of_the_other, _dump_of_the_other, _by_turns, _after_a_while]
 _Choice = Callable[[Instance, Instance], Choose]
 
 
