@@ -47,12 +47,13 @@ def read(text: bytes, where: str) -> dict[str, str]:
 
 
 def resolved(values: Mapping[str, str]) -> dict[str, str]:
-    """The variables with each secret that is given by reference: `prefect:block-name` or `file:/path`, on this machine.
+    """The variables with each secret that is given by reference: `prefect:block-name`, `aws:name` or `file:/path`, on this
+    machine.
 
     Raises:
         ConfigurationError: there is none.
     """
-    given = ("prefect:", "file:/")
+    given = ("prefect:", "aws:", "file:/")
     return {
         name: resolve(value) if is_secret(name) and value.startswith(given) else value for name, value in values.items()
     }

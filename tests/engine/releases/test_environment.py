@@ -11,6 +11,9 @@ import yaml
 from engine.errors import ConfigurationError
 from engine.releases import environment
 from tests.engine.releases.place import STACK, require_docker
+from tests.engine.secrets_manager import aws
+
+__all__ = ["aws"]  # a fixture
 
 GOOD = {"A_PASSWORD": "sixteen-letters-1", "B_TOKEN": "sixteen-letters-2", "HOST": "x"}
 
@@ -98,7 +101,13 @@ def test_a_line_without_a_value_is_refused() -> None:
         environment.read(b"A=1\nB\n", ".env.prod")
 
 
-def test_a_secret_may_be_a_reference(tmp_path: Path) -> None:
+def test_a_secret_may_be_a_reference(tmp_path: Path, aws: None) -> None:
     (tmp_path / "secret").write_text("sixteen-letters-3\n", encoding="utf8")
-    given = {"A_PASSWORD": f"file:{tmp_path}/secret", "HOST": f"file:{tmp_path}/secret"}
-    assert environment.resolved(given) == {"A_PASSWORD": "sixteen-letters-3", "HOST": f"file:{tmp_path}/secret"}
+    found = environment.resolved(
+        {
+            "A_PASSWORD": f"file:{tmp_path}/secret",
+            "DB_PASSWORD": "aws:kerp/prod/db#password",
+            "HOST": "aws:kerp/prod/db",
+        }
+    )
+    assert found == {"A_PASSWORD": "sixteen-letters-3", "DB_PASSWORD": "of the master", "HOST": "aws:kerp/prod/db"}

@@ -11,13 +11,11 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
-import boto3
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from moto import mock_aws
 
 from engine import aws_secrets, secrets
 from engine.errors import ConfigurationError
@@ -25,9 +23,12 @@ from engine.sources.postgres.programs.account import account
 from engine.sources.postgres.programs.installed import server_programs
 from engine.sources.postgres.scratch.instance import Instance
 from engine.streams.spool import temporary_base
+from tests.engine.secrets_manager import aws
 from tests.engine.sources.postgres.backups import back_up, drill, execute, run_script, store_in
 from tests.engine.sources.postgres.managed import APPLICATION, OF_THE_APP, SERVICE, as_role
 from tests.engine.stores.servers import free_port
+
+__all__ = ["aws"]  # a fixture
 
 _DEBIAN = 15
 """The wheel's programs know no TLS; Debian's do."""
@@ -102,24 +103,6 @@ def over_tls(folder: Path) -> Iterator[Instance]:
         yield server
     finally:
         server.remove()
-
-
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """AWS as moto has it, with a secret of RDS's shape."""
-    for name, value in {
-        "ACCESS_KEY_ID": "tester",
-        "SECRET_ACCESS_KEY": "x",
-        "DEFAULT_REGION": "ap-northeast-2",
-    }.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    aws_secrets._kept.clear()
-    with mock_aws():
-        client = boto3.client("secretsmanager", region_name="ap-northeast-2")
-        client.create_secret(Name="kerp/prod/db", SecretString='{"username": "master", "password": "of the master"}')
-        client.create_secret(Name="kerp/prod/db-password", SecretString="of the master\n")
-        yield
-    aws_secrets._kept.clear()
 
 
 def test_all_of_a_backup_goes_over_tls_with_a_password_of_secrets_manager(
