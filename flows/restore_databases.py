@@ -24,6 +24,7 @@ def restore_databases(
     in_place: bool = False,
     confirm: tuple[str, ...] = (),
     despite_errors: bool = False,
+    role_passwords: tuple[str, ...] = (),
     dry_run: bool = False,
 ) -> State[Any]:
     """Restore databases beside the live ones, under new names, with owners, grants and missing roles.
@@ -42,10 +43,12 @@ def restore_databases(
         in_place: Replace the live databases instead of restoring beside them.
         confirm: With in place: the name of each live database that is replaced, once more; an empty server needs none.
         despite_errors: Where not all of a database comes back, take the rest of it; what does not is named.
+        role_passwords: Where the passwords are of roles that are created, each ROLE=REFERENCE: ROLE=prefect:block,
+            ROLE=aws:name, ROLE=file:/path of the worker. Never the password itself.
         dry_run: Show the plan, with what would have to be confirmed, and do nothing.
     """
     with RestoreRecord(to or server) as record:
-        plan_restore(record, server, store, databases, everything, which, in_place, despite_errors)
+        plan_restore(record, server, store, databases, everything, which, in_place, despite_errors, role_passwords)
         if not dry_run:
             require_confirmed(record, confirm)
             restore(record)

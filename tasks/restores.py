@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.sources.postgres.restore import operation
+from engine.sources.postgres.restore.missing_roles import with_passwords
 from engine.sources.postgres.restore.operation import RestoreRun
 from engine.sources.postgres.restore.report import plan_report
 from tasks.artifacts import RestoreRecord
@@ -22,14 +23,15 @@ def plan_restore(
     which: str,
     in_place: bool,
     despite_errors: bool = False,
+    role_passwords: Sequence[str] = (),
 ) -> None:
     """Which set each database comes from, and what live one it takes the place of; the record shows it.
 
     Raises:
-        ConfigurationError: nothing to restore was said, or there is no such set.
+        ConfigurationError: nothing to restore was said, there is no such set, or a password is no reference.
     """
     operation.require_wanted(databases, everything, "name it in `databases`, or choose `everything` for all of them")
-    server = open_server(record.server)
+    server = with_passwords(open_server(record.server), role_passwords, "`role_passwords`")
     repository = open_store(store_of(source, store))
     run = RestoreRun(repository, source, server, databases, chosen(which), in_place, despite_errors=despite_errors)
     run.plan(AsTasks())

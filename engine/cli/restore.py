@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import click
-from pydantic import TypeAdapter, ValidationError
 
 from engine.cli.completing import names_in_sets, sets
 from engine.cli.invocation import Invocation, operation, source_option, store_option
 from engine.cli.outcome import Outcome, problem_of, screen
 from engine.cli.selection import source_meant
 from engine.errors import ConfigurationError
-from engine.secrets import SecretReference
 from engine.sources.postgres.kinds import DATABASE
 from engine.sources.postgres.opening import configured_server
 from engine.sources.postgres.restore.choice import RestoreChoice
+from engine.sources.postgres.restore.missing_roles import with_passwords
 from engine.sources.postgres.restore.operation import RestoreRun, require_wanted
 from engine.sources.postgres.restore.report import plan_report, restore_report
-from engine.sources.postgres.server.server import Server
 from engine.steps import InShell
 
 
@@ -97,7 +94,7 @@ def command(
         )
     run = _run(invocation, source_meant(chosen, source), to, store, databases, chosen, in_place)
     run.despite_errors = despite_errors
-    run.server = _with_passwords(run.server, role_passwords)
+    run.server = with_passwords(run.server, role_passwords, "--role-password")
     steps = InShell(invocation.progress)
     run.plan(steps)
     plan = plan_report(run.server.address, run.choices, in_place, run.live, run.failures, run.spare)
@@ -132,23 +129,6 @@ def _run(
     server = configured_server(invocation.settings, to or name)
     repository = invocation.repository(store or configured_server(invocation.settings, name).settings.store)
     return RestoreRun(repository, name, server, databases, chosen, in_place)
-
-
-def _with_passwords(server: Server, given: Sequence[str]) -> Server:
-    """The server, with passwords for roles beside those of the configuration."""
-    passwords = dict(server.settings.role_passwords)
-    for number, one in enumerate(given, 1):
-        role, _, reference = one.rpartition("=")  # no reference holds one, a role's name may
-        try:
-            passwords[role] = TypeAdapter(SecretReference).validate_python(reference)
-        except ValidationError:
-            role = ""
-        if not role:  # it is not repeated: somebody may have given the password itself
-            raise ConfigurationError(
-                f"--role-password {number} is no ROLE=REFERENCE; say where the password is: ROLE=env:NAME, ROLE=file:/path "
-                "or ROLE=aws:name."
-            )
-    return replace(server, settings=server.settings.model_copy(update={"role_passwords": passwords}))
 
 
 def _failed(run: RestoreRun) -> list[dict[str, str]]:

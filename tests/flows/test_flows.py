@@ -197,7 +197,9 @@ def test_everything_is_what_the_newest_cluster_set_has(platform: Platform, night
     assert "| dropped |" not in text
 
 
-def test_the_worst_day_of_an_empty_server_is_done_from_the_form(platform: Platform, empty_server: Instance) -> None:
+def test_the_worst_day_of_an_empty_server_is_done_from_the_form(
+    platform: Platform, empty_server: Instance, tmp_path: Path
+) -> None:
     """Everything, in place, to the new server: planned first, then done, and nothing had to be confirmed."""
     nightly_backup("platform")
     goal = server_of(empty_server).settings
@@ -205,13 +207,15 @@ def test_the_worst_day_of_an_empty_server_is_done_from_the_form(platform: Platfo
 
     def restored(dry_run: bool) -> tuple[str, dict[str, str]]:
         known = {record.id for record in artifacts("restore-databases")}
-        asked = {"to": "empty", "everything": True, "in_place": True, "dry_run": dry_run}
+        given = (f"desk=file:{tmp_path}/password",)
+        asked = {"to": "empty", "everything": True, "in_place": True, "role_passwords": given, "dry_run": dry_run}
         assert restore_databases("platform", **asked, return_state=True).type is StateType.COMPLETED
         [record] = [one for one in artifacts("restore-databases") if one.id not in known]
         owners = "SELECT datname, pg_get_userbyid(datdba) FROM pg_database WHERE NOT datistemplate"
         with psycopg.connect(empty_server.conninfo()) as connection:
             return str(record.data).replace("\\", ""), dict(connection.execute(owners).fetchall())
 
+    (tmp_path / "password").write_text("of the desk", encoding="utf8")
     plan, there = restored(dry_run=True)
     assert list(there) == ["postgres"]
     assert "| desk |" in plan
@@ -219,6 +223,9 @@ def test_the_worst_day_of_an_empty_server_is_done_from_the_form(platform: Platfo
     report, there = restored(dry_run=False)
     assert there.items() >= {"desk": "desk", "hub": "postgres"}.items()
     assert "| desk | desk |" in report
+    with psycopg.connect(empty_server.conninfo()) as connection:
+        verifier = connection.execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'desk'").fetchone()
+        assert str(verifier).startswith("('SCRAM-SHA-256$")
     for name in ("desk", "hub"):
         with psycopg.connect(empty_server.conninfo(name)) as connection:
             assert connection.execute("SELECT count(*), max(body) FROM note").fetchone() == (500, "note 99")

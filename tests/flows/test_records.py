@@ -176,6 +176,13 @@ def test_a_restore_that_does_not_say_of_what(platform: Platform, asked: dict[str
     assert "**Failed: Say what to restore: name it in" in record(state)
 
 
+def test_a_password_that_is_typed_into_the_form_is_not_repeated(platform: Platform) -> None:
+    given = ("desk=canary-of-the-desk",)
+    said = record(restore_databases("platform", databases=("desk",), role_passwords=given, return_state=True))
+    assert "`role_passwords` 1 is no ROLE=REFERENCE" in said.replace("\\", "")
+    assert "canary" not in said
+
+
 def test_others_that_fail(platform: Platform) -> None:
     for one in (restore_drill, prune_backups):
         assert "**Failed: " in record(one("nowhere", return_state=True))

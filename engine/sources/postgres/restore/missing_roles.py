@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
+from pydantic import TypeAdapter, ValidationError
 
-from engine.errors import OperationFailed
-from engine.secrets import resolve
+from engine.errors import ConfigurationError, OperationFailed
+from engine.secrets import SecretReference, resolve
 from engine.sources.postgres.archive.globals_sql import only_roles
 from engine.sources.postgres.kinds import facts_of
 from engine.sources.postgres.programs import commands
@@ -39,6 +40,27 @@ class MadeRoles:
     created: tuple[str, ...] = ()
     lack: tuple[str, ...] = ()
     without_password: tuple[str, ...] = ()
+
+
+def with_passwords(server: Server, given: Sequence[str], where: str) -> Server:
+    """The server, with passwords for roles, each `ROLE=REFERENCE`, beside those of the configuration.
+
+    Raises:
+        ConfigurationError: one is something else; it is not repeated, since it may be the password itself.
+    """
+    passwords = dict(server.settings.role_passwords)
+    for number, one in enumerate(given, 1):
+        role, _, reference = one.rpartition("=")  # a role's name may hold one
+        try:
+            passwords[role] = TypeAdapter(SecretReference).validate_python(reference)
+        except ValidationError:
+            role = ""
+        if not role:
+            raise ConfigurationError(
+                f"{where} {number} is no ROLE=REFERENCE; say where the password is: ROLE=env:NAME, ROLE=file:/path or "
+                "ROLE=aws:name."
+            )
+    return replace(server, settings=server.settings.model_copy(update={"role_passwords": passwords}))
 
 
 def create_missing_roles(server: Server, programs: Path, source: Source) -> MadeRoles:
