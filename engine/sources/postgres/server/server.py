@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -123,24 +123,26 @@ class Server:
         return connection
 
     def _session(self, settings: Mapping[str, str], parameters: Mapping[str, Any]) -> psycopg.Connection[TupleRow]:
-        """One under these settings, without those that the role may not set: which these are, the first session finds out."""
+        """One under these settings, without those that the role may not set: which these are, a first session finds out."""
         try:
             return psycopg.connect(autocommit=True, options=self._options(settings), **parameters)
         except psycopg.OperationalError as error:
-            if _DENIED not in str(error) or self.refused_settings:
+            if _DENIED not in str(error):
                 raise
-        self.refused_settings.update(PRIVILEGED)
+        refused_here = set(PRIVILEGED)
         connection: psycopg.Connection[TupleRow] = psycopg.connect(
-            autocommit=True, options=self._options(settings), **parameters
+            autocommit=True, options=self._options(settings, refused_here), **parameters
         )
         for name in PRIVILEGED:
             with suppress(psycopg.errors.InsufficientPrivilege):
                 connection.execute(sql.SQL("SET {} = {}").format(sql.Identifier(name), sql.Literal(settings[name])))
-                self.refused_settings.discard(name)
+                refused_here.discard(name)
+        self.refused_settings.update(refused_here)
         return connection
 
-    def _options(self, settings: Mapping[str, str]) -> str:
-        return options({k: v for k, v in settings.items() if k not in self.refused_settings}, self.major)
+    def _options(self, settings: Mapping[str, str], without: Collection[str] = ()) -> str:
+        passed_over = {*self.refused_settings, *without}
+        return options({k: v for k, v in settings.items() if k not in passed_over}, self.major)
 
     def identified(self, connection: psycopg.Connection[TupleRow]) -> Server:
         """This server, and no other that may answer at its address: the one that the session reached, as it runs now."""
