@@ -24,7 +24,8 @@ SERVICE_ONLY = frozenset(
     }
 )
 """Of RDS and Aurora, Cloud SQL and AlloyDB, Azure, Supabase; what can be had elsewhere (PostGIS, pg_cron) is not among them."""
-_FIRST_ROWS = re.compile(rb"^COPY ", re.MULTILINE)
+_FREE_TEXT = re.compile(rb"^(?:COPY|CREATE (?:FUNCTION|PROCEDURE)) ", re.MULTILINE)
+"""What stands below may be rows or a body of whatever text; extensions come before both."""
 
 
 def lacking(wanted: Iterable[str], available: Collection[str]) -> frozenset[str]:
@@ -43,17 +44,17 @@ def named(extensions: Iterable[str]) -> tuple[str, ...]:
 
 
 def without(pieces: Iterable[bytes], extensions: Collection[str]) -> Iterator[bytes]:
-    """A dump's SQL without these extensions' statements; what comes after the first rows begin is passed on as it is."""
+    """A dump's SQL without these extensions' statements; from the first function or row on it is passed on as it is."""
     statement = _statement(extensions)
     held = b""
     rest = iter(pieces)
     for piece in rest:
         held += piece
-        rows = _FIRST_ROWS.search(held)
-        end = rows.start() if rows else held.rfind(b"\n") + 1
+        free = _FREE_TEXT.search(held)
+        end = free.start() if free else held.rfind(b"\n") + 1
         yield statement.sub(b"", held[:end])
         held = held[end:]
-        if rows:
+        if free:
             break
     yield held
     yield from rest
@@ -69,7 +70,8 @@ def without_lines(lines: Sequence[bytes], extensions: Collection[str]) -> list[b
 
 def is_of(label: str, extensions: Collection[str]) -> bool:
     """Whether an object of a schema, by its label, is one of these extensions, or its comment."""
-    return any(label.startswith((f"EXTENSION - {name} ", f"COMMENT - EXTENSION {name}")) for name in extensions)
+    object_, _, _ = label.partition(" owner ")
+    return any(object_ in (f"EXTENSION - {name}", f"COMMENT - EXTENSION {name}") for name in extensions)
 
 
 def _statement(extensions: Collection[str]) -> re.Pattern[bytes]:

@@ -26,6 +26,12 @@ _ACTS_AS = """
 SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.rolname = ANY (%s) AND r.rolname !~ '^pg_'
    AND NOT (pg_catalog.pg_has_role(r.oid, 'USAGE') AND pg_catalog.pg_has_role(r.oid, '{}'))
 """
+_HELD = """
+SELECT (o->>'inherit_option')::bool, (o->>'set_option')::bool FROM pg_catalog.pg_auth_members m
+ CROSS JOIN LATERAL pg_catalog.to_jsonb(m) AS o
+ WHERE m.roleid = %s::text::pg_catalog.regrole AND m.member = CURRENT_USER::text::pg_catalog.regrole
+   AND (m.grantor = m.member OR o->>'set_option' IS NULL)
+"""
 _OWNER = """
 SELECT pg_catalog.pg_get_userbyid(datdba) FROM pg_catalog.pg_database WHERE datname = ANY (%s)
 """
@@ -40,22 +46,24 @@ def acting_for_owners(server: Server, proof: DatabaseProof, live: Sequence[str],
     Raises:
         CouldNotVerify: it may not, and that is `required`.
     """
-    granted: list[str] = []
+    undo: list[sql.Composed] = []
     try:
         with server.connect(application=APPLICATION) as connection:
             for role in _needed(connection, proof, live):
                 try:
-                    connection.execute(_membership("GRANT {} TO {}", role, server, connection))
-                    granted.append(role)
+                    as_it_was = _as_it_was(connection, role)
+                    connection.execute(_membership(connection, role, inherits=True, acts=True))
+                    undo.append(as_it_was)
                 except psycopg.DatabaseError as error:
                     if required:
                         raise _may_not(server, role, proof, error) from None
         yield
     finally:
-        if granted:
-            with suppress(PlatformOpsError, psycopg.Error), server.connect(application=APPLICATION) as connection:
-                for role in granted:
-                    connection.execute(_membership("REVOKE {} FROM {}", role, server, connection))
+        if undo:
+            with suppress(PlatformOpsError), server.connect(application=APPLICATION) as connection:
+                for statement in undo:
+                    with suppress(psycopg.Error):
+                        connection.execute(statement)
 
 
 def _needed(connection: psycopg.Connection[TupleRow], proof: DatabaseProof, live: Sequence[str]) -> list[str]:
@@ -68,10 +76,19 @@ def _needed(connection: psycopg.Connection[TupleRow], proof: DatabaseProof, live
     return [name for (name,) in connection.execute(_ACTS_AS.format(right).encode(), (sorted(owners),))]
 
 
-def _membership(text: str, role: str, server: Server, connection: psycopg.Connection[TupleRow]) -> sql.Composed:
-    options = text.startswith("GRANT") and connection.info.server_version >= _MEMBER_SINCE
-    more = " WITH INHERIT TRUE, SET TRUE" if options else ""
-    return sql.SQL(text + more).format(sql.Identifier(role), sql.Identifier(server.settings.user))
+def _membership(connection: psycopg.Connection[TupleRow], role: str, *, inherits: bool, acts: bool) -> sql.Composed:
+    statement = sql.SQL("GRANT {} TO CURRENT_USER").format(sql.Identifier(role))
+    if connection.info.server_version < _MEMBER_SINCE:
+        return statement
+    return statement + sql.SQL(" WITH INHERIT {}, SET {}").format(inherits, acts)
+
+
+def _as_it_was(connection: psycopg.Connection[TupleRow], role: str) -> sql.Composed:
+    """What takes back that the session's role became a member: not what it was before."""
+    name = sql.Identifier(role)
+    if held := connection.execute(_HELD, (name.as_string(connection),)).fetchone():
+        return _membership(connection, role, inherits=held[0], acts=held[1])
+    return sql.SQL("REVOKE {} FROM CURRENT_USER").format(name)
 
 
 def _may_not(server: Server, role: str, proof: DatabaseProof, error: psycopg.Error) -> CouldNotVerify:
