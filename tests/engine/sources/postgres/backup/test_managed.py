@@ -17,7 +17,7 @@ from engine.sources.postgres.server.databases import list_databases
 from engine.sources.postgres.server.lock import HOLDER, WORKER, backup_lock
 from tests.conftest import MAJOR
 from tests.engine.sources.postgres.backups import back_up, drill, execute, run_script, store_in
-from tests.engine.sources.postgres.managed import APPLICATION, OF_THE_APP, OF_THE_SERVICE, as_master, as_role, rds_like
+from tests.engine.sources.postgres.managed import APPLICATION, OF_THE_APP, OF_THE_SERVICE, as_role, rds_like
 from tests.engine.sources.postgres.restore.test_stock_restore import by_hand, shell
 
 
@@ -30,33 +30,36 @@ def managed() -> Iterator[Instance]:
         yield server
 
 
+MISSING = [
+    "the passwords of app, master, rdsadmin (this role may not read them: give them anew, `restore` says which)",
+    "the server's configuration files (only a superuser may read them: see what the service has set)",
+    "database closed: the role 'master' may not connect to it (GRANT CONNECT ON DATABASE)",
+    "database rdsadmin: it belongs to the managed service, whose users have no business in it",
+    "shop: the tables kept.detail, kept.secret, kept.shown, kept.shown_twice (with what reads them: the role has no right "
+    "to them: GRANT SELECT, and USAGE on their schema)",
+    "shop: the values of the sequences kept.number (the role may not read them: GRANT SELECT, else they begin anew)",
+    "shop: the subscriptions feed (pg_dump leaves them out for who is no superuser: make them again)",
+    "shop: the options (a password may be among them) of the user mappings app for elsewhere (this role may not read "
+    "them: ALTER USER MAPPING ... OPTIONS)",
+]
+
+
 @pytest.mark.parametrize("major", [15, 18])
 def test_other_majors(major: int, tmp_path: Path) -> None:
     with rds_like(major) as server:
-        as_master(server, "postgres", "CREATE DATABASE shop")
-        as_master(
-            server, "shop", "CREATE TABLE t AS SELECT g FROM generate_series(1, 10) g", "SELECT lo_from_bytea(0, 'x')"
-        )
+        run_script(server, "postgres", APPLICATION)
+        run_script(server, "shop", OF_THE_APP + OF_THE_SERVICE)
         made = back_up(as_role(server), store_in(tmp_path))
+        assert list(read_manifest(made.repository, made.cluster_key).missing) == MISSING
         assert [drill(made.repository, key).result for key in (made.cluster_key, made.key("shop"))] == ["passed"] * 2
+        assert (made.facts("shop").rows, made.facts("shop").large_objects) == (4000, 3)
 
 
 def test_what_it_may_read_is_proven_and_what_it_may_not_is_named(managed: Instance, tmp_path: Path) -> None:
     repository = store_in(tmp_path / "store")
     made = back_up(as_role(managed), repository)
     cluster = read_manifest(repository, made.cluster_key)
-    assert list(cluster.missing) == [
-        "the passwords of app, master, rdsadmin (this role may not read them: give them anew, `restore` says which)",
-        "the server's configuration files (only a superuser may read them: see what the service has set)",
-        "database closed: the role 'master' may not connect to it (GRANT CONNECT ON DATABASE)",
-        "database rdsadmin: it belongs to the managed service, whose users have no business in it",
-        "shop: the tables kept.detail, kept.secret, kept.shown, kept.shown_twice (with what reads them: the role has no right "
-        "to them: GRANT SELECT, and USAGE on their schema)",
-        "shop: the values of the sequences kept.number (the role may not read them: GRANT SELECT, else they begin anew)",
-        "shop: the subscriptions feed (pg_dump leaves them out for who is no superuser: make them again)",
-        "shop: the options (a password may be among them) of the user mappings app for elsewhere (this role may not read "
-        "them: ALTER USER MAPPING ... OPTIONS)",
-    ]
+    assert list(cluster.missing) == MISSING
     for key in (made.cluster_key, made.key("shop")):
         result = drill(repository, key)
         assert (result.result, result.differences) == ("passed", ())
