@@ -2,9 +2,10 @@
 
 `env:NAME` reads an environment variable, `file:PATH` a file, `prefect:BLOCK` a Prefect Secret block. The
 last is only known inside Prefect, which plugs its resolver in with `register_resolver`; a shell on the
-worst day cannot read it. `aws:NAME` is a secret of AWS Secrets Manager (`aws:NAME#KEY`: a value of a JSON object), and
-`rds-iam:USER@HOST:PORT` a password that RDS makes of IAM credentials. What editors and shells put around a secret is no part of it, wherever it comes
-from: final line ends (CR, LF) and UTF-8's byte order mark are dropped.
+worst day cannot read it. `aws:NAME` is a secret of AWS Secrets Manager (`aws:NAME#KEY`: a value of a JSON
+object), and `rds-iam:USER@HOST:PORT` a password that RDS makes of IAM credentials. What editors and
+shells put around a secret is no part of it, wherever it comes from: final line ends (CR, LF) and UTF-8's
+byte order mark are dropped.
 
 An empty secret is refused: it is a file that was never filled, and would count as a password of no
 letters or as a digest key that everybody knows. So is a NUL byte, at which a C library would stop.

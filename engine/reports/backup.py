@@ -44,9 +44,10 @@ def plan_report(result: BackupResult, todo: Sequence[Item], lacks: Sequence[str]
     failed = {item for item, _ in result.failures}
     good = [item for item in todo if item not in failed]
     skipped = tuple(f"{one.kind} {one.name}: {one.skipped}" for one in result.found if one.skipped)
+    of = counted(len(good), _noun(todo), len(todo) if failed else None)
     return Report(
         title=f"Backup of {result.source}: the plan",
-        sentence=f"{counted(len(good), _noun(todo), len(todo) if failed else None)} would be stored in {result.store}; nothing was read.",
+        sentence=f"{of} would be stored in {result.store}; nothing was read.",
         tables=(
             Table(
                 "To be stored",

@@ -79,7 +79,10 @@ def only_roles(text: str, wanted: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RoleStatement:
-    """One statement of the globals about `role`, or about `member` in `group`; `joins`: it may be used, not only given on."""
+    """One statement of the globals about `role`, or about `member` in `group`.
+
+    `joins`: the membership may be used, not only given on.
+    """
 
     text: str
     role: str = ""

@@ -45,8 +45,10 @@ def sort_memory(size: int, most: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """One database to fill: where it comes from, and the working database it goes to. `superuser`: whoever fills it is one. `left_out`:
-    extensions of a service that the server lacks."""
+    """One database to fill: where it comes from, and the working database it goes to.
+
+    `superuser`: whoever fills it is one. `left_out`: extensions of a service that the server lacks.
+    """
 
     source: Source
     server: Server

@@ -36,7 +36,8 @@ SOON_MISSED = {
 minute and not after the kernel's two hours. On a local socket they do nothing."""
 
 _WHO = """
-SELECT COALESCE(a.application_name, 'a session of another role'), a.backend_start, COALESCE(pg_catalog.host(a.client_addr), 'a local socket')
+SELECT COALESCE(a.application_name, 'a session of another role'), a.backend_start,
+       COALESCE(pg_catalog.host(a.client_addr), 'a local socket')
   FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
  WHERE l.locktype = 'advisory' AND l.classid = %s AND l.objid = %s AND l.granted AND l.pid <> pg_catalog.pg_backend_pid()
 """
