@@ -5,16 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal
 
-from prefect import get_run_logger, pause_flow_run, task
+from prefect import task
 from prefect.context import FlowRunContext
-from prefect.exceptions import FlowPauseTimeout
-from prefect.input import RunInput
 from prefect.runtime import flow_run
-from pydantic import Field
 
-from engine.errors import OperationFailed
 from engine.operations import platform_state
 from engine.operations.database_rollback import DatabaseRollback
 from engine.operations.platform_state import PlatformState
@@ -26,20 +21,13 @@ from engine.reports.release import database_rollback_report, plan_report, releas
 from engine.run_state import RunState
 from engine.sources.postgres.restore.operation import RestoreRun
 from engine.words.report import Report, Table
+from tasks.approval import approved
 from tasks.artifacts import Record
 from tasks.opening import open_platform_of, open_server, open_source, open_store, store_of
 from tasks.running import logged_progress, worth_retrying
 from tasks.steps import AsTasks
 
-_POLL_SECONDS = 5
 _PAIR = re.compile(r"[\s,]+")
-
-
-class Approval(RunInput):
-    """What the form of a paused deploy asks. Submitted as it comes, it rejects."""
-
-    decision: Literal["reject", "approve"] = Field(default="reject", title="Decision")
-    approved_by: str = Field(default="", title="Your name", description="It goes into the record of the release.")
 
 
 class ReleaseRecord(Record):
@@ -119,30 +107,7 @@ def _approved(record: ReleaseRecord, plan: Plan) -> str:
     settings = record.run.platform.settings if record.run else None
     if settings is None or not settings.needs_approval:
         return ""
-    minutes = settings.approval_minutes
-    get_run_logger().info("The plan %s waits for approval, for %g minutes", plan.hash[:12], minutes)
-    record.show(_waiting(plan, minutes))
-    form = Approval.with_initial_data(description=_question(plan))
-    try:
-        answer = pause_flow_run(
-            wait_for_input=form, timeout=int(minutes * 60), poll_interval=_POLL_SECONDS, key=plan.hash[:12]
-        )
-    except FlowPauseTimeout:
-        raise OperationFailed(f"Nobody approved the plan within {minutes:g} minutes; nothing was changed.") from None
-    who = answer.approved_by.strip()[:100]
-    if answer.decision != "approve":
-        raise OperationFailed(f"The plan was rejected{f' by {who}' if who else ''}; nothing was changed.")
-    return who or "somebody who gave no name"
-
-
-def _waiting(plan: Plan, minutes: float) -> Report:
-    report = plan_report(plan)
-    steps = (f"It waits for approval, for {minutes:g} minutes: open the run and press Resume.", *report.next_steps)
-    return Report(report.title, f"Waits for approval: {report.sentence}", report.facts, report.tables, steps)
-
-
-def _question(plan: Plan) -> str:
-    return f"# Plan {plan.hash[:12]}\n\n{plan_report(plan).as_markdown()}"
+    return approved(record, plan_report(plan), plan.hash, settings.approval_minutes)
 
 
 @contextmanager
