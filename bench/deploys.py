@@ -23,7 +23,7 @@ from engine.steps import InShell
 from tests.e2e.whole_platform import BREAKING, Whole, whole_platform
 from tests.engine.releases.place import Place, build_images, small_platform
 
-UPDATES, ROLLBACKS, PER_SECOND = 12, 4, 250.0
+UPDATES, ROLLBACKS, PER_SECOND = 12, 4, 300.0
 OLD, NEW = "1.0.0", "1.1.0"
 _SWAP = (
     "hold nginx",
