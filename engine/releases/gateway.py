@@ -168,7 +168,8 @@ class Gateway:
         if container is None:
             return False
         argv = ("docker", "exec", container.id, "sh", "-c", "cat /proc/[0-9]*/cmdline")
-        return _SHUTTING_DOWN in self.probes.docker.tried(argv).stdout  # a process may have ended meanwhile
+        found = self.probes.docker.tried(argv).stdout  # it may fail for a process that ended meanwhile
+        return not found or _SHUTTING_DOWN in found
 
     def lost_since(self, when: str) -> int | None:
         """How many requests nobody behind nginx answered since then (the host's time, as docker writes it), as nginx saw
