@@ -24,7 +24,7 @@ def test_nested_settings_are_compared_one_by_one() -> None:
 
 
 def test_the_fields_that_hold_secrets_are_known() -> None:
-    assert secret_fields(ServerBlock(store="nightly")) == {"password", "monitors"}
+    assert secret_fields(ServerBlock(store="nightly")) == {"password", "role_passwords", "monitors"}
     assert secret_fields(PlatformHost()) == {"ssh_key"}
     assert secret_fields(BackupStore()) == {"identity", "digest_key", "access_key", "secret_key", "monitors"}
 
