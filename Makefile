@@ -1,9 +1,9 @@
-# make demo | stop | platform | platform-stop | clean | test | check | bench | help
+# make demo | stop | platform | platform-stop | clean | quick | test | check | bench | help
 # It needs git, GNU make, and Python 3.11 or newer (with venv) or uv. Everything it installs stays in
 # .venv/ and .tools/, from the committed uv.lock.
 
 .DEFAULT_GOAL := help
-.PHONY: demo platform platform-stop stop clean test check bench help
+.PHONY: demo platform platform-stop stop clean quick test check bench help
 
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/uv/bin/uv)
 PYTHON := .venv/bin/python
@@ -34,6 +34,9 @@ clean: ## end the demo and the platform and remove all they made
 
 test: .venv/.dev ## install what the tests need and run all of them
 	@$(PYTHON) -m pytest -n 2 --dist loadgroup
+
+quick: check ## while you change a line: the static gate and the tests that start no server
+	@PLATFORM_OPS_QUICK_TESTS=1 $(PYTHON) -m pytest -n 2 --dist loadgroup -r fE -q
 
 check: .venv/.dev ## the static gate: format, lint, types, import arrows
 	@.venv/bin/ruff format --check .

@@ -22,6 +22,7 @@ from engine.sources.postgres.scratch.sweep import sweep_scratch
 from engine.streams.spool import temporary_base
 from tests.engine.releases.place import place
 from tests.prefect_server import prefect_server
+from tests.quick import QUICK, starting
 
 __all__ = ["place", "prefect_server"]  # fixtures, like those below
 
@@ -43,9 +44,13 @@ LIVE = {
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _swept() -> None:
+def _swept() -> Iterator[None]:
     """What an interrupted run of the tests left is removed before the next one counts what is there."""
     sweep_scratch()
+    with pytest.MonkeyPatch.context() as patch:
+        if QUICK:
+            patch.setattr(Instance, "create", lambda server, **options: starting("PostgreSQL"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.quick import starting
+
 if TYPE_CHECKING:
     from prefect.server.api.server import SubprocessASGIServer
 
@@ -23,6 +25,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     Its log, once all tests are done, has no transaction that failed because another was at work.
     """
+    starting("Prefect server")
     # Imported here: it takes two seconds, which most tests need not pay.
     from prefect import settings
     from prefect.server.api.server import SubprocessASGIServer

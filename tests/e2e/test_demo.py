@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from engine.hosts.processes import ProcessIdentity
+from tests.quick import starting
 
 pytestmark = pytest.mark.xdist_group("demo")
 
@@ -24,6 +25,7 @@ SECONDS = 900
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """What git knows of this tree, copied."""
+    starting("demo")
     folder = tmp_path_factory.mktemp("user") / "platform-ops"
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],

@@ -30,6 +30,7 @@ from engine.config.settings import Settings
 from engine.hosts.processes import ProcessIdentity, arguments, running_pids
 from engine.sources.postgres.scratch.socket_and_port import free_port
 from tests.conftest import WORKER
+from tests.quick import starting
 
 PATIENCE_SECONDS = 300.0
 WELL_BEGUN = 500_000
@@ -208,6 +209,7 @@ def installed(folder: Path, settings: Settings, **more: str) -> Iterator[Install
 
     `more` are settings of Prefect beside those of the demo.
     """
+    starting("Prefect server")
     layout = Layout(folder)
     layout.make()
     with changing(layout) as state:

@@ -20,6 +20,7 @@ from docker.models.containers import Container
 from engine.hosts.processes import ProcessIdentity
 from tests.engine.hosts.image import imported
 from tests.engine.hosts.parts import missing, program
+from tests.quick import starting
 
 DOCKER = "unix:///var/run/docker.sock"
 LABEL = "platform-ops-test"
@@ -54,6 +55,7 @@ class Engine:
 
 def opened(name: str, url: str) -> Engine:
     """The engine that answers at `url`; what a dead test run left in it is removed first."""
+    starting("containers")
     try:
         client = docker.DockerClient(base_url=url, version="auto", timeout=60)
     except (DockerException, requests.RequestException) as error:
@@ -68,6 +70,7 @@ def opened(name: str, url: str) -> Engine:
 @contextmanager
 def podman_service(folder: Path) -> Iterator[str]:
     """The address of a Podman of the tests' own, with storage in `folder`."""
+    starting("Podman")
     config, socket = folder / "containers.conf", folder / "podman.sock"
     config.write_text(_PODMAN, encoding="utf8")
     places = ["--root", str(folder / "root"), "--runroot", str(folder / "run")]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from engine.hosts.settings import HostSettings
 from tests.engine.hosts.parts import missing, program
+from tests.quick import starting
 
 _CONFIG = """
 ListenAddress 127.0.0.1
@@ -73,6 +74,7 @@ def make_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> str:
 @contextmanager
 def running_sshd(folder: Path, *, forwarding: bool = True) -> Iterator[Sshd]:
     """Start one in `folder` (new) and end it."""
+    starting("sshd")
     sshd = program("sshd")
     folder.mkdir(mode=0o700)
     host, key = make_key(folder / "host_key"), make_key(folder / "key")

@@ -33,6 +33,7 @@ from engine.sources.postgres.scratch.socket_and_port import free_port
 from engine.steps import InShell, Steps
 from engine.stores.opening import open_store
 from tests.engine.hosts.parts import missing
+from tests.quick import starting
 
 STACK = Path(__file__).parents[3] / "stack"
 BUILD = STACK / "images" / "build"
@@ -44,6 +45,7 @@ CANARY = "canary-8d11-of-a-platform"
 @functools.cache
 def require_docker() -> None:
     """Skip, with the reason, where there is no engine or no way to build images."""
+    starting("containers")
     try:
         done = subprocess.run(["docker", "compose", "version"], capture_output=True)
         engine = subprocess.run(["docker", "version"], capture_output=True)

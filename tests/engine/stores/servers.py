@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.quick import starting
+
 TOOLS = Path(__file__).parents[3] / ".tools"
 KEY_VARIABLE, SECRET_VARIABLE = "STORES_TEST_ACCESS_KEY", "STORES_TEST_SECRET_KEY"
 CANARY = "canary-5ecret-of-the-tests"
@@ -41,6 +43,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(argv: Sequence[str], port: int, environment: Mapping[str, str]) -> Iterator[None]:
+    starting("S3 server")
     process = subprocess.Popen(
         argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **environment}
     )

@@ -21,6 +21,7 @@ from engine.hosts.processes import ProcessIdentity, arguments, running_pids
 from engine.sources.postgres.programs.account import account, reachable
 from engine.sources.postgres.scratch.scratch import scratch_server
 from engine.sources.postgres.scratch.sweep import sweep_scratch
+from tests.quick import starting
 
 PROJECT = Path(__file__).parents[5]
 OWNER = """
@@ -49,6 +50,7 @@ def eventually(fact: Callable[[], bool], seconds: float = 15) -> bool:
 @contextmanager
 def owner(base: Path, python: str = sys.executable, **options: object) -> Iterator[subprocess.Popen[str]]:
     """Another process that holds a scratch server in `base`."""
+    starting("PostgreSQL")
     process = subprocess.Popen(
         [python, "-c", OWNER, str(base)], stdout=subprocess.PIPE, text=True, cwd=PROJECT, **options
     )  # type: ignore[call-overload]
