@@ -14,6 +14,7 @@ from engine.cli.completing import names_of
 from engine.cli.outcome import Outcome
 from engine.cli.progress_line import ProgressLine
 from engine.errors import ConfigurationError
+from engine.kubernetes.connection import Connection
 from engine.releases.platform import Platform, open_platform
 from engine.repository.repository import Repository, open_repository
 from engine.sources import registry
@@ -79,6 +80,22 @@ class Invocation:
         chosen = name if name is not None else names[0]
         return open_platform(chosen, self.settings.platform(chosen), self.settings.hosts)
 
+    def cluster(self, name: str | None) -> Connection:
+        """The named application in a cluster, or the only one.
+
+        Raises:
+            ConfigurationError: there is none of this name, or several and none was named.
+        """
+        names = list(self.settings.clusters)
+        if not names:
+            raise ConfigurationError("The configuration has no cluster; add [clusters.NAME] (docs/kubernetes.md).")
+        if name is None and len(names) > 1:
+            raise ConfigurationError(
+                f"The configuration has {len(names)} clusters: {', '.join(names)}; name one with --cluster."
+            )
+        chosen = name if name is not None else names[0]
+        return Connection(chosen, self.settings.cluster(chosen))
+
     def stores(self, store: str | None, source: str | None = None) -> tuple[str, ...]:
         """The named store, else those the source writes to, else all of them.
 
@@ -117,6 +134,12 @@ def platform_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--platform`, completed from the configuration."""
     text = "Which platform; may be left out when there is one only."
     return click.option("--platform", metavar="NAME", help=text, shell_complete=names_of("platforms"))(function)
+
+
+def cluster_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`--cluster`, completed from the configuration."""
+    text = "Which application in which cluster; may be left out when there is one only."
+    return click.option("--cluster", metavar="NAME", help=text, shell_complete=names_of("clusters"))(function)
 
 
 def store_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

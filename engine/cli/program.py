@@ -6,7 +6,6 @@ Commands are loaded when they are called, so that `--help` imports nothing heavy
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import sys
 import traceback
@@ -16,6 +15,7 @@ from pathlib import Path
 import click
 
 from engine.cli.interruption import Interrupted, ended_cleanly
+from engine.cli.lazy import LazyGroup
 from engine.cli.outcome import Outcome, emit, problem_of
 from engine.errors import PlatformOpsError
 
@@ -43,6 +43,7 @@ COMMANDS = {
     "status": "Show what runs: version, image, since when, health.",
     "health": "Ask every service and every route of a platform.",
     "logs": "Show the last lines of a service, or follow them.",
+    "k8s": "An application in a Kubernetes cluster: plan, deploy, roll back, migrate, scale, restart, logs, ...",
     "keygen": "Make a key pair to encrypt backups with.",
     "completion": "Print the script that completes commands and names in your shell.",
 }
@@ -67,26 +68,10 @@ Example:
 """
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported one at a time, when they are needed."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command = importlib.import_module(f"engine.cli.{cmd_name.replace('-', '_')}").command
-        assert isinstance(command, click.Command)  # noqa: S101 - each module of COMMANDS has one
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
 @click.group(
     cls=LazyGroup,
+    words=COMMANDS,
+    room="engine.cli",
     help="The operations of a platform from a shell, without Prefect: deploys, rollbacks, backups, drills, restores.",
     epilog=_EPILOG,
     no_args_is_help=False,

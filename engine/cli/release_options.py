@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import getpass
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
+from engine.cli.approval import approved
 from engine.cli.invocation import Invocation
 from engine.cli.outcome import Outcome, problem_of
-from engine.errors import ConfigurationError, OperationFailed, PartialSuccess, PlatformOpsError
+from engine.errors import PartialSuccess, PlatformOpsError
 from engine.operations.release import ReleaseRun
 from engine.releases.plan import Plan
 from engine.reports.release import plan_report, release_report
 from engine.run_state import RunState
 from engine.sources import registry
 from engine.steps import InShell
-
-_SHOWN = 12
 
 
 def approve_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,23 +101,8 @@ def _approved(run: ReleaseRun, plan: Plan, given: str | None) -> str:
     """Ask whoever sits there, where the platform needs approval; the answer is bound to the plan's hash.
 
     Raises:
-        OperationFailed: it was not approved.
+        PlatformOpsError: it was not approved.
     """
     if not run.platform.settings.needs_approval:
         return ""
-    who = getpass.getuser()
-    if given is not None:
-        if len(given) < 8 or not plan.hash.startswith(given):
-            raise OperationFailed(
-                f"The plan is {plan.hash[:_SHOWN]}, and {given[:80]!r} was approved; nothing was changed."
-            )
-        return who
-    click.echo(plan_report(plan).as_text(), err=True)
-    if not sys.stdin.isatty():
-        raise ConfigurationError(
-            f"{plan.environment} needs approval: look at the plan, then give --approve {plan.hash[:_SHOWN]}; nothing was changed."
-        )
-    answer = click.prompt(f"Type the plan's hash ({plan.hash[:_SHOWN]}) to approve it", default="reject", err=True)
-    if answer != plan.hash[:_SHOWN]:
-        raise OperationFailed("The plan was rejected; nothing was changed.")
-    return who
+    return approved(plan.hash, plan_report(plan), plan.environment, given)

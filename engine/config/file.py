@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, create_model
 
+from engine.config.clusters import ClusterSettings
 from engine.config.names import LOCAL, Name
 from engine.config.platforms import PlatformSettings
 from engine.config.settings import FolderStore, Retention, Settings, SourceSettings, StoreSettings
@@ -77,7 +78,7 @@ def load(
     stores = {
         name: with_retention(f"{path}: stores.{name}", store, retention) for name, store in checked.stores.items()
     }
-    settings = Settings(_sources(path, checked, sections), stores, checked.hosts, checked.platforms)
+    settings = Settings(_sources(path, checked, sections), stores, checked.hosts, checked.platforms, checked.clusters)
     return _references_hold(settings, path)
 
 
@@ -87,6 +88,7 @@ class _File(Frozen):
     hosts: dict[Name, HostSettings] = Field(default={})
     stores: dict[Name, StoreSettings] = Field(min_length=1)
     platforms: dict[Name, PlatformSettings] = Field(default={})
+    clusters: dict[Name, ClusterSettings] = Field(default={})
 
 
 def _file_model(sections: Mapping[str, type[SourceSettings]]) -> type[_File]:
@@ -104,8 +106,8 @@ def _sources(path: Path, checked: _File, sections: Mapping[str, type[SourceSetti
                     "the stores: rename one."
                 )
             found[name] = source
-    if not (found or checked.platforms):
-        tables = " or ".join(f"[{section}.NAME]" for section in (*sections, "platforms"))
+    if not (found or checked.platforms or checked.clusters):
+        tables = " or ".join(f"[{section}.NAME]" for section in (*sections, "platforms", "clusters"))
         raise ConfigurationError(f"{path} names nothing that is kept or deployed; add {tables}.")
     return found
 
@@ -155,6 +157,12 @@ def _references_hold(settings: Settings, path: Path) -> Settings:
         _are_apart(settings, name, path)
     for name, platform in settings.platforms.items():
         _platform_holds(settings, name, platform, path)
+    for name, cluster in settings.clusters.items():
+        if cluster.backup is not None and cluster.backup not in settings.sources:
+            known = ", ".join(settings.sources) or "none"
+            raise ConfigurationError(
+                f"{path}: the cluster {name} names the source {cluster.backup!r}; there are: {known}."
+            )
     if LOCAL in settings.hosts:
         raise ConfigurationError(f"{path}: hosts.{LOCAL} is this machine, which needs no table; give the other a name.")
     return settings

@@ -10,7 +10,8 @@ from engine.config.names import LOCAL, Name
 from engine.settings_model import Frozen
 
 
-def _absolute(value: str) -> str:
+def absolute(value: str) -> str:
+    """A path as a setting may give it, without a last slash."""
     if not value.startswith("/") or ".." in value.split("/") or any(ord(each) < 32 for each in value):
         raise ValueError("give the whole path of the folder, without `..`")
     return value.rstrip("/") or "/"
@@ -19,7 +20,7 @@ def _absolute(value: str) -> str:
 class PlatformSettings(Frozen):
     """A platform: the folder with its compose files, and how it is deployed."""
 
-    directory: Annotated[str, AfterValidator(_absolute)]
+    directory: Annotated[str, AfterValidator(absolute)]
     """The folder on the host that holds compose.platform.yml, images.env, .env.ENVIRONMENT and nginx/."""
     environment: Literal["dev", "staging", "prod"] = "staging"
     """Which .env.NAME and compose.NAME.yml are read."""

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import Field, field_validator
 
+from engine.config.clusters import ClusterSettings
 from engine.config.names import LOCAL, Name
 from engine.config.platforms import PlatformSettings
 from engine.errors import ConfigurationError
@@ -106,6 +107,11 @@ class Settings:
     stores: Mapping[str, StoreSettings]
     hosts: Mapping[str, HostSettings] = field(default_factory=dict)
     platforms: Mapping[str, PlatformSettings] = field(default_factory=dict)
+    clusters: Mapping[str, ClusterSettings] = field(default_factory=dict)
+
+    def cluster(self, name: str) -> ClusterSettings:
+        """The application in a cluster of this name; raises as `source`."""
+        return _named(self.clusters, name, "cluster")
 
     def platform(self, name: str) -> PlatformSettings:
         """The platform of this name; raises as `source`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -13,8 +12,9 @@ from typing import TypeVar
 
 from engine.errors import OperationFailed, PartialSuccess, PlatformOpsError
 from engine.hosts.ending import children_spared
-from engine.operations.backup import BackupRun
 from engine.operations.planning import Planning
+from engine.operations.timings import Timings
+from engine.operations.verified_backup import back_up_and_verify
 from engine.progress import Progress
 from engine.releases import images, records
 from engine.releases.carrying import carry_out, take_back
@@ -28,10 +28,7 @@ from engine.releases.rollout.context import Context
 from engine.releases.rollout.part import Part
 from engine.releases.rollout.rollout import Rollout
 from engine.releases.staging import Staged, restage
-from engine.repository.keys import SetKey
 from engine.repository.repository import Repository
-from engine.repository.verify import verify_and_record
-from engine.repository.verify_set import VerifyReport
 from engine.sources.base import Source
 from engine.steps import NO_RECORD, Record, Step, Steps
 
@@ -59,7 +56,7 @@ class ReleaseRun:
     recovered: str = ""
     approved_by: str = ""
     backups: tuple[str, ...] = ()
-    timings: list[tuple[str, float, str]] = field(default_factory=list)
+    timings: Timings = field(default_factory=Timings)
     smoke: list[tuple[str, int, str]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     pruned: tuple[str, ...] = ()
@@ -177,17 +174,8 @@ class ReleaseRun:
 
     def _back_up(self, steps: Steps, record: Record, source: str) -> tuple[str, ...]:
         """The sets that a rollback of the databases goes back to, each read again."""
-        run = BackupRun(self.open_source(source), self.open_repository, token=secrets.token_hex(8), label=self.owner)
-        run.carry_out(steps)
-        if problem := run.problem():
-            raise OperationFailed(f"The backup before the deploy failed, and nothing was changed: {problem}")
-        for one in run.result.stored:
-            report = self._timed(steps, record, f"verify {one.key}", partial(_verified, run.repository, one.key))
-            if report.result != "passed":
-                raise OperationFailed(
-                    f"The backup before the deploy could not be verified, and nothing was changed: {report.sentence}"
-                )
-        return tuple(str(one.key) for one in run.result.stored)
+        found = self.open_source(source)
+        return back_up_and_verify(found, self.open_repository, self.owner, self.timings, steps, record)
 
     def _apply(self, steps: Steps, record: Record, lease: Held, staged: Staged, plan: Plan) -> None:
         world = self.platform.look()
@@ -268,17 +256,7 @@ class ReleaseRun:
     def _timed(
         self, steps: Steps, record: Record, title: str, work: Callable[[Progress], _Made], retries: int = 0
     ) -> _Made:
-        began = time.monotonic()
-        self.timings.append((title, 0.0, "under way"))
-        record.goes_on()
-        try:
-            made = steps.run(Step(title, work, retries, 5))
-        except BaseException:
-            self.timings[-1] = (title, time.monotonic() - began, "FAILED")
-            record.goes_on()
-            raise
-        self.timings[-1] = (title, time.monotonic() - began, "done")
-        return made
+        return self.timings.run(steps, record, Step(title, work, retries, 5))
 
 
 def _serving(world: World, plan: Plan) -> dict[str, str]:
@@ -287,7 +265,3 @@ def _serving(world: World, plan: Plan) -> dict[str, str]:
     if gone := sorted(set(plan.of(Action.ROLL)) - found.keys()):
         raise OperationFailed(f"{gone[0]} stopped since the plan was made; nothing was changed. Plan again.")
     return found
-
-
-def _verified(repository: Repository, key: SetKey, progress: Progress) -> VerifyReport:
-    return verify_and_record(repository, key, datetime.now(UTC), progress)

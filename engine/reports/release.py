@@ -81,7 +81,7 @@ def release_report(run: ReleaseRun, state: RunState = ENDED_WELL) -> Report:
         sentence=_sentence(run, state),
         facts=_facts(run, release),
         tables=(
-            Table("Steps", ("step", "time", "state"), tuple(_step(each) for each in run.timings), right=("time",)),
+            Table("Steps", ("step", "time", "state"), tuple(step_row(each) for each in run.timings), right=("time",)),
             *(plan_tables(plan) if plan else ()),
             Table("Smoke test", ("route", "answers", "what is wrong"), tuple(_route(each) for each in run.smoke)),
         ),
@@ -98,7 +98,7 @@ def database_rollback_report(run: DatabaseRollback, state: RunState = ENDED_WELL
         said = f"Failed: {state.problem}"
     elif state.going:
         said = f"Going on: taking back {what}."
-    rows = tuple(_step(each) for each in images.timings)
+    rows = tuple(step_row(each) for each in images.timings)
     return Report(
         f"Rollback of {run.platform.name} with its databases",
         said,
@@ -183,7 +183,7 @@ def _facts(run: ReleaseRun, release: Release | None) -> tuple[tuple[str, str], .
     return tuple(found)
 
 
-def _step(step: tuple[str, float, str]) -> tuple[str, ...]:
+def step_row(step: tuple[str, float, str]) -> tuple[str, ...]:
     title, seconds, state = step
     return title, readable_seconds(seconds) if state != "under way" else "", state
 

@@ -1,0 +1,179 @@
+"""An application in a cluster: what is wanted of it, what the server would make of that, and applying it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import ConfigurationError, OperationFailed
+from engine.kubernetes import manifests, records
+from engine.kubernetes.connection import Connection
+from engine.kubernetes.differences import differences
+from engine.kubernetes.objects import (
+    AUTOSCALERS,
+    CONFIG,
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    REPLICA_SETS,
+    Object,
+    Resource,
+    name_of,
+    selector_of,
+    template_of,
+)
+from engine.kubernetes.plan import ObjectPlan
+from engine.kubernetes.rendering import rendered
+from engine.kubernetes.rollout import own_replica_sets, revision_of
+
+_AT_ONCE = 8
+_KEPT = ("labels", "annotations", "name", "namespace")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One object: as it is applied, as it is, and as the server would have it (a dry run)."""
+
+    resource: Resource
+    body: Object
+    live: Object | None
+    made: Object
+
+    def plan(self) -> ObjectPlan:
+        found = differences(self.live, self.made)
+        action = "keep" if not found else "change" if self.live else "create"
+        return ObjectPlan(kind=self.body["kind"], name=name_of(self.body), action=action, differences=found)
+
+
+def wanted_objects(connection: Connection, version: str) -> list[Object]:
+    """The manifests with a version of the image; '' is the one that runs.
+
+    Raises:
+        ConfigurationError: they cannot be rendered, reach outside of the namespace, or no version is known.
+    """
+    deployment = connection.settings.deployment
+    objects = manifests.placed(rendered(Path(connection.settings.manifests)), connection.namespace, deployment)
+    live = connection.find(DEPLOYMENTS, deployment)
+    if not version:
+        if live is None:
+            raise ConfigurationError(
+                f"{deployment} runs nowhere in {connection.namespace} yet: name the version to deploy."
+            )
+        version = manifests.version_of(live["spec"]["template"]["spec"]["containers"][0]["image"])
+    objects = manifests.with_version(objects, deployment, version)
+    autoscalers = [each for each in objects if each["kind"] == "HorizontalPodAutoscaler"] + connection.list(AUTOSCALERS)
+    replicas = {deployment: int(live["spec"]["replicas"])} if live else {}
+    return manifests.with_config_mark(manifests.with_replicas(objects, replicas, manifests.scaled_by(autoscalers)))
+
+
+def objects_of_revision(connection: Connection, revision: int) -> tuple[list[Object], int, str]:
+    """The Deployment with the pods of an earlier revision and the ConfigMaps they read then, that revision, and a remark.
+
+    `revision` 0 is the one before the one that runs.
+
+    Raises:
+        ConfigurationError: there is no such revision.
+    """
+    live = connection.get(DEPLOYMENTS, connection.settings.deployment)
+    sets = own_replica_sets(live, connection.list(REPLICA_SETS, selector_of(live)))
+    now, known = revision_of(live), [revision_of(each) for each in sets]
+    chosen = revision or max((each for each in known if each < now), default=0)
+    found = next((each for each in sets if revision_of(each) == chosen), None)
+    if found is None or chosen == now:
+        said = ", ".join(map(str, known))
+        what = f"revision {revision} to go back to" if revision else "revision before the one that runs"
+        raise ConfigurationError(f"{name_of(live)} has no {what}; there are {said}, and {now} runs.")
+    wanted = as_applied(live)
+    wanted["spec"]["template"] = template_of(found)
+    mark = (template_of(found)["metadata"].get("annotations") or {}).get(CONFIG, "")
+    configs, remark = _configs_of(connection, mark)
+    return [*configs, wanted], chosen, remark
+
+
+def _configs_of(connection: Connection, mark: str) -> tuple[list[Object], str]:
+    if not mark:
+        return [], "That revision says of no ConfigMap how it was: they stay as they are."
+    known = records.releases(connection, connection.settings.deployment)
+    release = next((each for each in reversed(known) if each.config == mark), None)
+    if release is None:
+        return [], "The ConfigMaps as they were are not recorded any more: they stay as they are."
+    found = []
+    for name, data in release.configs.items():
+        live = connection.find(CONFIG_MAPS, name)
+        bare: Object = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": name, "namespace": connection.namespace},
+        }
+        found.append((as_applied(live) if live else bare) | {"data": dict(data)})
+    return found, ""
+
+
+def as_applied(live: Object) -> Object:
+    """A live object as one that can be applied: without what the server keeps for itself."""
+    made: Object = json.loads(json.dumps({key: value for key, value in live.items() if key != "status"}))
+    made["metadata"] = {key: value for key, value in made["metadata"].items() if key in _KEPT}
+    annotations = made["metadata"].get("annotations") or {}
+    made["metadata"]["annotations"] = {
+        key: value
+        for key, value in annotations.items()
+        if not key.startswith(("deployment.kubernetes.io/", "kubectl."))
+    }
+    return made
+
+
+def resources_of(connection: Connection, objects: Sequence[Object]) -> list[Resource]:
+    """What the API calls the kinds of these.
+
+    Raises:
+        ConfigurationError: one is of a kind that the cluster does not know, or that is in no namespace.
+    """
+    found = [connection.resource(each["apiVersion"], each["kind"]) for each in objects]
+    for resource, each in zip(found, objects, strict=True):
+        if not resource.namespaced:
+            raise ConfigurationError(
+                f"{each['kind']} {name_of(each)} belongs to the whole cluster; only {connection.namespace} is touched."
+            )
+    return found
+
+
+def dry_run(connection: Connection, objects: Sequence[Object]) -> list[Wanted]:
+    """What the server would make of each; nothing is changed.
+
+    Raises:
+        Invalid: a field is unknown or wrong.
+    """
+    pairs = list(zip(resources_of(connection, objects), objects, strict=True))
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(lambda pair: _tried(connection, *pair), pairs))
+
+
+def _tried(connection: Connection, resource: Resource, body: Object) -> Wanted:
+    live = connection.find(resource, name_of(body))
+    return Wanted(resource, body, live, connection.apply(resource, body, dry_run=True))
+
+
+def apply(connection: Connection, wanted: Sequence[Wanted]) -> dict[tuple[str, str], Object]:
+    """Apply those that differ, in their order; what the server made of them by kind and name."""
+    made = {}
+    for each in wanted:
+        if each.plan().action != "keep":
+            made[each.body["kind"], name_of(each.body)] = connection.apply(each.resource, each.body)
+    return made
+
+
+def put_back(connection: Connection, before: Sequence[Object], deployment: str) -> Object:
+    """Apply objects as they were, the Deployment last; what the server made of it.
+
+    Raises:
+        OperationFailed: the Deployment was not there before: there is nothing to go back to.
+    """
+    found = None
+    for each in sorted(before, key=lambda one: one["kind"] == "Deployment"):
+        made = connection.apply(connection.resource(each["apiVersion"], each["kind"]), each)
+        found = made if each["kind"] == "Deployment" and name_of(each) == deployment else found
+    if found is None:
+        raise OperationFailed(f"There is no earlier revision of {deployment} to go back to.")
+    return found

@@ -1,0 +1,45 @@
+"""Deploys and rollbacks on a real cluster."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.kubernetes import records
+from engine.progress import silent
+from engine.steps import InShell
+from tests.engine.kubernetes.application import CANARY, App
+from tests.kubebox import NEW, OLD
+
+pytestmark = pytest.mark.xdist_group("kubernetes")
+
+
+def test_deploy_change_and_go_back(app: App) -> None:
+    first = app.deploy(OLD)
+    assert first.plan is not None
+    assert {(each.kind, each.action) for each in first.plan.changing} >= {
+        ("Deployment", "create"),
+        ("ConfigMap", "create"),
+    }
+    assert (app.image(), len(app.pods())) == (OLD, 2)
+    assert first.smoke.endswith("ended with 0")
+
+    again = app.deploy(OLD)
+    assert again.plan is not None and again.plan.empty
+    assert [title for title, *_ in again.timings] == ["check the rights", "plan"]
+
+    app.configure(config={"DB_HOST": "elsewhere"})
+    second = app.deploy(NEW)
+    assert second.plan is not None
+    told = {str(each) for one in second.plan.changing for each in one.differences}
+    assert any(f"{OLD} -> " in each and each.endswith(NEW) for each in told)
+    assert "data.DB_HOST: (none) -> elsewhere" in told
+    assert app.image() == NEW
+
+    back = app.run("rollback")
+    back.carry_out(InShell(silent))
+    assert app.image() == OLD
+    data = app.cluster.get("-n", app.namespace, "configmap", "kerp-config")["data"]
+    assert "DB_HOST" not in data
+    assert [each.state for each in records.releases(app.connection, "kerp-api")] == ["good", "good", "good"]
+    everything = app.cluster.kubectl("get", "configmaps", "-n", app.namespace, "-o", "yaml") + str(told)
+    assert CANARY not in everything
