@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import BlockDocument
 from prefect.exceptions import ObjectNotFound
 from pydantic import BaseModel
 
-from blocks import BackupStore, Platform, PlatformHost, source_block, source_blocks
+from blocks import BackupStore, Cluster, Platform, PlatformHost, source_block, source_blocks
 from blocks.config_block import ConfigBlock
 from engine.config.settings import Settings
 from engine.secrets import SecretReference
@@ -27,6 +27,8 @@ def config_blocks(settings: Settings) -> Iterator[tuple[str, ConfigBlock]]:
         yield name, PlatformHost.of(host)
     for name, platform in settings.platforms.items():
         yield name, Platform.of(platform)
+    for name, cluster in settings.clusters.items():
+        yield name, Cluster.of(cluster)
     for name, source in settings.sources.items():
         yield name, source_block(type_of(source)).of(source)
 
@@ -65,7 +67,7 @@ def register_types() -> None:
 
 
 def _types() -> list[type[ConfigBlock]]:
-    return [BackupStore, Platform, PlatformHost, *source_blocks()]
+    return [BackupStore, Cluster, Platform, PlatformHost, *source_blocks()]
 
 
 def _stored(client: SyncPrefectClient, block: ConfigBlock, name: str) -> BlockDocument | None:

@@ -10,7 +10,7 @@ from engine.config.settings import Settings
 from engine.sources.registry import SOURCE_TYPES, type_of
 from tasks.forms import Schema, with_assets, with_sets
 
-_ANY, _STORE, _PLATFORM = "source", "store", "platform"
+_ANY, _STORE, _PLATFORM, _CLUSTER = "source", "store", "platform", "cluster"
 _ALIKE = {"to": "server"}
 """Parameters that take the same names as another one."""
 _TITLES = {
@@ -20,6 +20,10 @@ _TITLES = {
     "to": "Restore into",
     "everything": "All databases",
     "in_place": "In place of the live ones",
+    "cluster": "Application and cluster",
+    "version": "Version (tag of the image)",
+    "to_revision": "Revision (0: the one before)",
+    "follow_seconds": "Follow for so many seconds",
     "confirm": "Live databases that may be replaced",
     "dry_run": "Dry run: show the plan only",
     "max_hours": "Hours each may be old",
@@ -32,7 +36,7 @@ _TITLES = {
 
 def named_parameters() -> tuple[str, ...]:
     """The parameters of flows that are names of the configuration: any source, one of a type (`server`), a store."""
-    return (_ANY, *(each.noun for each in SOURCE_TYPES), _PLATFORM, _STORE)
+    return (_ANY, *(each.noun for each in SOURCE_TYPES), _PLATFORM, _CLUSTER, _STORE)
 
 
 def names(settings: Settings, parameter: str, flow: str) -> list[str]:
@@ -44,6 +48,8 @@ def names(settings: Settings, parameter: str, flow: str) -> list[str]:
         return list(settings.stores)
     if parameter == _PLATFORM:
         return list(settings.platforms)
+    if parameter == _CLUSTER:
+        return list(settings.clusters)
     backs_up = {each.flow for each in SOURCE_TYPES}
     found = ((name, type_of(source)) for name, source in settings.sources.items())
     return [

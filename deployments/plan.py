@@ -16,6 +16,7 @@ from engine.config.settings import Settings
 from tasks.forms import Schema
 
 Document = dict[str, Any]
+_NIGHTLY, _DAILY = "nightly-backup", "daily-backup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,28 @@ def scheduled_for(schema: Schema) -> str | None:
     return next((name for name in named_parameters() if name in schema.get("properties", {})), None)
 
 
+def scheduled_values(settings: Settings, parameter: str, flow: str) -> list[str]:
+    """What a deployment has a schedule for. The database of a cluster's application is backed up by its daily-backup, and
+    not by nightly-backup too; jobs of an application are scheduled where its settings say so."""
+    found = names(settings, parameter, flow)
+    if flow == _NIGHTLY:
+        return [name for name in found if name not in {each.backup for each in settings.clusters.values()}]
+    if flow == _DAILY:
+        return [name for name in found if settings.clusters[name].backup]
+    if parameter == "cluster":
+        return [name for name in found if settings.clusters[name].has_schedules]
+    return found
+
+
 def is_wanted(schema: Schema, settings: Settings) -> bool:
     """Whether a deployment has anything to be about: one that changes platforms needs a platform."""
     properties = schema.get("properties", {})
-    lacking = {"platform": not settings.platforms, "source": not settings.sources, "server": not settings.sources}
+    lacking = {
+        "platform": not settings.platforms,
+        "cluster": not settings.clusters,
+        "source": not settings.sources,
+        "server": not settings.sources,
+    }
     return not any(missing and name in properties for name, missing in lacking.items())
 
 
@@ -78,7 +97,7 @@ def completed(
 
 def _schedules(entry: Document, parameter: str | None, settings: Settings, found: Existing | None) -> list[Document]:
     from_file = entry.get("schedules", [])
-    values = names(settings, parameter, entry["name"]) if parameter else []
+    values = scheduled_values(settings, parameter, entry["name"]) if parameter else []
     planned = [_for_name(s, parameter, value) for s in from_file for value in values] if parameter else from_file
     if found is None:
         return planned
@@ -108,5 +127,8 @@ def stale_slugs(entry: Document, parameter: str | None, settings: Settings, foun
         slug
         for slug, value in gone
         if slug in bases
-        or (value not in names(settings, parameter, entry["name"]) and slug in {f"{base}-{value}" for base in bases})
+        or (
+            value not in scheduled_values(settings, parameter, entry["name"])
+            and slug in {f"{base}-{value}" for base in bases}
+        )
     }

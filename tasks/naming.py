@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from prefect.runtime import flow_run
 
-WHOM = ("source", "server", "platform", "store")
+WHOM = ("source", "server", "platform", "cluster", "store")
 """The parameters that say whom a run is about; the first one it has."""
 
 

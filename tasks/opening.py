@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 
-from blocks import BackupStore, Platform, PlatformHost, source_blocks
+from blocks import BackupStore, Cluster, Platform, PlatformHost, source_blocks
 from blocks.config_block import NoSuchBlock
 from engine.config.names import LOCAL
 from engine.config.settings import SourceSettings, StoreSettings
 from engine.errors import ConfigurationError
 from engine.hosts.settings import HostSettings
+from engine.kubernetes.connection import Connection
 from engine.releases import platform as opened
 from engine.repository.repository import Repository, open_repository
 from engine.sources.base import Source
@@ -52,6 +53,15 @@ def open_platform_of(name: str) -> opened.Platform:
     if settings.runs_on != LOCAL:
         host = patient(lambda: PlatformHost.named(settings.runs_on)).settings()
     return opened.open_platform(name, settings, host)
+
+
+def open_cluster(name: str) -> Connection:
+    """The application in a cluster of that name.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    return Connection(name, patient(lambda: Cluster.named(name)).settings())
 
 
 def store_settings(name: str) -> StoreSettings:

@@ -20,12 +20,13 @@ from engine.sources.postgres.scratch.instance import Instance
 from engine.sources.postgres.scratch.scratch import scratch_server
 from engine.sources.postgres.scratch.sweep import sweep_scratch
 from engine.streams.spool import temporary_base
+from tests.engine.kubernetes.application import app
 from tests.engine.releases.place import place
 from tests.kubebox import cluster, namespace
 from tests.prefect_server import prefect_server
 from tests.quick import QUICK, starting
 
-__all__ = ["cluster", "namespace", "place", "prefect_server"]  # fixtures, like those below
+__all__ = ["app", "cluster", "namespace", "place", "prefect_server"]  # fixtures, like those below
 
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 """Which of the processes that run tests beside each other this is: each has ports of its own."""

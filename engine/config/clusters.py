@@ -81,6 +81,8 @@ class ClusterSettings(Frozen):
     """The source that is backed up and verified before a migration."""
     migrations: MigrationSettings | None = None
     """The database, where migrations are run by a deploy or by kerp-migrate."""
+    schedules: bool | None = None
+    """Whether the month-end closing and the clearing of logs are scheduled here; where nothing is said, in production only."""
     notify: str = ""
     """The Prefect notification block (such as Slack) that is told how each run ended; '' is the one called `alerts`."""
 
@@ -88,6 +90,11 @@ class ClusterSettings(Frozen):
     def needs_approval(self) -> bool:
         """Whether a person has to approve the plan."""
         return self.environment == "production" if self.approval is None else self.approval
+
+    @property
+    def has_schedules(self) -> bool:
+        """Whether its jobs run by schedule."""
+        return self.environment == "production" if self.schedules is None else self.schedules
 
     @property
     def wait_seconds(self) -> float:

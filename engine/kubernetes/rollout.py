@@ -125,7 +125,8 @@ def pod_troubles(pod: Object, unschedulable_seconds: float, now: datetime | None
         if waited >= unschedulable_seconds:
             yield Trouble(f"no node takes it: {scheduled.get('message', '')}", name)
     if status.get("phase") == "Failed":
-        yield Trouble(f"it failed: {status.get('reason', '')} {status.get('message', '')}".strip(), name)
+        said = " ".join(filter(None, (status.get("reason"), status.get("message"))))
+        yield Trouble(f"it failed: {said or 'its container ended with an error'}", name, crashed=True)
     specs = {each["name"]: each for kind in ("initContainers", "containers") for each in pod["spec"].get(kind) or ()}
     for kind in ("initContainerStatuses", "containerStatuses"):
         for each in status.get(kind) or ():

@@ -69,13 +69,20 @@ OF_PLATFORMS = [
 """Deployed only where a platform is configured; each waits for the platform's own lock, not in a queue."""
 
 
+OF_CLUSTERS = [
+    *("kerp-deploy", "kerp-rollback", "kerp-history", "kerp-migrate", "kerp-scale", "kerp-restart", "kerp-delete-pod"),
+    *("kerp-logs", "kerp-top", "kerp-check-database", "daily-backup", "month-end-closing", "log-cleanup"),
+]
+"""Deployed only where a cluster is configured; each change waits for the application's own lock."""
+
+
 def deployments() -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = yaml.safe_load(PREFECT_YAML.read_text(encoding="utf8"))["deployments"]
     return entries
 
 
 def test_prefect_yaml_has_every_operation_with_dotted_entrypoints() -> None:
-    assert [entry["name"] for entry in deployments()] == FLOWS + OF_PLATFORMS
+    assert [entry["name"] for entry in deployments()] == FLOWS + OF_PLATFORMS + OF_CLUSTERS
     for entry in deployments():
         module = entry["name"].replace("-", "_")
         assert entry["entrypoint"] == f"flows.{module}.{module}"
@@ -97,6 +104,9 @@ def test_prefect_yaml_runs_on_seoul_time_and_knows_no_machines_path() -> None:
         "restore-drill": ("0 4 * * *", "Asia/Seoul"),
         "verify-backups": ("0 5 * * *", "Asia/Seoul"),
         "check-backups": ("0 9 * * *", "Asia/Seoul"),
+        "daily-backup": ("0 2 * * *", "UTC"),
+        "month-end-closing": ("0 23 L * *", "Asia/Seoul"),
+        "log-cleanup": ("0 4 * * 0", "Asia/Seoul"),
     }
     text = re.sub(r"(?m)#.*$", "", PREFECT_YAML.read_text(encoding="utf8"))
     assert text.count("/") == text.count("Asia/Seoul")
@@ -106,7 +116,9 @@ def test_no_deployment_has_a_limit_that_ends_a_run_when_prefect_was_away() -> No
     """A deployment's limit is a lease: a run whose lease could not be renewed is cancelled by Prefect's client."""
     assert [entry["name"] for entry in deployments() if "concurrency_limit" in entry] == []
     waiting = {entry["name"]: entry["work_pool"].get("work_queue_name") for entry in deployments()}
-    assert waiting == {name: name for name in FLOWS} | dict.fromkeys(OF_PLATFORMS)
+    assert waiting == {name: name for name in FLOWS} | dict.fromkeys(OF_PLATFORMS + OF_CLUSTERS) | {
+        "daily-backup": "nightly-backup"
+    }
 
 
 def test_every_run_s_heart_beats_three_times_before_it_is_called_dead() -> None:

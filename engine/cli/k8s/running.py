@@ -33,7 +33,7 @@ def run_of(
     return ClusterRun(
         connection,
         operation,
-        owner(invocation, f"k8s {operation}"),
+        owner(f"k8s {operation}"),
         ask,
         invocation.repository,
         lambda name: registry.open_source(invocation.settings, name),
@@ -81,7 +81,7 @@ def steps_of(timings: Timings) -> list[dict[str, Any]]:
 
 
 def incident_of(invocation: Invocation, cluster: str | None, command: str) -> Incident:
-    return Incident(invocation.cluster(cluster), owner(invocation, f"k8s {command}"))
+    return Incident(invocation.cluster(cluster), owner(f"k8s {command}"))
 
 
 def incident_outcome(command: str, incident: Incident) -> Outcome:

@@ -3,11 +3,13 @@ ill as `MODE` of its ConfigMap says. Its probes are run in the container: pods t
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from engine.config.clusters import ClusterSettings
@@ -108,6 +110,13 @@ def made(cluster: Cluster, namespace: str, folder: Path, **settings: Any) -> App
     values = [f"--from-literal={key}={CANARY}" for key in ("DB_PASSWORD", "JWT_SECRET")]
     cluster.kubectl("-n", namespace, "create", "secret", "generic", "kerp-secrets", *values)
     return app
+
+
+@pytest.fixture
+def app(cluster: Cluster, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> App:
+    """In a namespace of the test's own."""
+    monkeypatch.setenv("PATH", f"{cluster.kubectl_path.parent}{os.pathsep}{os.environ['PATH']}")
+    return made(cluster, namespace, tmp_path)
 
 
 def _kustomization(namespace: str, mode: str, config: dict[str, str]) -> dict[str, Any]:
