@@ -38,8 +38,6 @@ class MigrationSettings(Frozen):
     """The role that owns its tables."""
     password: SecretReference | None = None
     """Where its password is; where nothing is said, aws:kerp/ENVIRONMENT/db-password in AWS Secrets Manager."""
-    region: str = "ap-northeast-2"
-    """The AWS region of Secrets Manager."""
     sslmode: Literal["disable", "require", "verify-ca", "verify-full"] = "require"
     """How the server is checked (libpq's sslmode)."""
     sslrootcert: str = ""
