@@ -47,14 +47,23 @@ class Wanted:
         return ObjectPlan(kind=self.body["kind"], name=name_of(self.body), action=action, differences=found)
 
 
-def wanted_objects(connection: Connection, version: str) -> list[Object]:
-    """The manifests with a version of the image; '' is the one that runs.
+def placed_objects(connection: Connection) -> list[Object]:
+    """The manifests in their namespace and order; no cluster is asked.
 
     Raises:
-        ConfigurationError: they cannot be rendered, reach outside of the namespace, or no version is known.
+        ConfigurationError: they cannot be rendered, or reach outside of the namespace.
+    """
+    settings = connection.settings
+    return manifests.placed(rendered(Path(settings.manifests)), connection.namespace, settings.deployment)
+
+
+def wanted_objects(connection: Connection, objects: list[Object], version: str) -> list[Object]:
+    """The placed manifests with a version of the image; '' is the one that runs.
+
+    Raises:
+        ConfigurationError: no version is known.
     """
     deployment = connection.settings.deployment
-    objects = manifests.placed(rendered(Path(connection.settings.manifests)), connection.namespace, deployment)
     live = connection.find(DEPLOYMENTS, deployment)
     if not version:
         if live is None:

@@ -126,4 +126,5 @@ def _unusable(settings: EksSettings, error: Exception) -> ConfigurationError | T
 def _client(service: str, settings: EksSettings) -> Any:
     import boto3
 
-    return boto3.client(service, region_name=settings.region)  # type: ignore[call-overload]
+    session = boto3.Session()  # a new one: credentials that were renewed since are found
+    return session.client(service, region_name=settings.region)  # type: ignore[call-overload]

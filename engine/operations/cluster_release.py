@@ -18,10 +18,11 @@ from engine.kubernetes.application import (
     as_applied,
     dry_run,
     objects_of_revision,
+    placed_objects,
     put_back,
     resources_of,
+    wanted_objects,
 )
-from engine.kubernetes.application import wanted_objects as manifests_with
 from engine.kubernetes.connection import Connection
 from engine.kubernetes.lease import Held, LeaseLost, held
 from engine.kubernetes.manifests import configs_of
@@ -115,12 +116,9 @@ class ClusterRun:
         del progress
         kinds: Sequence[Resource] = ()
         if self.operation == "deploy":
-            self._first = self._objects()
+            self._first = placed_objects(self.connection)
             kinds = resources_of(self.connection, self._first)
         rights.require(self.connection, rights.to_change(kinds, smoke=bool(self.connection.settings.smoke)))
-
-    def _objects(self) -> list[Object]:
-        return manifests_with(self.connection, self.version)
 
     def _want(self, progress: Progress) -> list[Wanted]:
         del progress
@@ -128,7 +126,8 @@ class ClusterRun:
         if self.operation == "rollback":
             objects, self._to, self._remark = objects_of_revision(self.connection, self.to_revision)
         else:
-            objects, self._first = self._first or self._objects(), []
+            placed, self._first = self._first or placed_objects(self.connection), []
+            objects = wanted_objects(self.connection, placed, self.version)
         return dry_run(self.connection, objects)
 
     def _planned(self, wanted: Sequence[Wanted]) -> ClusterPlan:
@@ -310,7 +309,6 @@ class ClusterRun:
             self._end("failed", "it was cut off, and the Deployment was changed since")
             self.recovered = f"{who}, and the Deployment was changed since: it was left as it is."
         self.release, self.undone = None, ""
-        self._first = []  # what runs is another since it was rendered
 
     def _timed(
         self, steps: Steps, record: Record, title: str, work: Callable[[Progress], _Made], retries: int = 0
