@@ -9,13 +9,24 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from bench import command_line, deploys, figures, flow_run, night, restores, small_databases, stored_sets, truncates
+from bench import (
+    cluster_deploys,
+    command_line,
+    deploys,
+    figures,
+    flow_run,
+    night,
+    restores,
+    small_databases,
+    stored_sets,
+    truncates,
+)
 from bench.figures import Figure
 from bench.place import DATA, SCALE, Place, running
 from bench.timing import MeasureError, tell
 from engine.errors import PlatformOpsError
 
-NAMES = ("help", "night", "memory", "restore", "flow", "databases", "sets", "truncates", "deploys")
+NAMES = ("help", "night", "memory", "restore", "flow", "databases", "sets", "truncates", "deploys", "cluster")
 QUICK_SCALE = 0.2
 LARGE_SCALE = 42.0
 
@@ -67,6 +78,7 @@ def _measured(options: argparse.Namespace) -> Iterator[Figure]:
             "databases": lambda: small_databases.measure(counts),
             "sets": lambda: stored_sets.measure(sets, laps),
             "truncates": lambda: truncates.measure(5 if options.quick else 20),
+            "cluster": lambda: cluster_deploys.measure(laps),
             "deploys": lambda: list(deploys.measure(options.quick)),
         }
         for name in NAMES:

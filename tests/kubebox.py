@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -62,20 +62,38 @@ class Cluster:
         return next(int(pid) for pid, each in lines if each == name)
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    """One for all tests of the session; it is ended with it."""
+class Unavailable(Exception):
+    """No cluster can be had here, and why."""
+
+
+@contextmanager
+def a_cluster() -> Iterator[Cluster]:
+    """The one that is pointed to, else a kubebox that is ended with the block.
+
+    Raises:
+        Unavailable: there is neither.
+    """
     if pointed := os.environ.get(POINTED_TO):
         yield _opened(Path(pointed))
         return
-    home = Path(os.environ.get("PLATFORM_OPS_KUBEBOX") or ROOT.parent / "shared" / "kubebox")
+    home = _home()
     if lacking := _lacking(home):
-        said = f"no Kubernetes for this test: {lacking} (or point ${POINTED_TO} to a cluster)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(said)
-        pytest.skip(said)
+        raise Unavailable(f"no Kubernetes: {lacking} (or point ${POINTED_TO} to a cluster)")
     with _alone(), _running(home) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """One for all tests of the session; it is ended with it."""
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(a_cluster())
+        except Unavailable as error:
+            if os.environ.get("CI") == "true":
+                pytest.fail(str(error))
+            pytest.skip(str(error))
+        yield found
 
 
 @pytest.fixture
@@ -85,6 +103,10 @@ def namespace(cluster: Cluster) -> Iterator[str]:
     cluster.kubectl("create", "namespace", name)
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def _home() -> Path:
+    return Path(os.environ.get("PLATFORM_OPS_KUBEBOX") or ROOT.parent / "shared" / "kubebox")
 
 
 def _lacking(home: Path) -> str:
@@ -129,8 +151,7 @@ def _opened(kubeconfig: Path, home: Path | None = None) -> Cluster:
     program.parent.mkdir(exist_ok=True)
     program.write_text(f'#!/bin/sh\nexec "{box.read_text().strip()}" kubectl "$@"\n')
     program.chmod(0o755)
-    made = home or Path(os.environ.get("PLATFORM_OPS_KUBEBOX") or ROOT.parent / "shared" / "kubebox")
-    _import_images(kubeconfig.parent, made / "images" / "mkimage.py")
+    _import_images(kubeconfig.parent, (home or _home()) / "images" / "mkimage.py")
     return Cluster(kubeconfig, program, kubeconfig.parent)
 
 

@@ -1,9 +1,11 @@
-"""A person approves a plan in a shell; the answer is bound to the plan's hash."""
+"""Who is at it in a shell, and how a person approves a plan there: the answer is bound to the plan's hash."""
 
 from __future__ import annotations
 
 import getpass
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -11,6 +13,17 @@ from engine.errors import ConfigurationError, OperationFailed
 from engine.words.report import Report
 
 SHOWN = 12
+
+
+def approve_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--approve", metavar="PLAN", help="The plan's hash, as `plan` shows it: approves it without a question."
+    )(function)
+
+
+def owner(command: str) -> str:
+    """Who is at it, for the record and for whoever finds the platform locked."""
+    return f"platformctl {command} by {getpass.getuser()}"
 
 
 def approved(digest: str, report: Report, environment: str, given: str | None) -> str:

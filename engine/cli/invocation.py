@@ -14,13 +14,13 @@ from engine.cli.completing import names_of
 from engine.cli.outcome import Outcome
 from engine.cli.progress_line import ProgressLine
 from engine.errors import ConfigurationError
-from engine.kubernetes.connection import Connection
-from engine.releases.platform import Platform, open_platform
 from engine.repository.repository import Repository, open_repository
 from engine.sources import registry
 
 if TYPE_CHECKING:
     from engine.config.settings import Settings
+    from engine.kubernetes.connection import Connection
+    from engine.releases.platform import Platform
     from engine.sources.base import Source
 
 
@@ -78,6 +78,8 @@ class Invocation:
                 f"The configuration has {len(names)} platforms: {', '.join(names)}; name one with --platform."
             )
         chosen = name if name is not None else names[0]
+        from engine.releases.platform import open_platform  # what other commands do not need is not loaded
+
         return open_platform(chosen, self.settings.platform(chosen), self.settings.hosts)
 
     def cluster(self, name: str | None) -> Connection:
@@ -94,6 +96,8 @@ class Invocation:
                 f"The configuration has {len(names)} clusters: {', '.join(names)}; name one with --cluster."
             )
         chosen = name if name is not None else names[0]
+        from engine.kubernetes.connection import Connection
+
         return Connection(chosen, self.settings.cluster(chosen))
 
     def stores(self, store: str | None, source: str | None = None) -> tuple[str, ...]:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-import click
-
-from engine.cli.approval import approved
+from engine.cli.approval import approved, owner
 from engine.cli.invocation import Invocation
 from engine.cli.outcome import Outcome, problem_of
 from engine.errors import PartialSuccess, PlatformOpsError
@@ -18,17 +14,6 @@ from engine.reports.release import plan_report, release_report
 from engine.run_state import RunState
 from engine.sources import registry
 from engine.steps import InShell
-
-
-def approve_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
-        "--approve", metavar="PLAN", help="The plan's hash, as `plan` shows it: approves it without a question."
-    )(function)
-
-
-def owner(command: str) -> str:
-    """Who is at it, for the record and for whoever finds the platform locked."""
-    return f"platformctl {command} by {getpass.getuser()}"
 
 
 def release_run(

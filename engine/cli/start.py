@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
+from engine.cli.approval import owner
 from engine.cli.invocation import Invocation, operation, platform_option
 from engine.cli.outcome import Outcome
-from engine.cli.release_options import owner
 from engine.operations.platform_state import start
 from engine.steps import InShell
 

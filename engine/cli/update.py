@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
+from engine.cli.approval import approve_option
 from engine.cli.invocation import Invocation, operation, platform_option
 from engine.cli.outcome import Outcome
-from engine.cli.release_options import approve_option, carry_out
+from engine.cli.release_options import carry_out
 from engine.releases.versions import versions_of
 
 

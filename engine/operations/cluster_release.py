@@ -31,8 +31,6 @@ from engine.kubernetes.plan import ClusterPlan
 from engine.kubernetes.records import Release
 from engine.kubernetes.rollout import revision_of
 from engine.kubernetes.waiting import Evidence, Rollout, RolloutFailed, Superseded
-from engine.operations import cluster_migration
-from engine.operations.cluster_migration import MigrationRun
 from engine.operations.timings import Timings
 from engine.operations.verified_backup import back_up_and_verify
 from engine.progress import Progress
@@ -161,7 +159,9 @@ class ClusterRun:
         settings = self.connection.settings
         if self.operation != "deploy" or settings.migrations is None:
             return ()
-        return cluster_migration.due(settings, settings.migrations)
+        from engine.operations.cluster_migration import due  # psycopg, which most deploys do without
+
+        return due(settings, settings.migrations)
 
     def _same(self, steps: Steps, record: Record, plan: ClusterPlan, wanted: list[Wanted]) -> list[Wanted]:
         """Go on only while the world is the one the plan was made for.
@@ -184,6 +184,8 @@ class ClusterRun:
         if plan.backup:
             source = self.open_source(plan.backup)
             self.backups = back_up_and_verify(source, self.open_repository, self.owner, self.timings, steps, record)
+        from engine.operations.cluster_migration import MigrationRun
+
         run = MigrationRun(self.connection.name, self.connection.settings, "up", timings=self.timings)
         run.carry_out(steps, record)
 

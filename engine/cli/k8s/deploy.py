@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
+from engine.cli.approval import approve_option
 from engine.cli.invocation import Invocation, cluster_option, operation
 from engine.cli.k8s.running import carry_out, run_of
 from engine.cli.outcome import Outcome
-from engine.cli.release_options import approve_option
 
 
 @click.command(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.cli.approval import approved
+from engine.cli.approval import approved, owner
 from engine.cli.invocation import Invocation
 from engine.cli.outcome import Outcome, problem_of
-from engine.cli.release_options import owner
 from engine.errors import PlatformOpsError
 from engine.kubernetes.plan import ClusterPlan
 from engine.operations.cluster_incident import Incident

@@ -3,6 +3,7 @@ ill as `MODE` of its ConfigMap says. Its probes are run in the container: pods t
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -110,6 +111,26 @@ def made(cluster: Cluster, namespace: str, folder: Path, **settings: Any) -> App
     values = [f"--from-literal={key}={CANARY}" for key in ("DB_PASSWORD", "JWT_SECRET")]
     cluster.kubectl("-n", namespace, "create", "secret", "generic", "kerp-secrets", *values)
     return app
+
+
+def configuration(app: App) -> Path:
+    """Its platform-ops.toml."""
+    settings = app.connection.settings
+    path = app.folder / "platform-ops.toml"
+    path.write_text(
+        f"""
+[stores.none]
+kind = "folder"
+path = "{app.folder}"
+[clusters.box]
+namespace = "{settings.namespace}"
+manifests = "{settings.manifests}"
+kubeconfig = "{settings.kubeconfig}"
+smoke = {json.dumps(list(settings.smoke))}
+rollout_seconds = 90
+"""
+    )
+    return path
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -19,7 +18,7 @@ from engine.kubernetes import records
 from engine.kubernetes.waiting import Superseded
 from engine.progress import silent
 from engine.steps import InShell
-from tests.engine.kubernetes.application import App
+from tests.engine.kubernetes.application import App, configuration
 from tests.kubebox import NEW, OLD, Cluster
 
 pytestmark = pytest.mark.xdist_group("kubernetes")
@@ -33,29 +32,10 @@ def _until(what: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def _configuration(app: App) -> Path:
-    settings = app.connection.settings
-    path = app.folder / "platform-ops.toml"
-    path.write_text(
-        f"""
-[stores.none]
-kind = "folder"
-path = "{app.folder}"
-[clusters.box]
-namespace = "{settings.namespace}"
-manifests = "{settings.manifests}"
-kubeconfig = "{settings.kubeconfig}"
-smoke = {json.dumps(list(settings.smoke))}
-rollout_seconds = 90
-"""
-    )
-    return path
-
-
 def _started(app: App, *arguments: str) -> subprocess.Popen[bytes]:
     argv = [sys.executable, "-c", "import sys; from engine.cli import main; sys.exit(main())", "k8s", *arguments]
     return subprocess.Popen(
-        [*argv, "--config", str(_configuration(app))], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*argv, "--config", str(configuration(app))], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 
