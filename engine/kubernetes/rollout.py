@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from engine.kubernetes.objects import REVISION, Object, name_of, owned_by, template_of
+from engine.progress import counted
 
 _AT_ONCE = {
     "InvalidImageName": "the name of its image is wrong",
@@ -146,7 +147,7 @@ def _container_trouble(status: Object, spec: Object, pod: Object, now: datetime)
         return f"its image {status.get('image', '')} cannot be pulled: {message}", False
     restarts = int(status.get("restartCount", 0))
     if restarts >= 2 or (restarts >= 1 and reason == "CrashLoopBackOff"):
-        return f"it crashes again and again{_exit(status)}, restarted {restarts} times", True
+        return f"it crashes again and again{_exit(status)}, {counted(restarts, 'restart')}", True
     running = (status.get("state") or {}).get("running")
     if running and not status.get("ready"):
         waited = _seconds(running.get("startedAt"), now)

@@ -206,7 +206,7 @@ class ClusterRun:
         except PlatformOpsError as error:
             self.evidence = error.evidence if isinstance(error, RolloutFailed) else Evidence()
             self._undo(steps, record, lease, before, str(error))
-            raise
+            raise type(error)(f"{error} {self.undone}") from None
 
     def _begun(self, wanted: Sequence[Wanted], plan: ClusterPlan) -> Release:
         template = template_of(self._deployment_of(wanted).made)

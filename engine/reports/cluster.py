@@ -107,7 +107,7 @@ def _sentence(run: ClusterRun, state: RunState) -> str:
     if state.going:
         return f"Going on: {run.timings[-1][0]}." if run.timings else "Going on."
     if state.problem:
-        return f"Failed: {state.problem} {run.undone}".rstrip()
+        return f"Failed: {state.problem}"
     if run.plan is None:
         return run.recovered or "Nothing was left to finish or put back."
     if run.plan.empty:
