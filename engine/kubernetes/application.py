@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import ConfigurationError, OperationFailed
+from engine.errors import ConfigurationError
 from engine.kubernetes import manifests, records
 from engine.kubernetes.connection import Connection
 from engine.kubernetes.differences import differences
@@ -173,16 +173,10 @@ def apply(connection: Connection, wanted: Sequence[Wanted]) -> dict[tuple[str, s
     return made
 
 
-def put_back(connection: Connection, before: Sequence[Object], deployment: str) -> Object:
-    """Apply objects as they were, the Deployment last; what the server made of it.
-
-    Raises:
-        OperationFailed: the Deployment was not there before: there is nothing to go back to.
-    """
+def put_back(connection: Connection, before: Sequence[Object], deployment: str) -> Object | None:
+    """Apply objects as they were, the Deployment last; what the server made of that, None where it is not among them."""
     found = None
     for each in sorted(before, key=lambda one: one["kind"] == "Deployment"):
         made = connection.apply(connection.resource(each["apiVersion"], each["kind"]), each)
         found = made if each["kind"] == "Deployment" and name_of(each) == deployment else found
-    if found is None:
-        raise OperationFailed(f"There is no earlier revision of {deployment} to go back to.")
     return found

@@ -74,7 +74,9 @@ class Incident:
             self.remarks += self._autoscalers(replicas)
             work = partial(self._scale, replicas, lease)
             self._timed(steps, record, f"scale to {replicas}", work)
-            self.said = f"{self.deployment} has {replicas} pods, {before} before."
+            now = int(self._live()["spec"]["replicas"])
+            asked = "" if now == replicas else f"; {replicas} were asked for, and something else set {now}"
+            self.said = f"{self.deployment} has {now} pods, {before} before{asked}."
 
     def _scale(self, replicas: int, lease: Held, progress: Progress) -> None:
         self.connection.patch(DEPLOYMENTS, self.deployment, {"spec": {"replicas": replicas}}, "scale")

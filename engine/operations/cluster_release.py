@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
-from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError
+from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError, TransientFailure
 from engine.kubernetes import records, rights
 from engine.kubernetes.application import (
     Wanted,
@@ -95,13 +95,19 @@ class ClusterRun:
             plan = self.plan = self._planned(wanted)
             if plan.empty:
                 return
-            record.goes_on()
-            self.approved_by = self.approve(plan)
-            lease.require()
-            wanted = self._same(steps, record, plan, wanted)
-            self._migrate(steps, record, plan)
-            lease.require()
-            self._apply(steps, record, lease, wanted, plan)
+            if not self.connection.settings.needs_approval:
+                self._change(steps, record, lease, wanted, plan)
+                return
+        # Without the lock: an incident does not wait for whoever approves.
+        record.goes_on()
+        self.approved_by = self.approve(plan)
+        with held(self.connection, self.deployment, self.owner) as lease:
+            self._change(steps, record, lease, self._same(steps, record, plan), plan)
+
+    def _change(self, steps: Steps, record: Record, lease: Held, wanted: Sequence[Wanted], plan: ClusterPlan) -> None:
+        self._migrate(steps, record, plan)
+        lease.require()
+        self._apply(steps, record, lease, wanted, plan)
 
     def only_plan(self, steps: Steps) -> None:
         """The plan alone; the server is asked for dry runs, and keeps nothing."""
@@ -163,14 +169,12 @@ class ClusterRun:
 
         return due(settings, settings.migrations)
 
-    def _same(self, steps: Steps, record: Record, plan: ClusterPlan, wanted: list[Wanted]) -> list[Wanted]:
+    def _same(self, steps: Steps, record: Record, plan: ClusterPlan) -> list[Wanted]:
         """Go on only while the world is the one the plan was made for.
 
         Raises:
             OperationFailed: it changed.
         """
-        if not self.approved_by:
-            return wanted
         wanted = self._timed(steps, record, "look again", self._want)
         if self._planned(wanted).hash != plan.hash:
             raise OperationFailed(
@@ -265,24 +269,26 @@ class ClusterRun:
 
     def _undo(self, steps: Steps, record: Record, lease: Held, before: Sequence[Object], why: str) -> None:
         """Put back what was, and wait for it. What goes wrong here is told beside what went wrong first."""
-        if not any(each["kind"] == "Deployment" for each in before):
-            self.undone = "There was nothing to go back to: what was applied stays as it is."
-            self._end("failed", why)
-            return
         try:
             lease.require()
             undo = partial(self._put_back, lease, before)
-            found = self._timed(steps, record, "undo", undo)
-            self.undone = f"It was undone: {', '.join(images_of(found).values())} runs again."
-            self._end("undone", why)
+            found = self._timed(steps, record, "undo", undo) if before else None
+            self.undone = "What was changed is as it was." if before else ""
+            if found is not None:
+                self.undone = f"It was undone: {', '.join(images_of(found).values())} runs again."
+            elif not self.release or not self.release.before_revision:
+                self.undone += " There is no earlier revision to go back to: the new pods stay as they are."
+            self.undone = self.undone.strip()
+            self._end("undone" if before else "failed", why)
         except PlatformOpsError as error:
             self.undone = f"It could not be undone: {error}"
             with suppress(PlatformOpsError):
                 self._end("failed", why)
 
-    def _put_back(self, lease: Held, before: Sequence[Object], progress: Progress) -> Object:
+    def _put_back(self, lease: Held, before: Sequence[Object], progress: Progress) -> Object | None:
         made = put_back(self.connection, before, self.deployment)
-        self._rollout(made).wait(UNDO_SECONDS, progress, lease.require)
+        if made is not None:
+            self._rollout(made).wait(UNDO_SECONDS, progress, lease.require)
         return made
 
     def recover(self, lease: Held, steps: Steps, record: Record) -> None:
@@ -296,23 +302,35 @@ class ClusterRun:
         who = f"The {cut.operation} of {cut.by} was cut off"
         live = self.connection.find(DEPLOYMENTS, self.deployment)
         if live is not None and digest(template_of(live)) == cut.template:
-            try:
-                self._succeed(steps, record, lease, self._rollout(live))
-                self.recovered = f"{who} and its rollout ended well: it was finished."
-            except RolloutFailed as error:
-                self._undo(steps, record, lease, before, str(error))
-                self.recovered = f"{who}, and its rollout cannot succeed. {self.undone}"
-        elif live is not None and any(
-            each["kind"] == "Deployment" and template_of(each) == template_of(live) for each in before
-        ):
+            self.recovered = f"{who}. {self._finished(steps, record, lease, live, before)}"
+        elif live is not None and any(_is_of(each, live) for each in before):
             self._undo(steps, record, lease, before, "it was cut off before its rollout")
             self.recovered = f"{who} before its rollout began. {self.undone}"
         else:
-            self._end("failed", "it was cut off, and the Deployment was changed since")
-            self.recovered = f"{who}, and the Deployment was changed since: it was left as it is."
+            self._end("failed", "it was cut off, and the Deployment is another since")
+            self.recovered = f"{who}, and the Deployment is another since: it was left as it is."
         self.release, self.undone = None, ""
+
+    def _finished(self, steps: Steps, record: Record, lease: Held, live: Object, before: Sequence[Object]) -> str:
+        """What became of a rollout that nobody waited for any more."""
+        try:
+            self._succeed(steps, record, lease, self._rollout(live))
+            return "Its rollout ended well: it was finished."
+        except Superseded as error:
+            self._end("failed", str(error))
+            return f"{error} It was left as it is."
+        except (LeaseLost, TransientFailure):
+            raise
+        except PlatformOpsError as error:
+            self._undo(steps, record, lease, before, str(error))
+            return f"{error} {self.undone}"
 
     def _timed(
         self, steps: Steps, record: Record, title: str, work: Callable[[Progress], _Made], retries: int = 0
     ) -> _Made:
         return self.timings.run(steps, record, Step(title, work, retries, 5))
+
+
+def _is_of(before: Object, live: Object) -> bool:
+    """Whether the Deployment runs what it ran before."""
+    return before["kind"] == "Deployment" and template_of(before) == template_of(live)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from deployments.forms import with_dropdowns
-from deployments.plan import Existing, Scheduled, completed, stale_slugs
+from deployments.plan import Existing, Scheduled, completed, scheduled_values, stale_slugs
+from engine.config.clusters import ClusterSettings
 from engine.config.settings import FolderStore, Settings
 from engine.sources.postgres.settings import ServerSettings
 
@@ -133,3 +134,26 @@ def test_schedules_of_sources_that_are_gone_go() -> None:
     assert stale == {"nightly-old", "nightly"}
     slugs = [schedule["slug"] for schedule in planned({"nightly-backup": found})["schedules"]]
     assert slugs == ["nightly-prod", "nightly-twice"]
+
+
+def _of_clusters() -> Settings:
+    folder = {"namespace": "kerp", "manifests": "/srv/kerp"}
+    return Settings(
+        sources={"prod": ServerSettings(store="nightly"), "kerp": ServerSettings(store="nightly")},
+        stores={"nightly": FolderStore(path="/srv/backups")},
+        clusters={
+            "production": ClusterSettings(environment="production", backup="kerp", **folder),
+            "staging": ClusterSettings(**folder),
+            "try": ClusterSettings(schedules=True, **folder),
+        },
+    )
+
+
+def test_the_database_of_a_cluster_s_application_is_backed_up_by_one_schedule() -> None:
+    assert scheduled_values(_of_clusters(), "source", "nightly-backup") == ["prod"]
+    assert scheduled_values(_of_clusters(), "source", "restore-drill") == ["prod", "kerp"]
+    assert scheduled_values(_of_clusters(), "cluster", "daily-backup") == ["production"]
+
+
+def test_jobs_are_scheduled_in_production_and_where_the_file_says_so() -> None:
+    assert scheduled_values(_of_clusters(), "cluster", "month-end-closing") == ["production", "try"]

@@ -127,6 +127,7 @@ namespace = "{settings.namespace}"
 manifests = "{settings.manifests}"
 kubeconfig = "{settings.kubeconfig}"
 smoke = {json.dumps(list(settings.smoke))}
+environment = "{settings.environment}"
 rollout_seconds = 90
 """
     )

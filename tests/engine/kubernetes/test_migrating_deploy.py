@@ -1,0 +1,65 @@
+"""A deploy with migrations: a verified backup first, then the migrations, then the rollout; what fails stops it there."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from engine.config.clusters import ClusterSettings
+from engine.config.settings import SourceSettings
+from engine.errors import ConfigurationError, OperationFailed
+from engine.kubernetes import records
+from engine.migrations.database import Dirty
+from engine.operations.cluster_release import ClusterRun
+from engine.progress import silent
+from engine.repository.repository import Repository
+from engine.steps import InShell
+from tests.engine.kubernetes.application import App
+from tests.engine.migrations.scene import aws, connection, database, server
+from tests.engine.operations.shelf import Shelf
+from tests.engine.repository.made import MemoryStore
+from tests.kubebox import NEW, OLD
+
+__all__ = ["aws", "connection", "database", "server"]  # fixtures
+pytestmark = pytest.mark.xdist_group("kubernetes")
+
+
+def _run(app: App, store: MemoryStore, version: str) -> ClusterRun:
+    shelf = Shelf({"kerp": b"rows"}, SourceSettings(store="nightly"))
+    return ClusterRun(
+        app.connection, "deploy", "a test", lambda plan: "", lambda name: Repository(store), lambda name: shelf, version
+    )
+
+
+def test_backup_migrations_and_rollout_in_this_order(
+    app: App, database: ClusterSettings, connection: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    assert database.migrations is not None
+    app.settings |= {"migrations": database.migrations.model_dump(), "environment": "staging", "backup": "kerp"}
+    store = MemoryStore("nightly")
+    run = _run(app, store, OLD)
+    run.carry_out(InShell(silent))
+    assert run.plan is not None
+    assert run.plan.migrations == ("000001_orders", "000002_lines", "000003_total")
+    titles = [title for title, *_ in run.timings]
+    verified = next(index for index, title in enumerate(titles) if title.startswith("verify shelf/"))
+    assert verified < titles.index("up 000001_orders") < titles.index("up 000003_total") < titles.index("apply")
+    [release] = records.releases(app.connection, "kerp-api")
+    assert release.migrations == run.plan.migrations and release.backups == run.backups and len(run.backups) > 0
+    assert connection.execute("SELECT version FROM schema_migrations").fetchall() == [(3,)]
+
+    (app.folder / "000004_wrong.up.sql").write_text("ALTER TABLE nothing ADD x int;")
+    wrong = _run(app, store, NEW)
+    with pytest.raises(OperationFailed, match="The migration up 000004_wrong failed"):
+        wrong.carry_out(InShell(silent))
+    assert app.image() == OLD, "nothing was applied"
+    with pytest.raises(Dirty, match="dirty at version 4"):
+        _run(app, store, NEW).carry_out(InShell(silent))
+
+
+def test_in_production_no_migration_without_a_backup(app: App, database: ClusterSettings) -> None:
+    assert database.migrations is not None
+    migrations = database.migrations.model_dump() | {"password": "aws:kerp/staging/db-password"}
+    app.settings |= {"migrations": migrations, "environment": "production", "approval": False}
+    with pytest.raises(ConfigurationError, match=r"nothing is backed up before it: name `backup` in \[clusters.box\]"):
+        app.deploy(OLD)
