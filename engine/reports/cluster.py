@@ -69,6 +69,8 @@ def cluster_plan_tables(plan: ClusterPlan) -> tuple[Table, ...]:
 
 def _rows(plan: ObjectPlan) -> list[tuple[str, ...]]:
     title, verb = f"{plan.kind} {plan.name}", _VERBS[plan.action]
+    if plan.action == "create":  # all of it is new: nobody would read it
+        return [(title, verb, "", "-", counted(len(plan.differences), "value"))]
     return [
         (title if not index else "", verb if not index else "", each.where, each.old or "-", each.new or "-")
         for index, each in enumerate(plan.differences)

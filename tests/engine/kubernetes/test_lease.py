@@ -40,9 +40,7 @@ def test_whoever_beats_no_more_holds_nothing(app: App, monkeypatch: pytest.Monke
         mine.require()
 
         # Somebody took it over: from then on nothing more is touched.
-        found = app.connection.get(LEASES, mine.name)
-        found["spec"]["holderIdentity"] = "another"
-        app.connection.replace(LEASES, found)
+        app.connection.patch(LEASES, mine.name, {"spec": {"holderIdentity": "another"}})
         assert mine.lost.wait(10)
         with pytest.raises(LeaseLost, match="the next run puts right what this one began"):
             mine.require()
