@@ -31,5 +31,5 @@ def month_end_closing(cluster: str = "production", month: str = "") -> State[Any
         month: Which month, such as 2026-11; none: the last one that had come to its end (23:00 in Seoul) when the run was due.
     """
     with JobRecord("month-end-closing", cluster) as record:
-        run_job(record, closing_month(month), "CLOSING_MONTH")
+        run_job(record, closing_month(month))
     return record.completed()

@@ -98,10 +98,9 @@ class JobRecord(Record):
         return super().so_far(state) if self.run is None else job_report(self.run, state)
 
 
-def run_job(record: JobRecord, period: str = "", variable: str = "") -> None:
-    """Make a Job of a CronJob and wait for it; with `variable` its containers are told the period."""
-    environment = {variable: period} if variable else {}
-    record.run = JobRun(open_cluster(record.cluster), record.job, period, environment)
+def run_job(record: JobRecord, period: str = "") -> None:
+    """Make a Job of a CronJob and wait for it."""
+    record.run = JobRun(open_cluster(record.cluster), record.job, period)
     record.run.carry_out(AsTasks(), record)
 
 

@@ -30,7 +30,7 @@ REPOSITORY = "local.test/kerp/api"
 OLD, NEW = "aaaaaaaa-20260101000000", "bbbbbbbb-20260102000000"
 """Two versions of the stand-in for the private application: busybox, with a shell to misbehave in."""
 JOB_IMAGE = "local.test/kerp/worker:1"
-_NEEDED = ("containerd", "runc", "ctr", "openssl", "bc", "ip", "nsenter", "go", "gcc")
+_NEEDED = ("containerd", "runc", "ctr", "openssl", "bc", "curl", "ip", "nsenter", "xz", "go", "gcc")
 _numbers = count(1)
 
 
@@ -99,6 +99,13 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
     """A namespace of this test alone."""
+    with new_namespace(cluster) as name:
+        yield name
+
+
+@contextmanager
+def new_namespace(cluster: Cluster) -> Iterator[str]:
+    """One that goes with the block."""
     name = f"kerp-t{os.getpid()}-{next(_numbers)}"
     cluster.kubectl("create", "namespace", name)
     yield name

@@ -18,11 +18,13 @@ from engine.kubernetes.objects import (
     CONFIG_MAPS,
     DEPLOYMENTS,
     REPLICA_SETS,
+    RESTARTED,
     Object,
     Resource,
     name_of,
     selector_of,
     template_of,
+    without_restart,
 )
 from engine.kubernetes.plan import ObjectPlan
 from engine.kubernetes.rendering import rendered
@@ -80,7 +82,7 @@ def wanted_objects(connection: Connection, objects: list[Object], version: str) 
 def objects_of_revision(connection: Connection, revision: int) -> tuple[list[Object], int, str]:
     """The Deployment with the pods of an earlier revision and the ConfigMaps they read then, that revision, and a remark.
 
-    `revision` 0 is the one before the one that runs.
+    `revision` 0 is the newest before the one that runs with other pods; pods that were only started anew are no others.
 
     Raises:
         ConfigurationError: there is no such revision.
@@ -88,7 +90,8 @@ def objects_of_revision(connection: Connection, revision: int) -> tuple[list[Obj
     live = connection.get(DEPLOYMENTS, connection.settings.deployment)
     sets = own_replica_sets(live, connection.list(REPLICA_SETS, selector_of(live)))
     now, known = revision_of(live), [revision_of(each) for each in sets]
-    chosen = revision or max((each for each in known if each < now), default=0)
+    others = [each for each in sets if without_restart(template_of(each)) != without_restart(template_of(live))]
+    chosen = revision or max((revision_of(each) for each in others if revision_of(each) < now), default=0)
     found = next((each for each in sets if revision_of(each) == chosen), None)
     if found is None or chosen == now:
         said = ", ".join(map(str, known))
@@ -99,6 +102,13 @@ def objects_of_revision(connection: Connection, revision: int) -> tuple[list[Obj
     mark = (template_of(found)["metadata"].get("annotations") or {}).get(CONFIG, "")
     configs, remark = _configs_of(connection, mark)
     return [*configs, wanted], chosen, remark
+
+
+def left_by_others(wanted: Wanted) -> str:
+    """What somebody else set in the pods of a Deployment, and what an apply of an earlier revision leaves, in words."""
+    found = [each.where for each in differences(wanted.body, wanted.made) if each.where.startswith("spec.template.")]
+    places = ", ".join(where for where in found if not where.endswith(RESTARTED))
+    return f"Somebody set, and it stays as it is (change it the way it was set): {places}." if places else ""
 
 
 def _configs_of(connection: Connection, mark: str) -> tuple[list[Object], str]:
@@ -174,8 +184,14 @@ def apply(connection: Connection, wanted: Sequence[Wanted]) -> dict[tuple[str, s
 
 
 def put_back(connection: Connection, before: Sequence[Object], deployment: str) -> Object | None:
-    """Apply objects as they were, the Deployment last; what the server made of that, None where it is not among them."""
-    found = None
+    """Apply objects as they were, the Deployment last; what the server made of that, None where it is not among them.
+
+    What an autoscaler scales keeps the replicas it has by now.
+    """
+    found, live = None, connection.find(DEPLOYMENTS, deployment)
+    replicas = {deployment: int(live["spec"]["replicas"])} if live else {}
+    scaled = manifests.scaled_by(connection.list(AUTOSCALERS))
+    before = manifests.with_replicas(before, replicas, scaled)
     for each in sorted(before, key=lambda one: one["kind"] == "Deployment"):
         made = connection.apply(connection.resource(each["apiVersion"], each["kind"]), each)
         found = made if each["kind"] == "Deployment" and name_of(each) == deployment else found

@@ -11,15 +11,17 @@ from engine.errors import ConfigurationError
 from engine.kubernetes.objects import CONFIG, Object, digest, name_of
 
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_ORDER = ("ResourceQuota", "ServiceAccount", "ConfigMap", "Secret", "ExternalSecret", "Service", "Deployment")
+_FIRST = ("ResourceQuota", "ServiceAccount", "ConfigMap", "Secret", "ExternalSecret", "Service")
 _WIDE = ("Namespace", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "PersistentVolume", "Node")
 
 
 def placed(objects: Sequence[Object], namespace: str, deployment: str) -> list[Object]:
-    """The objects in the namespace, in the order they are applied: what others refer to comes first.
+    """The objects in the namespace, in the order they are applied: what others refer to comes first, Deployments come
+    last, so that a new pod template tells that everything else was applied.
 
     Raises:
-        ConfigurationError: one is outside of the namespace, is no object, or stands there twice; the Deployment lacks.
+        ConfigurationError: one is outside of the namespace, is no object, or stands there twice; the Deployment lacks;
+            a value of a Secret is no text.
     """
     found: dict[tuple[str, str, str], Object] = {}
     for each in objects:
@@ -32,10 +34,25 @@ def placed(objects: Sequence[Object], namespace: str, deployment: str) -> list[O
             )
         if key in found:
             raise ConfigurationError(f"{key[1]} {key[2]} stands in the manifests twice; leave one.")
+        _require_texts(each)
         found[key] = {**each, "metadata": {**each["metadata"], "namespace": namespace}}
     if ("apps/v1", "Deployment", deployment) not in found:
         raise ConfigurationError(f"There is no Deployment {deployment} in the manifests; name one with `deployment`.")
-    return sorted(found.values(), key=lambda each: _ORDER.index(each["kind"]) if each["kind"] in _ORDER else 6)
+    return sorted(found.values(), key=lambda each: _place(each["kind"]))
+
+
+def _place(kind: str) -> int:
+    if kind in _FIRST:
+        return _FIRST.index(kind)
+    return len(_FIRST) + (kind == "Deployment")
+
+
+def _require_texts(found: Object) -> None:
+    """The server would quote a number in its answer."""
+    for part in ("data", "stringData") if found["kind"] == "Secret" else ():
+        for key, value in (found.get(part) or {}).items():
+            if not isinstance(value, str):
+                raise ConfigurationError(f"{key} of the Secret {name_of(found)} is no text; put its value in quotes.")
 
 
 def _key(found: Object) -> tuple[str, str, str]:

@@ -40,6 +40,7 @@ LEASES = Resource("coordination.k8s.io/v1", "leases")
 POD_METRICS = Resource("metrics.k8s.io/v1beta1", "pods")
 
 REVISION = "deployment.kubernetes.io/revision"
+RESTARTED = "kubectl.kubernetes.io/restartedAt"
 TEMPLATE_HASH = "pod-template-hash"
 RELEASE, CONFIG = "platform-ops/release", "platform-ops/config"
 
@@ -67,6 +68,13 @@ def template_of(found: Object) -> Object:
         labels.pop(TEMPLATE_HASH, None)
     template.get("metadata", {}).pop("creationTimestamp", None)
     return template
+
+
+def without_restart(template: Object) -> Object:
+    """A pod template without the mark of a restart."""
+    metadata: Object = dict(template.get("metadata") or {})
+    annotations = {key: value for key, value in (metadata.get("annotations") or {}).items() if key != RESTARTED}
+    return {**template, "metadata": {**metadata, "annotations": annotations}}
 
 
 def images_of(found: Object) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from engine.errors import PlatformOpsError
 from engine.kubernetes.connection import Connection
-from engine.kubernetes.objects import CONFIG_MAPS, Object
+from engine.kubernetes.objects import CONFIG_MAPS, Object, digest, name_of, template_of
 from engine.settings_model import Frozen
 
 KEPT = 20
@@ -76,6 +76,17 @@ def read_before(connection: Connection, release: Release) -> list[Object]:
     """The objects as they were before a release that has not ended."""
     found = connection.get(CONFIG_MAPS, _name(release.deployment, release.id))
     return list(json.loads((found.get("data") or {}).get(_BEFORE, "[]")))
+
+
+def is_before_its_rollout(cut: Release, before: Sequence[Object], live: Object | None) -> bool:
+    """Whether a release that was cut off left the Deployment as it was. That is applied last: where it is another,
+    everything else was applied."""
+    if live is None:
+        return not cut.before_revision
+    deployments = [each for each in before if each["kind"] == "Deployment" and name_of(each) == cut.deployment]
+    if deployments:
+        return template_of(deployments[0]) == template_of(live)
+    return bool(cut.before_revision and before) and digest(template_of(live)) == cut.template
 
 
 def _name(deployment: str, release: str) -> str:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from engine.kubernetes.connection import PODS, Connection
 from engine.kubernetes.errors import Forbidden
-from engine.kubernetes.objects import CONFIG_MAPS, DEPLOYMENTS, EVENTS, LEASES, REPLICA_SETS, Resource
+from engine.kubernetes.objects import AUTOSCALERS, CONFIG_MAPS, DEPLOYMENTS, EVENTS, LEASES, REPLICA_SETS, Resource
 
 Right = tuple[str, str, str]
 """A verb, a group of the API ('' is the core) and a resource, `pods/exec` with what is below it."""
@@ -22,7 +22,8 @@ def rights(resource: Resource, *verbs: str, below: str = "") -> Iterator[Right]:
 
 def to_change(kinds: Iterable[Resource], *, smoke: bool) -> list[Right]:
     """What a deploy or rollback needs: its lock, its record, its objects, and to look at what becomes of them."""
-    found = [*rights(LEASES, "get", "create", "update"), *rights(CONFIG_MAPS, "list", "create", "patch", "delete")]
+    found = [*rights(LEASES, "get", "create", "update"), *rights(AUTOSCALERS, "list")]
+    found += rights(CONFIG_MAPS, "get", "list", "create", "patch", "delete")
     found += [
         right for kind in dict.fromkeys((*kinds, DEPLOYMENTS)) for right in rights(kind, "get", "create", "patch")
     ]

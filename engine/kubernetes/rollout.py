@@ -19,7 +19,7 @@ _AT_ONCE = {
 }
 _PULL = ("ErrImagePull", "ImagePullBackOff")
 _NOT_THERE = ("not found", "manifest unknown", "does not exist", "denied", "unauthorized", "no such host", "invalid")
-_PULL_SECONDS, _QUOTA_SECONDS, _PROBE_PERIODS = 60.0, 10.0, 3
+_PULL_SECONDS, _QUOTA_SECONDS, _SETTLED_SECONDS, _PROBE_PERIODS = 60.0, 10.0, 60.0, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +146,15 @@ def _container_trouble(status: Object, spec: Object, pod: Object, now: datetime)
     ):
         return f"its image {status.get('image', '')} cannot be pulled: {message}", False
     restarts = int(status.get("restartCount", 0))
-    if restarts >= 2 or (restarts >= 1 and reason == "CrashLoopBackOff"):
+    running = (status.get("state") or {}).get("running") or {}
+    runs = _seconds(running.get("startedAt"), now)
+    if (restarts >= 2 and runs < _SETTLED_SECONDS) or (restarts >= 1 and reason == "CrashLoopBackOff"):
         return f"it crashes again and again{_exit(status)}, {counted(restarts, 'restart')}", True
-    running = (status.get("state") or {}).get("running")
     if running and not status.get("ready"):
-        waited = _seconds(running.get("startedAt"), now)
+        # One that was ready and is not now has its time again.
+        waited = min(runs, _seconds(_condition(pod, "Ready").get("lastTransitionTime", running["startedAt"]), now))
         if waited > (allowed := probe_seconds(spec)):
-            return (
-                f"it runs for {waited:.0f} s and its readiness probe never passed ({allowed:.0f} s were allowed)",
-                True,
-            )
+            return f"its readiness probe does not pass for {waited:.0f} s ({allowed:.0f} s were allowed)", True
     return None
 
 

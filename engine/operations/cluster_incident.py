@@ -13,7 +13,6 @@ from functools import partial
 
 from engine.errors import ConfigurationError, NotFound, OperationFailed, PlatformOpsError
 from engine.kubernetes import rights
-from engine.kubernetes.application import as_applied, put_back
 from engine.kubernetes.connection import PODS, Connection
 from engine.kubernetes.lease import Held, held
 from engine.kubernetes.load import PodLoad, load_of
@@ -24,6 +23,7 @@ from engine.kubernetes.objects import (
     LEASES,
     POD_METRICS,
     REPLICA_SETS,
+    RESTARTED,
     Object,
     name_of,
     owned_by,
@@ -37,7 +37,6 @@ from engine.operations.timings import Timings
 from engine.progress import Progress
 from engine.steps import NO_RECORD, Record, Step, Steps
 
-_RESTARTED = "kubectl.kubernetes.io/restartedAt"
 _LOCK: tuple[Right, ...] = tuple(rights.rights(LEASES, "get", "create", "update"))
 _LOOK: tuple[Right, ...] = (
     *rights.rights(DEPLOYMENTS, "get"),
@@ -105,23 +104,22 @@ class Incident:
             RolloutFailed: the new ones do not become ready; the old ones serve.
         """
         with self._locked(steps, record, list(rights.rights(DEPLOYMENTS, "patch"))) as lease:
-            before = as_applied(self._live())
+            before = (template_of(self._live())["metadata"].get("annotations") or {}).get(RESTARTED)
             try:
-                self._timed(steps, record, "restart", partial(self._restart, lease))
+                now = datetime.now(UTC).isoformat(timespec="seconds")
+                self._timed(steps, record, "restart", partial(self._marked, now, lease))
             except RolloutFailed as error:
                 self.evidence = error.evidence
                 lease.require()
-                self._timed(
-                    steps, record, "undo", lambda progress: put_back(self.connection, [before], self.deployment)
-                )
-                raise
+                self._timed(steps, record, "undo", partial(self._marked, before, lease))
+                raise RolloutFailed(f"{error} It was undone: the old pods serve.") from None
             self.said = f"All pods of {self.deployment} were started anew."
 
-    def _restart(self, lease: Held, progress: Progress) -> None:
-        annotations = {_RESTARTED: datetime.now(UTC).isoformat(timespec="seconds")}
-        body = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
-        self.connection.patch(DEPLOYMENTS, self.deployment, body)
-        self._whole(lease, progress)
+    def _marked(self, when: str | None, lease: Held, progress: Progress) -> None:
+        """As `kubectl rollout restart` marks them: another mark, other pods; the mark of before, the pods of before."""
+        body = {"spec": {"template": {"metadata": {"annotations": {RESTARTED: when}}}}}
+        made = self.connection.patch(DEPLOYMENTS, self.deployment, body)
+        self._whole(lease, progress, made)
 
     def delete_pod(self, pod: str, steps: Steps, record: Record = NO_RECORD) -> None:
         """Delete one pod of the application and wait for the one that takes its place.
@@ -247,9 +245,9 @@ class Incident:
             where = f"{self.connection.namespace} of {self.connection.name}"
             raise ConfigurationError(f"{self.deployment} runs nowhere in {where} yet; deploy it first.") from None
 
-    def _whole(self, lease: Held, progress: Progress) -> None:
-        live = self._live()
-        rollout = Rollout(self.connection, self.deployment, template_of(live))
+    def _whole(self, lease: Held, progress: Progress, made: Object | None = None) -> None:
+        """Wait until all pods are there, of the template that was made or of the one that is."""
+        rollout = Rollout(self.connection, self.deployment, template_of(made or self._live()))
         rollout.wait(self.connection.settings.wait_seconds, progress, lease.require)
 
     def _locked(self, steps: Steps, record: Record, needed: Sequence[Right]) -> AbstractContextManager[Held]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -20,6 +19,8 @@ from engine.progress import Progress, readable_seconds
 from engine.steps import NO_RECORD, Record, Step, Steps
 
 _POLL_SECONDS, _AWAY_SECONDS, _LINES = 1.0, 300.0, 200
+_PERIOD_VARIABLES = {"month-end-closing": "CLOSING_MONTH"}
+"""Where a job reads what it is for."""
 
 
 @dataclass
@@ -30,7 +31,6 @@ class JobRun:
     connection: Connection
     cron_job: str
     period: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
     timeout_seconds: float = 4 * 3600
     job: str = ""
     found: str = ""
@@ -38,6 +38,8 @@ class JobRun:
     evidence: Evidence = field(default_factory=Evidence)
     image: str = ""
     timings: Timings = field(default_factory=Timings)
+    _stamp: str = field(default_factory=lambda: str(time.time_ns() // 10**9))
+    """Of a Job without a period: the same at each try, so that one whose answer was lost is found."""
 
     def carry_out(self, steps: Steps, record: Record = NO_RECORD) -> None:
         """Make the Job and wait for its end.
@@ -79,18 +81,21 @@ class JobRun:
             self.found = "It had ended well before." if ended else "It was running already: it was waited for."
             progress(f"{name_of(earlier[-1])}: {self.found}")
             return earlier[-1]
-        wanted = job_of(cron_job, self._name(len(earlier)), self.period, self.environment)
+        variable = _PERIOD_VARIABLES.get(self.cron_job)
+        told = {variable: self.period} if variable and self.period else {}
+        wanted = job_of(cron_job, self._name(len(earlier)), self.period, told)
         with suppress(Conflict):  # a try whose answer was lost
             return self.connection.create(JOBS, wanted)
         return self.connection.get(JOBS, name_of(wanted))
 
     def _name(self, earlier: int) -> str:
-        period = self.period or str(time.time_ns() // 10**9)
-        return f"{self.cron_job}-{period}" + (f"-{earlier + 1}" if earlier else "")
+        return f"{self.cron_job}-{self.period or self._stamp}" + (f"-{earlier + 1}" if earlier else "")
 
     def _require_alone(self, jobs: list[Object], cron_job: Object) -> None:
         uid = cron_job["metadata"]["uid"]
-        mine = {name_of(each) for each in attempts(jobs, self.cron_job, self.period)} if self.period else set()
+        mine = {self._name(0)}
+        if self.period:
+            mine |= {name_of(each) for each in attempts(jobs, self.cron_job, self.period)}
         for each in jobs:
             if owned_by(each, uid) and not state_of(each).ended and name_of(each) not in mine:
                 raise LockedByAnother(f"The Job {name_of(each)} of {self.cron_job} runs; wait for it, or delete it.")

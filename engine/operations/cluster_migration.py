@@ -66,7 +66,7 @@ class MigrationRun:
     cluster: ClusterSettings
     way: Way
     version: int | None = None
-    """For `to` and `force`: which, 0 is before the first. For `down`: how many, 1 where nothing is said."""
+    """For `to` and `force`: which, 0 is before the first. For `down`: how many."""
     before: State = field(default=State(None, False))
     after: State = field(default=State(None, False))
     ran: list[str] = field(default_factory=list)
@@ -110,6 +110,8 @@ class MigrationRun:
             if self.version is None:
                 raise ConfigurationError("Say to which version; 0 is before the first.")
             return changes(migrations, current, self.version or None)
+        if self.version is None or self.version < 1:
+            raise ConfigurationError("Say how many migrations to go back; one at least.")
         done = [each for each in known if current is not None and each <= current]
-        left = done[: max(0, len(done) - (self.version or 1))]
+        left = done[: max(0, len(done) - self.version)]
         return changes(migrations, current, left[-1] if left else None)

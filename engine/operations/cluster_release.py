@@ -17,6 +17,7 @@ from engine.kubernetes.application import (
     apply,
     as_applied,
     dry_run,
+    left_by_others,
     objects_of_revision,
     placed_objects,
     put_back,
@@ -129,10 +130,11 @@ class ClusterRun:
         self._remark, self._to = "", 0
         if self.operation == "rollback":
             objects, self._to, self._remark = objects_of_revision(self.connection, self.to_revision)
-        else:
-            placed, self._first = self._first or placed_objects(self.connection), []
-            objects = wanted_objects(self.connection, placed, self.version)
-        return dry_run(self.connection, objects)
+            wanted = dry_run(self.connection, objects)
+            self._remark = " ".join(filter(None, (self._remark, left_by_others(self._deployment_of(wanted)))))
+            return wanted
+        placed, self._first = self._first or placed_objects(self.connection), []
+        return dry_run(self.connection, wanted_objects(self.connection, placed, self.version))
 
     def _planned(self, wanted: Sequence[Wanted]) -> ClusterPlan:
         deployment = self._deployment_of(wanted)
@@ -198,19 +200,21 @@ class ClusterRun:
     def _apply(self, steps: Steps, record: Record, lease: Held, wanted: Sequence[Wanted], plan: ClusterPlan) -> None:
         release = self.release = self._begun(wanted, plan)
         before = [as_applied(each.live) for each in wanted if each.live and each.plan().action != "keep"]
-        before = [each for each in before if each["kind"] != "Secret"]
-        records.write(self.connection, release, before)
+        records.write(self.connection, release, [each for each in before if each["kind"] != "Secret"])
         try:
             made = self._timed(steps, record, "apply", lambda progress: apply(self.connection, wanted))
             rollout = self._rollout(made.get(("Deployment", self.deployment)) or self._live())
-            self._succeed(steps, record, lease, rollout)
-        except (LeaseLost, Superseded) as error:
+            revision = self._succeed(steps, record, lease, rollout)
+        except LeaseLost:
+            raise  # the record stays begun: whoever has the lock puts right what this run began
+        except Superseded as error:
             self._end("failed", str(error))
             raise
         except PlatformOpsError as error:
             self.evidence = error.evidence if isinstance(error, RolloutFailed) else Evidence()
             self._undo(steps, record, lease, before, str(error))
             raise type(error)(f"{error} {self.undone}") from None
+        self._accept(steps, record, revision)
 
     def _begun(self, wanted: Sequence[Wanted], plan: ClusterPlan) -> Release:
         template = template_of(self._deployment_of(wanted).made)
@@ -239,15 +243,20 @@ class ClusterRun:
     def _rollout(self, deployment: Object) -> Rollout:
         return Rollout(self.connection, self.deployment, template_of(deployment))
 
-    def _succeed(self, steps: Steps, record: Record, lease: Held, rollout: Rollout) -> None:
-        """Wait, smoke, accept."""
+    def _succeed(self, steps: Steps, record: Record, lease: Held, rollout: Rollout) -> int:
+        """Wait, smoke; which revision it is."""
         seconds = self.connection.settings.wait_seconds
         wait = partial(rollout.wait, seconds, still_ours=lease.require)
         found = self._timed(steps, record, "wait for the rollout", lambda progress: wait(progress=progress))
         if self.connection.settings.smoke:
             self._timed(steps, record, "smoke", partial(self._smoke, rollout))
-        self._end("good", revision=found.revision)
-        records.prune(self.connection, self.deployment)
+        return found.revision
+
+    def _accept(self, steps: Steps, record: Record, revision: int) -> None:
+        """From here on nothing is taken back: where the record cannot be written, the next run writes it."""
+        self._timed(steps, record, "record", lambda progress: self._end("good", revision=revision), retries=2)
+        with suppress(PlatformOpsError):
+            records.prune(self.connection, self.deployment)
 
     def _smoke(self, rollout: Rollout, progress: Progress) -> None:
         pods, argv = rollout.pods(), self.connection.settings.smoke
@@ -273,17 +282,24 @@ class ClusterRun:
             lease.require()
             undo = partial(self._put_back, lease, before)
             found = self._timed(steps, record, "undo", undo) if before else None
-            self.undone = "What was changed is as it was." if before else ""
-            if found is not None:
-                self.undone = f"It was undone: {', '.join(images_of(found).values())} runs again."
-            elif not self.release or not self.release.before_revision:
-                self.undone += " There is no earlier revision to go back to: the new pods stay as they are."
-            self.undone = self.undone.strip()
+            self.undone = self._undone(before, found)
             self._end("undone" if before else "failed", why)
         except PlatformOpsError as error:
             self.undone = f"It could not be undone: {error}"
-            with suppress(PlatformOpsError):
-                self._end("failed", why)
+            if not isinstance(error, LeaseLost | TransientFailure):  # then the next run tries it again
+                with suppress(PlatformOpsError):
+                    self._end("failed", why)
+
+    def _undone(self, before: Sequence[Object], found: Object | None) -> str:
+        said = ["What was changed is as it was."] if before and found is None else []
+        if found is not None:
+            said.append(f"It was undone: {', '.join(images_of(found).values())} runs again.")
+        elif not self.release or not self.release.before_revision:
+            said.append("There is no earlier revision to go back to: what is new stays.")
+        new = [f"{each.kind} {each.name}" for each in self.plan.objects if each.action == "create"] if self.plan else []
+        if before and new:
+            said.append(f"New, and not taken away: {', '.join(new)}.")
+        return " ".join(said)
 
     def _put_back(self, lease: Held, before: Sequence[Object], progress: Progress) -> Object | None:
         made = put_back(self.connection, before, self.deployment)
@@ -301,11 +317,11 @@ class ClusterRun:
         self.release, before = cut, records.read_before(self.connection, cut)
         who = f"The {cut.operation} of {cut.by} was cut off"
         live = self.connection.find(DEPLOYMENTS, self.deployment)
-        if live is not None and digest(template_of(live)) == cut.template:
-            self.recovered = f"{who}. {self._finished(steps, record, lease, live, before)}"
-        elif live is not None and any(_is_of(each, live) for each in before):
+        if records.is_before_its_rollout(cut, before, live):
             self._undo(steps, record, lease, before, "it was cut off before its rollout")
             self.recovered = f"{who} before its rollout began. {self.undone}"
+        elif live is not None and digest(template_of(live)) == cut.template:
+            self.recovered = f"{who}. {self._finished(steps, record, lease, live, before)}"
         else:
             self._end("failed", "it was cut off, and the Deployment is another since")
             self.recovered = f"{who}, and the Deployment is another since: it was left as it is."
@@ -314,7 +330,7 @@ class ClusterRun:
     def _finished(self, steps: Steps, record: Record, lease: Held, live: Object, before: Sequence[Object]) -> str:
         """What became of a rollout that nobody waited for any more."""
         try:
-            self._succeed(steps, record, lease, self._rollout(live))
+            self._accept(steps, record, self._succeed(steps, record, lease, self._rollout(live)))
             return "Its rollout ended well: it was finished."
         except Superseded as error:
             self._end("failed", str(error))
@@ -329,8 +345,3 @@ class ClusterRun:
         self, steps: Steps, record: Record, title: str, work: Callable[[Progress], _Made], retries: int = 0
     ) -> _Made:
         return self.timings.run(steps, record, Step(title, work, retries, 5))
-
-
-def _is_of(before: Object, live: Object) -> bool:
-    """Whether the Deployment runs what it ran before."""
-    return before["kind"] == "Deployment" and template_of(before) == template_of(live)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.engine.hosts.parts import program
 from tests.kubebox import ROOT, Cluster
 
 pytestmark = pytest.mark.xdist_group("kubernetes")
@@ -204,6 +205,12 @@ def test_jobs_are_suspended_since_prefect_has_their_schedules(
     assert (container["image"].rpartition(":")[0].partition("/")[2], container.get("args")) == (image, arguments)
 
 
+def test_a_month_that_was_closed_is_known_for_two_years(objects: Objects) -> None:
+    spec = objects["CronJob", "month-end-closing"]["spec"]
+    assert (spec["successfulJobsHistoryLimit"], spec["failedJobsHistoryLimit"]) == (24, 24)
+    assert "ttlSecondsAfterFinished" not in spec["jobTemplate"]["spec"]
+
+
 def test_accounts_have_no_rights(objects: Objects) -> None:
     for name in ("kerp-api", "kerp-jobs"):
         assert objects["ServiceAccount", name]["automountServiceAccountToken"] is False
@@ -264,8 +271,8 @@ def test_the_web_image_is_built_by_node_20_and_served_by_nginx() -> None:
 MONITORING = K8S / "monitoring"
 
 
-def _tool(*argv: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(argv, cwd=MONITORING, capture_output=True, text=True, timeout=60)
+def _tool(name: str, *argv: str, folder: Path = MONITORING) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([program(name), *argv], cwd=folder, capture_output=True, text=True, timeout=60)
 
 
 def test_each_threshold_fires_and_does_not_fire() -> None:
@@ -294,8 +301,7 @@ def test_a_rule_that_says_something_else_is_found(tmp_path: Path) -> None:
     changed = (MONITORING / "rules.yaml").read_text().replace("> 0.85", "> 0.95")
     (tmp_path / "rules.yaml").write_text(changed)
     (tmp_path / "rules.test.yaml").write_text((MONITORING / "rules.test.yaml").read_text())
-    argv = ["promtool", "test", "rules", "rules.test.yaml"]
-    assert subprocess.run(argv, cwd=tmp_path, capture_output=True, timeout=60).returncode == 1
+    assert _tool("promtool", "test", "rules", "rules.test.yaml", folder=tmp_path).returncode == 1
 
 
 def test_alerts_reach_the_channel_of_their_severity() -> None:

@@ -13,7 +13,7 @@ from engine.cli.outcome import Outcome
 @click.command(
     help="""Go back to the revision before, or to one of `history`: its image, and the ConfigMaps as its pods read them.
 
-    The database stays as it is: `k8s migrate down` goes back, where the migrations have a way.
+    The database stays as it is: `k8s migrate --down N` goes back, where the migrations have a way.
 
     \b
     Example:

@@ -165,7 +165,10 @@ def _patches(cpu: str, replicas: int, ready_seconds: int) -> list[dict[str, Any]
     container = {
         "name": "kerp-api",
         "command": ["/busybox", "sh", "-c", _SCRIPT],
-        "resources": {"requests": {"cpu": cpu, "memory": "16Mi"}, "limits": {"cpu": "2", "memory": "64Mi"}},
+        "resources": {
+            "requests": {"cpu": cpu, "memory": "16Mi"},
+            "limits": {"cpu": "2" if cpu.endswith("m") else cpu, "memory": "64Mi"},
+        },
         "livenessProbe": None,
         "lifecycle": None,
         "readinessProbe": {

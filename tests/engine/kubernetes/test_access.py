@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from engine.config.clusters import ClusterSettings, EksSettings
-from engine.errors import ConfigurationError, PlatformOpsError, TransientFailure
+from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError, TransientFailure
 from engine.kubernetes.connection import Connection
 from engine.kubernetes.eks import Renewed, eks_configuration, eks_token
 from engine.kubernetes.errors import Forbidden, Unauthorized
@@ -135,7 +135,17 @@ def test_secrets_of_the_manifests_are_hashes_in_plan_and_record(app: App) -> Non
     assert value.old.startswith("hash ") and value.new.startswith("hash ") and value.old != value.new
     shown = first.plan.model_dump_json() + second.plan.model_dump_json()
     shown += app.cluster.kubectl("-n", app.namespace, "get", "configmaps", "-o", "yaml")
-    for each in (CANARY, "another-canary"):
+    app.settings["smoke"] = ("/busybox", "false")
+    (overlay / "secret.yaml").write_text(secret % "third-canary")
+    with pytest.raises(OperationFailed, match=r"The smoke test failed.*What was changed is as it was\.") as caught:
+        app.deploy(OLD)
+    [kept] = [
+        base64.b64decode(each["data"]["DB_PASSWORD"]).decode()
+        for each in [app.cluster.get("-n", app.namespace, "secret", "kerp-secrets")]
+    ]
+    assert kept == "another-canary", "put back from memory: it is in no record"
+    shown += app.cluster.kubectl("-n", app.namespace, "get", "configmaps", "-o", "yaml") + str(caught.value)
+    for each in (CANARY, "another-canary", "third-canary"):
         assert each not in shown
         assert base64.b64encode(each.encode()).decode() not in shown
 

@@ -126,6 +126,22 @@ def test_a_probe_that_never_passes_has_three_times_what_it_allows(since: str, ba
     assert bool(judged(pod({"containerStatuses": running})).trouble) is bad
 
 
+def test_a_container_that_crashed_long_ago_or_was_ready_until_now_is_no_trouble() -> None:
+    """Of a scale or an undo, whose pods may be weeks old."""
+    running = {
+        "name": "a",
+        "ready": True,
+        "restartCount": 5,
+        "state": {"running": {"startedAt": "2026-11-01T00:00:00Z"}},
+    }
+    assert judged(pod({"containerStatuses": [running]})).trouble is None
+    just_now = running | {"state": {"running": {"startedAt": "2026-11-30T11:59:40Z"}}}
+    assert judged(pod({"containerStatuses": [just_now]})).trouble is not None
+    unready = running | {"ready": False}
+    condition = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-11-30T11:59:50Z"}
+    assert judged(pod({"containerStatuses": [unready], "conditions": [condition]})).trouble is None
+
+
 def test_pods_of_before_and_those_that_end_are_no_trouble_of_this_rollout() -> None:
     ill = waiting("InvalidImageName")
     assert judged(pod(ill, owner="r1")).trouble is None

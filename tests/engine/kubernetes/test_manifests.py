@@ -60,6 +60,10 @@ def test_what_others_refer_to_comes_first_and_nothing_stands_twice() -> None:
         placed([config()], "kerp-prod", "kerp-api")
     with pytest.raises(ConfigurationError, match=r"no apiVersion, kind or metadata\.name"):
         placed([{"kind": "ConfigMap"}], "kerp-prod", "kerp-api")
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"PIN": 271828}}
+    with pytest.raises(ConfigurationError, match="PIN of the Secret s is no text; put its value in quotes") as caught:
+        placed([deployment(), secret], "kerp-prod", "kerp-api")
+    assert "271828" not in str(caught.value)
 
 
 def test_pods_are_marked_with_the_configuration_they_read_and_with_no_other() -> None:

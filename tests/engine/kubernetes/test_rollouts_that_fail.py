@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -10,11 +12,12 @@ from engine.errors import PlatformOpsError
 from engine.kubernetes import records
 from engine.kubernetes.errors import Invalid
 from engine.kubernetes.waiting import RolloutFailed
+from engine.operations.cluster_incident import Incident
 from engine.operations.cluster_release import ClusterRun
 from engine.progress import silent
 from engine.steps import InShell
-from tests.engine.kubernetes.application import CANARY, App
-from tests.kubebox import NEW, OLD
+from tests.engine.kubernetes.application import CANARY, App, made
+from tests.kubebox import NEW, OLD, new_namespace
 
 pytestmark = pytest.mark.xdist_group("kubernetes")
 EARLY = 60.0
@@ -34,60 +37,93 @@ def _serves(app: App, version: str) -> None:
     assert [pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in ready] == [version] * 2
 
 
-def test_an_image_that_does_not_exist_a_crash_and_a_probe_that_never_passes(app: App) -> None:
-    app.deploy(OLD)
+def test_rollouts_that_cannot_succeed(app: App) -> None:
+    """Each kind in a namespace of its own, beside the others: they wait most of the time."""
+    scenes: tuple[Callable[[App], None], ...] = (_image_and_crash, _crash_after_ready, _never_ready, _no_room_and_smoke)
+    with ThreadPoolExecutor(len(scenes)) as pool:
+        for done in [pool.submit(_in_a_namespace, app, scene) for scene in scenes]:
+            done.result()
 
+
+def _in_a_namespace(app: App, scene: Callable[[App], None]) -> None:
+    with new_namespace(app.cluster) as namespace:
+        folder = app.folder / scene.__name__
+        folder.mkdir()
+        own = made(app.cluster, namespace, folder)
+        own.deploy(OLD)
+        scene(own)
+        _serves(own, OLD)
+        states = [each.state for each in records.releases(own.connection, "kerp-api")]
+        assert states[0] == "good" and set(states[1:]) == {"undone"}
+        assert CANARY not in own.cluster.kubectl("get", "configmaps", "-n", namespace, "-o", "yaml")
+
+
+def _image_and_crash(app: App) -> None:
     run, said, took = _fails(app, "cccccccc-20260103000000")
     assert "cannot be pulled" in said and took < EARLY
     assert run.undone == f"It was undone: local.test/kerp/api:{OLD} runs again."
     assert any(reason == "Failed" for _, reason, _ in run.evidence.events)
-    _serves(app, OLD)
 
     app.configure("crash")
     run, said, took = _fails(app, NEW)
     assert "crashes again and again" in said and took < EARLY
     assert "fatal: no such table" in run.evidence.lines
     assert any("exit code 3" in state for *_, state in run.evidence.states)
-    _serves(app, OLD)
     data = app.cluster.get("-n", app.namespace, "configmap", "kerp-config")["data"]
     assert data["MODE"] == "well", "the configuration is as it was, too"
 
+
+def _crash_after_ready(app: App) -> None:
     app.configure("crash-after-ready", ready_seconds=5)
     run, said, took = _fails(app, NEW)
     assert "crashes again and again" in said and took < EARLY
     assert "fatal: out of connections" in run.evidence.lines
-    _serves(app, OLD)
 
+
+def _never_ready(app: App) -> None:
     app.configure("never-ready")
-    run, said, took = _fails(app, NEW)
-    assert "readiness probe never passed" in said and took < EARLY
-    _serves(app, OLD)
-
-    states = [each.state for each in records.releases(app.connection, "kerp-api")]
-    assert states == ["good", "undone", "undone", "undone", "undone"]
-    assert CANARY not in app.cluster.kubectl("get", "configmaps", "-n", app.namespace, "-o", "yaml")
+    _, said, took = _fails(app, NEW)
+    assert "readiness probe does not pass" in said and took < EARLY
 
 
-def test_no_room_a_quota_that_is_full_and_a_smoke_test_that_fails(app: App) -> None:
-    app.deploy(OLD)
-
-    app.configure(cpu="1900m")
-    run, said, took = _fails(app)
+def _no_room_and_smoke(app: App) -> None:
+    app.configure(cpu="19")
+    _, said, took = _fails(app)
     assert "no node takes it" in said and took < EARLY
-    _serves(app, OLD)
 
     app.configure(config={"DB_HOST": "new"})
     app.cluster.kubectl("-n", app.namespace, "create", "quota", "full", "--hard=pods=2")
-    run, said, took = _fails(app)
+    _, said, took = _fails(app)
     assert "exceeded quota" in said and took < EARLY
-    _serves(app, OLD)
     app.cluster.kubectl("-n", app.namespace, "delete", "quota", "full")
 
     app.settings["smoke"] = ("/busybox", "false")
     run, said, took = _fails(app, kind=PlatformOpsError)
     assert said.startswith("The smoke test failed: /busybox false in kerp-api-")
     assert run.undone.startswith("It was undone")
-    _serves(app, OLD)
+
+
+def test_a_restart_that_fails_is_undone_and_what_others_set_is_said(app: App) -> None:
+    app.deploy(OLD)
+    app.deploy(NEW)
+    incident = Incident(app.connection, "a test")
+    incident.restart(InShell(silent))
+    back = app.run("rollback")
+    back.only_plan(InShell(silent))
+    assert back.plan is not None and back.plan.to_revision == 1, "pods that were only started anew are no other version"
+
+    before = {each["metadata"]["name"] for each in app.pods()}
+    app.cluster.kubectl("-n", app.namespace, "delete", "secret", "kerp-secrets")
+    with pytest.raises(RolloutFailed, match=r"that it reads is not there.*It was undone: the old pods serve\.$"):
+        incident.restart(InShell(silent))
+    assert {each["metadata"]["name"] for each in app.pods()} == before
+    assert any('secret "kerp-secrets" not found' in said for *_, said in incident.evidence.states)
+
+    app.cluster.kubectl("-n", app.namespace, "set", "env", "deployment/kerp-api", "FOO=bar")
+    back = app.run("rollback", to_revision=1)
+    back.only_plan(InShell(silent))
+    assert back.plan is not None
+    assert "env[FOO].value" in back.plan.remarks[0] and "restartedAt" not in back.plan.remarks[0]
 
 
 def test_a_field_that_is_misspelt_changes_nothing(app: App) -> None:

@@ -46,6 +46,8 @@ def test_up_down_to_a_version_and_what_is_due(
     with pytest.raises(ConfigurationError, match=r"000003_total has no \.down\.sql: there is no way back from it"):
         run(database, "down", 1)
     (folder(database) / "000003_total.down.sql").write_text("ALTER TABLE orders DROP total;")
+    with pytest.raises(ConfigurationError, match="Say how many migrations to go back"):
+        run(database, "down", 0)
     assert run(database, "down", 2).after.version == 1
     assert run(database, "to", 2).after.version == 2
     assert run(database, "to", 0).after.version is None
