@@ -116,7 +116,8 @@ def closing_month(given: str = "", due: datetime | None = None) -> str:
             return datetime.strptime(given.strip(), "%Y-%m").strftime("%Y-%m")  # noqa: DTZ007 - a month has no zone
         except ValueError:
             raise ConfigurationError(f"{given[:20]!r} is no month; write it as 2026-11.") from None
-    moment = (due or flow_run.scheduled_start_time or datetime.now(UTC)).astimezone(SEOUL)
+    found = due or flow_run.scheduled_start_time or datetime.now(UTC)
+    moment = datetime.fromtimestamp(found.timestamp(), SEOUL)  # Prefect's own DateTime loses its zone when it adds
     in_an_hour = moment + timedelta(hours=1)
     if in_an_hour.month != moment.month:
         return moment.strftime("%Y-%m")
