@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -121,7 +122,10 @@ class ClusterRun:
         del progress
         kinds: Sequence[Resource] = ()
         if self.operation == "deploy":
-            self._first = placed_objects(self.connection)
+            with ThreadPoolExecutor(1) as pool:  # another program renders: the client is loaded meanwhile
+                opened = pool.submit(lambda: self.connection.client)
+                self._first = placed_objects(self.connection)
+                opened.result()
             kinds = resources_of(self.connection, self._first)
         rights.require(self.connection, rights.to_change(kinds, smoke=bool(self.connection.settings.smoke)))
 
