@@ -14,7 +14,7 @@ from engine.kubernetes.plan import ClusterPlan
 from engine.operations.cluster_history import history
 from engine.operations.cluster_incident import Incident
 from engine.operations.cluster_job import JobRun
-from engine.operations.cluster_migration import MigrationRun, Way
+from engine.operations.cluster_migration import MigrationRun, Way, migrate_alone
 from engine.operations.cluster_release import ClusterRun
 from engine.reports.cluster import cluster_plan_report, cluster_report, history_report
 from engine.reports.cluster_work import incident_report, job_report, load_report, migration_report
@@ -80,10 +80,10 @@ class MigrationRecord(Record):
 
 def migrate(record: MigrationRecord, way: Way, version: int) -> None:
     """Run migrations, each a task."""
-    settings = open_cluster(record.cluster).settings
+    connection = open_cluster(record.cluster)
     number = None if way in ("up", "status") else version
-    record.run = MigrationRun(record.cluster, settings, way, number)
-    record.run.carry_out(AsTasks(), record)
+    record.run = MigrationRun(record.cluster, connection.settings, way, number)
+    migrate_alone(connection, requester(), record.run, AsTasks(), record)
 
 
 class JobRecord(Record):

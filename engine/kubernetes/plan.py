@@ -36,7 +36,8 @@ class ClusterPlan(Frozen):
     revision: int = 0
     to_revision: int = 0
     """Of a rollback: where to."""
-    migrations: tuple[str, ...] = ()
+    migrations: Mapping[str, str] = {}
+    """By name, the SHA-256 of its file: no other is run than was approved."""
     backup: str = ""
     """The source that is backed up and verified before the migrations."""
     remarks: tuple[str, ...] = ()

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from engine.config.clusters import MigrationSettings
 from engine.errors import LockedByAnother, OperationFailed, TransientFailure
 from engine.migrations.files import Change, Migration
-from engine.progress import Progress
 
 Connection = psycopg.Connection[Any]
 Migrations = Sequence[Migration]
@@ -26,6 +26,8 @@ Migrations = Sequence[Migration]
 _SALT = 1486364155
 """golang-migrate's, so that its lock and ours are one (database/util.go, GenerateAdvisoryLockId)."""
 _TABLE = "schema_migrations"
+_AS_BEFORE = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL"
+"""What a file SET in the session would hold for those after it, and for the table: pg_dump empties the search_path."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,9 @@ def connected(settings: MigrationSettings, password: str) -> Iterator[Connection
 
     Raises:
         TransientFailure: it does not answer, or does not take the password.
+        OperationFailed: the session was lost, a right lacks, a lock was not to be had.
     """
+    where = f"{settings.database} on {settings.host}:{settings.port}"
     arguments: dict[str, Any] = {
         "host": settings.host,
         "port": settings.port,
@@ -63,12 +67,17 @@ def connected(settings: MigrationSettings, password: str) -> Iterator[Connection
     try:
         connection = psycopg.connect(**arguments, autocommit=True)
     except psycopg.OperationalError as error:
-        where = f"{settings.database} on {settings.host}:{settings.port}"
         raise TransientFailure(
             f"The database {where} cannot be reached as {settings.user}: {_first_line(error)}"
         ) from None
-    with connection:
-        yield connection
+    try:
+        with connection:
+            yield connection
+    except psycopg.Error as error:
+        raise OperationFailed(
+            f"The database {where} refused {settings.user}, or its session was lost: {_first_line(error)} Look with "
+            "`platformctl k8s migrate --status` at where it is."
+        ) from None
 
 
 def state(connection: Connection) -> State:
@@ -101,7 +110,8 @@ def locked(connection: Connection, settings: MigrationSettings) -> Iterator[None
     try:
         yield
     finally:
-        if not connection.closed and not connection.broken:
+        with suppress(psycopg.Error):  # it dies with the session; what failed before is what is told
+            connection.rollback()
             connection.execute("SELECT pg_advisory_unlock(%s)", [key])
 
 
@@ -112,33 +122,48 @@ def lock_key(connection: Connection, settings: MigrationSettings) -> int:
     return (zlib.crc32("\0".join(names).encode()) * _SALT) % 2**32
 
 
-def run(connection: Connection, wanted: Sequence[Change], progress: Progress) -> None:
-    """Run the files in their order; the caller holds the lock and has seen that the database is clean.
+def run(connection: Connection, change: Change, statements: bytes) -> None:
+    """Run a file; the caller holds the lock and has seen that the database is clean.
 
     Raises:
-        OperationFailed: one failed; the database is dirty at its version, and those after it were not run.
+        OperationFailed: it failed; the database is dirty at its version.
     """
-    connection.execute(
-        f"CREATE TABLE IF NOT EXISTS {_TABLE} (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)"
-    )
-    for number, change in enumerate(wanted, 1):
-        progress(f"{change} ({number} of {len(wanted)})")
-        note(connection, change.version, dirty=True)
-        try:
-            connection.execute(change.path.read_bytes())
-        except psycopg.Error as error:
-            left = len(wanted) - number
-            raise OperationFailed(
-                f"The migration {change} failed: {_first_line(error)} The database is dirty at version {change.version}; "
-                f"{left} more {'was' if left == 1 else 'were'} not run. What it did in its own transaction is undone; look, "
-                "correct it, and say where the database is with --force VERSION."
-            ) from None
+    note(connection, change.version, dirty=True)
+    _execute(connection, change, statements)
+    try:
+        connection.execute(_AS_BEFORE)
         note(connection, change.version, dirty=False)
+    except psycopg.Error as error:
+        raise OperationFailed(
+            f"The migration {change} was run, but that could not be written down: {_first_line(error)} The database says "
+            f"that it is dirty at version {change.version}; look, and say where it is with --force VERSION."
+        ) from None
+
+
+def _execute(connection: Connection, change: Change, statements: bytes) -> None:
+    try:
+        connection.execute(statements)
+        why = "it has a BEGIN and no COMMIT."
+    except psycopg.Error as error:
+        why = _first_line(error)
+    else:
+        if connection.info.transaction_status == TransactionStatus.IDLE:
+            return
+    with suppress(psycopg.Error):  # a file's own BEGIN leaves a transaction that takes nothing more
+        connection.rollback()
+    raise OperationFailed(
+        f"The migration {change} failed: {why} The database is dirty at version {change.version}; those after it were "
+        "not run. What it did in its own transaction is undone; look, correct it, and say where the database is with "
+        "--force VERSION."
+    )
 
 
 def note(connection: Connection, version: int | None, *, dirty: bool) -> None:
     """Write the one row, in one transaction; no version and clean is no row, as golang-migrate has it (-1 while dirty)."""
     with connection.transaction():
+        connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {_TABLE} (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)"
+        )
         connection.execute(f"TRUNCATE {_TABLE}")
         if version is not None or dirty:
             number = -1 if version is None else version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,8 +40,24 @@ class Change:
         assert found is not None  # noqa: S101 - `changes` leaves none without one
         return found
 
+    def read(self) -> bytes:
+        """Its statements.
+
+        Raises:
+            ConfigurationError: the file is gone, or may not be read.
+        """
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"The migration {self.path} cannot be read: {error.strerror}.") from None
+
     def __str__(self) -> str:
         return f"{'up' if self.up else 'down'} {self.migration}"
+
+
+def fingerprint(statements: bytes) -> str:
+    """What approval of a file is bound to."""
+    return hashlib.sha256(statements).hexdigest()
 
 
 def read_folder(folder: Path) -> tuple[Migration, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 from engine.config.clusters import ClusterSettings, MigrationSettings
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, OperationFailed
+from engine.kubernetes import rights
+from engine.kubernetes.connection import Connection
+from engine.kubernetes.lease import held
+from engine.kubernetes.objects import LEASES
 from engine.migrations import database
 from engine.migrations.database import State
-from engine.migrations.files import Change, changes, read_folder
+from engine.migrations.files import Change, changes, fingerprint, read_folder
 from engine.operations.timings import Timings
 from engine.progress import Progress
 from engine.secrets import resolve
@@ -44,8 +48,8 @@ def session(cluster: ClusterSettings, settings: MigrationSettings) -> Iterator[d
         yield connection
 
 
-def due(cluster: ClusterSettings, settings: MigrationSettings) -> tuple[str, ...]:
-    """The migrations that were not run yet, by name.
+def due(cluster: ClusterSettings, settings: MigrationSettings) -> dict[str, str]:
+    """The migrations that were not run yet, in their order, each with the SHA-256 of its file: what approval is bound to.
 
     Raises:
         Dirty: one failed before.
@@ -54,8 +58,27 @@ def due(cluster: ClusterSettings, settings: MigrationSettings) -> tuple[str, ...
     with session(cluster, settings) as connection:
         found = database.state(connection)
         database.require_clean(found)
-    last = migrations[-1].version if migrations else None
-    return tuple(str(each.migration) for each in changes(migrations, found.version, last)) if migrations else ()
+    found_due = changes(migrations, found.version, migrations[-1].version) if migrations else []
+    return {str(each.migration): fingerprint(each.read()) for each in found_due}
+
+
+def migrate_alone(
+    connection: Connection, owner: str, run: MigrationRun, steps: Steps, record: Record = NO_RECORD
+) -> None:
+    """Run migrations outside of a deploy, under the application's lock: none runs beside a deploy or its backup.
+
+    Raises:
+        LockedByAnother: another run is at this application: who, and since when.
+        PlatformOpsError: what `carry_out` raises.
+    """
+    settings_of(run.name, run.cluster)
+    if run.way in ("status", "force"):  # nothing is run
+        run.carry_out(steps, record)
+        return
+    rights.require(connection, [*rights.rights(LEASES, "get", "create", "update")])
+    with held(connection, connection.settings.deployment, owner) as lease:
+        run.still_ours = lease.require
+        run.carry_out(steps, record)
 
 
 @dataclass
@@ -67,6 +90,10 @@ class MigrationRun:
     way: Way
     version: int | None = None
     """For `to` and `force`: which, 0 is before the first. For `down`: how many."""
+    approved: Mapping[str, str] | None = None
+    """Of a deploy: which files, and the SHA-256 of each; no other is run."""
+    still_ours: Callable[[], None] = lambda: None
+    """Asked before each file: raises when the application's lock is held no more."""
     before: State = field(default=State(None, False))
     after: State = field(default=State(None, False))
     ran: list[str] = field(default_factory=list)
@@ -78,28 +105,48 @@ class MigrationRun:
         Raises:
             LockedByAnother: another migration runs.
             Dirty: one failed before.
-            OperationFailed: one failed now.
+            OperationFailed: one failed now, or they are others than those that were approved.
         """
         settings = settings_of(self.name, self.cluster)
         migrations = read_folder(Path(settings.directory))
         with session(self.cluster, settings) as connection, database.locked(connection, settings):
             self.before = self.after = database.state(connection)
             if self.way == "force":
-                self._force(connection)
+                self._force(connection, migrations)
             elif self.way != "status":
                 database.require_clean(self.before)
-                for change in self._changes(migrations):
+                found = self._changes(migrations)
+                self._require_approved(found)
+                for change in found:
                     work: Callable[[Progress], None] = partial(self._one, connection, change)
                     self.timings.run(steps, record, Step(str(change), work))
             self.after = database.state(connection)
 
+    def _require_approved(self, found: list[Change]) -> None:
+        if self.approved is None:
+            return
+        if {str(each.migration): fingerprint(each.read()) for each in found} != self.approved:
+            raise OperationFailed(
+                f"The migrations are others than were planned ({', '.join(self.approved)}): none was run. Plan again."
+            )
+
     def _one(self, connection: database.Connection, change: Change, progress: Progress) -> None:
-        database.run(connection, [change], progress)
+        del progress
+        statements = change.read()
+        if self.approved is not None and fingerprint(statements) != self.approved[str(change.migration)]:
+            raise OperationFailed(
+                f"The file of {change.migration} changed while those before it ran: it was not run. Plan again."
+            )
+        self.still_ours()
+        database.run(connection, change, statements)
         self.ran.append(str(change))
 
-    def _force(self, connection: database.Connection) -> None:
-        if self.version is None:
-            raise ConfigurationError("Say which version the database has; 0 is before the first.")
+    def _force(self, connection: database.Connection, migrations: database.Migrations) -> None:
+        known = [0, *(each.version for each in migrations)]
+        if self.version not in known:
+            raise ConfigurationError(
+                f"Say which version the database has: one of {', '.join(map(str, known))}; 0 is before the first."
+            )
         database.note(connection, self.version or None, dirty=False)
 
     def _changes(self, migrations: database.Migrations) -> list[Change]:

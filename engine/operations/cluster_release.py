@@ -107,7 +107,7 @@ class ClusterRun:
             self._change(steps, record, lease, self._same(steps, record, plan), plan)
 
     def _change(self, steps: Steps, record: Record, lease: Held, wanted: Sequence[Wanted], plan: ClusterPlan) -> None:
-        self._migrate(steps, record, plan)
+        self._migrate(steps, record, lease, plan)
         lease.require()
         self._apply(steps, record, lease, wanted, plan)
 
@@ -167,10 +167,10 @@ class ClusterRun:
     def _deployment_of(self, wanted: Sequence[Wanted]) -> Wanted:
         return next(e for e in wanted if e.resource == DEPLOYMENTS and name_of(e.body) == self.deployment)
 
-    def _due(self) -> tuple[str, ...]:
+    def _due(self) -> dict[str, str]:
         settings = self.connection.settings
         if self.operation != "deploy" or settings.migrations is None:
-            return ()
+            return {}
         from engine.operations.cluster_migration import due  # psycopg, which most deploys do without
 
         return due(settings, settings.migrations)
@@ -188,7 +188,7 @@ class ClusterRun:
             )
         return wanted
 
-    def _migrate(self, steps: Steps, record: Record, plan: ClusterPlan) -> None:
+    def _migrate(self, steps: Steps, record: Record, lease: Held, plan: ClusterPlan) -> None:
         if not plan.migrations:
             return
         if plan.backup:
@@ -196,7 +196,14 @@ class ClusterRun:
             self.backups = back_up_and_verify(source, self.open_repository, self.owner, self.timings, steps, record)
         from engine.operations.cluster_migration import MigrationRun
 
-        run = MigrationRun(self.connection.name, self.connection.settings, "up", timings=self.timings)
+        run = MigrationRun(
+            self.connection.name,
+            self.connection.settings,
+            "up",
+            approved=plan.migrations,
+            still_ours=lease.require,
+            timings=self.timings,
+        )
         run.carry_out(steps, record)
 
     # The change -------------------------------------------------------------------------------------------------------
@@ -237,7 +244,7 @@ class ClusterRun:
             by=self.owner,
             approved_by=self.approved_by,
             backups=self.backups,
-            migrations=plan.migrations,
+            migrations=tuple(plan.migrations),
             begun=self.started,
         )
 

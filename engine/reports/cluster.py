@@ -62,7 +62,7 @@ def cluster_plan_tables(plan: ClusterPlan) -> tuple[Table, ...]:
     if len(rows) > _ROWS:
         more = f"and {len(rows) - _ROWS} more values; {more}"
     return (
-        Table("Migrations", ("file",), tuple((each,) for each in plan.migrations)),
+        Table("Migrations", ("file", "SHA-256"), tuple((name, sha[:12]) for name, sha in plan.migrations.items())),
         Table("Objects", ("object", "what happens", "value", "from", "to"), rows[:_ROWS], more=more),
     )
 

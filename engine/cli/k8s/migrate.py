@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from engine.cli.approval import owner
 from engine.cli.invocation import Invocation, cluster_option, operation
 from engine.cli.outcome import Outcome
 from engine.errors import ConfigurationError
-from engine.operations.cluster_migration import MigrationRun, Way
+from engine.operations.cluster_migration import MigrationRun, Way, migrate_alone
 from engine.reports.cluster_work import migration_report
 from engine.steps import InShell
 
@@ -45,6 +46,6 @@ def command(
     way, number = (given or [("up", None)])[0]
     connection = invocation.cluster(cluster)
     run = MigrationRun(connection.name, connection.settings, way, number)
-    run.carry_out(InShell(invocation.progress))
+    migrate_alone(connection, owner("k8s migrate"), run, InShell(invocation.progress))
     result = {"before": run.before.version, "after": run.after.version, "dirty": run.after.dirty, "ran": run.ran}
     return Outcome("k8s migrate", result, migration_report(run))

@@ -40,12 +40,12 @@ def test_backup_migrations_and_rollout_in_this_order(
     run = _run(app, store, OLD)
     run.carry_out(InShell(silent))
     assert run.plan is not None
-    assert run.plan.migrations == ("000001_orders", "000002_lines", "000003_total")
+    assert tuple(run.plan.migrations) == ("000001_orders", "000002_lines", "000003_total")
     titles = [title for title, *_ in run.timings]
     verified = next(index for index, title in enumerate(titles) if title.startswith("verify shelf/"))
     assert verified < titles.index("up 000001_orders") < titles.index("up 000003_total") < titles.index("apply")
     [release] = records.releases(app.connection, "kerp-api")
-    assert release.migrations == run.plan.migrations and release.backups == run.backups and len(run.backups) > 0
+    assert release.migrations == tuple(run.plan.migrations) and release.backups == run.backups and len(run.backups) > 0
     assert connection.execute("SELECT version FROM schema_migrations").fetchall() == [(3,)]
 
     (app.folder / "000004_wrong.up.sql").write_text("ALTER TABLE nothing ADD x int;")

@@ -36,7 +36,7 @@ def test_up_down_to_a_version_and_what_is_due(
     database: ClusterSettings, connection: psycopg.Connection[tuple[object, ...]]
 ) -> None:
     assert database.migrations is not None
-    assert due(database, database.migrations) == ("000001_orders", "000002_lines", "000003_total")
+    assert list(due(database, database.migrations)) == ["000001_orders", "000002_lines", "000003_total"]
     first = run(database)
     assert (first.after.version, first.after.dirty) == (3, False)
     assert first.ran == ["up 000001_orders", "up 000002_lines", "up 000003_total"]
@@ -79,6 +79,70 @@ def test_one_that_fails_half_way_leaves_the_database_dirty_and_nothing_half_done
     (folder(database) / "000002_lines.up.sql").write_text(FILES["000002_lines.up.sql"])
     run(database, "force", 1)
     assert run(database).after.version == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("BEGIN; SELECT secret FROM nothing; COMMIT;", "relation .nothing. does not exist"),
+        ("BEGIN; ALTER TABLE orders ADD line text;", "it has a BEGIN and no COMMIT"),
+    ],
+)
+def test_a_file_with_a_transaction_of_its_own_that_fails_says_why_and_leaves_nothing(
+    database: ClusterSettings, connection: psycopg.Connection[tuple[object, ...]], text: str, said: str
+) -> None:
+    (folder(database) / "000002_lines.up.sql").write_text(text)
+    with pytest.raises(OperationFailed, match=rf"The migration up 000002_lines failed: {said}.*dirty at version 2"):
+        run(database)
+    columns = "SELECT column_name FROM information_schema.columns WHERE table_name = 'orders'"
+    assert connection.execute(columns).fetchall() == [("id",)]
+    assert run(database, "status").after.dirty
+
+
+def test_what_a_file_sets_holds_for_itself_alone(
+    database: ClusterSettings, connection: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    """A schema as pg_dump writes it begins with an empty search_path."""
+    (folder(database) / "000001_orders.up.sql").write_text(
+        "SELECT pg_catalog.set_config('search_path', '', false); SET lock_timeout = 1;"
+        "CREATE TABLE public.orders (id int);"
+    )
+    (folder(database) / "000002_lines.up.sql").write_text(
+        "CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS waits; ALTER TABLE orders ADD line text;"
+    )
+    assert run(database).after.version == 3
+    assert connection.execute("SELECT waits FROM seen").fetchall() == [("1min",)]
+
+
+def test_no_other_files_run_than_those_that_were_approved(database: ClusterSettings) -> None:
+    assert database.migrations is not None
+    approved = due(database, database.migrations)
+    (folder(database) / "000002_lines.up.sql").write_text("DROP TABLE orders;")
+    refused = pytest.raises(OperationFailed, match=r"The migrations are others than were planned.*none was run")
+    with refused:
+        MigrationRun("staging", database, "up", approved=approved).carry_out(InShell(silent))
+    (folder(database) / "000002_lines.up.sql").write_text(FILES["000002_lines.up.sql"])
+    (folder(database) / "000004_more.up.sql").write_text("DROP TABLE orders;")
+    with refused:
+        MigrationRun("staging", database, "up", approved=approved).carry_out(InShell(silent))
+
+    def lost() -> None:
+        raise OperationFailed("the lock was lost")
+
+    with pytest.raises(OperationFailed, match="the lock was lost"):
+        MigrationRun("staging", database, "up", still_ours=lost).carry_out(InShell(silent))
+    assert run(database, "status").after.version is None
+
+
+def test_what_the_server_refuses_is_a_sentence_and_a_version_that_is_none_is_not_taken(
+    database: ClusterSettings, connection: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    with pytest.raises(ConfigurationError, match="one of 0, 1, 2, 3; 0 is before the first"):
+        run(database, "force", 20)
+    assert run(database, "force", 2).after.version == 2, "also where the table was not there yet"
+    connection.execute("ALTER TABLE schema_migrations OWNER TO CURRENT_USER")
+    with pytest.raises(OperationFailed, match=r"refused kerp_.*: permission denied for table schema_migrations"):
+        run(database, "status")
 
 
 def test_two_never_run_at_once(database: ClusterSettings, connection: psycopg.Connection[tuple[object, ...]]) -> None:
