@@ -28,11 +28,11 @@ def tell_outcome(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> 
         name = ALERTS
     if name == ALERTS and not (state.is_completed() or state.is_cancelled()):
         return
-    block = _notification_block(name)
-    if block is None:
-        logger.info("Nobody is told: there is no notification block called %s", name)
-        return
     try:
+        block = _notification_block(name)
+        if block is None:
+            logger.info("Nobody is told: there is no notification block called %s", name)
+            return
         with block.raise_on_failure():
             block.notify(_body(flow_run, state), subject=_subject(flow, flow_run, state))
     except Exception as error:  # noqa: BLE001 - whatever the service says, the run is what it is

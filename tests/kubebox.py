@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -108,8 +108,10 @@ def new_namespace(cluster: Cluster) -> Iterator[str]:
     """One that goes with the block."""
     name = f"kerp-t{os.getpid()}-{next(_numbers)}"
     cluster.kubectl("create", "namespace", name)
-    yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    try:
+        yield name
+    finally:
+        cluster.tried("delete", "namespace", name, "--wait=false")
 
 
 def _home() -> Path:
@@ -137,15 +139,20 @@ def _alone() -> Iterator[None]:
 def _running(home: Path) -> Iterator[Cluster]:
     folder = temporary_base() / "po-kubebox"
     if (folder / "pids").exists():  # a session that was killed left it
-        subprocess.run([str(home / "down.sh"), str(folder)], capture_output=True)
+        _end(home, folder)
     shutil.rmtree(folder, ignore_errors=True)
     try:
         up = subprocess.run([str(home / "up.sh"), str(folder)], capture_output=True, text=True, timeout=600)
         assert up.returncode == 0, f"kubebox did not start: {up.stdout[-1000:]}{up.stderr[-1000:]}"
         yield _opened(folder / "kubeconfig", home)
     finally:
-        subprocess.run([str(home / "down.sh"), str(folder)], capture_output=True, timeout=60)
+        _end(home, folder)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end(home: Path, folder: Path) -> None:
+    with suppress(subprocess.TimeoutExpired):
+        subprocess.run([str(home / "down.sh"), str(folder)], capture_output=True, timeout=60)
 
 
 def _opened(kubeconfig: Path, home: Path | None = None) -> Cluster:
