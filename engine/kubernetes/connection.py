@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +28,8 @@ _TIMEOUT = (5.0, 30.0)
 _APPLY, _JSON = "application/apply-patch+yaml", "application/json"
 MERGE = "application/merge-patch+json"
 _STATUS_CHANNEL = 3
+_OUTPUT, _LOG_BYTES, _LINE = 100_000, 10_000_000, 20_000
+"""The most that is kept of a program's output, of a log, and of one line of it: letters and bytes."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,16 @@ class Connection:
     name: str
     settings: ClusterSettings
     _kinds: dict[str, dict[str, Resource]] = field(default_factory=dict)
+    _clock: tuple[datetime, float] = field(default_factory=lambda: (datetime.now(UTC), time.monotonic()))
 
     @property
     def namespace(self) -> str:
         return self.settings.namespace
+
+    def now(self) -> datetime:
+        """The cluster's time, of its last answer: what it says of its objects is by its clock, not by ours."""
+        moment, at = self._clock
+        return moment + timedelta(seconds=time.monotonic() - at)
 
     @property
     def identity(self) -> str:
@@ -167,6 +178,7 @@ class Connection:
     def log(self, pod: str, container: str = "", *, lines: int = 100, previous: bool = False) -> str:
         """The last lines of a container; '' where it never ran."""
         query = [("tailLines", str(lines)), ("container", container), ("previous", "true" if previous else "")]
+        query.append(("limitBytes", str(_LOG_BYTES)))
         path = f"{self._path(PODS, pod)}/log"
         answer = self._answer("GET", path, [pair for pair in query if pair[1]], None, _JSON, f"read the log of {pod}")
         return bytes(answer.read()).decode("utf8", "replace")
@@ -190,6 +202,7 @@ class Connection:
         """
         from kubernetes.client import CoreV1Api
         from kubernetes.stream import stream
+        from websocket import WebSocketException
 
         # A client of its own: the websocket takes the place of its transport, and a heartbeat may use ours meanwhile.
         call = CoreV1Api(self._opened()).connect_get_namespaced_pod_exec
@@ -204,12 +217,17 @@ class Connection:
                 if session.is_open():
                     raise OperationFailed(f"{argv[0]} in {pod} did not end within {timeout:g} s.")
                 code = _code(session, pod)  # before the output: reading all of that throws the rest away
-                return Executed(code, session.read_all())
+                return Executed(code, session.read_all()[-_OUTPUT:])
             finally:
-                session.close()
+                with suppress(WebSocketException, OSError):
+                    session.close()
                 session.sock.shutdown()  # a socket that the server has closed is not by `close`
         except ApiException as error:
             raise OperationFailed(f"{argv[0]} could not be run in {pod}: {_handshake(error)}") from None
+        except (WebSocketException, OSError) as error:
+            raise OperationFailed(
+                f"The session in {pod} was lost while {argv[0]} ran: {error or type(error).__name__}"
+            ) from None
 
     # The wire ---------------------------------------------------------------------------------------------------------
 
@@ -249,6 +267,8 @@ class Connection:
         )
         try:
             answer = self.client.call_api(*request, _request_timeout=timeout)
+            if date := answer.getheader("Date"):
+                self._clock = parsedate_to_datetime(date), time.monotonic()
             if not 200 <= answer.status < 300:
                 raise refused(self.name, what, answer.status, bytes(answer.read()), self.identity)
             if timeout[1] is not None:
@@ -287,9 +307,12 @@ def _handshake(error: Any) -> str:
 
 
 def _lines(pieces: Iterator[bytes]) -> Iterator[str]:
+    """A line that does not end is cut where it becomes too long."""
     rest = b""
     for piece in pieces:
         *whole, rest = (rest + piece).split(b"\n")
-        yield from (line.decode("utf8", "replace") for line in whole)
+        if len(rest) > _LINE:
+            whole, rest = [*whole, rest], b""
+        yield from (line[:_LINE].decode("utf8", "replace") for line in whole)
     if rest:
         yield rest.decode("utf8", "replace")

@@ -1,7 +1,8 @@
 """One change at a time: a Lease object with its owner, renewed by heartbeats (coordination.k8s.io/v1).
 
 A holder that is killed on this host is known at once; one elsewhere when its heartbeats have stopped for
-`LEASE_SECONDS` as we saw it: no two clocks are compared.
+`LEASE_SECONDS` as we saw it: no two clocks are compared. A holder whose last heartbeat is older than half of that
+takes no step before it has renewed the lease: one that was stopped, or whose requests hung, finds that it lost it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from engine.errors import LockedByAnother, NotFound, OperationFailed, PlatformOpsError
+from engine.errors import LockedByAnother, OperationFailed, PlatformOpsError
 from engine.hosts.identity import has_ended, this_process
 from engine.kubernetes.connection import Connection
 from engine.kubernetes.errors import Conflict
@@ -35,11 +36,36 @@ class Held:
     name: str
     token: str
     lost: threading.Event = field(default_factory=threading.Event)
+    renewed: float = field(default_factory=time.monotonic)
+    """When the last request began that renewed it."""
+    _one: threading.Lock = field(default_factory=threading.Lock)
 
     def require(self) -> None:
-        """Raises LeaseLost when it is held no more."""
+        """It is ours, and nobody takes it within the next seconds.
+
+        Raises:
+            LeaseLost: it is held no more.
+            Away: that cannot be told now.
+        """
+        if time.monotonic() - self.renewed > LEASE_SECONDS / 2:
+            self.renew()
         if self.lost.is_set():
             raise LeaseLost(f"The lock on {self.name} was lost; the next run puts right what this one began.")
+
+    def renew(self) -> None:
+        """One heartbeat; where another has it by now it is lost for good."""
+        with self._one:
+            while not self.lost.is_set():
+                began = time.monotonic()
+                found = self.connection.find(LEASES, self.name)
+                if found is None or found["spec"].get("holderIdentity") != self.token:
+                    self.lost.set()
+                    return
+                found["spec"]["renewTime"] = _now()
+                with suppress(Conflict):  # whoever was faster is seen at once
+                    self.connection.replace(LEASES, found)
+                    self.renewed = began
+                    return
 
 
 @contextmanager
@@ -63,10 +89,10 @@ def held(connection: Connection, name: str, owner: str) -> Iterator[Held]:
 
 
 def _take(lease: Held, owner: str) -> None:
-    deadline = time.monotonic() + LEASE_SECONDS
-    seen = ""
+    deadline, seen = 0.0, ""
     while True:
         found = lease.connection.find(LEASES, lease.name)
+        lease.renewed = time.monotonic()
         if found is None:
             with suppress(Conflict):  # somebody was faster
                 lease.connection.create(LEASES, _lease(lease, owner))
@@ -78,7 +104,7 @@ def _take(lease: Held, owner: str) -> None:
         elif seen and _beaten(found) != seen:
             raise LockedByAnother(_held_by(lease, found))
         elif not seen:
-            seen = _beaten(found)
+            seen, deadline = _beaten(found), time.monotonic() + LEASE_SECONDS
         time.sleep(0.5)
 
 
@@ -117,25 +143,10 @@ def _lease(lease: Held, owner: str, before: Object | None = None) -> Object:
 
 
 def _beat(lease: Held, done: threading.Event) -> None:
-    """Renew it; one that could not be renewed for as long as it lasts counts as lost."""
-    renewed = time.monotonic()
-    while not done.wait(HEARTBEAT_SECONDS):
-        try:
-            found = lease.connection.get(LEASES, lease.name)
-            if found["spec"].get("holderIdentity") != lease.token:
-                lease.lost.set()
-                return
-            found["spec"]["renewTime"] = _now()
-            lease.connection.replace(LEASES, found)
-            renewed = time.monotonic()
-        except NotFound:
-            lease.lost.set()
-            return
-        except PlatformOpsError:
-            if time.monotonic() - renewed > LEASE_SECONDS:
-                lease.lost.set()  # and on: an API server that was away kept everybody else out, too
-        else:
-            lease.lost.clear()
+    """Renew it until the end. A heartbeat that fails, whatever by, leaves it older: `require` sees that."""
+    while not done.wait(HEARTBEAT_SECONDS) and not lease.lost.is_set():
+        with suppress(Exception):
+            lease.renew()
 
 
 def _give_back(lease: Held) -> None:

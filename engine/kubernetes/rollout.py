@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from engine.kubernetes.objects import REVISION, Object, name_of, owned_by, template_of
@@ -75,10 +75,14 @@ def standing(
     replica_sets: Sequence[Object],
     pods: Sequence[Object],
     unschedulable_seconds: float,
-    now: datetime | None = None,
+    now: datetime,
+    stale: str = "",
 ) -> Standing:
-    """How the rollout of this pod template stands."""
-    now = now or datetime.now(UTC)
+    """How the rollout of this pod template stands, by the cluster's own clock.
+
+    `stale` is when a deadline was exceeded before this rollout began: the controller leaves that standing until there
+    is progress.
+    """
     status, wanted = deployment.get("status") or {}, int(deployment["spec"].get("replicas", 1))
     observed = int(status.get("observedGeneration", 0)) >= deployment["metadata"]["generation"]
     replica_set = replica_set_for(template, deployment, replica_sets) if observed else None
@@ -89,12 +93,13 @@ def standing(
     if replica_set is None:
         return Standing(wanted, 0, 0, int(status.get("replicas", 0)), 0, superseded)
     mine = [each for each in pods if owned_by(each, replica_set["metadata"]["uid"])]
-    trouble = next(_troubles(deployment, replica_set, mine, unschedulable_seconds, now), None)
+    trouble = next(_troubles(deployment, replica_set, mine, unschedulable_seconds, now, stale), None)
     updated = int(status.get("updatedReplicas", 0))
     return Standing(
         wanted,
         updated,
-        int(status.get("availableReplicas", 0)),
+        # A pod that was deleted just now is still counted in the Deployment's status.
+        min(int(status.get("availableReplicas", 0)), sum(map(is_ready, mine))),
         max(0, int(status.get("replicas", 0)) - updated),
         revision_of(replica_set),
         superseded,
@@ -103,7 +108,12 @@ def standing(
 
 
 def _troubles(
-    deployment: Object, replica_set: Object, pods: Sequence[Object], unschedulable_seconds: float, now: datetime
+    deployment: Object,
+    replica_set: Object,
+    pods: Sequence[Object],
+    unschedulable_seconds: float,
+    now: datetime,
+    stale: str,
 ) -> Iterator[Trouble]:
     failure = _condition(replica_set, "ReplicaFailure")
     if failure.get("status") == "True" and _seconds(failure.get("lastTransitionTime"), now) >= _QUOTA_SECONDS:
@@ -111,14 +121,25 @@ def _troubles(
     for pod in pods:
         if not pod["metadata"].get("deletionTimestamp"):
             yield from pod_troubles(pod, unschedulable_seconds, now)
+    exceeded = deadline_exceeded(deployment)
+    if exceeded and exceeded != stale:
+        message = _condition(deployment, "Progressing").get("message", "")
+        yield Trouble(f"no progress within its progressDeadlineSeconds: {message}")
+
+
+def deadline_exceeded(deployment: Object) -> str:
+    """When the controller found no progress within the Deployment's progressDeadlineSeconds; '' when it did not."""
     progressing = _condition(deployment, "Progressing")
-    if progressing.get("reason") == "ProgressDeadlineExceeded":
-        yield Trouble(f"no progress within its progressDeadlineSeconds: {progressing.get('message', '')}")
+    exceeded = progressing.get("reason") == "ProgressDeadlineExceeded"
+    return str(progressing.get("lastUpdateTime") or "once") if exceeded else ""
 
 
-def pod_troubles(pod: Object, unschedulable_seconds: float, now: datetime | None = None) -> Iterator[Trouble]:
+def is_ready(pod: Object) -> bool:
+    return _condition(pod, "Ready").get("status") == "True" and not pod["metadata"].get("deletionTimestamp")
+
+
+def pod_troubles(pod: Object, unschedulable_seconds: float, now: datetime) -> Iterator[Trouble]:
     """Why a pod will never do its work, as far as it shows."""
-    now = now or datetime.now(UTC)
     name, status = name_of(pod), pod.get("status") or {}
     scheduled = _condition(pod, "PodScheduled")
     if scheduled.get("reason") == "Unschedulable":

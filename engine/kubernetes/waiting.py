@@ -11,7 +11,7 @@ from engine.errors import NotFound, OperationFailed, PlatformOpsError
 from engine.kubernetes.connection import PODS, Connection
 from engine.kubernetes.errors import Away
 from engine.kubernetes.objects import DEPLOYMENTS, EVENTS, REPLICA_SETS, Object, name_of, owned_by, selector_of
-from engine.kubernetes.rollout import Standing, Trouble, replica_set_for, standing
+from engine.kubernetes.rollout import Standing, Trouble, deadline_exceeded, is_ready, replica_set_for, standing
 from engine.progress import Progress, readable_seconds
 
 _POLL_SECONDS, _AWAY_SECONDS = 0.4, 120.0
@@ -45,6 +45,7 @@ class Rollout:
     deployment: str
     template: Object
     seen: Standing | None = None
+    _stale: str | None = None
 
     def wait(self, seconds: float, progress: Progress, still_ours: Callable[[], None]) -> Standing:
         """Until all pods are of this template and available. `still_ours` is asked on the way.
@@ -57,8 +58,8 @@ class Rollout:
         """
         deadline, answered = time.monotonic() + seconds, time.monotonic()
         while True:
-            still_ours()
             try:
+                still_ours()
                 found = self._look()
                 answered = time.monotonic()
             except Away:
@@ -84,7 +85,10 @@ class Rollout:
         deployment = connection.get(DEPLOYMENTS, self.deployment)
         labels = selector_of(deployment)
         sets, pods = connection.list(REPLICA_SETS, labels), connection.list(PODS, labels)
-        return standing(self.template, deployment, sets, pods, connection.settings.unschedulable_seconds)
+        if self._stale is None:  # of the rollout before this one: no deadline is over at its first sight
+            self._stale = deadline_exceeded(deployment)
+        patience = connection.settings.unschedulable_seconds
+        return standing(self.template, deployment, sets, pods, patience, connection.now(), self._stale)
 
     def _tell(self, found: Standing | None, progress: Progress) -> None:
         if found is None:
@@ -130,12 +134,6 @@ def evidence_of_pods(connection: Connection, pods: Sequence[Object], owners: set
     names = {*owners, *map(name_of, pods)}
     states = tuple(row for pod in pods for row in _states(pod))
     return Evidence(states, _events(connection.list(EVENTS), names))
-
-
-def is_ready(pod: Object) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-    return ready and not pod["metadata"].get("deletionTimestamp")
 
 
 def _states(pod: Object) -> list[tuple[str, str, str]]:

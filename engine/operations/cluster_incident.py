@@ -31,8 +31,8 @@ from engine.kubernetes.objects import (
     template_of,
 )
 from engine.kubernetes.rights import Right
-from engine.kubernetes.rollout import own_replica_sets
-from engine.kubernetes.waiting import Evidence, Rollout, RolloutFailed, is_ready
+from engine.kubernetes.rollout import is_ready, own_replica_sets
+from engine.kubernetes.waiting import Evidence, Rollout, RolloutFailed
 from engine.operations.timings import Timings
 from engine.progress import Progress
 from engine.steps import NO_RECORD, Record, Step, Steps

@@ -129,9 +129,12 @@ class JobRun:
         if ended.ended == "Failed":
             self._fail(pods, f"failed: {ended.why}")
         for pod in pods:
-            for trouble in pod_troubles(pod, self.connection.settings.unschedulable_seconds):
+            patience = self.connection.settings.unschedulable_seconds
+            for trouble in pod_troubles(pod, patience, self.connection.now()):
                 if not trouble.crashed and not ended.ended:  # one that crashes has its backoffLimit
-                    self._fail(pods, f"cannot begin: {trouble.why}")
+                    self._fail(
+                        pods, f"cannot begin: {trouble.why.rstrip('. ')}; it stays, and may begin later: delete it"
+                    )
 
     def _fail(self, pods: list[Object], why: str) -> None:
         with suppress(PlatformOpsError):

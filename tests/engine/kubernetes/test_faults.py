@@ -22,7 +22,7 @@ from tests.engine.kubernetes.application import App, configuration
 from tests.kubebox import NEW, OLD, Cluster
 
 pytestmark = pytest.mark.xdist_group("kubernetes")
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 def _until(what: Callable[[], bool]) -> None:
@@ -46,6 +46,7 @@ def _is_rolling(app: App, version: str) -> bool:
 def test_a_run_that_is_killed_is_finished_or_put_back_by_the_next(app: App) -> None:
     app.deploy(OLD)
 
+    app.configure(ready_seconds=4)  # so that it is still under way when it is killed
     killed = _started(app, "deploy", NEW)
     _until(lambda: _is_rolling(app, NEW))
     killed.send_signal(signal.SIGKILL)
@@ -124,7 +125,7 @@ def _restart(cluster: Cluster) -> None:
     pid = cluster.pid("kube-apiserver")
     argv = [word.decode() for word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") if word]
     os.kill(pid, signal.SIGKILL)
-    time.sleep(3)
+    time.sleep(3)  # nothing that may fail comes before it is there again: other tests need it
     with (cluster.folder / "kube-apiserver.log").open("ab") as log:
         begun = subprocess.Popen(argv, cwd=cluster.folder, stdout=log, stderr=log, start_new_session=True)
     pids = cluster.folder / "pids"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.kubernetes.rollout import Standing, probe_seconds, standing
+from engine.kubernetes.rollout import Standing, deadline_exceeded, probe_seconds, standing
 
 NOW = datetime(2026, 11, 30, 12, 0, 0, tzinfo=UTC)
 TEMPLATE: dict[str, Any] = {
@@ -65,7 +65,11 @@ def waiting(reason: str, message: str = "", restarts: int = 0) -> dict[str, Any]
     return {"containerStatuses": [{"name": "a", "image": "a:2", "state": state, "restartCount": restarts}]}
 
 
+READY: dict[str, Any] = {"conditions": [{"type": "Ready", "status": "True"}]}
+
+
 def judged(*pods: dict[str, Any], **status: Any) -> Standing:
+    pods = pods or (pod(READY), pod(READY))
     sets = [replica_set(OLDER, 1), replica_set(TEMPLATE, 2)]
     return standing(TEMPLATE, deployment(**status), sets, pods, 60, NOW)
 
@@ -79,6 +83,22 @@ def test_done_is_when_all_pods_are_of_this_revision_and_available() -> None:
     assert str(judged(replicas=3)) == "2 of 2 pods updated, 2 available, 1 of before"
     assert not judged(replicas=3).done
     assert not judged(observedGeneration=1).done, "what the controller has not seen yet says nothing"
+
+
+def test_a_pod_that_was_deleted_just_now_is_not_available_any_more() -> None:
+    """The Deployment's own status says so only when its controller has looked."""
+    ending = pod(READY)
+    ending["metadata"]["deletionTimestamp"] = "2026-11-30T12:00:00Z"
+    assert not judged(pod(READY), ending).done
+    assert judged(pod(READY), ending, pod(READY)).done
+
+
+def test_a_deadline_that_was_exceeded_before_this_rollout_is_no_trouble_of_it() -> None:
+    exceeded = {"type": "Progressing", "reason": "ProgressDeadlineExceeded", "lastUpdateTime": "2026-11-30T11:59:00Z"}
+    assert judged(conditions=[exceeded]).trouble is not None
+    found, sets = deployment(conditions=[exceeded]), [replica_set(TEMPLATE, 2)]
+    assert standing(TEMPLATE, found, sets, (), 60, NOW, deadline_exceeded(found)).trouble is None
+    assert standing(TEMPLATE, found, sets, (), 60, NOW, "2026-11-30T11:58:00Z").trouble is not None
 
 
 def test_a_number_that_was_changed_meanwhile_is_waited_for_and_a_template_is_not() -> None:
