@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,8 +99,7 @@ def objects_of_revision(connection: Connection, revision: int) -> tuple[list[Obj
         raise ConfigurationError(f"{name_of(live)} has no {what}; there are {said}, and {now} runs.")
     wanted = as_applied(live)
     wanted["spec"]["template"] = template_of(found)
-    mark = (template_of(found)["metadata"].get("annotations") or {}).get(CONFIG, "")
-    configs, remark = _configs_of(connection, mark)
+    configs, remark = _configs_of(connection, found)
     return [*configs, wanted], chosen, remark
 
 
@@ -111,22 +110,27 @@ def left_by_others(wanted: Wanted) -> str:
     return f"Somebody set, and it stays as it is (change it the way it was set): {places}." if places else ""
 
 
-def _configs_of(connection: Connection, mark: str) -> tuple[list[Object], str]:
+def _configs_of(connection: Connection, replica_set: Object) -> tuple[list[Object], str]:
+    """The ConfigMaps that the pods of a revision read, as they were, and a remark where that is not known."""
+    mark = (template_of(replica_set)["metadata"].get("annotations") or {}).get(CONFIG, "")
     if not mark:
         return [], "That revision says of no ConfigMap how it was: they stay as they are."
     known = records.releases(connection, connection.settings.deployment)
-    release = next((each for each in reversed(known) if each.config == mark), None)
+    # A rollback to a revision whose ConfigMaps were not known has its mark, and none of them.
+    release = next((each for each in reversed(known) if each.config == mark and each.configs), None)
     if release is None:
         return [], "The ConfigMaps as they were are not recorded any more: they stay as they are."
-    found = []
-    for name, data in release.configs.items():
+    found, read = [], manifests.references(replica_set)
+    for name, held in release.configs.items():
+        if name not in read:
+            continue
         live = connection.find(CONFIG_MAPS, name)
         bare: Object = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": name, "namespace": connection.namespace},
         }
-        found.append((as_applied(live) if live else bare) | {"data": dict(data)})
+        found.append(manifests.with_held(as_applied(live) if live else bare, held))
     return found, ""
 
 
@@ -174,25 +178,31 @@ def _tried(connection: Connection, resource: Resource, body: Object) -> Wanted:
     return Wanted(resource, body, live, connection.apply(resource, body, dry_run=True))
 
 
-def apply(connection: Connection, wanted: Sequence[Wanted]) -> dict[tuple[str, str], Object]:
-    """Apply those that differ, in their order; what the server made of them by kind and name."""
+def apply(
+    connection: Connection, wanted: Sequence[Wanted], still_ours: Callable[[], None]
+) -> dict[tuple[str, str], Object]:
+    """Apply those that differ, in their order; what the server made of them by kind and name. `still_ours` is asked
+    before each."""
     made = {}
     for each in wanted:
         if each.plan().action != "keep":
+            still_ours()
             made[each.body["kind"], name_of(each.body)] = connection.apply(each.resource, each.body)
     return made
 
 
-def put_back(connection: Connection, before: Sequence[Object], deployment: str) -> Object | None:
-    """Apply objects as they were, the Deployment last; what the server made of that, None where it is not among them.
+def put_back(
+    connection: Connection, before: Sequence[Object], deployment: str, still_ours: Callable[[], None]
+) -> list[Object]:
+    """Apply objects as they were, in their order; the Deployments, as the server made them, the one of the application
+    first. `still_ours` is asked before each.
 
     What an autoscaler scales keeps the replicas it has by now.
     """
-    found, live = None, connection.find(DEPLOYMENTS, deployment)
+    made, live = [], connection.find(DEPLOYMENTS, deployment)
     replicas = {deployment: int(live["spec"]["replicas"])} if live else {}
     scaled = manifests.scaled_by(connection.list(AUTOSCALERS))
-    before = manifests.with_replicas(before, replicas, scaled)
-    for each in sorted(before, key=lambda one: one["kind"] == "Deployment"):
-        made = connection.apply(connection.resource(each["apiVersion"], each["kind"]), each)
-        found = made if each["kind"] == "Deployment" and name_of(each) == deployment else found
-    return found
+    for each in manifests.in_order(manifests.with_replicas(before, replicas, scaled), deployment):
+        still_ours()
+        made.append(connection.apply(connection.resource(each["apiVersion"], each["kind"]), each))
+    return [each for each in reversed(made) if each["kind"] == "Deployment"]

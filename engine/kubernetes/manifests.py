@@ -4,7 +4,7 @@ configuration set. Pure."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 
 from engine.errors import ConfigurationError
@@ -12,12 +12,13 @@ from engine.kubernetes.objects import CONFIG, Object, digest, name_of
 
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _FIRST = ("ResourceQuota", "ServiceAccount", "ConfigMap", "Secret", "ExternalSecret", "Service")
+_BINARY = "binary/"
 _WIDE = ("Namespace", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition", "PersistentVolume", "Node")
 
 
 def placed(objects: Sequence[Object], namespace: str, deployment: str) -> list[Object]:
     """The objects in the namespace, in the order they are applied: what others refer to comes first, Deployments come
-    last, so that a new pod template tells that everything else was applied.
+    last and `deployment` at the very end, so that its new pod template tells that everything else was applied.
 
     Raises:
         ConfigurationError: one is outside of the namespace, is no object, or stands there twice; the Deployment lacks;
@@ -38,13 +39,21 @@ def placed(objects: Sequence[Object], namespace: str, deployment: str) -> list[O
         found[key] = {**each, "metadata": {**each["metadata"], "namespace": namespace}}
     if ("apps/v1", "Deployment", deployment) not in found:
         raise ConfigurationError(f"There is no Deployment {deployment} in the manifests; name one with `deployment`.")
-    return sorted(found.values(), key=lambda each: _place(each["kind"]))
+    return in_order(found.values(), deployment)
 
 
-def _place(kind: str) -> int:
+def in_order(objects: Iterable[Object], deployment: str) -> list[Object]:
+    """As they are applied."""
+    return sorted(objects, key=lambda each: _place(each, deployment))
+
+
+def _place(found: Object, deployment: str) -> int:
+    kind = found["kind"]
     if kind in _FIRST:
         return _FIRST.index(kind)
-    return len(_FIRST) + (kind == "Deployment")
+    if kind != "Deployment":
+        return len(_FIRST)
+    return len(_FIRST) + (2 if name_of(found) == deployment else 1)
 
 
 def _require_texts(found: Object) -> None:
@@ -97,19 +106,33 @@ def version_of(image: str) -> str:
 def with_config_mark(objects: Sequence[Object]) -> list[Object]:
     """Each Deployment's pods say which configuration they read: a ConfigMap that changes starts new ones, and a
     revision tells which ConfigMaps belong to it."""
-    made, configs = deepcopy(list(objects)), configs_of(objects)
+    made = deepcopy(list(objects))
     for each in made:
         if each["kind"] == "Deployment":
-            used = {name: data for name, data in configs.items() if name in references(each)}
             template = each["spec"]["template"].setdefault("metadata", {})
-            if used:
+            if used := configs_of(objects, each):
                 template.setdefault("annotations", {})[CONFIG] = digest(used)
     return made
 
 
-def configs_of(objects: Sequence[Object]) -> dict[str, Mapping[str, str]]:
-    """The data of each ConfigMap by its name."""
-    return {name_of(each): dict(each.get("data") or {}) for each in objects if each["kind"] == "ConfigMap"}
+def configs_of(objects: Sequence[Object], deployment: Object) -> dict[str, Mapping[str, str]]:
+    """What each ConfigMap holds that the pods of a Deployment read, by its name; binary data under `binary/KEY`, which
+    is no key of a text."""
+    used = references(deployment)
+    return {name_of(each): _held(each) for each in objects if each["kind"] == "ConfigMap" and name_of(each) in used}
+
+
+def _held(config: Object) -> dict[str, str]:
+    binary = {f"{_BINARY}{key}": value for key, value in (config.get("binaryData") or {}).items()}
+    return dict(config.get("data") or {}) | binary
+
+
+def with_held(config: Object, held: Mapping[str, str]) -> Object:
+    """A ConfigMap that holds what was recorded of it."""
+    data = {key: value for key, value in held.items() if not key.startswith(_BINARY)}
+    binary = {key.removeprefix(_BINARY): value for key, value in held.items() if key.startswith(_BINARY)}
+    kept = {key: value for key, value in config.items() if key != "binaryData"}
+    return kept | {"data": data} | ({"binaryData": binary} if binary else {})
 
 
 def references(deployment: Object) -> frozenset[str]:

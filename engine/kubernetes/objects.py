@@ -55,8 +55,17 @@ def owned_by(found: Object, uid: str) -> bool:
 
 def selector_of(deployment: Object) -> str:
     """The labels of its pods, as a list is asked for them."""
-    labels: Mapping[str, str] = deployment["spec"]["selector"].get("matchLabels") or {}
-    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    selector: Object = deployment["spec"]["selector"]
+    labels: Mapping[str, str] = selector.get("matchLabels") or {}
+    found = [f"{key}={value}" for key, value in sorted(labels.items())]
+    return ",".join([*found, *(_expression(each) for each in selector.get("matchExpressions") or ())])
+
+
+def _expression(found: Object) -> str:
+    operator, key = found["operator"], found["key"]
+    if operator in ("Exists", "DoesNotExist"):
+        return str(key) if operator == "Exists" else f"!{key}"
+    return f"{key} {operator.lower()} ({','.join(found['values'])})"
 
 
 def template_of(found: Object) -> Object:

@@ -52,6 +52,11 @@ class ClusterPlan(Frozen):
         return not (self.changing or self.migrations)
 
     @property
+    def without_migrations(self) -> ClusterPlan:
+        """What is left of it when they have run."""
+        return self.model_copy(update={"migrations": {}, "backup": ""})
+
+    @property
     def hash(self) -> str:
         """What approval is bound to: all of it."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
@@ -23,7 +23,11 @@ _LABEL, _BEFORE = "platform-ops/release-of", "before.json"
 
 
 class Release(Frozen):
-    """One change of an application. `configs` are the ConfigMaps its pods read, `template` stands for its pods."""
+    """One change of an application. `configs` are the ConfigMaps its pods read, `template` stands for its pods.
+
+    `migrating`: it has come as far as its backup and its migrations, and nothing was applied. `others` are the other
+    Deployments that it changes, `unrecorded` the Secrets that it changes: what they held is in no record.
+    """
 
     id: str
     operation: str
@@ -41,6 +45,9 @@ class Release(Frozen):
     approved_by: str = ""
     backups: tuple[str, ...] = ()
     migrations: tuple[str, ...] = ()
+    migrating: bool = False
+    others: tuple[str, ...] = ()
+    unrecorded: tuple[str, ...] = ()
     why: str = ""
     begun: datetime
     ended: datetime | None = None
@@ -58,7 +65,7 @@ def write(connection: Connection, release: Release, before: Sequence[Object] | N
     """Write it, or write it again. `before` is what a run that was cut off is put back to; at its end it goes."""
     data = {"release.json": release.as_json().decode()}
     if before is not None:
-        data[_BEFORE] = json.dumps(before)
+        data[_BEFORE] = json.dumps([each for each in before if each["kind"] != "Secret"])
     wanted: Object = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -102,8 +109,17 @@ def releases(connection: Connection, deployment: str) -> tuple[Release, ...]:
     return tuple(sorted(found, key=lambda each: each.id))
 
 
-def prune(connection: Connection, deployment: str) -> None:
-    """Remove the oldest records; one that stays too long does no harm."""
-    for each in releases(connection, deployment)[:-KEPT]:
-        with suppress(PlatformOpsError):
-            connection.delete(CONFIG_MAPS, _name(deployment, each.id))
+def begun(connection: Connection, deployment: str) -> Release | None:
+    """The release that was cut off and that nobody has put right yet."""
+    return next((each for each in reversed(releases(connection, deployment)) if each.state == "begun"), None)
+
+
+def prune(connection: Connection, deployment: str, marks: Collection[str]) -> None:
+    """Remove the oldest records; one that stays too long does no harm. What says which ConfigMaps belong to a revision
+    that there is to go back to stays: `marks` are theirs."""
+    known = releases(connection, deployment)
+    needed = {each.config: each.id for each in known if each.config in marks and each.configs}.values()
+    for each in known[:-KEPT]:
+        if each.id not in needed:
+            with suppress(PlatformOpsError):
+                connection.delete(CONFIG_MAPS, _name(deployment, each.id))

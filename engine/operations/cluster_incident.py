@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from functools import partial
 
 from engine.errors import ConfigurationError, NotFound, OperationFailed, PlatformOpsError
-from engine.kubernetes import rights
+from engine.kubernetes import records, rights
 from engine.kubernetes.connection import PODS, Connection
 from engine.kubernetes.lease import Held, held
 from engine.kubernetes.load import PodLoad, load_of
 from engine.kubernetes.manifests import scaled_by
 from engine.kubernetes.objects import (
     AUTOSCALERS,
+    CONFIG_MAPS,
     DEPLOYMENTS,
     LEASES,
     POD_METRICS,
@@ -102,8 +103,15 @@ class Incident:
 
         Raises:
             RolloutFailed: the new ones do not become ready; the old ones serve.
+            OperationFailed: a release was cut off and is not put right yet: its pods would be taken for good.
         """
-        with self._locked(steps, record, list(rights.rights(DEPLOYMENTS, "patch"))) as lease:
+        needed = [*rights.rights(DEPLOYMENTS, "patch"), *rights.rights(CONFIG_MAPS, "list")]
+        with self._locked(steps, record, needed) as lease:
+            if cut := records.begun(self.connection, self.deployment):
+                raise OperationFailed(
+                    f"The {cut.operation} of {cut.by} was cut off, and is not put right yet: `platformctl k8s deploy` "
+                    "or `rollback` does that first. Nothing was started anew."
+                )
             before = (template_of(self._live())["metadata"].get("annotations") or {}).get(RESTARTED)
             try:
                 now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -20,7 +20,7 @@ from engine.operations.cluster_release import ClusterRun
 from engine.progress import silent
 from engine.repository.repository import Repository
 from engine.sources.base import Source
-from engine.steps import InShell
+from engine.steps import InShell, Step
 from tests.kubebox import JOB_IMAGE, REPOSITORY, ROOT, Cluster
 
 CANARY = "canary-7f3a9c"
@@ -37,6 +37,18 @@ esac
 while :; do /busybox echo tick; /busybox sleep 1; done
 """
 _SMOKE = ("/busybox", "test", "-f", "/tmp/ready")
+
+
+@dataclass(frozen=True, slots=True)
+class CutOff(InShell):
+    """As a run that is killed before a step: nothing of it is done, nothing is put back or written down."""
+
+    before: str
+
+    def run(self, step: Step[Any]) -> Any:
+        if step.title == self.before:
+            raise SystemExit
+        return InShell.run(self, step)
 
 
 @dataclass

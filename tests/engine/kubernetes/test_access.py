@@ -13,6 +13,7 @@ import yaml
 
 from engine.config.clusters import ClusterSettings, EksSettings
 from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError, TransientFailure
+from engine.kubernetes import records
 from engine.kubernetes.connection import Connection
 from engine.kubernetes.eks import Renewed, eks_configuration, eks_token
 from engine.kubernetes.errors import Forbidden, Unauthorized
@@ -20,7 +21,7 @@ from engine.kubernetes.objects import CONFIG_MAPS, DEPLOYMENTS
 from engine.operations.cluster_incident import Incident
 from engine.progress import silent
 from engine.steps import InShell
-from tests.engine.kubernetes.application import CANARY, App
+from tests.engine.kubernetes.application import CANARY, App, CutOff
 from tests.engine.stores.servers import S3Server, moto
 from tests.kubebox import NEW, OLD, ROOT
 
@@ -145,6 +146,13 @@ def test_secrets_of_the_manifests_are_hashes_in_plan_and_record(app: App) -> Non
     ]
     assert kept == "another-canary", "put back from memory: it is in no record"
     shown += app.cluster.kubectl("-n", app.namespace, "get", "configmaps", "-o", "yaml") + str(caught.value)
+
+    with pytest.raises(SystemExit):
+        app.run(version=OLD).carry_out(CutOff(silent, "wait for the rollout"))
+    after = app.deploy(OLD)
+    assert "The smoke test failed" in after.recovered and "was changed is as it was" not in after.recovered
+    assert "But Secret kerp-secrets may hold what is new: no record has what it held before." in after.recovered
+    assert records.releases(app.connection, "kerp-api")[-1].state == "failed"
     for each in (CANARY, "another-canary", "third-canary"):
         assert each not in shown
         assert base64.b64encode(each.encode()).decode() not in shown

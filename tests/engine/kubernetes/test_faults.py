@@ -56,12 +56,12 @@ def test_a_run_that_is_killed_is_finished_or_put_back_by_the_next(app: App) -> N
     assert after.plan is not None and after.plan.empty
     assert app.image() == NEW
 
-    app.configure("crash")
+    app.configure("crash", ready_seconds=4)
     killed = _started(app, "deploy", OLD)
     _until(lambda: _is_rolling(app, OLD))
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    app.configure("well")
+    app.configure("well", ready_seconds=4)
     after = app.deploy("")
     assert "crashes again and again" in after.recovered and "It was undone" in after.recovered
     assert app.image() == NEW

@@ -10,7 +10,17 @@ from engine.errors import ConfigurationError
 from engine.kubernetes.differences import differences, values
 from engine.kubernetes.jobs import attempts, job_of, state_of
 from engine.kubernetes.load import quantity
-from engine.kubernetes.manifests import placed, references, repository_of, version_of, with_config_mark, with_version
+from engine.kubernetes.manifests import (
+    configs_of,
+    placed,
+    references,
+    repository_of,
+    version_of,
+    with_config_mark,
+    with_held,
+    with_version,
+)
+from engine.kubernetes.objects import selector_of
 
 
 def deployment(**container: Any) -> dict[str, Any]:
@@ -51,8 +61,10 @@ def test_a_version_replaces_the_tag_and_nothing_else() -> None:
 
 def test_what_others_refer_to_comes_first_and_nothing_stands_twice() -> None:
     hpa = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "kerp-api"}}
-    found = placed([hpa, deployment(), config()], "kerp-prod", "kerp-api")
-    assert [each["kind"] for each in found] == ["ConfigMap", "HorizontalPodAutoscaler", "Deployment"]
+    web = deployment() | {"metadata": {"name": "web"}}
+    found = placed([hpa, deployment(), web, config()], "kerp-prod", "kerp-api")
+    assert [each["kind"] for each in found[:2]] == ["ConfigMap", "HorizontalPodAutoscaler"]
+    assert [each["metadata"]["name"] for each in found[2:]] == ["web", "kerp-api"]
     assert {each["metadata"]["namespace"] for each in found} == {"kerp-prod"}
     with pytest.raises(ConfigurationError, match="ConfigMap kerp-config stands in the manifests twice"):
         placed([deployment(), config(), config()], "kerp-prod", "kerp-api")
@@ -88,6 +100,52 @@ def test_differences_have_places_and_no_secrets() -> None:
     assert len(found) == 3
     data = values(config(JWT_SECRET="canary", DB_HOST="db"))
     assert data["data.DB_HOST"] == "db" and data["data.JWT_SECRET"].startswith("hash ")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "postgres://kerp:canary@db:5432/kerp",
+        "redis://:canary@cache:6379",
+        "--db-password=canary",
+        "host=db password=canary",
+        "spring:\n  datasource:\n    password: canary\n",
+        '{"apiToken":"canary"}',
+    ],
+)
+def test_a_secret_within_a_value_is_not_shown(value: str) -> None:
+    changed = values(deployment(args=[value], env=[{"name": "A", "value": value}])) | values(config(A=value))
+    assert "canary" not in str(changed) and "hash " in str(changed)
+
+
+def test_only_what_is_a_hash_is_taken_for_one_and_what_holds_no_secret_is_shown() -> None:
+    assert "canary" not in str(values(config(DB_PASSWORD="hash canary")))
+    annotated = config() | {"binaryData": {"key.bin": "Y2FuYXJ5"}}
+    annotated["metadata"] = annotated["metadata"] | {"annotations": {"app/token": "canary"}}
+    assert "canary" not in str(values(annotated)) and "Y2FuYXJ5" not in str(values(annotated))
+    plain = {"A": "http://kerp:8080/path", "B": "arn:aws:secretsmanager:x:secret:kerp/db", "C": "kerp-secrets"}
+    assert {key: values(config(**plain))[f"data.{key}"] for key in plain} == plain
+
+
+def test_what_a_configmap_held_comes_back_whole() -> None:
+    reads = deployment(envFrom=[{"configMapRef": {"name": "kerp-config"}}])
+    held = config(A="1") | {"binaryData": {"b": "AAE="}}
+    other = config(B="2") | {"metadata": {"name": "other"}}
+    recorded = configs_of([held, other], reads)
+    assert set(recorded) == {"kerp-config"}, "what these pods do not read is none of theirs"
+    back = with_held(config(A="2") | {"binaryData": {"c": "AA=="}}, recorded["kerp-config"])
+    assert (back["data"], back["binaryData"]) == ({"A": "1"}, {"b": "AAE="})
+    assert "binaryData" not in with_held(held, {"A": "1"})
+
+
+def test_pods_are_selected_by_expressions_too() -> None:
+    expressions = [
+        {"key": "tier", "operator": "In", "values": ["web", "api"]},
+        {"key": "old", "operator": "DoesNotExist"},
+        {"key": "app", "operator": "Exists"},
+    ]
+    selector = {"matchLabels": {"app": "a"}, "matchExpressions": expressions}
+    assert selector_of({"spec": {"selector": selector}}) == "app=a,tier in (web,api),!old,app"
 
 
 def test_a_difference_at_the_end_of_a_long_value_is_one() -> None:

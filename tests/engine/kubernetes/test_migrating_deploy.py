@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import psycopg
 import pytest
 
@@ -24,11 +26,20 @@ __all__ = ["aws", "connection", "database", "server"]  # fixtures
 pytestmark = pytest.mark.xdist_group("kubernetes")
 
 
-def _run(app: App, store: MemoryStore, version: str) -> ClusterRun:
-    shelf = Shelf({"kerp": b"rows"}, SourceSettings(store="nightly"))
+def _run(app: App, store: MemoryStore, version: str, meanwhile: Callable[[], object] = lambda: None) -> ClusterRun:
+    """What happens `meanwhile` happens while the backup begins."""
+
+    def opened(name: str) -> Shelf:
+        meanwhile()
+        return Shelf({name: b"rows"}, SourceSettings(store="nightly"))
+
     return ClusterRun(
-        app.connection, "deploy", "a test", lambda plan: "", lambda name: Repository(store), lambda name: shelf, version
+        app.connection, "deploy", "a test", lambda plan: "", lambda name: Repository(store), opened, version
     )
+
+
+def _killed() -> None:
+    raise SystemExit
 
 
 def test_backup_migrations_and_rollout_in_this_order(
@@ -48,12 +59,36 @@ def test_backup_migrations_and_rollout_in_this_order(
     assert release.migrations == tuple(run.plan.migrations) and release.backups == run.backups and len(run.backups) > 0
     assert connection.execute("SELECT version FROM schema_migrations").fetchall() == [(3,)]
 
-    (app.folder / "000004_wrong.up.sql").write_text("ALTER TABLE nothing ADD x int;")
+    # What is edited or changed while the backup runs was approved by nobody.
+    fourth = app.folder / "000004_fourth.up.sql"
+    fourth.write_text("CREATE TABLE fourth (id int);")
+    with pytest.raises(OperationFailed, match=r"The migrations are others than were planned.*none was run"):
+        _run(app, store, NEW, lambda: fourth.write_text("DROP TABLE orders;")).carry_out(InShell(silent))
+    fourth.write_text("CREATE TABLE fourth (id int);")
+
+    with pytest.raises(SystemExit):
+        _run(app, store, NEW, _killed).carry_out(InShell(silent))
+
+    def change() -> None:
+        app.cluster.kubectl("-n", app.namespace, "set", "env", "deployment/kerp-api", "FOO=bar")
+
+    changed = _run(app, store, NEW, change)
+    with pytest.raises(OperationFailed, match="The application changed while its migrations ran: they have run"):
+        changed.carry_out(InShell(silent))
+    assert changed.recovered.startswith(
+        "The deploy of a test was cut off before its backup was done, while 000004_fourth were to be run; nothing"
+    )
+    states = [(each.state, each.migrating) for each in records.releases(app.connection, "kerp-api")]
+    assert states == [("good", False), ("failed", True), ("failed", True), ("failed", True)]
+    assert connection.execute("SELECT version FROM schema_migrations").fetchall() == [(4,)]
+    assert app.image() == OLD, "nothing was applied"
+
+    (app.folder / "000005_wrong.up.sql").write_text("ALTER TABLE nothing ADD x int;")
     wrong = _run(app, store, NEW)
-    with pytest.raises(OperationFailed, match="The migration up 000004_wrong failed"):
+    with pytest.raises(OperationFailed, match="The migration up 000005_wrong failed"):
         wrong.carry_out(InShell(silent))
     assert app.image() == OLD, "nothing was applied"
-    with pytest.raises(Dirty, match="dirty at version 4"):
+    with pytest.raises(Dirty, match="dirty at version 5"):
         _run(app, store, NEW).carry_out(InShell(silent))
 
 

@@ -43,3 +43,16 @@ def test_deploy_change_and_go_back(app: App) -> None:
     assert [each.state for each in records.releases(app.connection, "kerp-api")] == ["good", "good", "good"]
     everything = app.cluster.kubectl("get", "configmaps", "-n", app.namespace, "-o", "yaml") + str(told)
     assert CANARY not in everything
+
+    # A rollback that knew no ConfigMaps wrote the mark of its revision: the record that has them is meant.
+    second_release = records.releases(app.connection, "kerp-api")[1]
+    for _ in range(records.KEPT):
+        less = second_release.model_copy(update={"id": records.new_id(), "configs": {}})
+        records.write(app.connection, less)
+    records.prune(app.connection, "kerp-api", {second_release.config})
+    assert second_release in records.releases(app.connection, "kerp-api"), "there is a revision that it belongs to"
+    forth = app.run("rollback")
+    forth.only_plan(InShell(silent))
+    assert forth.plan is not None and forth.plan.remarks == ()
+    [config] = [each for each in forth.plan.changing if each.kind == "ConfigMap"]
+    assert [str(each) for each in config.differences] == ["data.DB_HOST: (none) -> elsewhere"]

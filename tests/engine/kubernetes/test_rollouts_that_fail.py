@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from engine.errors import PlatformOpsError
+from engine.errors import OperationFailed, PlatformOpsError
 from engine.kubernetes import records
 from engine.kubernetes.errors import Invalid
 from engine.kubernetes.waiting import RolloutFailed
@@ -17,7 +17,7 @@ from engine.operations.cluster_release import ClusterRun
 from engine.progress import silent
 from engine.steps import InShell
 from tests.engine.kubernetes.application import CANARY, App, made
-from tests.kubebox import NEW, OLD, new_namespace
+from tests.kubebox import JOB_IMAGE, NEW, OLD, new_namespace
 
 pytestmark = pytest.mark.xdist_group("kubernetes")
 EARLY = 60.0
@@ -39,7 +39,9 @@ def _serves(app: App, version: str) -> None:
 
 def test_rollouts_that_cannot_succeed(app: App) -> None:
     """Each kind in a namespace of its own, beside the others: they wait most of the time."""
-    scenes: tuple[Callable[[App], None], ...] = (_image_and_crash, _crash_after_ready, _never_ready, _no_room_and_smoke)
+    scenes: tuple[Callable[[App], None], ...] = (
+        *(_image_and_crash, _crash_after_ready, _never_ready, _no_room_and_smoke, _another_deployment),
+    )
     with ThreadPoolExecutor(len(scenes)) as pool:
         for done in [pool.submit(_in_a_namespace, app, scene) for scene in scenes]:
             done.result()
@@ -103,6 +105,33 @@ def _no_room_and_smoke(app: App) -> None:
     assert run.undone.startswith("It was undone")
 
 
+_WEB = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+        - name: web
+          image: %s
+          command: [/busybox, "false"]
+          resources: {requests: {cpu: 10m, memory: 8Mi}, limits: {cpu: 10m, memory: 8Mi}}
+"""
+
+
+def _another_deployment(app: App) -> None:
+    """It is waited for as the application's own is: no release is good while the web is broken."""
+    (app.folder / "overlay" / "web.yaml").write_text(_WEB % JOB_IMAGE)
+    kustomization = app.folder / "overlay" / "kustomization.yaml"
+    kustomization.write_text(kustomization.read_text().replace("- ../base", "- ../base\n- web.yaml"))
+    run, said, took = _fails(app, NEW)
+    assert said.startswith("Revision 1 of web cannot succeed: web-") and "crashes again and again" in said
+    assert took < EARLY and run.undone.endswith("New, and not taken away: Deployment web.")
+
+
 def test_a_restart_that_fails_is_undone_and_what_others_set_is_said(app: App) -> None:
     app.deploy(OLD)
     app.deploy(NEW)
@@ -111,6 +140,12 @@ def test_a_restart_that_fails_is_undone_and_what_others_set_is_said(app: App) ->
     back = app.run("rollback")
     back.only_plan(InShell(silent))
     assert back.plan is not None and back.plan.to_revision == 1, "pods that were only started anew are no other version"
+
+    last = records.releases(app.connection, "kerp-api")[-1]
+    records.write(app.connection, last.model_copy(update={"id": records.new_id(), "state": "begun"}), [])
+    with pytest.raises(OperationFailed, match="The deploy of a test was cut off, and is not put right yet"):
+        incident.restart(InShell(silent))
+    assert app.deploy("").recovered
 
     before = {each["metadata"]["name"] for each in app.pods()}
     app.cluster.kubectl("-n", app.namespace, "delete", "secret", "kerp-secrets")
