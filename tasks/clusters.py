@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -149,15 +150,16 @@ def act(record: IncidentRecord, work: Callable[[Incident, Steps, Record], None])
 
 def logs(record: IncidentRecord, lines: int, pod: str, follow_seconds: int) -> None:
     """The last lines of the pods, and what they write meanwhile, in the run's log and in its record."""
-    progress, text = logged_progress(), []
+    progress, text = logged_progress(), deque[str](maxlen=1000)
     if follow_seconds:
         for line in record.incident.follow(lines, pod, follow_seconds):
             progress(line)
             text.append(line)
     else:
-        text = record.incident.logs(lines, pod)
-    rows = tuple((line,) for line in text[-1000:])
-    record.report = Report(record.title, f"{len(rows)} lines.", tables=(Table("Log", ("line",), rows),))
+        text.extend(record.incident.logs(lines, pod))
+    table = Table("Log", ("line",), tuple((line,) for line in text))
+    remarks = tuple(record.incident.remarks)
+    record.report = Report(record.title, f"{len(text)} lines.", tables=(table,), next_steps=remarks)
 
 
 def top(record: IncidentRecord) -> None:

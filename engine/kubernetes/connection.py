@@ -1,4 +1,4 @@
-"""The one module that calls a cluster: the official client's transport, plain JSON in and out, our errors."""
+"""The one module that calls a cluster (beside `executing.py`): the official client's transport, plain JSON in and out, our errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.config.clusters import ClusterSettings
-from engine.errors import ConfigurationError, NotFound, OperationFailed
+from engine.errors import ConfigurationError, NotFound
 from engine.kubernetes.errors import away, refused
 from engine.kubernetes.objects import Object, Resource
 
@@ -27,17 +27,8 @@ MANAGER = "platform-ops"
 _TIMEOUT = (5.0, 30.0)
 _APPLY, _JSON = "application/apply-patch+yaml", "application/json"
 MERGE = "application/merge-patch+json"
-_STATUS_CHANNEL = 3
-_OUTPUT, _LOG_BYTES, _LINE = 100_000, 10_000_000, 20_000
-"""The most that is kept of a program's output, of a log, and of one line of it: letters and bytes."""
-
-
-@dataclass(frozen=True)
-class Executed:
-    """What a program in a pod came to. `output` is what it wrote, both streams."""
-
-    exit_code: int
-    output: str
+_LOG_BYTES, _LINE = 10_000_000, 20_000
+"""The most that is read of a log, and of one line of it."""
 
 
 @dataclass
@@ -72,11 +63,12 @@ class Connection:
         Raises:
             ConfigurationError: the kubeconfig is not there, or has no such context.
         """
-        client = self._opened()
+        client = self.new_client()
         weakref.finalize(self, client.rest_client.close)  # with us its sockets go
         return client
 
-    def _opened(self) -> ApiClient:
+    def new_client(self) -> ApiClient:
+        """One with sockets of its own."""
         from kubernetes import client, config
 
         if self.settings.eks:
@@ -194,41 +186,6 @@ class Connection:
         finally:
             answer.close()
 
-    def execute(self, pod: str, argv: Sequence[str], container: str = "", timeout: float = 30.0) -> Executed:
-        """Run a program in a container.
-
-        Raises:
-            OperationFailed: it does not end in time, or the container is not there.
-        """
-        from kubernetes.client import CoreV1Api
-        from kubernetes.stream import stream
-        from websocket import WebSocketException
-
-        # A client of its own: the websocket takes the place of its transport, and a heartbeat may use ours meanwhile.
-        call = CoreV1Api(self._opened()).connect_get_namespaced_pod_exec
-        chosen = {"container": container} if container else {}
-        streams = {"stderr": True, "stdin": False, "stdout": True, "tty": False}
-        from kubernetes.client.exceptions import ApiException
-
-        try:
-            session = stream(call, pod, self.namespace, command=list(argv), _preload_content=False, **streams, **chosen)
-            try:
-                session.run_forever(timeout=timeout)
-                if session.is_open():
-                    raise OperationFailed(f"{argv[0]} in {pod} did not end within {timeout:g} s.")
-                code = _code(session, pod)  # before the output: reading all of that throws the rest away
-                return Executed(code, session.read_all()[-_OUTPUT:])
-            finally:
-                with suppress(WebSocketException, OSError):
-                    session.close()
-                session.sock.shutdown()  # a socket that the server has closed is not by `close`
-        except ApiException as error:
-            raise OperationFailed(f"{argv[0]} could not be run in {pod}: {_handshake(error)}") from None
-        except (WebSocketException, OSError) as error:
-            raise OperationFailed(
-                f"The session in {pod} was lost while {argv[0]} ran: {error or type(error).__name__}"
-            ) from None
-
     # The wire ---------------------------------------------------------------------------------------------------------
 
     def _path(self, resource: Resource, name: str = "") -> str:
@@ -245,7 +202,10 @@ class Connection:
         content: str = _JSON,
     ) -> Object:
         answer = self._answer(method, path, query, body, content, what)
-        found: Object = json.loads(answer.read())
+        try:
+            found: Object = json.loads(answer.read())
+        except ValueError:  # a proxy's page, or an answer that was cut off
+            raise away(self.name, "what it answered is no JSON") from None
         return found
 
     def _answer(
@@ -281,29 +241,6 @@ class Connection:
 
 
 PODS = Resource("v1", "pods")
-
-
-def _code(session: Any, pod: str) -> int:
-    """The exit code, from the status that ends a session (its third channel).
-
-    Raises:
-        OperationFailed: nothing was run: the container is not there, or not any more.
-    """
-    try:
-        status = json.loads(session.read_channel(_STATUS_CHANNEL))
-        if status["status"] == "Success":
-            return 0
-        if status.get("reason") == "NonZeroExitCode":
-            return int(status["details"]["causes"][0]["message"])
-        raise OperationFailed(f"Nothing could be run in {pod}: {status.get('message', 'no reason was given')}")
-    except (ValueError, KeyError, TypeError):
-        raise OperationFailed(f"What was run in {pod} was cut off: it ended without an exit code.") from None
-
-
-def _handshake(error: Any) -> str:
-    with suppress(AttributeError, TypeError):
-        return str(error.reason).partition("\n")[0][:300]
-    return "it was refused"
 
 
 def _lines(pieces: Iterator[bytes]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from engine.kubernetes import records
 from engine.kubernetes.application import apply, as_applied, put_back
 from engine.kubernetes.connection import Connection
 from engine.kubernetes.errors import Forbidden, Unauthorized
+from engine.kubernetes.executing import execute
 from engine.kubernetes.lease import Held, LeaseLost
 from engine.kubernetes.objects import (
     CONFIG,
@@ -144,7 +145,7 @@ class Change:
         pods, argv = rollout.pods(), self.connection.settings.smoke
         if not pods:
             raise OperationFailed(f"No pod of the new revision of {self.deployment} is ready: there is none to ask.")
-        done = self.connection.execute(name_of(pods[0]), argv)
+        done = execute(self.connection, name_of(pods[0]), argv)
         self.smoke = f"{' '.join(argv)} in {name_of(pods[0])} ended with {done.exit_code}"
         progress(self.smoke)
         if done.exit_code:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
-from engine.errors import ConfigurationError, NotFound, OperationFailed, PlatformOpsError
+from engine.errors import ConfigurationError, NotFound, OperationFailed
 from engine.kubernetes import records, rights
 from engine.kubernetes.connection import PODS, Connection
+from engine.kubernetes.errors import Invalid
+from engine.kubernetes.executing import execute
+from engine.kubernetes.following import followed, with_pod
 from engine.kubernetes.lease import Held, held
 from engine.kubernetes.load import PodLoad, load_of
 from engine.kubernetes.manifests import scaled_by
@@ -38,7 +39,10 @@ from engine.operations.timings import Timings
 from engine.progress import Progress
 from engine.steps import NO_RECORD, Record, Step, Steps
 
-_LOCK: tuple[Right, ...] = tuple(rights.rights(LEASES, "get", "create", "update"))
+_LOCK: tuple[Right, ...] = (
+    *rights.rights(LEASES, "get", "create", "update"),
+    *rights.rights(CONFIG_MAPS, "list"),  # whether a release was cut off
+)
 _LOOK: tuple[Right, ...] = (
     *rights.rights(DEPLOYMENTS, "get"),
     *rights.rights(REPLICA_SETS, "list"),
@@ -71,7 +75,7 @@ class Incident:
         with self._locked(steps, record, needed) as lease:
             live = self._live()
             before = int(live["spec"]["replicas"])
-            self.remarks += self._autoscalers(replicas)
+            self.remarks += [*self._autoscalers(replicas), *filter(None, [self._cut_off()])]
             work = partial(self._scale, replicas, lease)
             self._timed(steps, record, f"scale to {replicas}", work)
             now = int(self._live()["spec"]["replicas"])
@@ -81,6 +85,11 @@ class Incident:
     def _scale(self, replicas: int, lease: Held, progress: Progress) -> None:
         self.connection.patch(DEPLOYMENTS, self.deployment, {"spec": {"replicas": replicas}}, "scale")
         self._whole(lease, progress)
+
+    def _cut_off(self) -> str:
+        cut = records.begun(self.connection, self.deployment)
+        put_right = "is not put right yet: `platformctl k8s deploy` or `rollback` does that first."
+        return f"The {cut.operation} of {cut.by} was cut off, and {put_right}" if cut else ""
 
     def _autoscalers(self, replicas: int) -> list[str]:
         found = [e for e in self.connection.list(AUTOSCALERS) if self.deployment in scaled_by([e])]
@@ -105,13 +114,9 @@ class Incident:
             RolloutFailed: the new ones do not become ready; the old ones serve.
             OperationFailed: a release was cut off and is not put right yet: its pods would be taken for good.
         """
-        needed = [*rights.rights(DEPLOYMENTS, "patch"), *rights.rights(CONFIG_MAPS, "list")]
-        with self._locked(steps, record, needed) as lease:
-            if cut := records.begun(self.connection, self.deployment):
-                raise OperationFailed(
-                    f"The {cut.operation} of {cut.by} was cut off, and is not put right yet: `platformctl k8s deploy` "
-                    "or `rollback` does that first. Nothing was started anew."
-                )
+        with self._locked(steps, record, list(rights.rights(DEPLOYMENTS, "patch"))) as lease:
+            if said := self._cut_off():
+                raise OperationFailed(f"{said} Nothing was started anew.")
             before = (template_of(self._live())["metadata"].get("annotations") or {}).get(RESTARTED)
             try:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -136,6 +141,7 @@ class Incident:
             ConfigurationError: there is no such pod, or it belongs to something else.
         """
         with self._locked(steps, record, list(rights.rights(PODS, "get", "delete"))) as lease:
+            self.remarks += filter(None, [self._cut_off()])
             self._timed(steps, record, f"delete {pod}", partial(self._delete, pod, lease))
             self.said = f"{pod} was deleted, and another has taken its place."
 
@@ -163,32 +169,18 @@ class Incident:
         many = len(found) > 1
         text = []
         for each in found:
-            with suppress(PlatformOpsError):  # one that has not begun yet has none
-                text += [
-                    _told(name_of(each), line, many)
-                    for line in self.connection.log(name_of(each), lines=lines).splitlines()
-                ]
+            try:
+                said = self.connection.log(name_of(each), lines=lines)
+            except (NotFound, Invalid) as error:  # one that has not begun yet has none
+                self.remarks.append(str(error))
+            else:
+                text += [with_pod(name_of(each), line, many) for line in said.splitlines()]
         return text
 
     def follow(self, lines: int, pod: str = "", seconds: float | None = None) -> Iterator[str]:
         """The same and what follows, of all pods as it comes, for so long (None: until the block ends)."""
         rights.require(self.connection, [*_LOOK, *rights.rights(PODS, "get", below="log")])
-        found, told = self._named(pod), queue.Queue[str | None]()
-        deadline = None if seconds is None else time.monotonic() + seconds
-        with ExitStack() as opened:
-            for each in found:
-                name = name_of(each)
-                stream = opened.enter_context(self.connection.following(name, lines=lines))
-                args = (name, stream, told, len(found) > 1)
-                threading.Thread(target=_listen, args=args, name=f"log {name}", daemon=True).start()
-            going = len(found)
-            while going and (left := 1.0 if deadline is None else deadline - time.monotonic()) > 0:
-                with suppress(queue.Empty):
-                    line = told.get(timeout=min(left, 1.0))
-                    if line is None:
-                        going -= 1
-                    else:
-                        yield line
+        yield from followed(self.connection, [name_of(each) for each in self._named(pod)], lines, seconds)
 
     def top(self) -> list[PodLoad]:
         """What each pod uses now, the heaviest first.
@@ -200,7 +192,7 @@ class Incident:
         pods = self.pods()
         try:
             metrics = self.connection.list(POD_METRICS, selector_of(self._live()))
-        except (NotFound, PlatformOpsError) as error:
+        except NotFound as error:
             raise OperationFailed(f"{self.connection.name} measures no load: {error}") from None
         return load_of(pods, metrics)
 
@@ -222,7 +214,7 @@ class Incident:
             raise ConfigurationError(f"Say how in `database_check` of [clusters.{self.connection.name}].")
         if not ready:
             raise OperationFailed(f"No pod of {self.deployment} is ready: there is none to ask.")
-        done = self.connection.execute(name_of(ready[0]), argv)
+        done = execute(self.connection, name_of(ready[0]), argv)
         said = done.output.strip()[-500:] or "no output"
         if done.exit_code:
             raise OperationFailed(f"{' '.join(argv)} in {name_of(ready[0])} ended with {done.exit_code}: {said}")
@@ -273,17 +265,3 @@ class Incident:
 
 def _ends(pod: Object) -> bool:
     return bool(pod["metadata"].get("deletionTimestamp"))
-
-
-def _told(pod: str, line: str, many: bool) -> str:
-    return f"{pod} | {line}" if many else line
-
-
-def _listen(pod: str, stream: Iterator[str], told: queue.Queue[str | None], many: bool) -> None:
-    try:
-        for line in stream:
-            told.put(_told(pod, line, many))
-    except Exception:  # noqa: BLE001, S110 - the stream was closed under it: whoever listened has gone
-        pass
-    finally:
-        told.put(None)

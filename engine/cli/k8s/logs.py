@@ -34,4 +34,6 @@ def command(invocation: Invocation, pod: str, lines: int, follow: bool, cluster:
             sys.stdout.flush()
     else:
         text = incident.logs(lines, pod)
-    return Outcome("k8s logs", {"lines": text}, text="".join(f"{line}\n" for line in text))
+    shown = [*text, *incident.remarks]
+    result = {"lines": text, "remarks": incident.remarks}
+    return Outcome("k8s logs", result, text="".join(f"{line}\n" for line in shown))

@@ -76,6 +76,23 @@ def test_least_rights_are_enough_and_what_lacks_is_named_before_anything_is_touc
         incident.delete_pod("coredns-1", InShell(silent))
     with pytest.raises(Forbidden):
         app.connection.list(CONFIG_MAPS.__class__("v1", "secrets"))
+    _a_token_that_ends_during_a_rollout(app)
+
+
+def _a_token_that_ends_during_a_rollout(app: App) -> None:
+    """Nothing can be put back with it: the record stays begun, and the next run puts it right."""
+    kubectl = app.cluster.kubectl
+
+    def tell(what: str, done: int = 0, total: int = 0) -> None:
+        if what == "wait for the rollout":
+            kubectl("-n", app.namespace, "delete", "serviceaccount", "worker")
+
+    app.configure(ready_seconds=6)
+    with pytest.raises(Unauthorized, match=r"the token has expired or is wrong.*It could not be undone"):
+        app.run(version=NEW).carry_out(InShell(tell))
+    app.settings = {}
+    kubectl("-n", app.namespace, "delete", "lease", "platform-ops-kerp-api")  # else it is free in 15 s
+    assert app.deploy(NEW).recovered.endswith("was cut off. Its rollout ended well: it was finished.")
 
 
 def test_a_token_that_has_expired_and_a_context_that_is_not_there_say_so(app: App) -> None:

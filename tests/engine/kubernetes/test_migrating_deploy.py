@@ -9,9 +9,11 @@ import pytest
 
 from engine.config.clusters import ClusterSettings
 from engine.config.settings import SourceSettings
-from engine.errors import ConfigurationError, OperationFailed
+from engine.errors import ConfigurationError, LockedByAnother, OperationFailed
 from engine.kubernetes import records
+from engine.kubernetes.lease import held
 from engine.migrations.database import Dirty
+from engine.operations.cluster_migration import MigrationRun, migrate_alone
 from engine.operations.cluster_release import ClusterRun
 from engine.progress import silent
 from engine.repository.repository import Repository
@@ -98,3 +100,11 @@ def test_in_production_no_migration_without_a_backup(app: App, database: Cluster
     app.settings |= {"migrations": migrations, "environment": "production", "approval": False}
     with pytest.raises(ConfigurationError, match=r"nothing is backed up before it: name `backup` in \[clusters.box\]"):
         app.deploy(OLD)
+
+    alone = MigrationRun("box", app.connection.settings, "up")
+    with held(app.connection, "kerp-api", "a deploy"):
+        with pytest.raises(LockedByAnother, match="is locked by a deploy since"):
+            migrate_alone(app.connection, "a test", alone, InShell(silent))
+        status = MigrationRun("box", app.connection.settings, "status")
+        migrate_alone(app.connection, "a test", status, InShell(silent))
+    assert alone.ran == [] and status.after.version is None

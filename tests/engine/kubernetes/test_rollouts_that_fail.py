@@ -145,6 +145,8 @@ def test_a_restart_that_fails_is_undone_and_what_others_set_is_said(app: App) ->
     records.write(app.connection, last.model_copy(update={"id": records.new_id(), "state": "begun"}), [])
     with pytest.raises(OperationFailed, match="The deploy of a test was cut off, and is not put right yet"):
         incident.restart(InShell(silent))
+    incident.scale(2, InShell(silent))
+    assert incident.remarks[-1].startswith("The deploy of a test was cut off")
     assert app.deploy("").recovered
 
     before = {each["metadata"]["name"] for each in app.pods()}
