@@ -110,6 +110,7 @@ apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web}
 spec:
+  minReadySeconds: 5
   selector: {matchLabels: {app: web}}
   template:
     metadata: {labels: {app: web}}
