@@ -23,6 +23,7 @@ import pytest
 import yaml
 
 from engine.streams.spool import temporary_base
+from tests.quick import starting
 
 ROOT = Path(__file__).parent.parent
 POINTED_TO = "PLATFORM_OPS_TEST_KUBECONFIG"
@@ -86,6 +87,7 @@ def a_cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """One for all tests of the session; it is ended with it."""
+    starting("Kubernetes")
     with ExitStack() as stack:
         try:
             found = stack.enter_context(a_cluster())
