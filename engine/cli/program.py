@@ -18,6 +18,7 @@ from engine.cli.interruption import Interrupted, ended_cleanly
 from engine.cli.lazy import LazyGroup
 from engine.cli.outcome import Outcome, emit, problem_of
 from engine.errors import PlatformOpsError
+from engine.sources.groups import GROUPS
 
 PROGRAM = "platformctl"
 
@@ -68,9 +69,23 @@ Example:
 """
 
 
+class _Program(LazyGroup):
+    """All commands: those of this room, and the groups that kinds bring."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return _groups().get(cmd_name) if cmd_name in GROUPS else LazyGroup.get_command(self, ctx, cmd_name)
+
+
+def _groups() -> dict[str, click.Group]:
+    """The commands of one kind of what is kept, by its noun."""
+    from engine.cli.kind_group import KindGroup, groups
+
+    return {noun: KindGroup(kept) for noun, kept in groups().items()}
+
+
 @click.group(
-    cls=LazyGroup,
-    words=COMMANDS,
+    cls=_Program,
+    words={**COMMANDS, **GROUPS},
     room="engine.cli",
     help="The operations of a platform from a shell, without Prefect: deploys, rollbacks, backups, drills, restores.",
     epilog=_EPILOG,
@@ -109,15 +124,24 @@ def _standard_streams() -> None:
 
 
 def _ran(given: list[str], debug: bool) -> Outcome | None:
-    command = next((word for word in given if word in COMMANDS), None)
     try:
         with ended_cleanly():
             returned = cli.main(given, prog_name=PROGRAM, standalone_mode=False)
         return returned if isinstance(returned, Outcome) else None
     except (PlatformOpsError, click.ClickException, click.Abort, Interrupted) as error:
-        return _problem(command, error, debug)
+        return _problem(_called(given), error, debug)
     except Exception as error:  # noqa: BLE001 - whatever it is, people get a sentence
-        return _problem(command, error, debug)
+        return _problem(_called(given), error, debug)
+
+
+def _called(given: Sequence[str]) -> str | None:
+    """The command that was meant: `backup`, `volume restore`."""
+    for number, word in enumerate(given):
+        if word in COMMANDS:
+            return word
+        if word in GROUPS:
+            return " ".join(given[number : number + 2])
+    return None
 
 
 def _problem(command: str | None, error: BaseException, debug: bool) -> Outcome:

@@ -2,7 +2,8 @@
 
 1. `items` tells what there is and why one is skipped. 2. `backup` writes files, never the manifest. 3. Nothing of the
 source is changed, or it is put back, also after kill -9 (`sweep`). 4. `prove` restores into something nobody reaches
-and compares. 5. `facts` says all a reader is shown.
+and compares. 5. `facts` says all a reader is shown. 6. `restore` overwrites nothing that was not confirmed by name, and keeps
+what was there until what takes its place is verified.
 
 What a kind writes is in its own folder beside this file, and one line in `registry`. All else (list, show, verify,
 drill's frame, copies, retention, check, forms, alarms) goes by what stands here.
@@ -12,16 +13,18 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from engine.config.settings import SourceSettings
+from engine.errors import ConfigurationError
 from engine.hosts.settings import HostSettings
 from engine.progress import Progress
 from engine.repository.body import Body
 from engine.repository.findings import Findings
+from engine.repository.keys import SetKey
 from engine.repository.repository import Repository
 from engine.repository.writing import SetWriter
 from engine.sources.item import Forecast, Item, Run
@@ -38,6 +41,18 @@ class Held(Protocol):
             TransientFailure: it was lost.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore of one set came to: `name` is what it is called now, `kept` what the one before is called now ('' where
+    there was none). `counts` are by noun, what there is most of last; `remarks` say what to do."""
+
+    key: SetKey
+    name: str
+    kept: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 class Source(ABC):
@@ -94,6 +109,28 @@ class Source(ABC):
         del items
         return Forecast()
 
+    def taken(self, name: str) -> bool:
+        """Whether something live has this name: then a restore in place has to have it confirmed.
+
+        Raises:
+            PlatformOpsError: it cannot be looked at; ConfigurationError: nothing can be called so.
+        """
+        del name
+        return False
+
+    def restore(self, repository: Repository, body: Body, into: str, *, in_place: bool, progress: Progress) -> Restored:
+        """Bring a set, whose stored bytes were verified, back as `into`; the caller holds the lock, and the set.
+
+        Never over a live one unless `in_place`: that one is kept until the new one is verified, and comes back when
+        anything fails, or by `sweep` after kill -9.
+
+        Raises:
+            ConfigurationError: this kind is restored otherwise; or `into` is taken, and not `in_place`.
+            PlatformOpsError: one sentence, which says what is there now.
+        """
+        del repository, into, in_place, progress
+        raise ConfigurationError(f"Sets of the kind {body.kind} are not restored by this command.")
+
 
 Prover = Callable[[Repository, Body, Findings, Progress, HostSettings], None]
 """How a set is proven: see `engine.repository.drill.Prove`. The host is that of the source, where it is configured."""
@@ -104,7 +141,9 @@ class SourceType:
     """One type of source, and what its kinds of set are. The first kind is meant where none is named.
 
     `section` is its table in the configuration, `noun` what people call such a source, `flow` the deployment that backs
-    it up, `secrets` what in its sets is secret beside the data, in words.
+    it up, `secrets` what in its sets is secret beside the data, in words. `restore_flow` is the deployment that restores
+    sets of its first kind as `Source.restore` does; '' where nothing does. `commands` are those of its own in the group
+    of its first kind's noun, with what each does: `platformctl realm diff` is `engine/cli/realm_diff.py`.
     """
 
     section: str
@@ -116,6 +155,8 @@ class SourceType:
     prove: Prover
     flow: str = "nightly-backup"
     secrets: str = ""
+    restore_flow: str = ""
+    commands: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def slug(self) -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli.kind_group import groups
 from engine.cli.program import COMMANDS
+from engine.sources.groups import GROUPS
 from engine.version import VERSION
 from tests.engine.cli.site import Site, completed
 
@@ -50,6 +52,15 @@ def test_help_names_the_commands_and_the_exit_codes(tmp_path: Path) -> None:
     assert answer.code == 0
     assert all(f"\n  {name} " in answer.stdout for name in COMMANDS)
     assert "  4  locked: another run is at it\n" in answer.stdout
+
+
+def test_help_names_the_groups_of_the_kinds(tmp_path: Path) -> None:
+    """The words are written down, so that `--help` imports no kind; here they are compared with what there is."""
+    answer = Site(tmp_path).run("--help")
+    assert list(GROUPS) == list(groups())
+    assert all(f"\n  {noun} " in answer.stdout for noun in GROUPS)
+    for noun in GROUPS:
+        assert f"platformctl {noun} restore" in Site(tmp_path).run(noun, "restore", "--help").stdout
 
 
 @pytest.mark.parametrize("name", COMMANDS)

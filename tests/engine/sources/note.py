@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.config.settings import Retention, SourceSettings
+from engine.errors import ConfigurationError
 from engine.hosts.settings import HostSettings
 from engine.progress import Progress
 from engine.repository.body import Body
@@ -14,7 +15,7 @@ from engine.repository.findings import Compared, Difference, Findings
 from engine.repository.reading import read_small
 from engine.repository.repository import Repository
 from engine.repository.writing import SetWriter
-from engine.sources.base import Held, Source, SourceType
+from engine.sources.base import Held, Restored, Source, SourceType
 from engine.sources.item import Item, Run
 from engine.sources.kind import Facts, Kind
 
@@ -45,6 +46,19 @@ class Notebook(Source):
         out.add("note.txt", text.encode(), "text")
         return NoteFacts(letters=len(text))
 
+    def taken(self, name: str) -> bool:
+        return (self.folder / f"{name}.txt").exists()
+
+    def restore(self, repository: Repository, body: Body, into: str, *, in_place: bool, progress: Progress) -> Restored:
+        path, kept = self.folder / f"{into}.txt", f"{into}-before" if self.taken(into) else ""
+        text = read_small(repository, body, body.of_roles("text")[0])
+        if kept and not in_place:
+            raise ConfigurationError(f"There is a note {into!r}.")
+        if kept:
+            path.rename(self.folder / f"{kept}.txt")
+        path.write_bytes(text)
+        return Restored(body.key, into, kept, NOTE.facts_of(body).counts())
+
 
 def _prove(repository: Repository, body: Body, findings: Findings, progress: Progress, host: HostSettings) -> None:
     expected = NOTE.facts_of(body)
@@ -58,4 +72,6 @@ def _prove(repository: Repository, body: Body, findings: Findings, progress: Pro
 
 
 NOTE = Kind("note", "note", NoteFacts, Retention(days=3, minimum=1), max_age_hours=5)
-NOTEBOOK = SourceType("notebooks", "notebook", "Notebook", (NOTE,), NotebookSettings, Notebook, _prove)
+NOTEBOOK = SourceType(
+    "notebooks", "notebook", "Notebook", (NOTE,), NotebookSettings, Notebook, _prove, restore_flow="restore-notes"
+)

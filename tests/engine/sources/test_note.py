@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
 
 from engine.cli import main
 from engine.repository.catalogue import catalogue
@@ -138,6 +141,35 @@ def test_a_damaged_and_a_wrong_one_are_red(run: Run, site: Path) -> None:
     assert (wrong["differences"][0]["found"], other["name"]) == ("letters=5", "인사")
 
 
+def test_it_is_restored_beside_the_live_one_or_in_place_once_its_name_was_repeated(run: Run, site: Path) -> None:
+    run("backup")
+    note = site / "notes" / "greeting.txt"
+    note.write_text("Hello again")
+    [beside] = run("note", "restore", "greeting")["restored"]
+    assert re.fullmatch(r"greeting-restored-[0-9]{8}T[0-9]{6}Z", beside["name"])
+    assert (site / "notes" / f"{beside['name']}.txt").read_text() == "Hello"
+    assert [one["replaces"] for one in run("note", "restore", "--all", "--in-place", "--dry-run")["plan"]] == [True] * 2
+    for wrong in ([], ["--confirm", "another"]):
+        assert run("note", "restore", "greeting", "--in-place", *wrong, code=2) is None
+    assert run("note", "restore", code=2) is None  # there are two
+    assert run("note", "restore", "greeting", "--as", "인사", code=2) is None  # taken, and not in place
+    assert note.read_text() == "Hello again"
+    [there] = run("note", "restore", "greeting", "--in-place", "--confirm", "greeting")["restored"]
+    assert (there["name"], there["kept"], note.read_text()) == ("greeting", "greeting-before", "Hello")
+    assert (site / "notes" / "greeting-before.txt").read_text() == "Hello again"
+
+
+def test_a_damaged_set_is_not_restored_and_does_not_keep_others_from_it(run: Run, site: Path) -> None:
+    [one, _] = run("backup")["stored"]
+    (site / "nightly" / one["set_key"] / "note.txt.gz").write_bytes(b"damaged")
+    for path in (site / "notes").iterdir():
+        path.unlink()
+    made = run("note", "restore", "--all", "--in-place", code=1)
+    assert [one["name"] for one in made["restored"]] == ["인사"]
+    assert [one["name"] for one in made["failed"]] == ["greeting"]
+    assert not (site / "notes" / "greeting.txt").exists()
+
+
 def test_its_own_retention_lets_it_go(run: Run, site: Path) -> None:
     repository, now = stored(site), datetime.now(UTC)
     for days in (5, 4, 2):
@@ -190,7 +222,26 @@ def test_prefect_has_all_of_it_too(site: Path, prefect_server: str) -> None:
     verify_backups("offsite")
     check_backups("diary")
     prune_backups("diary")
+    restored_from_a_form(site)
     assert {one.state for one in catalogue(stored(site), "diary").sets} == {"proven"}
+
+
+def restored_from_a_form(site: Path) -> None:
+    """A kind's own flow is these tasks: nothing is done before each live name was repeated."""
+    from tasks.restoring import RestoringRecord, plan_restoring, restore_confirmed
+
+    @flow(name="restore-notes")
+    def restore_notes(notes: tuple[str, ...], confirm: tuple[str, ...]) -> State[Any]:
+        with RestoringRecord("diary") as record:
+            plan_restoring(record, "", notes, False, "newest", "", True)
+            restore_confirmed(record, confirm)
+        return record.completed()
+
+    assert restore_notes(("greeting",), (), return_state=True).is_failed()
+    assert not (site / "notes" / "greeting-before.txt").exists()
+    done = restore_notes(("greeting",), ("greeting",), return_state=True)
+    assert done.is_completed() and str(done.message).startswith("1 note restored as 'greeting', each equal")
+    assert (site / "notes" / "greeting-before.txt").exists()
 
 
 @pytest.mark.parametrize("room", ROOMS)

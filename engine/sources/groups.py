@@ -1,0 +1,8 @@
+"""What the shell has for one kind of things: `platformctl NOUN ...`, by noun.
+
+Only words, so that `--help` imports no kind; the registry has the commands themselves, and a test compares the two.
+"""
+
+from __future__ import annotations
+
+GROUPS: dict[str, str] = {}
