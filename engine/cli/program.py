@@ -73,7 +73,7 @@ class _Program(LazyGroup):
     """All commands: those of this room, and the groups that kinds bring."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return _groups().get(cmd_name) if cmd_name in GROUPS else LazyGroup.get_command(self, ctx, cmd_name)
+        return LazyGroup.get_command(self, ctx, cmd_name) if cmd_name in COMMANDS else _groups().get(cmd_name)
 
 
 def _groups() -> dict[str, click.Group]:
@@ -139,7 +139,7 @@ def _called(given: Sequence[str]) -> str | None:
     for number, word in enumerate(given):
         if word in COMMANDS:
             return word
-        if word in GROUPS:
+        if word in _groups():
             return " ".join(given[number : number + 2])
     return None
 
