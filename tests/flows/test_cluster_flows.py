@@ -103,7 +103,7 @@ def test_approval_record_notification_and_the_incident_commands(app: App, prefec
         kerp_rollback("box", 99)
 
 
-def test_migrations_pods_anew_the_backup_of_a_day_and_old_logs(
+def test_migrations_pods_anew_a_rollback_the_backup_of_a_day_and_old_logs(
     app: App,
     prefect_server: str,
     database: ClusterSettings,
@@ -131,6 +131,12 @@ def test_migrations_pods_anew_the_backup_of_a_day_and_old_logs(
     assert chosen not in _names(app) and len(_names(app)) == 2
     [record, *_] = artifacts("kerp-delete-pod")
     assert f"{chosen} was deleted, and another has taken its place." in str(record.data)
+
+    app.deploy(NEW)
+    kerp_rollback("box")
+    assert app.image() == OLD
+    [record, *_] = artifacts("kerp-rollback")
+    assert OLD in str(record.data) and NEW in str(record.data)
 
     (tmp_path / "password").write_text("of the superuser")
     key = str(pyrage.x25519.Identity.generate().to_public())
