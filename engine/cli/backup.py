@@ -105,6 +105,9 @@ def _result(result: BackupResult) -> dict[str, Any]:
         "stored_bytes": result.stored_bytes,
         "whole": _stored(closed) if closed else None,
         "stored": [_stored(one) for one in result.stored if one is not closed],
+        "unchanged": [
+            {"kind": item.kind, "name": item.name, "set_key": str(one.since)} for item, one in result.unchanged
+        ],
         "skipped": [{"kind": one.kind, "name": one.name, "why": one.skipped} for one in result.found if one.skipped],
         "failed": [{"kind": item.kind, "name": item.name, "sentence": str(error)} for item, error in result.failures],
         "missing": result.missing,

@@ -20,9 +20,10 @@ from engine.repository.prune import prune
 from engine.repository.prune_plan import plan_prune
 from engine.repository.repository import Repository
 from engine.repository.sweep import sweep_incomplete
+from engine.repository.unchanged import record_unchanged
 from engine.repository.writing import SetWriter
 from engine.sources.base import Held, Source
-from engine.sources.item import Forecast, Item, Run, StoredItem
+from engine.sources.item import Forecast, Item, Run, StoredItem, Unchanged
 from engine.sources.registry import kind_named
 from engine.steps import NO_RECORD, REACH_PAUSE_SECONDS, REACH_RETRIES, Record, Step, Steps
 from engine.words.wording import meant
@@ -114,7 +115,7 @@ class BackupRun:
         """Why the run is not wholly good; None when it is."""
         result = self.result
         named = [(self._called(item), error) for item, error in result.failures]
-        if failed := failed_in_part(named, "backed up", len(result.stored), "stored"):
+        if failed := failed_in_part(named, "backed up", len(result.stored) + len(result.unchanged), "stored"):
             return failed
         partial_success = [run.problem for run in result.copies if run.problem]
         if result.prune_failure:
@@ -161,7 +162,7 @@ class BackupRun:
         return sorted(chosen, key=lambda item: -item.size)
 
     def _back_up(self, todo: Sequence[Item], held: Held, steps: Steps, record: Record) -> None:
-        def ended(number: int, made: StoredItem | PlatformOpsError) -> None:
+        def ended(number: int, made: StoredItem | Unchanged | PlatformOpsError) -> None:
             self._collect(todo[number], made)
             held.require()
             record.goes_on()
@@ -170,10 +171,10 @@ class BackupRun:
         steps.each(backups, self.source.settings.jobs, ended, record.fails)
         self.result.stored.sort(key=lambda one: self.result.found.index(one.item))
 
-    def _backup_step(self, item: Item) -> Step[StoredItem]:
+    def _backup_step(self, item: Item) -> Step[StoredItem | Unchanged]:
         return Step(f"back up {item.label}", partial(self.store_item, item), RETRIES, 30)
 
-    def store_item(self, item: Item, progress: Progress) -> StoredItem:
+    def store_item(self, item: Item, progress: Progress) -> StoredItem | Unchanged:
         """Store one item; whatever fails takes back all that it stored."""
         began, started = time.monotonic(), datetime.now(UTC)
         run, closing = self._run(), self._closing()
@@ -186,6 +187,10 @@ class BackupRun:
         out.begin()
         try:
             facts = self.source.backup(item, replace(run, shared=shared), out, progress)
+            if isinstance(facts, Unchanged):
+                self._take_back(out, shared)
+                record_unchanged(self.repository, facts.since, datetime.now(UTC), facts.seen)
+                return facts
             seconds = time.monotonic() - began
             out.timings = out.timings or {item.name: Timing(started=started, seconds=seconds)}
             body = out.publish(facts)
@@ -208,9 +213,11 @@ class BackupRun:
         """What closes this run; None where only some of it is wanted."""
         return None if self.wanted else next((item for item in self.result.found if item.closes), None)
 
-    def _collect(self, item: Item, made: StoredItem | PlatformOpsError) -> None:
+    def _collect(self, item: Item, made: StoredItem | Unchanged | PlatformOpsError) -> None:
         if isinstance(made, StoredItem):
             self.result.stored.append(made)
+        elif isinstance(made, Unchanged):
+            self.result.unchanged.append((item, made))
         elif isinstance(made, ItemGone) and not self.wanted:
             self.result.found = tuple(one.as_gone() if one == item else one for one in self.result.found)
         else:

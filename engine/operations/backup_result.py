@@ -9,14 +9,14 @@ from engine.errors import PlatformOpsError
 from engine.repository.copies import CopyRun
 from engine.repository.prune import PruneReport
 from engine.repository.prune_plan import PrunePlan
-from engine.sources.item import Item, StoredItem
+from engine.sources.item import Item, StoredItem, Unchanged
 
 
 @dataclass
 class BackupResult:
     """What one run has come to. `seconds` is the whole run's until now.
 
-    `found` is what the source has and `stored` what is stored of it; `failures` are errors by item. `plan` and `pruned`
+    `found` is what the source has, `stored` what is stored of it, and `unchanged` what is in an older set as it is; `failures` are errors by item. `plan` and `pruned`
     are what retention decided and did; `prune_failure` says why it did nothing. `copies` is what was done for each
     further store. `remarks` say what is odd about the configuration.
     """
@@ -33,6 +33,7 @@ class BackupResult:
     prune_failure: str = ""
     copies: list[CopyRun] = field(default_factory=list)
     remarks: Sequence[str] = ()
+    unchanged: list[tuple[Item, Unchanged]] = field(default_factory=list)
 
     @property
     def closed(self) -> StoredItem | None:

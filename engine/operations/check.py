@@ -21,6 +21,7 @@ def check_source(
     max_hours: float | None = None,
 ) -> tuple[Freshness, ...]:
     """When each of its assets was last recorded, verified and proven. `max_hours` None: as the kinds have it.
+    Nobody waits for what the configuration excludes.
 
     Raises:
         ConfigurationError: nobody waits for any kind it has: all that is asked of nothing would be well.
@@ -30,4 +31,5 @@ def check_source(
     if not ages:
         raise ConfigurationError(f"Nothing of {name} has an age at which it is overdue, so there is nothing to check.")
     stores = dict.fromkeys((settings.store, *settings.copies))
-    return freshness(name, {store: catalogue(open_store(store), name) for store in stores}, now, ages)
+    found = {store: catalogue(open_store(store), name) for store in stores}
+    return freshness(name, found, now, ages, settings.exclude)

@@ -30,7 +30,13 @@ def backup_report(result: BackupResult, state: RunState = ENDED_WELL) -> Report:
         facts=_facts(result),
         tables=(
             _stored_table(result),
+            *(table for one in result.stored for table in one.facts.told()),
             Table("Failed", ("what", "why"), failed),
+            Table(
+                "Unchanged",
+                ("what", "as in"),
+                tuple((item.label, one.since.set_id) for item, one in result.unchanged),
+            ),
             Table("Not in the backup", ("what",), tuple((what,) for what in result.missing[:_SHOWN])),
             _copy_table(result),
             *_pruned(result),
@@ -70,6 +76,8 @@ def _sentence(result: BackupResult, state: RunState) -> str:
         f"{counted(len(own), _noun([one.item for one in own] or result.found), of)}{_contents(own)} stored in {result.store} "
         f"({readable_bytes(result.stored_bytes)}, {readable_seconds(result.seconds)})"
     )
+    if result.unchanged:
+        said += f"; {counted(len(result.unchanged), _noun(item for item, _ in result.unchanged))} unchanged"
     if state.going:
         return f"Going on: {said}{f', {len(failed):,} failed' if failed else ''}."
     whole = next((f"{kind_named(one.kind).noun} set" for one in result.found if one.closes), "")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 from engine.repository.keys import Asset, SetKey
 from engine.repository.stored import Catalogue, StoredSet
-from engine.repository.verdict_keys import Check
+from engine.repository.verdict_keys import Check, VerdictKey
 from engine.repository.verdicts import PASSED
 
 Word = Literal["recorded", "verified", "proven"]
@@ -36,23 +36,28 @@ class Freshness:
 
 
 def freshness(
-    source: str, stored: Mapping[str, Catalogue], now: datetime, max_age_hours: Mapping[str, float]
+    source: str,
+    stored: Mapping[str, Catalogue],
+    now: datetime,
+    max_age_hours: Mapping[str, float],
+    exclude: Collection[str] = (),
 ) -> tuple[Freshness, ...]:
     """Judge a source by what its stores hold; `stored` has the catalogues by store, its own store first.
 
-    Each kind in `max_age_hours` is asked for, each of its assets by itself. Recorded: when the newest set that did not
-    fail was begun; never in time while the newest of all has failed. Verified and proven: when a verification or a drill
-    of one of its sets last passed; the set of a whole source is proven, too, once all that its run stored beside it is.
-    All three are asked of the source's own store; of the others recorded and verified, since one proof is enough where
-    the bytes are the same.
+    Each kind in `max_age_hours` is asked for, each of its assets by itself, but for names in `exclude`. Recorded: when
+    the newest set that did not fail was begun, or the source was last seen to be as in one; never in time while the
+    newest of all has failed. Verified and proven: when a verification or a drill of one of its sets last passed; the set
+    of a whole source is proven, too, once all that its run stored beside it is. All three are asked of the source's own
+    store; of the others recorded and verified, since one proof is enough where the bytes are the same.
 
     What is dated in the future counts for nothing: a clock that was wrong must not keep an alarm silent.
     """
     own = next(iter(stored))
+    seen = [one for one in stored[own].verdicts if one.check == "source" and one.result in PASSED]
     return tuple(
-        _judged(found, asset, store, word, now, max_age_hours[asset.kind])
+        _judged(found, asset, store, word, now, max_age_hours[asset.kind], seen)
         for store, found in stored.items()
-        for asset in _assets(source, stored[own], max_age_hours)
+        for asset in _assets(source, stored[own], max_age_hours, exclude)
         for word in _words(store == own)
     )
 
@@ -61,17 +66,21 @@ def _words(own: bool) -> tuple[Word, ...]:
     return ("recorded", "verified", "proven") if own else ("recorded", "verified")
 
 
-def _assets(source: str, stored: Catalogue, kinds: Iterable[str]) -> Iterator[Asset]:
+def _assets(source: str, stored: Catalogue, kinds: Iterable[str], exclude: Collection[str]) -> Iterator[Asset]:
     """What there are sets of; of a kind that has none, one line says so."""
     for kind in kinds:
         found = [asset for asset in stored.assets if (asset.source, asset.kind) == (source, kind)]
+        found = [asset for asset in found if not asset.name or asset.name not in exclude]
         yield from found or [Asset(source, kind, "")]
 
 
-def _times(stored: Catalogue, asset: Asset, word: Word, now: datetime) -> Iterator[datetime]:
+def _times(
+    stored: Catalogue, asset: Asset, word: Word, now: datetime, seen: Sequence[VerdictKey]
+) -> Iterator[datetime]:
     """When the word came true, each time."""
     if word == "recorded":
-        yield from (one.created for one in _until(stored, asset, now) if one.state != "failed")
+        good = {one.key: one.created for one in _until(stored, asset, now) if one.state != "failed"}
+        yield from (*good.values(), *(one.at for one in seen if one.set in good))
         return
     for verdict in stored.verdicts:
         if verdict.set.asset == asset and verdict.check == _CHECKS[word] and verdict.result in PASSED:
@@ -111,8 +120,16 @@ def _until(stored: Catalogue, asset: Asset, now: datetime) -> Iterator[StoredSet
     return (one for one in stored.assets.get(asset, ()) if one.created - now < _AHEAD)
 
 
-def _judged(stored: Catalogue, asset: Asset, store: str, word: Word, now: datetime, max_hours: float) -> Freshness:
-    last = max((at for at in _times(stored, asset, word, now) if at - now < _AHEAD), default=None)
+def _judged(
+    stored: Catalogue,
+    asset: Asset,
+    store: str,
+    word: Word,
+    now: datetime,
+    max_hours: float,
+    seen: Sequence[VerdictKey],
+) -> Freshness:
+    last = max((at for at in _times(stored, asset, word, now, seen) if at - now < _AHEAD), default=None)
     newest = next(_until(stored, asset, now), None) if word == "recorded" else None
     failed = newest.key if newest and newest.state == "failed" else None
     fresh = failed is None and last is not None and now - last <= timedelta(hours=max_hours)

@@ -17,13 +17,16 @@ DAYS = 7
 def missing(
     mine: Catalogue, theirs: Catalogue, destination: Repository, now: datetime, days: int = DAYS
 ) -> list[SetKey]:
-    """The sets to be copied, the newest first, judged from keys: those since `days` days that the
-    destination lacks (or has not all files of), did not fail, and would be kept there."""
+    """The sets to be copied, the newest first, judged from keys: those since `days` days, and of each asset
+    the newest good one of whatever age (what does not change makes no new ones), that the destination lacks (or has not all files of), did not fail, and would be kept there."""
     there = {one.key: one.files for one in theirs.sets}
+    newest = {one.key for asset in mine.assets if (one := mine.newest(asset, "newest-usable"))}
     lacking = [
         one
         for one in mine.sets
-        if there.get(one.key) != one.files and one.state != "failed" and now - one.created < timedelta(days)
+        if there.get(one.key) != one.files
+        and one.state != "failed"
+        and (one.key in newest or now - one.created < timedelta(days))
     ]
     kept = _kept_there(lacking, theirs, destination, now)
     return [one.key for one in sorted(lacking, key=lambda one: one.created, reverse=True) if one.key in kept]

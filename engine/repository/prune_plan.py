@@ -75,7 +75,8 @@ def plan_of(
     Sets of a kind that has no policy here (a newer version's, or one that was taken out) stay.
     """
     others = [one.created for one in stored.incomplete] + [verdict.at for verdict in stored.verdicts]
-    doubt = None if allow_clock_jump else clock_doubt((one.created for one in stored.sets), now, others)
+    begun = (*(one.created for one in stored.sets), *(one.at for one in stored.verdicts if one.check == "source"))
+    doubt = None if allow_clock_jump else clock_doubt(begun, now, others)
     decisions: list[Decision] = []
     for asset, sets in stored.assets.items():
         policy = retention.get(asset.kind)

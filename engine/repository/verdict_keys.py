@@ -10,12 +10,13 @@ from typing import Literal, NamedTuple
 from engine.repository.keys import STAMP, TIME, VERDICTS, Asset, SetKey, moment, source_prefix
 from engine.repository.parsing import parse_asset
 
-Check = Literal["verify", "drill"]
+Check = Literal["verify", "drill", "source"]
+"""What was done: its bytes were read again, it was restored, or the source was looked at and is as it was then."""
 VerdictResult = Literal["passed", "failed", "unverified", "sampled", "incomplete"]
 
 _NAME = re.compile(
     rf"({STAMP}-[a-z0-9]{{4,32}})\.{STAMP}"
-    r"-(verify|drill)-(passed|failed|unverified|(?<=-drill-)(?:sampled|incomplete))(?:-([0-9a-f]{16}))?\.json"
+    r"-(verify|drill|source)-(passed|failed|unverified|(?<=-drill-)(?:sampled|incomplete))(?:-([0-9a-f]{16}))?\.json"
 )
 
 

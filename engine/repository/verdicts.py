@@ -34,6 +34,8 @@ GOOD: tuple[State, ...] = ("verified", "proven")
 
 SCHEMA = 1
 KEPT_DAYS = 90
+SEEN_DAYS = 15
+"""Two weeks and a day: the trail that vouches for the clock (`retention.clock_doubt`)."""
 PASSED: tuple[VerdictResult, ...] = ("passed", "incomplete")
 _DECIDING = (*PASSED, "failed")
 _LARGEST = 16 * 2**20
@@ -76,16 +78,17 @@ def expired(verdicts: Collection[VerdictKey], living: Iterable[SetKey], now: dat
     """Verdicts that may go. `living` are the sets that still exist.
 
     Each verdict is kept for 90 days, so that the trend of past drills outlives the sets; longer only
-    while it decides the state of a set that exists.
+    while it decides the state of a set that exists. That the source was seen to be as it was, of which there may be one
+    each hour, is kept for two weeks, and the last of each set.
     """
-    since = now - timedelta(days=KEPT_DAYS)
+    since, seen_since = now - timedelta(days=KEPT_DAYS), now - timedelta(days=SEEN_DAYS)
     alive = set(living)
     of_set: defaultdict[SetKey, list[VerdictKey]] = defaultdict(list)
     for verdict in verdicts:
         of_set[verdict.set].append(verdict)
     gone: list[VerdictKey] = []
     for key, own in of_set.items():
-        if old := [verdict for verdict in own if verdict.at < since]:
+        if old := [verdict for verdict in own if verdict.at < (seen_since if verdict.check == "source" else since)]:
             needed = _deciding(own).values() if key in alive else ()
             gone += [verdict for verdict in old if verdict not in needed]
     return tuple(gone)

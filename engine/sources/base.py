@@ -27,7 +27,7 @@ from engine.repository.findings import Findings
 from engine.repository.keys import SetKey
 from engine.repository.repository import Repository
 from engine.repository.writing import SetWriter
-from engine.sources.item import Forecast, Item, Run
+from engine.sources.item import Forecast, Item, Run, Unchanged
 from engine.sources.kind import Facts, Kind
 
 
@@ -82,8 +82,8 @@ class Source(ABC):
         """What there is, in the order of a restore."""
 
     @abstractmethod
-    def backup(self, item: Item, run: Run, out: SetWriter, progress: Progress) -> Facts:
-        """Store one item: its files go into `out`.
+    def backup(self, item: Item, run: Run, out: SetWriter, progress: Progress) -> Facts | Unchanged:
+        """Store one item: its files go into `out`. Unchanged: nothing of it is stored, also what went into `out`.
 
         Raises:
             ItemGone: it is there no more, which explains any other error.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from engine.errors import PlatformOpsError
 from engine.repository.body import Body, FileEntry
@@ -61,6 +61,15 @@ class StoredItem:
     started: datetime
     seconds: float
     shared: tuple[FileEntry, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """All of an item is as in the set `since`, so nothing of it is stored. `seen` is plain data that the next look may
+    go by (`engine.repository.unchanged`)."""
+
+    since: SetKey
+    seen: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

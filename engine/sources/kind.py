@@ -36,6 +36,10 @@ class Facts(BaseModel):
         """By column, what more a backup's report says of one set."""
         return {}
 
+    def told(self) -> tuple[Table, ...]:
+        """What the report of the run that made the set says beside, and no manifest."""
+        return ()
+
     @classmethod
     def of_all(cls, facts: Sequence[Self]) -> tuple[tuple[str, str], ...]:
         """By name, what a backup's report says of all its sets of the kind together."""

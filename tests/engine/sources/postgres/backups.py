@@ -129,6 +129,7 @@ def store_one(
     """One database as a step of the run stores it. `alone`: there will be no cluster set."""
     run.result.found = (database, *([] if alone else [CLOSING]))
     stored = run.store_item(database, progress)
+    assert isinstance(stored, StoredItem)
     run.result.stored.append(stored)
     return stored
 

@@ -26,6 +26,7 @@ from engine.repository.manifest import read_manifest
 from engine.repository.repository import Repository
 from engine.repository.sweep import sweep_incomplete
 from engine.repository.verify import verify_set
+from engine.sources.item import StoredItem
 from engine.sources.postgres.backup import dump as dumping
 from engine.sources.postgres.kinds import facts_of
 from engine.sources.postgres.scratch.instance import Instance
@@ -313,6 +314,7 @@ def test_who_fails_takes_nothing_back_that_is_another_run_s(
     other = a_run(postgres_server, repository, fresh_database)
     failed.withdraw(CLOSING)
     whole = other.store_item(CLOSING, silent)
+    assert isinstance(whole, StoredItem)
     assert len(whole.body.files) == 4
     assert catalogue(repository).incomplete == ()
     other.withdraw(CLOSING)  # what is published stays
