@@ -8,6 +8,7 @@ from functools import partial
 from blocks import BackupStore, Cluster, Platform, PlatformHost, source_blocks
 from blocks.config_block import NoSuchBlock
 from engine.config.names import LOCAL
+from engine.config.platforms import PlatformSettings
 from engine.config.settings import SourceSettings, StoreSettings
 from engine.errors import ConfigurationError
 from engine.hosts.settings import HostSettings
@@ -37,9 +38,18 @@ def source_settings(name: str) -> SourceSettings:
 
 def host_of(settings: SourceSettings) -> HostSettings:
     """Where a source runs."""
-    if settings.runs_on == LOCAL:
-        return HostSettings()
-    return patient(lambda: PlatformHost.named(settings.runs_on)).settings()
+    platform = platform_of(settings)
+    return _host_named(platform.runs_on if platform else settings.runs_on)
+
+
+def _host_named(name: str) -> HostSettings:
+    return HostSettings() if name == LOCAL else patient(lambda: PlatformHost.named(name)).settings()
+
+
+def platform_of(settings: SourceSettings) -> PlatformSettings | None:
+    """The platform that a source is a part of; None where it names none."""
+    name = settings.platform
+    return None if name is None else patient(lambda: Platform.named(name)).settings()
 
 
 def open_platform_of(name: str) -> opened.Platform:
@@ -49,10 +59,7 @@ def open_platform_of(name: str) -> opened.Platform:
         ConfigurationError: there is none.
     """
     settings = patient(lambda: Platform.named(name)).settings()
-    host = HostSettings()
-    if settings.runs_on != LOCAL:
-        host = patient(lambda: PlatformHost.named(settings.runs_on)).settings()
-    return opened.open_platform(name, settings, host)
+    return opened.open_platform(name, settings, _host_named(settings.runs_on))
 
 
 def open_cluster(name: str) -> Connection:
@@ -72,7 +79,7 @@ def store_settings(name: str) -> StoreSettings:
 def open_source(name: str) -> Source:
     """The source of that name."""
     settings = source_settings(name)
-    return type_of(settings).open(name, settings, host_of(settings))
+    return type_of(settings).opened(name, settings, host_of(settings), platform_of(settings))
 
 
 def open_server(name: str) -> Server:

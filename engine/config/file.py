@@ -155,6 +155,7 @@ def _references_hold(settings: Settings, path: Path) -> Settings:
             known = ", ".join((LOCAL, *settings.hosts))
             raise ConfigurationError(f"{path}: {name} runs on the host {source.runs_on!r}; there are: {known}.")
         _are_apart(settings, name, path)
+        _is_with_its_platform(settings, name, source, path)
     for name, platform in settings.platforms.items():
         _platform_holds(settings, name, platform, path)
     for name, cluster in settings.clusters.items():
@@ -166,6 +167,20 @@ def _references_hold(settings: Settings, path: Path) -> Settings:
     if LOCAL in settings.hosts:
         raise ConfigurationError(f"{path}: hosts.{LOCAL} is this machine, which needs no table; give the other a name.")
     return settings
+
+
+def _is_with_its_platform(settings: Settings, name: str, source: SourceSettings, path: Path) -> None:
+    if source.platform is None:
+        return
+    if source.platform not in settings.platforms:
+        known = ", ".join(settings.platforms) or "none"
+        raise ConfigurationError(f"{path}: {name} names the platform {source.platform!r}; there are: {known}.")
+    there = settings.platforms[source.platform].runs_on
+    if source.runs_on not in (LOCAL, there):
+        raise ConfigurationError(
+            f"{path}: {name} runs on the host {source.runs_on!r} and its platform {source.platform} on {there!r}; leave "
+            "runs_on out."
+        )
 
 
 def _platform_holds(settings: Settings, name: str, platform: PlatformSettings, path: Path) -> None:

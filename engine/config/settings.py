@@ -77,6 +77,8 @@ class SourceSettings(Frozen):
 
     runs_on: Name = LOCAL
     """The host it runs on, by its name in [hosts]: local is the worker's own machine."""
+    platform: Name | None = None
+    """The platform that it is a part of, by name: then it runs where that does."""
     store: Name
     """The backup store its sets go to, by name."""
     copies: tuple[Name, ...] = ()
@@ -119,7 +121,12 @@ class Settings:
 
     def host_of(self, source: SourceSettings) -> HostSettings:
         """Where it runs."""
-        return self.hosts[source.runs_on] if source.runs_on != LOCAL else HostSettings()
+        runs_on = self.platforms[source.platform].runs_on if source.platform else source.runs_on
+        return self.hosts[runs_on] if runs_on != LOCAL else HostSettings()
+
+    def platform_of(self, source: SourceSettings) -> PlatformSettings | None:
+        """What it is a part of; None where nothing is said."""
+        return self.platforms[source.platform] if source.platform else None
 
     def repositories_of(self, source: str) -> tuple[str, ...]:
         """The names of the stores that its sets go to, its own first."""

@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from engine.config.platforms import PlatformSettings
 from engine.config.settings import SourceSettings
 from engine.errors import ConfigurationError
 from engine.hosts.settings import HostSettings
@@ -144,6 +145,7 @@ class SourceType:
     it up, `secrets` what in its sets is secret beside the data, in words. `restore_flow` is the deployment that restores
     sets of its first kind as `Source.restore` does; '' where nothing does. `commands` are those of its own in the group
     of its first kind's noun, with what each does: `platformctl realm diff` is `engine/cli/realm_diff.py`.
+    `open` gets name, settings and host, and where `of_platform` the settings of the platform that it is a part of.
     """
 
     section: str
@@ -151,12 +153,25 @@ class SourceType:
     title: str
     kinds: tuple[Kind, ...]
     settings: type[SourceSettings]
-    open: Callable[[str, Any, HostSettings], Source]
+    open: Callable[..., Source]
     prove: Prover
     flow: str = "nightly-backup"
     secrets: str = ""
     restore_flow: str = ""
     commands: Mapping[str, str] = field(default_factory=dict, hash=False)
+    of_platform: bool = False
+
+    def opened(self, name: str, settings: Any, host: HostSettings, platform: PlatformSettings | None) -> Source:
+        """The source of that name.
+
+        Raises:
+            ConfigurationError: it has to be a part of a platform, and names none.
+        """
+        if not self.of_platform:
+            return self.open(name, settings, host)
+        if platform is None:
+            raise ConfigurationError(f"{self.section}.{name} names no platform; say which one it is a part of.")
+        return self.open(name, settings, host, platform)
 
     @property
     def slug(self) -> str:

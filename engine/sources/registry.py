@@ -67,7 +67,7 @@ def open_source(settings: Settings, name: str) -> Source:
         ConfigurationError: there is none.
     """
     own = settings.source(name)
-    return type_of(own).open(name, own, settings.host_of(own))
+    return type_of(own).opened(name, own, settings.host_of(own), settings.platform_of(own))
 
 
 def max_age_hours(settings: SourceSettings) -> Mapping[str, float]:
