@@ -1,8 +1,9 @@
-"""A certificate for the first start, until there is a real one."""
+"""A certificate that nobody else vouches for: for the first start, and where no authority is wanted."""
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
@@ -14,14 +15,12 @@ DAYS = 397
 """The longest that browsers take (CA/Browser Forum ballot SC31)."""
 
 
-def self_signed(host: str) -> tuple[bytes, bytes]:
-    """A certificate for a host name or address, and its private key, both PEM."""
+def self_signed(hosts: Sequence[str]) -> tuple[bytes, bytes]:
+    """A certificate for host names or addresses, the main one first, and its private key, both PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0][:64])])
     now = datetime.now(UTC)
-    names: list[x509.GeneralName] = [_named(host)]
-    if isinstance(names[0], x509.DNSName):
-        names.append(x509.DNSName(f"monitor.{host}"))
+    names = [_named(host) for host in hosts]
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -38,6 +37,11 @@ def self_signed(host: str) -> tuple[bytes, bytes]:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return certificate.public_bytes(serialization.Encoding.PEM), private
+
+
+def monitor_of(host: str) -> tuple[str, ...]:
+    """The name below a host's that Uptime Kuma's pages have (stack/nginx/platform.conf); an address has none."""
+    return (f"monitor.{host}",) if isinstance(_named(host), x509.DNSName) else ()
 
 
 def _named(host: str) -> x509.GeneralName:

@@ -14,7 +14,7 @@ from engine.compose.docker import Docker
 from engine.compose.model import Model, Route, Service, VersionProbe
 from engine.errors import OperationFailed
 from engine.hosts.ending import is_ending
-from engine.hosts.endpoints import Tcp
+from engine.hosts.endpoints import Endpoint, Tcp
 from engine.nginx.access_log import OUR_AGENT
 
 _SECONDS, _PAUSE_SECONDS, _PATIENCE_SECONDS = 10.0, 0.15, 20.0
@@ -67,10 +67,13 @@ class Probes:
 
     def public(self, path: str) -> Answer:
         """One request as a client of the platform makes it, to the published port."""
+        return _asked(f"https://{self.public_at()}{path}", {"Host": self.values.get("PUBLIC_HOST", "localhost")})
+
+    def public_at(self) -> Endpoint:
+        """Where this machine reaches the published port."""
         bound = self.values.get("BIND_ADDRESS", "")
         address = "127.0.0.1" if bound in ("", "0.0.0.0") else bound  # noqa: S104 - compared, not bound
-        at = self.docker.host.tunnel(Tcp(address, int(self.values.get("HTTPS_PORT") or "443")), from_there=True).at
-        return _asked(f"https://{at}{path}", {"Host": self.values.get("PUBLIC_HOST", "localhost")})
+        return self.docker.host.tunnel(Tcp(address, int(self.values.get("HTTPS_PORT") or "443")), from_there=True).at
 
     def well(self, service: Service, container: Container, version: str) -> str:
         """Why a running container is not well yet; '' when it is healthy and tells the expected version."""

@@ -9,10 +9,11 @@ from engine.config.file import find, load
 from engine.config.settings import Retention, Settings, SourceSettings
 from engine.errors import ConfigurationError, CouldNotVerify
 from engine.sources.base import Source, SourceType
+from engine.sources.certificates.source_type import CERTIFICATES
 from engine.sources.kind import Kind
 from engine.sources.postgres.source_type import POSTGRES
 
-SOURCE_TYPES: tuple[SourceType, ...] = (POSTGRES,)
+SOURCE_TYPES: tuple[SourceType, ...] = (POSTGRES, CERTIFICATES)
 
 
 def kinds() -> Iterator[Kind]:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.nginx.self_signed import self_signed
+from engine.nginx.self_signed import monitor_of, self_signed
 from engine.nginx.upstreams import FOLDER, SSL_FOLDER
 from engine.progress import Progress
+from engine.releases.certificate_volume import certificate_volume
 from engine.releases.plan import NGINX, Action
 from engine.releases.rollout.context import Context
 from engine.releases.rollout.part import Part
 from engine.releases.staging import nginx_files, postgres_files
-
-_INTO_VOLUME = """set -e; umask 077; cd /ssl; [ ! -s fullchain.pem ] || exit 0; cat >both
-sed -n '/BEGIN PRIVATE/,/END PRIVATE/p' both >privkey.pem; sed -n '/BEGIN CERTIFICATE/,/END CERTIFICATE/p' both >new
-rm both; chown -R "$1" /ssl; chmod 755 /ssl; mv new fullchain.pem"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +50,14 @@ class Placing:
 
     def _certificate(self) -> dict[str, str]:
         """Where nginx finds its certificate, by volume; it cannot start without one. What is in the volume already stays."""
-        service = self.context.model.services[NGINX]
-        mounted = (each for each in service.definition.get("volumes", ()) if each["target"] == SSL_FOLDER)
-        volume = next(
-            (
-                self.context.model.volumes[each["source"]]
-                for each in mounted
-                if each["source"] in self.context.model.volumes
-            ),
-            None,
-        )
+        volume = certificate_volume(self.context.docker, self.context.model)
         if volume is None or (NGINX not in self.context.starting and self.context.gateway.container() is not None):
             return {}  # nginx runs, so it has one
         argv = ("up", "--no-start", "--no-deps", "--no-recreate", "--pull", "never", NGINX)
         if not self.context.of(NGINX):
             self.context.docker.call((*self.context.compose.argv, *argv))  # so that the volume is compose's own
-        certificate, key = self_signed(self.context.staged.values.get("PUBLIC_HOST", "localhost"))
-        user = str(service.definition.get("user", "0"))
-        run = ("docker", "run", "--rm", "--interactive", "--network", "none", "--user", "0", "--entrypoint", "sh")
-        mount = ("--volume", f"{volume}:/ssl", service.image, "-c", _INTO_VOLUME, "sh", user)
-        self.context.docker.call((*run, *mount), stdin=certificate + key)
-        return {volume: SSL_FOLDER}
+        if volume.read() is None:
+            host = self.context.staged.values.get("PUBLIC_HOST", "localhost")
+            volume.place("first", *self_signed((host, *monitor_of(host))))
+            volume.switch("first")
+        return {volume.volume: SSL_FOLDER}

@@ -1,0 +1,1 @@
+"""TLS certificates of platforms: issued or renewed, tried, installed, and stored."""

@@ -1,0 +1,168 @@
+"""A certificate from an authority that speaks ACME (RFC 8555): it asks the platform's nginx for a file (http-01)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import requests
+from acme import challenges, client, crypto_util, errors, messages
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from josepy.errors import Error as JoseError
+from josepy.jwa import ES256
+from josepy.jwk import JWKEC
+
+from engine.errors import ConfigurationError, OperationFailed, TransientFailure
+from engine.progress import Progress
+from engine.sources.certificates.pair import Pair
+from engine.sources.certificates.settings import CertificateSettings
+from engine.version import VERSION
+
+_REQUEST_SECONDS = 30
+
+
+class Places(Protocol):
+    """What the authority finds at `http://NAME/.well-known/acme-challenge/`."""
+
+    def put(self, token: str, text: str) -> None:
+        """Raises:
+        OperationFailed: nginx does not give it to who asks.
+        """
+        ...
+
+    def remove(self, token: str) -> None: ...
+
+
+def new_account_key() -> bytes:
+    """A key by which an authority knows us, PEM."""
+    return _pem(ec.generate_private_key(ec.SECP256R1()))
+
+
+def issue(settings: CertificateSettings, account_key: bytes, places: Places, progress: Progress) -> Pair:
+    """A new certificate with a new key.
+
+    Raises:
+        OperationFailed: the authority refuses, or could not see the file; TransientFailure: it does not answer, or not in time.
+        ConfigurationError: what is configured of it cannot be used.
+    """
+    with _told(settings.directory, settings.issue_seconds):
+        return _Order(settings, account_key, places, progress).carry_out()
+
+
+@dataclass
+class _Order:
+    settings: CertificateSettings
+    account_key: bytes
+    places: Places
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        self.deadline = datetime.now() + timedelta(seconds=self.settings.issue_seconds)  # noqa: DTZ005 - as acme compares
+        self.placed: list[str] = []
+
+    def carry_out(self) -> Pair:
+        authority = self._authority()
+        key = _pem(ec.generate_private_key(ec.SECP256R1()))
+        self.progress(f"order a certificate for {', '.join(self.settings.names)}")
+        order = authority.new_order(crypto_util.make_csr(key, list(self.settings.names)))
+        try:
+            for each in order.authorizations:
+                self._answer(authority, each)
+            self.progress("wait for the authority")
+            done = authority.poll_and_finalize(order, self.deadline)
+        finally:
+            for token in self.placed:
+                self.places.remove(token)
+        return Pair(done.fullchain_pem.encode(), key)
+
+    def _authority(self) -> client.ClientV2:
+        key = JWKEC(key=serialization.load_pem_private_key(self.account_key, None))
+        bundle = self.settings.ca_bundle
+        if bundle and not Path(bundle).is_file():
+            raise ConfigurationError(f"ca_bundle names {bundle}, which is no file on this host; correct it.")
+        network = client.ClientNetwork(
+            key,
+            alg=ES256,
+            verify_ssl=bundle or True,  # type: ignore[arg-type] # requests takes a file too
+            user_agent=f"platform-ops/{VERSION}",
+            timeout=max(1, min(_REQUEST_SECONDS, int(self.settings.issue_seconds))),
+        )
+        found = client.ClientV2(client.ClientV2.get_directory(self.settings.directory, network), network)
+        wanted = messages.NewRegistration.from_data(
+            email=self.settings.contact or None, terms_of_service_agreed=self.settings.terms_agreed
+        )
+        try:
+            found.new_account(wanted)
+        except errors.ConflictError as known:
+            found.query_registration(messages.RegistrationResource(uri=known.location, body=wanted))
+        return found
+
+    def _answer(self, authority: client.ClientV2, authorization: messages.AuthorizationResource) -> None:
+        """Place the file and say so. One that was shown lately needs none."""
+        if authorization.body.status == messages.STATUS_VALID:
+            return
+        for each in authorization.body.challenges:
+            if isinstance(each.chall, challenges.HTTP01):
+                response, text = each.chall.response_and_validation(authority.net.key)
+                token = each.chall.encode("token")
+                self.placed.append(token)
+                self.places.put(token, text)
+                authority.answer_challenge(each, response)
+                return
+        raise OperationFailed(
+            f"{self.settings.directory} offers no http-01 for {authorization.body.identifier.value}, and nothing else is done "
+            "here."
+        )
+
+
+@contextmanager
+def _told(directory: str, seconds: float) -> Iterator[None]:
+    """What the client raises, as one sentence of ours."""
+    try:
+        yield
+    except errors.ValidationError as error:
+        raise OperationFailed(
+            f"{directory} could not see that the names are ours: {_why(error.failed_authzrs)}"
+        ) from None
+    except errors.TimeoutError:
+        raise TransientFailure(f"{directory} issued nothing within {seconds:g} s; the next run asks again.") from None
+    except errors.IssuanceError as error:
+        raise OperationFailed(f"{directory} refuses the certificate: {_said(error.error)}") from None
+    except messages.Error as error:
+        raise OperationFailed(f"{directory} refuses: {_said(error)}") from None
+    except requests.exceptions.SSLError:
+        raise ConfigurationError(
+            f"{directory} shows a certificate that is not known here; name the authority's own in ca_bundle, or correct directory."
+        ) from None
+    except requests.exceptions.Timeout:
+        raise TransientFailure(f"{directory} did not answer in time; the next run asks again.") from None
+    except (requests.exceptions.RequestException, OSError) as error:
+        raise TransientFailure(
+            f"{directory} cannot be reached ({type(error).__name__}); the next run asks again."
+        ) from None
+    except (errors.Error, JoseError, ValueError) as error:
+        raise OperationFailed(f"{directory} does not answer as ACME has it: {str(error)[:200]}") from None
+
+
+def _said(error: messages.Error) -> str:
+    inner = [str(each.detail) for each in error.subproblems or () if each.detail]
+    return " ".join((str(error.detail or error.typ), *inner))[:400]
+
+
+def _why(failed: Sequence[messages.AuthorizationResource]) -> str:
+    return "; ".join(
+        f"{each.body.identifier.value}: {challenge.error.detail}"
+        for each in failed
+        for challenge in each.body.challenges
+        if challenge.error
+    )[:600]
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    form = serialization.PrivateFormat.PKCS8
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())

@@ -1,0 +1,64 @@
+"""A renewal from its lock to its set: renew what is due, then store what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from engine.errors import OperationFailed, PlatformOpsError
+from engine.progress import Progress
+from engine.repository.keys import SetKey
+from engine.repository.repository import Repository
+from engine.sources.certificates.renewal import Renewed
+from engine.sources.certificates.source import CertificateSource
+from engine.steps import Step, Steps
+
+
+@dataclass
+class RenewalRun:
+    """One run; `force` renews what is not due too. `renewed` and `stored` are what it has come to."""
+
+    source: CertificateSource
+    open: Callable[[str], Repository]
+    label: str
+    force: bool = False
+    renewed: Renewed | None = None
+    stored: SetKey | None = None
+
+    def carry_out(self, steps: Steps, back_up: Callable[[], None]) -> None:
+        """`back_up` stores what nginx shows now; it is called when no set holds that yet.
+
+        Raises:
+            LockedByAnother: a deploy, or another run, is at the platform.
+            PlatformOpsError: the platform cannot be looked at.
+        """
+        self.renewed = steps.run(Step(f"renew the certificate of {self.source.settings.platform}", self._renew, 1, 30))
+        repository = self.open(self.source.settings.store)
+        look = Step("see whether it is stored", partial(self._stored, repository), 2, 10)
+        self.stored = steps.run(look)
+        if self.stored is None:
+            back_up()
+
+    def problem(self) -> PlatformOpsError | None:
+        """Why the run is to be seen: a renewal that failed, and not much time is left."""
+        made = self.renewed
+        if made is None or made.problem is None or not made.urgent:
+            return None
+        left = f"{max(made.days_left, 0):.0f} days" if made.pair else "nothing"
+        return OperationFailed(f"The certificate of {self.source.settings.platform} has {left} left. {made.sentence}")
+
+    @property
+    def sentence(self) -> str:
+        """What an operator reads."""
+        if self.renewed is None:
+            return ""
+        return self.renewed.sentence + (f" Stored as {self.stored}." if self.stored else "")
+
+    def _renew(self, progress: Progress) -> Renewed:
+        with self.source.lock(self.label):
+            return self.source.renew(progress, force=self.force)
+
+    def _stored(self, repository: Repository, progress: Progress) -> SetKey | None:
+        del progress
+        return self.source.stored(repository)

@@ -1,0 +1,106 @@
+"""A certificate as a source; see `engine.sources.base` for the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from engine.config.platforms import PlatformSettings
+from engine.errors import ConfigurationError, ItemGone
+from engine.hosts.settings import HostSettings
+from engine.progress import Progress, silent
+from engine.releases import lock
+from engine.releases.platform import open_platform
+from engine.repository.catalogue import catalogue
+from engine.repository.keys import Asset, SetKey
+from engine.repository.manifest import read_manifest
+from engine.repository.repository import Repository
+from engine.repository.writing import SetWriter
+from engine.sources.base import Source
+from engine.sources.certificates.facts import CERTIFICATE, CertificateFacts
+from engine.sources.certificates.front import Front
+from engine.sources.certificates.pair import require_whole
+from engine.sources.certificates.renewal import Renewed, due, renew
+from engine.sources.certificates.settings import CertificateSettings
+from engine.sources.item import Item, Run
+
+CHAIN, KEY = "certificate", "key"
+"""The roles of a set's files."""
+
+
+class CertificateSource(Source):
+    """The certificate of one platform's nginx."""
+
+    settings: CertificateSettings
+
+    def __init__(
+        self, name: str, settings: CertificateSettings, host: HostSettings, platform: PlatformSettings
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.front = Front(open_platform(settings.platform, platform, host))
+
+    @property
+    def address(self) -> str:
+        return f"the nginx of {self.settings.platform}"
+
+    @contextmanager
+    def lock(self, label: str) -> Iterator[lock.Held]:
+        """The platform's own: no deploy replaces nginx meanwhile."""
+        with lock.held(self.front.platform.site, label) as held:
+            yield held
+
+    def sweep(self) -> None:
+        self.front.settle(silent)
+
+    def items(self) -> Sequence[Item]:
+        found = self.front.found()
+        if found is None:
+            return [Item(CERTIFICATE.name, skipped="there is none yet")]
+        return [Item(CERTIFICATE.name, size=len(found.pair.chain) + len(found.pair.key))]
+
+    def backup(self, item: Item, run: Run, out: SetWriter, progress: Progress) -> CertificateFacts:
+        del item, run, progress
+        require_may_be_stored(self.settings, out.repository)
+        found = self.front.found()
+        if found is None:
+            raise ItemGone(f"{self.address} has no certificate any more.")
+        require_whole(found.pair)
+        out.add("fullchain.pem", found.pair.chain, CHAIN)
+        out.add("privkey.pem", found.pair.key, KEY)
+        return CertificateFacts.of(self.settings.platform, found.pair)
+
+    def remarks(self, items: Sequence[Item]) -> Sequence[str]:
+        found = self.front.found()
+        why = due(found, self.settings, datetime.now(UTC)) if found else ""
+        more = (f"The certificate is to be renewed: {why}.",) if why else ()
+        return (*super().remarks(items), *more)
+
+    # Beside the contract ------------------------------------------------------------------------------------------
+
+    def renew(self, progress: Progress, *, force: bool = False) -> Renewed:
+        """See `renewal.renew`; the caller holds the lock."""
+        return renew(self.front, self.settings, progress, force=force)
+
+    def stored(self, repository: Repository) -> SetKey | None:
+        """The newest set, where it holds the certificate that nginx finds; None: it has to be stored."""
+        found = self.front.found()
+        newest = catalogue(repository, self.name).newest(Asset(self.name, CERTIFICATE.name, ""), "newest-usable")
+        if found is None or newest is None:
+            return None
+        facts = CertificateFacts.model_validate(read_manifest(repository, newest.key).facts)
+        return newest.key if facts.fingerprint == found.pair.fingerprint else None
+
+
+def require_may_be_stored(settings: CertificateSettings, repository: Repository) -> None:
+    """A private key is as secret as what it protects.
+
+    Raises:
+        ConfigurationError: the store encrypts nothing, and nobody said that it may be so.
+    """
+    if not repository.recipients and not settings.unencrypted:
+        raise ConfigurationError(
+            f"{repository.store.address} encrypts nothing, so the private key is not stored there: give [stores."
+            f"{repository.store.name}] recipients (`platformctl keygen`), or set unencrypted = true."
+        )

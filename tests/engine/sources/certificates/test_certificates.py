@@ -1,0 +1,258 @@
+"""Certificates of a real nginx: issued by pebble, tried, installed, stored, proven and restored; and what goes wrong on the way."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from engine.config.settings import FolderStore
+from engine.errors import ConfigurationError, OperationFailed
+from engine.nginx.self_signed import self_signed
+from engine.operations.backup import BackupRun
+from engine.operations.drill import drill_set
+from engine.progress import silent
+from engine.repository.keys import SetKey, new_set_id
+from engine.repository.repository import Repository
+from engine.repository.writing import SetWriter
+from engine.sources.certificates.facts import CertificateFacts
+from engine.sources.certificates.front import handshake
+from engine.sources.certificates.operation import RenewalRun
+from engine.sources.certificates.pair import Pair, pem_of, require_whole
+from engine.sources.certificates.renewal import Renewed, renew
+from engine.sources.certificates.settings import CertificateSettings
+from engine.sources.certificates.source import CertificateSource
+from engine.steps import InShell
+from engine.stores.opening import open_store
+from tests.conftest import WORKER
+from tests.engine.releases.place import Place
+from tests.engine.sources.certificates.authority import BLOCKED, Authority, running_authority, swapping
+
+pytestmark = pytest.mark.xdist_group("releases")
+NAMES = ("kecp.example.test", "monitor.kecp.example.test")
+
+
+@dataclass
+class Scene:
+    """The small platform with its certificate, and an authority."""
+
+    place: Place
+    authority: Authority
+    store: Path
+
+    def source(self, **more: Any) -> CertificateSource:
+        settings = {
+            "platform": "small",
+            "store": "nightly",
+            "names": NAMES,
+            "method": "acme",
+            "directory": self.authority.directory,
+            "ca_bundle": str(self.authority.bundle),
+            "terms_agreed": True,
+            "unencrypted": True,
+            "issue_seconds": 30,
+        } | more
+        return CertificateSource("tls", CertificateSettings(**settings), self.place.host, self.place.settings)
+
+    def renewed(self, *, force: bool = False, at: datetime | None = None, **more: Any) -> Renewed:
+        source = self.source(**more)
+        with source.lock("test"):
+            clock = (lambda: at) if at else lambda: datetime.now(UTC)
+            return renew(source.front, source.settings, silent, force=force, clock=clock)
+
+    def shown(self) -> Pair:
+        """What a client gets."""
+        return Pair(pem_of(handshake(self.source().front.probes.public_at(), NAMES[0])), b"")
+
+    def repository(self) -> Repository:
+        return Repository(open_store("nightly", FolderStore(path=str(self.store))))
+
+
+def published(place: Place, port: int) -> int:
+    (nginx,) = place.containers()["nginx"]
+    told = subprocess.run(["docker", "port", nginx.id, str(port)], capture_output=True, text=True, check=True).stdout
+    return int(told.split()[0].rpartition(":")[2])
+
+
+@pytest.fixture(scope="module")
+def scene(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("certificates")
+    (folder / "store").mkdir()
+    with running_authority(folder / "pebble", 28_700 + WORKER * 100, published(place, 80)) as authority:
+        yield Scene(place, authority, folder / "store")
+
+
+def pairs(scene: Scene) -> set[str]:
+    """What lies in the volume."""
+    volume = scene.source().front.volume
+    argv = ("docker", "run", "--rm", "--volume", f"{volume.volume}:/ssl:ro", "--entrypoint", "ls", volume.image, "-A")
+    return set(subprocess.run([*argv, "/ssl/pairs"], capture_output=True, text=True, check=True).stdout.split())
+
+
+def backed_up(scene: Scene, repository: Repository, **more: Any) -> BackupRun:
+    run = BackupRun(scene.source(**more), lambda name: repository, uuid4().hex, "test")
+    run.carry_out(InShell(silent))
+    return run
+
+
+def weak_pair() -> Pair:
+    """One that is whole, and that OpenSSL takes for no server: its key is too short."""
+    key = rsa.generate_private_key(65537, 1024)  # noqa: S505 - that is what is wrong with it
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAMES[0])]), datetime.now(UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=90))
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return Pair(made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM), private)
+
+
+def test_a_certificate_is_issued_installed_stored_and_proven(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, repository = scene.shown(), scene.repository()
+    made = scene.renewed()
+    assert made.problem is None and made.why, made.sentence
+    shown = scene.shown()
+    assert made.pair is not None and shown.fingerprint == made.pair.fingerprint != before.fingerprint
+    assert set(shown.names) == set(NAMES) and not shown.self_signed
+    again = RenewalRun(scene.source(), lambda name: repository, "test")
+    again.carry_out(InShell(silent), lambda: None)
+    assert again.sentence.startswith("Nothing is due") and again.stored is None
+    assert scene.place.change().plan.empty  # type: ignore[union-attr]
+
+    refused = backed_up(scene, repository, unencrypted=False).problem()
+    assert isinstance(refused, ConfigurationError) and "recipients" in str(refused)
+    (stored,) = backed_up(scene, repository).result.stored
+    assert scene.source().stored(repository) == stored.key  # what is unchanged is not stored again
+    again.carry_out(InShell(silent), pytest.fail)
+    assert again.sentence.endswith(f"Stored as {stored.key}.")
+    monkeypatch.setattr("engine.operations.drill.LOCK", f"test-{uuid4().hex}")
+    drilled = drill_set(repository, stored.key, "test", silent)
+    assert drilled.result == "passed", drilled.sentence
+    kept = b"".join(path.read_bytes() for path in scene.store.rglob("*.json"))
+    assert shown.fingerprint.encode() in kept and b"PRIVATE" not in kept + repr(made).encode()
+
+    facts = CertificateFacts.of("small", before)
+    for pair, result in ((made.pair, "failed"), (Pair(made.pair.chain, weak_pair().key), "failed")):
+        out = SetWriter(repository, SetKey("tls", "certificate", "", new_set_id(datetime.now(UTC), uuid4().hex)))
+        out.add("fullchain.pem", pair.chain, "certificate")
+        out.add("privkey.pem", pair.key, "key")
+        out.publish(facts)
+        assert drill_set(repository, out.key, "test", silent).result == result
+        out.withdraw()
+
+
+def test_what_an_authority_does_wrong_keeps_the_old_certificate(scene: Scene) -> None:
+    before, there = scene.shown(), pairs(scene)
+    other, _ = self_signed(("other.example.test",))
+    refused = scene.renewed(names=(BLOCKED,))
+    with socket.create_server(("127.0.0.1", 0)) as silence:
+        url = f"https://127.0.0.1:{silence.getsockname()[1]}/dir"
+        stalled = scene.renewed(force=True, directory=url, issue_seconds=1)
+    with swapping(scene.authority, other) as swaps:
+        swapped = scene.renewed(force=True, directory=swaps.directory)
+    stranger = scene.renewed(force=True, ca_bundle="")
+    challenges = scene.place.directory / "run/nginx/acme"
+    challenges.chmod(0o700)
+    unserved = scene.renewed(force=True)
+    challenges.chmod(0o755)
+    for made, said in (
+        (refused, "refuses.*policy"),
+        (stalled, "did not answer in time"),
+        (swapped, "it is for other.example.test, not for kecp.example.test"),
+        (stranger, "ca_bundle"),
+        (unserved, "does not give the authority's file.*403"),
+    ):
+        assert re.search(said, made.sentence), made.sentence
+        assert not made.urgent
+    assert list(challenges.rglob("*")) == [challenges / ".well-known", challenges / ".well-known/acme-challenge"]
+    assert (scene.shown().fingerprint, pairs(scene)) == (before.fingerprint, there)
+
+
+def test_a_failed_renewal_is_told_when_few_days_are_left(scene: Scene) -> None:
+    found = scene.source().front.found()
+    assert found is not None
+    for days, urgent in ((25, False), (20, True), (-1, True)):
+        at = found.pair.ends - timedelta(days=days)
+        made = scene.renewed(at=at, names=NAMES, directory="https://127.0.0.1:9/dir")
+        assert (made.problem is not None, made.urgent) == (True, urgent)
+        run = RenewalRun(scene.source(), lambda name: scene.repository(), "test", renewed=made)
+        assert bool(run.problem()) == urgent
+    assert "20 days left" in scene.renewed(at=found.pair.ends - timedelta(days=20.5)).why  # and it is renewed
+
+
+def test_a_wrong_clock_installs_nothing(scene: Scene) -> None:
+    before = scene.shown()
+    for year, method, said in (
+        (2020, "acme", "valid from"),
+        (2060, "acme", "valid until"),
+        (2020, "self-signed", "set the clock"),
+    ):
+        made = scene.renewed(at=datetime(year, 1, 1, tzinfo=UTC), method=method)
+        assert made.problem and said in str(made.problem) and "clock" in str(made.problem)
+    assert scene.shown().fingerprint == before.fingerprint
+
+
+def test_what_nginx_refuses_or_does_not_take_over_is_not_shown(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, there, source = scene.shown(), pairs(scene), scene.source()
+    with source.lock("test"), pytest.raises(OperationFailed, match=r"nginx refuses the certificate.*too small"):
+        source.front.install("weak", weak_pair(), silent)
+    assert (scene.shown().fingerprint, pairs(scene)) == (before.fingerprint, there)
+
+    (nginx,) = scene.place.containers()["nginx"]
+    monkeypatch.setattr("engine.sources.certificates.front._RELOAD_SECONDS", 2.0)
+    subprocess.run(["docker", "pause", nginx.id], check=True, capture_output=True)
+    try:
+        with source.lock("test"), pytest.raises(OperationFailed, match="did not take over"):
+            source.front.install("unseen", Pair(*self_signed(NAMES)), silent)
+    finally:
+        subprocess.run(["docker", "unpause", nginx.id], check=True, capture_output=True)
+    found = source.front.found()
+    assert found is not None and found.pair.fingerprint == before.fingerprint == scene.shown().fingerprint
+
+
+@pytest.mark.parametrize(("moment", "finished"), [("placed", False), ("switched", True), ("reload", True)])
+def test_killed_while_it_installs(scene: Scene, moment: str, finished: bool) -> None:
+    """The next run finishes or takes back; nginx would find a whole pair at every moment."""
+    before = scene.shown()
+    words = (moment, str(scene.place.directory), scene.place.project, *NAMES)
+    argv = [sys.executable, "-m", "tests.engine.sources.certificates.killed_at", *words]
+    assert subprocess.run(argv, capture_output=True).returncode == -signal.SIGKILL
+    found = scene.source().front.found()
+    assert found is not None
+    require_whole(found.pair)
+    made = scene.renewed(method="self-signed", names=found.pair.names)
+    assert made.problem is None and made.pair is not None
+    assert (made.pair.fingerprint != before.fingerprint) == finished
+    assert scene.shown().fingerprint == made.pair.fingerprint
+    assert len(pairs(scene)) <= 2
+
+
+def test_an_operator_s_own_files_become_a_pair_and_stay_beside(scene: Scene) -> None:
+    chain, key = self_signed(("by.hand.example.test",))
+    volume = scene.source().front.volume
+    script = "cd /ssl && rm -rf pairs live previous fullchain.pem privkey.pem && cat >both && sed -n '/PRIV/,/PRIV/p' both >privkey.pem"
+    script += " && sed -n '/BEGIN C/,/END C/p' both >fullchain.pem && rm both && chown 101 *.pem"
+    argv = ["docker", "run", "--rm", "--interactive", "--volume", f"{volume.volume}:/ssl", "--entrypoint", "sh"]
+    subprocess.run([*argv, volume.image, "-c", script], input=chain + key, check=True)
+    made = scene.renewed(method="self-signed")
+    assert made.problem is None and set(scene.shown().names) == set(NAMES)
+    held = volume.read()
+    assert held is not None and held.previous.startswith("before-") and not held.plain
+    volume.switch(held.previous)
+    found = scene.source().front.found()
+    assert found is not None and found.pair.names == ("by.hand.example.test",)
+    require_whole(found.pair)
+    volume.switch(held.live)
