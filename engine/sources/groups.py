@@ -5,4 +5,6 @@ Only words, so that `--help` imports no kind; the registry has the commands them
 
 from __future__ import annotations
 
-GROUPS: dict[str, str] = {}
+GROUPS: dict[str, str] = {
+    "certificate": "Certificates of platforms: renew, restore.",
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from engine.errors import OperationFailed, PlatformOpsError
 from engine.progress import Progress
@@ -39,6 +40,7 @@ class RenewalRun:
         self.stored = steps.run(look)
         if self.stored is None:
             back_up()
+            self.stored = steps.run(look)
 
     def problem(self) -> PlatformOpsError | None:
         """Why the run is to be seen: a renewal that failed, and not much time is left."""
@@ -54,6 +56,21 @@ class RenewalRun:
         if self.renewed is None:
             return ""
         return self.renewed.sentence + (f" Stored as {self.stored}." if self.stored else "")
+
+    def as_data(self) -> dict[str, Any]:
+        """The same for `--json`."""
+        made = self.renewed
+        pair = made.pair if made else None
+        return {
+            "source": self.source.name,
+            "platform": self.source.settings.platform,
+            "renewed": bool(made and made.why and not made.problem),
+            "due": (made.why if made else "") or None,
+            "failed": str(made.problem) if made and made.problem else None,
+            "names": list(pair.names) if pair else [],
+            "ends": pair.ends.isoformat() if pair else None,
+            "stored": str(self.stored) if self.stored else None,
+        }
 
     def _renew(self, progress: Progress) -> Renewed:
         with self.source.lock(self.label):

@@ -12,16 +12,18 @@ from engine.hosts.settings import HostSettings
 from engine.progress import Progress, silent
 from engine.releases import lock
 from engine.releases.platform import open_platform
+from engine.repository.body import Body
 from engine.repository.catalogue import catalogue
 from engine.repository.keys import Asset, SetKey
 from engine.repository.manifest import read_manifest
 from engine.repository.repository import Repository
 from engine.repository.writing import SetWriter
-from engine.sources.base import Source
+from engine.sources.base import Restored, Source
 from engine.sources.certificates.facts import CERTIFICATE, CertificateFacts
 from engine.sources.certificates.front import Front
 from engine.sources.certificates.pair import require_whole
 from engine.sources.certificates.renewal import Renewed, due, renew
+from engine.sources.certificates.restore import beside, restore
 from engine.sources.certificates.settings import CertificateSettings
 from engine.sources.item import Item, Run
 
@@ -76,6 +78,16 @@ class CertificateSource(Source):
         why = due(found, self.settings, datetime.now(UTC)) if found else ""
         more = (f"The certificate is to be renewed: {why}.",) if why else ()
         return (*super().remarks(items), *more)
+
+    def taken(self, name: str) -> bool:
+        if name == self.name:
+            return self.front.found() is not None
+        return self.front.platform.site.read(f"{beside(name)}/fullchain.pem") is not None
+
+    def restore(self, repository: Repository, body: Body, into: str, *, in_place: bool, progress: Progress) -> Restored:
+        if in_place and into != self.name:
+            raise ConfigurationError(f"In place a certificate is called {self.name}; leave the other name out.")
+        return restore(self.front, repository, body, into, in_place=in_place, progress=progress)
 
     # Beside the contract ------------------------------------------------------------------------------------------
 

@@ -43,5 +43,7 @@ CERTIFICATES = SourceType(
     prove=_prove,
     flow="certificate-renew",
     secrets="the private key",
+    restore_flow="restore-certificate",
+    commands={"renew": "Issue or renew it, install it, and store what changed."},
     of_platform=True,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -17,10 +18,12 @@ from uuid import uuid4
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from blocks import BackupStore, Platform, source_block
+from engine.cli import main
 from engine.config.settings import FolderStore
 from engine.errors import ConfigurationError, OperationFailed
 from engine.nginx.self_signed import self_signed
@@ -37,8 +40,10 @@ from engine.sources.certificates.pair import Pair, pem_of, require_whole
 from engine.sources.certificates.renewal import Renewed, renew
 from engine.sources.certificates.settings import CertificateSettings
 from engine.sources.certificates.source import CertificateSource
+from engine.sources.certificates.source_type import CERTIFICATES
 from engine.steps import InShell
 from engine.stores.opening import open_store
+from flows.certificate_renew import certificate_renew
 from tests.conftest import WORKER
 from tests.engine.releases.place import Place
 from tests.engine.sources.certificates.authority import BLOCKED, Authority, running_authority, swapping
@@ -79,6 +84,19 @@ class Scene:
         """What a client gets."""
         return Pair(pem_of(handshake(self.source().front.probes.public_at(), NAMES[0])), b"")
 
+    def config(self, folder: Path) -> Path:
+        """A platform-ops.toml with all of it."""
+        settings = self.source().settings
+        path = folder / "platform-ops.toml"
+        path.write_text(
+            f'[certificates.tls]\nplatform = "small"\nstore = "nightly"\nnames = {list(NAMES)}\nmethod = "acme"\n'
+            f'directory = "{settings.directory}"\nca_bundle = "{settings.ca_bundle}"\nterms_agreed = true\n'
+            f'unencrypted = true\n[stores.nightly]\nkind = "folder"\npath = "{self.store}"\n'
+            + self.place.config.read_text(encoding="utf8"),
+            encoding="utf8",
+        )
+        return path
+
     def repository(self) -> Repository:
         return Repository(open_store("nightly", FolderStore(path=str(self.store))))
 
@@ -110,14 +128,18 @@ def backed_up(scene: Scene, repository: Repository, **more: Any) -> BackupRun:
     return run
 
 
-def weak_pair() -> Pair:
-    """One that is whole, and that OpenSSL takes for no server: its key is too short."""
-    key = rsa.generate_private_key(65537, 1024)  # noqa: S505 - that is what is wrong with it
+def made_pair(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, days: int = 90) -> Pair:
+    """One that is whole."""
     name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAMES[0])]), datetime.now(UTC)
     made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    made = made.serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=90))
+    made = made.serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=days))
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return Pair(made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM), private)
+
+
+def weak_pair() -> Pair:
+    """One that OpenSSL takes for no server: its key is too short."""
+    return made_pair(rsa.generate_private_key(65537, 1024))  # noqa: S505 - that is what is wrong with it
 
 
 def test_a_certificate_is_issued_installed_stored_and_proven(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,6 +174,33 @@ def test_a_certificate_is_issued_installed_stored_and_proven(scene: Scene, monke
         out.publish(facts)
         assert drill_set(repository, out.key, "test", silent).result == result
         out.withdraw()
+
+
+def test_a_stored_certificate_is_shown_again_or_laid_beside(
+    scene: Scene, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """From the shell: renewed although nothing is due, then the stored one back in its place."""
+    config = scene.config(tmp_path)
+
+    def run(*words: str, code: int = 0) -> dict[str, Any]:
+        assert main(["--config", str(config), *words, "--json"]) == code
+        return dict(json.loads(capsys.readouterr().out))
+
+    stored, before = run("certificate", "renew")["result"]["stored"], scene.shown()
+    assert stored
+    renewed = run("certificate", "renew", "tls", "--now")["result"]
+    assert renewed["renewed"] and renewed["stored"] != stored and scene.shown().fingerprint != before.fingerprint
+    back = ("certificate", "restore", "--set", stored)
+    assert "repeat each name" in run(*back, "--in-place", code=2)["error"]["sentence"]
+    [there] = run(*back, "--in-place", "--confirm", "tls")["result"]["restored"]
+    assert there["name"] == "tls" and there["kept"] and scene.shown().fingerprint == before.fingerprint
+    [beside] = run(*back)["result"]["restored"]
+    folder = scene.place.directory / "run/restored-certificates" / beside["name"]
+    pair = Pair((folder / "fullchain.pem").read_bytes(), (folder / "privkey.pem").read_bytes())
+    require_whole(pair)
+    assert pair.fingerprint == before.fingerprint
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    assert "PRIVATE" not in capsys.readouterr().err
 
 
 def test_what_an_authority_does_wrong_keeps_the_old_certificate(scene: Scene) -> None:
@@ -256,3 +305,21 @@ def test_an_operator_s_own_files_become_a_pair_and_stay_beside(scene: Scene) -> 
     assert found is not None and found.pair.names == ("by.hand.example.test",)
     require_whole(found.pair)
     volume.switch(held.live)
+
+
+def test_the_flow_renews_stores_and_says_what_is_due(scene: Scene, prefect_server: str) -> None:
+    settings = scene.source().settings
+    source_block(CERTIFICATES).of(settings).save("tls", overwrite=True)
+    Platform.of(scene.place.settings).save("small", overwrite=True)
+    BackupStore.of(FolderStore(path=str(scene.store))).save("nightly", overwrite=True)
+    state = certificate_renew("tls", return_state=True)
+    assert state.is_completed() and "Nothing is due" in str(state.message), state.message
+    wrong = {"directory": "https://127.0.0.1:9/dir", "names": ("another.example.test",)}
+    source_block(CERTIFICATES).of(settings.model_copy(update=wrong)).save("tls", overwrite=True)
+    state = certificate_renew("tls", return_state=True)
+    assert state.is_completed() and "cannot be reached" in str(state.message), state.message
+    source = scene.source()
+    with source.lock("test"):
+        source.front.install("short", made_pair(ec.generate_private_key(ec.SECP256R1()), days=10), silent)
+    state = certificate_renew("tls", return_state=True)
+    assert state.is_failed() and "has 10 days left" in str(state.message), state.message
