@@ -7,10 +7,11 @@ from copy import deepcopy
 
 from blocks.config_block import readable_title
 from engine.config.settings import Settings
-from engine.sources.registry import SOURCE_TYPES, type_of
+from engine.sources.registry import SOURCE_TYPES, max_age_hours, type_of
 from tasks.forms import Schema, with_assets, with_sets
 
 _ANY, _STORE, _PLATFORM, _CLUSTER = "source", "store", "platform", "cluster"
+_CHECK = "check-backups"
 _ALIKE = {"to": "server"}
 """Parameters that take the same names as another one."""
 _TITLES = {
@@ -42,7 +43,8 @@ def named_parameters() -> tuple[str, ...]:
 def names(settings: Settings, parameter: str, flow: str) -> list[str]:
     """The names a parameter may take, in the order of the file; the first is the default.
 
-    Of sources, a flow that backs up offers those whose type it is for; any other flow offers all.
+    Of sources, a flow that backs up offers those whose type it is for, the check those that somebody waits for; any other
+    flow offers all.
     """
     if parameter == _STORE:
         return list(settings.stores)
@@ -52,9 +54,10 @@ def names(settings: Settings, parameter: str, flow: str) -> list[str]:
         return list(settings.clusters)
     backs_up = {each.flow for each in SOURCE_TYPES}
     found = ((name, type_of(source)) for name, source in settings.sources.items())
-    return [
+    offered = [
         name for name, each in found if parameter in (_ANY, each.noun) and (flow not in backs_up or each.flow == flow)
     ]
+    return [name for name in offered if flow != _CHECK or max_age_hours(settings.source(name))]
 
 
 def default_parameters(schema: Schema, settings: Settings, flow: str) -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""What is stored, where an operator looks: one list in the UI for each source, and the dropdowns of the forms.
+"""What is stored, where an operator looks: a line for each thing that is kept, of all kinds, in one table for each
+platform; one list for each source; the dropdowns of the forms.
 
 Each run that changes what is stored, or what is known of it, writes them anew; a list that cannot be written spoils
 nothing, and says of when it is.
@@ -6,21 +7,24 @@ nothing, and says of when it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
 import httpx
 from prefect import get_run_logger, task
+from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.objects import BlockDocument
 from prefect.exceptions import PrefectException
 
-from blocks import source_blocks
+from blocks import Platform, source_blocks
 from engine.errors import PlatformOpsError
 from engine.reports.listing import Listing, list_report
+from engine.reports.overview import overview_report
 from engine.reports.stored_sets import listing_of
 from engine.words.report import Report
 from engine.words.wording import escaped, readable_time
@@ -35,6 +39,7 @@ def renew_lists() -> None:
         listings = list(_listings())
         now = datetime.now(UTC)
         with get_client(sync_client=True) as client:
+            _write(client, "all-that-is-kept", overview_of(listings, _platforms(client), now))
             for listing in listings:
                 write_list(client, listing, now)
         offer_in_forms(*offered(listings))
@@ -48,10 +53,34 @@ def _listings() -> Iterator[Listing]:
         yield listing_of(repository, name, datetime.now(UTC))
 
 
+def overview_of(listings: Sequence[Listing], platforms: Mapping[str, str], now: datetime) -> Report:
+    """All that is kept, by platform."""
+    report = overview_report([one for listing in listings for one in listing.kept], platforms, now)
+    return replace(report, sentence=f"{report.sentence} As of {readable_time(now)}.")
+
+
+def _platforms(client: SyncPrefectClient) -> dict[str, str]:
+    """By source, the platform that it is a part of, or whose databases it has."""
+    backups = {
+        str(each.data["backup"]): str(each.name) for each in _blocks(client, Platform) if each.data.get("backup")
+    }
+    named = {name: source_settings(name).platform for name in _sources()}
+    return {**backups, **{source: platform for source, platform in named.items() if platform}}
+
+
 def _sources() -> list[str]:
     with get_client(sync_client=True) as client:
-        found = [client.read_block_documents_by_type(block.get_block_type_slug()) for block in source_blocks()]
-    return [document.name for documents in found for document in documents if document.name]
+        return [each.name for block in source_blocks() for each in _blocks(client, block) if each.name]
+
+
+def _blocks(client: SyncPrefectClient, block: type[Block]) -> list[BlockDocument]:
+    """Those of a type that Prefect may not know: there is none of it then."""
+    try:
+        return client.read_block_documents_by_type(block.get_block_type_slug())
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code == httpx.codes.NOT_FOUND:
+            return []
+        raise
 
 
 def offered(listings: Sequence[Listing]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -72,7 +101,10 @@ def _report(listing: Listing, now: datetime) -> Report:
 
 def write_list(client: SyncPrefectClient, listing: Listing, now: datetime) -> UUID:
     """Write the list of a source's sets; the id of its artifact. There is one, that of no run, so that links to it stay."""
-    report, key = _report(listing, now), f"stored-sets-{listing.source}"
+    return _write(client, f"stored-sets-{listing.source}", _report(listing, now))
+
+
+def _write(client: SyncPrefectClient, key: str, report: Report) -> UUID:
     text, title = report.as_markdown(), escaped(report.title)
     for known in client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key]))):
         client.update_artifact(known.id, ArtifactUpdate(data=text, description=title))

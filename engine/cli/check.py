@@ -14,6 +14,7 @@ from engine.errors import ConfigurationError, OperationFailed
 from engine.operations.check import check_source
 from engine.reports.freshness import freshness_report, overdue_sentence
 from engine.repository.freshness import Freshness
+from engine.sources.registry import max_age_hours
 
 
 @click.command(
@@ -41,7 +42,7 @@ def command(invocation: Invocation, source: str | None, max_hours: float | None)
     if max_hours is not None and math.isnan(max_hours):
         raise ConfigurationError("--max-hours nan is no time; give a number of hours.")
     now, settings = datetime.now(UTC), invocation.settings
-    names = [source] if source else list(settings.sources)
+    names = [source] if source else [name for name, own in settings.sources.items() if max_age_hours(own)]
     found = [
         one
         for name in names

@@ -49,7 +49,8 @@ def command(
     problem = Problem(ConfigurationError.exit_code, ConfigurationError.__name__, said) if said else None
     if invocation.as_json:
         return Outcome("list", {"stores": [_document(listing, now) for listing in listings]}, problem=problem)
-    return Outcome("list", report=list_report(listings, now), problem=problem)
+    parts = None if source or thing else invocation.settings.platforms_of_sources
+    return Outcome("list", report=list_report(listings, now, parts), problem=problem)
 
 
 def _document(listing: Listing, now: datetime) -> dict[str, Any]:

@@ -128,6 +128,13 @@ class Settings:
         """What it is a part of; None where nothing is said."""
         return self.platforms[source.platform] if source.platform else None
 
+    @property
+    def platforms_of_sources(self) -> Mapping[str, str]:
+        """By source, the platform that it is a part of, or whose databases it has."""
+        backups = {platform.backup: name for name, platform in self.platforms.items() if platform.backup}
+        named = {name: own.platform for name, own in self.sources.items() if own.platform}
+        return {**backups, **named}
+
     def repositories_of(self, source: str) -> tuple[str, ...]:
         """The names of the stores that its sets go to, its own first."""
         known = self.source(source)

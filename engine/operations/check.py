@@ -13,6 +13,12 @@ from engine.repository.repository import Repository
 from engine.sources.registry import max_age_hours
 
 
+def require_awaited(name: str, settings: SourceSettings) -> None:
+    """Raises ConfigurationError where nobody waits for any kind it has: all that is asked of nothing would be well."""
+    if not max_age_hours(settings):
+        raise ConfigurationError(f"Nothing of {name} has an age at which it is overdue, so there is nothing to check.")
+
+
 def check_source(
     name: str,
     settings: SourceSettings,
@@ -24,12 +30,11 @@ def check_source(
     Nobody waits for what the configuration excludes.
 
     Raises:
-        ConfigurationError: nobody waits for any kind it has: all that is asked of nothing would be well.
+        ConfigurationError: see `require_awaited`.
         PlatformOpsError: a store cannot be listed.
     """
+    require_awaited(name, settings)
     ages = {kind: max_hours or hours for kind, hours in max_age_hours(settings).items()}
-    if not ages:
-        raise ConfigurationError(f"Nothing of {name} has an age at which it is overdue, so there is nothing to check.")
     stores = dict.fromkeys((settings.store, *settings.copies))
     found = {store: catalogue(open_store(store), name) for store in stores}
     return freshness(name, found, now, ages, settings.exclude)

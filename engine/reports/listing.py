@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from engine.progress import counted, readable_bytes, readable_seconds
+from engine.reports.overview import Kept, overview_tables
 from engine.sources.registry import kind_named, kinds
 from engine.words.layout import Row
 from engine.words.report import Report, Table
@@ -28,7 +29,7 @@ class Listing:
     """What one store holds, with why each set is kept or may go.
 
     `shown` are those of `decisions` that get a line, newest first and each with its size; `remarks`: see
-    `verdicts.remarks`; `empty`: there is nothing at all of the asked `source` (None: of any).
+    `verdicts.remarks`; `kept` each thing there are sets of; `empty`: there is nothing at all of the asked `source` (None: of any).
     """
 
     store: str
@@ -39,6 +40,7 @@ class Listing:
     remarks: Mapping[SetKey, str] = field(default_factory=dict)
     unsealed: int = 0
     source: str | None = None
+    kept: Sequence[Kept] = ()
     empty: bool = False
 
     def remark(self, one: StoredSet) -> str:
@@ -62,8 +64,9 @@ def newest_first(decisions: Iterable[Decision]) -> list[Decision]:
     return sorted(decisions, key=lambda one: one.set.key.set_id, reverse=True)
 
 
-def list_report(listings: Sequence[Listing], now: datetime) -> Report:
-    """The sets of the listed stores: how many of which state, and those to be shown."""
+def list_report(listings: Sequence[Listing], now: datetime, platforms: Mapping[str, str] | None = None) -> Report:
+    """The sets of the listed stores: how many of which state, each thing there is in one table, and those to be shown.
+    `platforms` has by source the platform that it is a part of; None: there is no such table."""
     sets = [one.set for listing in listings for one in listing.decisions]
     counts = Counter(one.state for one in sets)
     order: tuple[State, ...] = ("proven", "verified", "recorded", "failed")
@@ -71,7 +74,10 @@ def list_report(listings: Sequence[Listing], now: datetime) -> Report:
     return Report(
         title="Stored sets",
         sentence=f"{counted(len(sets), 'set')}{_size_of(listings)}{': ' if states else ''}{states}.",
-        tables=tuple(table for listing in listings for table in _by_source(listing, now)),
+        tables=(
+            *_overview(listings, now, platforms),
+            *(table for listing in listings for table in _by_source(listing, now)),
+        ),
         next_steps=(
             *_explained(
                 {
@@ -86,6 +92,12 @@ def list_report(listings: Sequence[Listing], now: datetime) -> Report:
             *(_nothing(listing) for listing in listings if listing.empty),
         ),
     )
+
+
+def _overview(listings: Sequence[Listing], now: datetime, platforms: Mapping[str, str] | None) -> tuple[Table, ...]:
+    if platforms is None:
+        return ()
+    return overview_tables([one for listing in listings for one in listing.kept], platforms, now)
 
 
 def _size_of(listings: Sequence[Listing]) -> str:

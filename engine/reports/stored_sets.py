@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from engine.reports.listing import Listing, newest_first, newest_of_each
+from engine.reports.overview import kept_in
 from engine.repository.catalogue import catalogue
 from engine.repository.keys import SetKey
 from engine.repository.prune_plan import PrunePlan, plan_of, with_sizes
@@ -41,6 +42,7 @@ def listing_of(
         remarks=remarks(stored.verdicts),
         unsealed=stored.unsealed,
         source=source,
+        kept=kept_in(repository.store.name, stored, now),
         empty=not (stored.sets or stored.incomplete or stored.verdicts or stored.unsealed),
     )
 

@@ -62,6 +62,12 @@ def freshness(
     )
 
 
+def last_time(stored: Catalogue, asset: Asset, word: Word, now: datetime) -> datetime | None:
+    """When the word last came true of an asset; None: never. What is dated in the future counts for nothing."""
+    seen = [one for one in stored.verdicts if one.check == "source" and one.result in PASSED]
+    return max((at for at in _times(stored, asset, word, now, seen) if at - now < _AHEAD), default=None)
+
+
 def _words(own: bool) -> tuple[Word, ...]:
     return ("recorded", "verified", "proven") if own else ("recorded", "verified")
 

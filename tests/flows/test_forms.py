@@ -66,14 +66,15 @@ def test_a_night_offers_the_databases_it_stored(platform: Platform) -> None:
         stored = list_in_the_ui(client)
         assert newest in stored
         assert "| cluster | recorded |" in stored
+        assert f"| platform | db desk | {newest.partition('-')[0]}" in list_in_the_ui(client, "all-that-is-kept")
         restore_drill("platform", which=f"{newest} cluster of platform, recorded")
         verify_backups("nightly")
         assert len(re.findall(r"\| cluster \| proven \|", list_in_the_ui(client))) == 1
 
 
-def list_in_the_ui(client: SyncPrefectClient) -> str:
-    """One list for each source, renewed and not made again by each run."""
-    chosen = ArtifactFilter(key=ArtifactFilterKey(any_=["stored-sets-platform"]))
+def list_in_the_ui(client: SyncPrefectClient, key: str = "stored-sets-platform") -> str:
+    """One list for each source, and one of all that is kept; renewed and not made again by each run."""
+    chosen = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
     [found] = client.read_artifacts(artifact_filter=chosen)
     assert found.flow_run_id is None
     return str(found.data)

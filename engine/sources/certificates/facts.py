@@ -54,5 +54,7 @@ class CertificateFacts(Facts):
         return {"valid until": readable_time(self.ends)}
 
 
-CERTIFICATE = Kind("certificate", "certificate", CertificateFacts, Retention(days=400, minimum=3), named=False)
-"""Nobody waits for one: it is stored when it changed. What ends soon the renewal tells."""
+CERTIFICATE = Kind(
+    "certificate", "certificate", CertificateFacts, Retention(days=400, minimum=3), named=False, max_age_hours=26
+)
+"""It is stored when it changed, and looked at each day: a look that finds it as it was counts (repository/unchanged)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from engine.errors import OperationFailed, PlatformOpsError
 from engine.progress import Progress
 from engine.repository.keys import SetKey
 from engine.repository.repository import Repository
+from engine.repository.unchanged import record_unchanged
 from engine.sources.certificates.renewal import Renewed
 from engine.sources.certificates.source import CertificateSource
 from engine.steps import Step, Steps
@@ -41,6 +43,9 @@ class RenewalRun:
         if self.stored is None:
             back_up()
             self.stored = steps.run(look)
+        else:
+            seen = partial(record_unchanged, repository, self.stored, datetime.now(UTC), {})
+            steps.run(Step("write down that it is as it was", lambda progress: seen(), 2, 10))
 
     def problem(self) -> PlatformOpsError | None:
         """Why the run is to be seen: a renewal that failed, and not much time is left."""
