@@ -157,4 +157,4 @@ def seconds(run: FlowRun) -> float:
     """How long the run itself took, without waiting for a worker."""
     if run.start_time is None or run.end_time is None:
         return 0.0
-    return (run.end_time - run.start_time).total_seconds()
+    return run.end_time.timestamp() - run.start_time.timestamp()
