@@ -12,7 +12,7 @@ from engine.sources.certificates.source import CertificateSource
 from engine.words.report import Report
 from tasks.artifacts import BackupRecord
 from tasks.backups import back_up
-from tasks.opening import open_source, open_store
+from tasks.opening import open_source
 from tasks.steps import AsTasks
 
 
@@ -23,18 +23,15 @@ class RenewalRecord(BackupRecord):
 
     def so_far(self, state: RunState) -> Report:
         report = super().so_far(state)
-        made = self.renewal
-        if made is None or made.renewed is None:
-            return report
-        return renewal_report(made, report if self.run or state.problem else None)
+        return renewal_report(self.renewal, report) if self.renewal and self.renewal.renewed else report
 
 
 def renew(record: RenewalRecord) -> None:
-    """Renew what is due (engine/sources/certificates/renewal.py has the order), then back up what no set holds yet."""
+    """Renew what is due (engine/sources/certificates/renewal.py has the order), then store what no set holds yet."""
     source = open_source(record.source)
     if not isinstance(source, CertificateSource):
         raise ConfigurationError(f"{record.source} is no certificate; name one of [certificates].")
-    record.renewal = RenewalRun(source, open_store, str(flow_run.name))
+    record.renewal = RenewalRun(source, str(flow_run.name))
     record.renewal.carry_out(AsTasks(), lambda: back_up(record))
 
 

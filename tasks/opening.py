@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 
+from prefect.client.orchestration import get_client
+
 from blocks import BackupStore, Cluster, Platform, PlatformHost, source_blocks
 from blocks.config_block import NoSuchBlock
 from engine.config.names import LOCAL
@@ -34,6 +36,22 @@ def source_settings(name: str) -> SourceSettings:
     raise ConfigurationError(
         f"There is no source {name} in Prefect; add {name} to platform-ops.toml and run `python -m deployments.apply`."
     )
+
+
+def settings_of_sources() -> dict[str, SourceSettings]:
+    """What every source's block says, by name; one that is not valid is left out."""
+    found: dict[str, SourceSettings] = {}
+    with get_client(sync_client=True) as client:
+        named = [
+            (block, document.name)
+            for block in source_blocks()
+            for document in client.read_block_documents_by_type(block.get_block_type_slug())
+        ]
+    for block, name in named:
+        with suppress(ConfigurationError):
+            if name:
+                found[name] = block.named(name).settings()
+    return found
 
 
 def host_of(settings: SourceSettings) -> HostSettings:

@@ -11,6 +11,7 @@ from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 
 from engine.operations import platform_state
+from engine.operations.after_deploy import back_up_after_deploy
 from engine.operations.database_rollback import DatabaseRollback
 from engine.operations.platform_state import PlatformState
 from engine.operations.release import ReleaseRun
@@ -23,7 +24,7 @@ from engine.sources.postgres.restore.operation import RestoreRun
 from engine.words.report import Report, Table
 from tasks.approval import approved
 from tasks.artifacts import Record
-from tasks.opening import open_platform_of, open_server, open_source, open_store, store_of
+from tasks.opening import open_platform_of, open_server, open_source, open_store, settings_of_sources, store_of
 from tasks.running import logged_progress, worth_retrying
 from tasks.steps import AsTasks
 
@@ -54,7 +55,18 @@ def change(record: ReleaseRecord, versions: Mapping[str, str] | None = None) -> 
         open_source,
         dict(versions or {}),
     )
-    record.run.carry_out(AsTasks(), record)
+    try:
+        record.run.carry_out(AsTasks(), record)
+    finally:
+        if record.run.accepted:
+            _follow(record.run)
+
+
+def _follow(run: ReleaseRun) -> None:
+    """Store what asks for it after a deploy; what came of it is remarked, and ends no run as Failed."""
+    sources = settings_of_sources()
+    told = back_up_after_deploy(run.platform.name, sources, open_source, open_store, str(flow_run.name), AsTasks())
+    run.remarks += told
 
 
 class DatabaseRollbackRecord(Record):

@@ -35,16 +35,15 @@ from engine.steps import InShell
 @click.option("--now", "force", is_flag=True, help="Also where nothing is due.")
 @operation
 def command(invocation: Invocation, name: str | None, force: bool) -> Outcome:
-    source = _source(invocation, name)
-    run, steps = (
-        RenewalRun(source, invocation.repository, "platformctl certificate renew", force),
-        InShell(invocation.progress),
-    )
+    source, steps = _source(invocation, name), InShell(invocation.progress)
+    run = RenewalRun(source, "platformctl certificate renew", force)
     stored = BackupRun(source, invocation.repository, secrets.token_hex(8), "platformctl certificate renew")
     run.carry_out(steps, lambda: stored.carry_out(steps))
     problem = run.problem() or stored.problem()
-    report = renewal_report(run, backup_report(stored.result) if stored.result.found else None)
-    return Outcome("certificate renew", run.as_data(), report, problem=problem_of(problem) if problem else None)
+    report = renewal_report(run, backup_report(stored.result))
+    keys = [one.key for one in stored.result.stored] + [one.since for _, one in stored.result.unchanged]
+    document = run.as_data() | {"stored": str(keys[0]) if keys else None}
+    return Outcome("certificate renew", document, report, problem=problem_of(problem) if problem else None)
 
 
 def _source(invocation: Invocation, name: str | None) -> CertificateSource:

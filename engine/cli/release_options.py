@@ -8,6 +8,7 @@ from engine.cli.approval import approved, owner
 from engine.cli.invocation import Invocation
 from engine.cli.outcome import Outcome, problem_of
 from engine.errors import PartialSuccess, PlatformOpsError
+from engine.operations.after_deploy import back_up_after_deploy
 from engine.operations.release import ReleaseRun
 from engine.releases.plan import Plan
 from engine.reports.release import plan_report, release_report
@@ -53,7 +54,21 @@ def carry_out(
         if run.plan is None and not run.recovered:
             raise
         problem = error
+    if run.accepted:
+        _follow(invocation, run)
     return outcome(run, operation, problem)
+
+
+def _follow(invocation: Invocation, run: ReleaseRun) -> None:
+    """Store what asks for it after a deploy; what came of it is remarked."""
+    run.remarks += back_up_after_deploy(
+        run.platform.name,
+        invocation.settings.sources,
+        lambda name: registry.open_source(invocation.settings, name),
+        invocation.repository,
+        run.owner,
+        InShell(invocation.progress),
+    )
 
 
 def outcome(run: ReleaseRun, command: str, problem: PlatformOpsError | None = None) -> Outcome:

@@ -40,6 +40,9 @@ class Retention(Frozen):
     """The newest set of each of so many months stays."""
     minimum: int = Field(default=3, ge=1, le=1000)
     """Never fewer good sets than this, whatever the other rules say."""
+    needed_by: str = Field(default="", pattern=r"^([a-z][a-z0-9]{0,30})?$")
+    """A kind of the same source whose sets need these: one stays while a set that stays needs it, or it is younger than
+    `days`, and no other rule keeps it."""
 
 
 class StoreBase(Frozen):

@@ -33,6 +33,7 @@ from engine.sources.base import Source
 from engine.steps import NO_RECORD, Record, Step, Steps
 
 _Made = TypeVar("_Made")
+KEEP = "keep the record in the store"
 Approve = Callable[[Plan], str]
 """Asks people: returns who approved the plan, or raises because it was rejected."""
 
@@ -69,6 +70,11 @@ class ReleaseRun:
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.began
+
+    @property
+    def accepted(self) -> bool:
+        """Whether another release runs now than before."""
+        return any(title == KEEP and how == "done" for title, _, how in self.timings)
 
     def carry_out(self, steps: Steps, record: Record = NO_RECORD) -> None:
         """All of it. Nothing of what runs is touched before the plan stands and is approved.
@@ -204,7 +210,7 @@ class ReleaseRun:
 
     def _afterwards(self) -> tuple[Part, ...]:
         """What follows when a release has been accepted."""
-        return (Part("keep", "keep the record in the store", self._keep), Part("prune", "prune images", self._prune))
+        return (Part("keep", KEEP, self._keep), Part("prune", "prune images", self._prune))
 
     def _prune(self, progress: Progress) -> None:
         self.pruned = images.prune(self.platform.site, self.platform.docker)

@@ -45,7 +45,8 @@ class Timing(_Frozen):
 class Body(_Frozen):
     """What the digest covers: the head that every set has, and `facts`, which only its kind understands.
 
-    `timings` are by what was read, `missing` is what the set does not carry, in words. `sample_percent` is that of the
+    `timings` are by what was read, `missing` is what the set does not carry, in words; `needs` are the keys of other
+    sets of the source without which it does not restore. `sample_percent` is that of the
     proofs: less than 100 cannot become proven.
     """
 
@@ -60,6 +61,7 @@ class Body(_Frozen):
     product_version: str
     timings: dict[str, Timing] = {}
     missing: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     sample_percent: int = Field(default=100, ge=1, le=100)
     facts: dict[str, Any] = {}
 

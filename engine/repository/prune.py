@@ -15,7 +15,7 @@ from engine.config.settings import Retention
 from engine.repository.catalogue import catalogue, contents
 from engine.repository.keys import MANIFEST, SetKey
 from engine.repository.lease import lease, leased_sets
-from engine.repository.prune_plan import PrunePlan, plan_of
+from engine.repository.prune_plan import PrunePlan, needs_in, plan_of
 from engine.repository.repository import Repository
 from engine.repository.stored import StoredSet
 from engine.repository.verdicts import expired
@@ -85,7 +85,7 @@ def apply_prune(
 
     stored = catalogue(repository, plan.source, seen=remember)
     retention = {kind: Retention.model_validate(policy) for kind, policy in plan.policy.items()}
-    fresh = plan_of(stored, plan.source, retention, plan.now, plan.allow_clock_jump)
+    fresh = plan_of(stored, plan.source, retention, plan.now, plan.allow_clock_jump, needs_in(repository))
     going = [one for one in fresh.pruned if one.key in planned and one.key not in spare]
     going = [_with_files(repository, one, files) for one in going]
     deleted, retained = _delete_sets(repository.store, going, files, progress, before_each)

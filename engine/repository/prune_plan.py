@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import tee
 from typing import Any
 
 from engine.config.settings import Retention
+from engine.progress import counted
 from engine.repository.catalogue import catalogue, measured
+from engine.repository.keys import SetKey
+from engine.repository.manifest import read_manifest
+from engine.repository.parsing import parse_set
 from engine.repository.repository import Repository
 from engine.repository.retention import Decision, clock_doubt, decide
 from engine.repository.stored import Catalogue, StoredSet
@@ -53,7 +57,7 @@ def plan_prune(
         PlatformOpsError: the store cannot be listed.
     """
     stored = catalogue(repository, source)
-    plan = plan_of(stored, source, repository.retention, now, allow_clock_jump)
+    plan = plan_of(stored, source, repository.retention, now, allow_clock_jump, needs_in(repository))
     if not sizes:
         return plan
     going = iter(with_sizes(repository, [one for one in plan.decisions if not one.keep]))
@@ -68,23 +72,34 @@ def with_sizes(repository: Repository, decisions: Iterable[Decision]) -> tuple[D
 
 
 def plan_of(
-    stored: Catalogue, source: str, retention: Mapping[str, Retention], now: datetime, allow_clock_jump: bool
+    stored: Catalogue,
+    source: str,
+    retention: Mapping[str, Retention],
+    now: datetime,
+    allow_clock_jump: bool,
+    needs: Needs | None = None,
 ) -> PrunePlan:
     """Judge every set of a source that has been listed already: `stored` is of this source alone.
 
-    Sets of a kind that has no policy here (a newer version's, or one that was taken out) stay.
+    Sets of a kind that has no policy here (a newer version's, or one that was taken out) stay. `needs` None: nobody
+    looks which sets others need, so those all stay.
     """
     others = [one.created for one in stored.incomplete] + [verdict.at for verdict in stored.verdicts]
     begun = (*(one.created for one in stored.sets), *(one.at for one in stored.verdicts if one.check == "source"))
     doubt = None if allow_clock_jump else clock_doubt(begun, now, others)
     decisions: list[Decision] = []
+    needed = {kind for kind, policy in retention.items() if policy.needed_by}
     for asset, sets in stored.assets.items():
+        if asset.kind in needed and not doubt:
+            continue
         policy = retention.get(asset.kind)
         if doubt or policy is None:
             why = doubt or f"nothing here says how long sets of kind {asset.kind} are kept"
             decisions += [Decision(one, True, (why,)) for one in sets]
         else:  # the trail of the whole source has vouched for the clock
             decisions += decide(sets, policy, now, allow_clock_jump=True)
+    if needed and not doubt:
+        decisions += _needed(stored, retention, now, decisions, needs)
     return PrunePlan(
         source=source,
         address=stored.address,
@@ -95,3 +110,37 @@ def plan_of(
         decisions=tuple(decisions),
         expired_verdicts=0 if doubt else len(expired(stored.verdicts, (one.key for one in stored.sets), now)),
     )
+
+
+Needs = Callable[[SetKey], Collection[SetKey]]
+"""The sets without which one does not restore."""
+
+
+def needs_in(repository: Repository) -> Needs:
+    """As the manifests say.
+
+    Raises, when it is called:
+        PlatformOpsError: a manifest cannot be read; then nothing may go.
+    """
+    return lambda key: [parse_set(text) for text in read_manifest(repository, key).needs]
+
+
+def _needed(
+    stored: Catalogue,
+    retention: Mapping[str, Retention],
+    now: datetime,
+    decided: Sequence[Decision],
+    needs: Needs | None,
+) -> Iterator[Decision]:
+    """Judge the sets that stay only while others need them."""
+    for kind, policy in retention.items():
+        sets = [one for one in stored.sets if policy.needed_by and one.key.kind == kind]
+        if not sets:
+            continue
+        staying = [one.set.key for one in decided if one.keep and one.set.key.kind == policy.needed_by]
+        wanted = {key for each in staying for key in needs(each)} if needs else {one.key for one in sets}
+        for one in sets:
+            why = f"needed by a set of kind {policy.needed_by}" if one.key in wanted else ""
+            if not why and one.created > now - timedelta(days=policy.days):
+                why = f"younger than {counted(policy.days, 'day')}"
+            yield Decision(one, bool(why), (why or f"no set of kind {policy.needed_by} that stays needs it",))

@@ -32,6 +32,7 @@ class SetWriter:
         self.repository = repository
         self.key = key
         self.missing: list[str] = []
+        self.needs: list[SetKey] = []
         self.timings: dict[str, Timing] = {}
         self.sample_percent = 100
         self._names: set[str] = set()
@@ -122,6 +123,7 @@ class SetWriter:
             product_version=VERSION,
             timings=self.timings,
             missing=tuple(self.missing),
+            needs=tuple(map(str, self.needs)),
             sample_percent=self.sample_percent,
             facts=facts.model_dump(mode="json"),
         )

@@ -146,6 +146,7 @@ class SourceType:
     sets of its first kind as `Source.restore` does; '' where nothing does. `commands` are those of its own in the group
     of its first kind's noun, with what each does: `platformctl realm diff` is `engine/cli/realm_diff.py`.
     `open` gets name, settings and host, and where `of_platform` the settings of the platform that it is a part of.
+    `after_deploy`: a deploy of that platform, once it is recorded, is followed by a backup of it.
     """
 
     section: str
@@ -160,6 +161,7 @@ class SourceType:
     restore_flow: str = ""
     commands: Mapping[str, str] = field(default_factory=dict, hash=False)
     of_platform: bool = False
+    after_deploy: bool = False
 
     def opened(self, name: str, settings: Any, host: HostSettings, platform: PlatformSettings | None) -> Source:
         """The source of that name.

@@ -7,4 +7,5 @@ from __future__ import annotations
 
 GROUPS: dict[str, str] = {
     "certificate": "Certificates of platforms: renew, restore.",
+    "image": "Images of the last good releases: restore.",
 }

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from engine.errors import OperationFailed, PlatformOpsError
 from engine.progress import Progress
-from engine.repository.keys import SetKey
-from engine.repository.repository import Repository
-from engine.repository.unchanged import record_unchanged
 from engine.sources.certificates.renewal import Renewed
 from engine.sources.certificates.source import CertificateSource
 from engine.steps import Step, Steps
@@ -20,32 +15,22 @@ from engine.steps import Step, Steps
 
 @dataclass
 class RenewalRun:
-    """One run; `force` renews what is not due too. `renewed` and `stored` are what it has come to."""
+    """One run; `force` renews what is not due too. `renewed` is what it has come to."""
 
     source: CertificateSource
-    open: Callable[[str], Repository]
     label: str
     force: bool = False
     renewed: Renewed | None = None
-    stored: SetKey | None = None
 
     def carry_out(self, steps: Steps, back_up: Callable[[], None]) -> None:
-        """`back_up` stores what nginx shows now; it is called when no set holds that yet.
+        """`back_up` stores what nginx shows now, where no set holds it yet.
 
         Raises:
             LockedByAnother: a deploy, or another run, is at the platform.
             PlatformOpsError: the platform cannot be looked at.
         """
         self.renewed = steps.run(Step(f"renew the certificate of {self.source.settings.platform}", self._renew, 1, 30))
-        repository = self.open(self.source.settings.store)
-        look = Step("see whether it is stored", partial(self._stored, repository), 2, 10)
-        self.stored = steps.run(look)
-        if self.stored is None:
-            back_up()
-            self.stored = steps.run(look)
-        else:
-            seen = partial(record_unchanged, repository, self.stored, datetime.now(UTC), {})
-            steps.run(Step("write down that it is as it was", lambda progress: seen(), 2, 10))
+        back_up()
 
     def problem(self) -> PlatformOpsError | None:
         """Why the run is to be seen: a renewal that failed, and not much time is left."""
@@ -58,9 +43,7 @@ class RenewalRun:
     @property
     def sentence(self) -> str:
         """What an operator reads."""
-        if self.renewed is None:
-            return ""
-        return self.renewed.sentence + (f" Stored as {self.stored}." if self.stored else "")
+        return self.renewed.sentence if self.renewed else ""
 
     def as_data(self) -> dict[str, Any]:
         """The same for `--json`."""
@@ -74,13 +57,8 @@ class RenewalRun:
             "failed": str(made.problem) if made and made.problem else None,
             "names": list(pair.names) if pair else [],
             "ends": pair.ends.isoformat() if pair else None,
-            "stored": str(self.stored) if self.stored else None,
         }
 
     def _renew(self, progress: Progress) -> Renewed:
         with self.source.lock(self.label):
             return self.source.renew(progress, force=self.force)
-
-    def _stored(self, repository: Repository, progress: Progress) -> SetKey | None:
-        del progress
-        return self.source.stored(repository)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -23,7 +23,7 @@ def _host_name(value: str) -> str:
 class CertificateSettings(SourceSettings):
     """The certificate of a platform's nginx, and where it comes from."""
 
-    operations = ("certificate-renew", "restore-drill", "check-backups")
+    operations: ClassVar[tuple[str, ...]] = ("certificate-renew", "restore-drill", "check-backups")
 
     platform: Name
     """The platform whose nginx shows it, by name."""

@@ -21,11 +21,11 @@ from engine.repository.writing import SetWriter
 from engine.sources.base import Restored, Source
 from engine.sources.certificates.facts import CERTIFICATE, CertificateFacts
 from engine.sources.certificates.front import Front
-from engine.sources.certificates.pair import require_whole
+from engine.sources.certificates.pair import Pair, require_whole
 from engine.sources.certificates.renewal import Renewed, due, renew
 from engine.sources.certificates.restore import beside, restore
 from engine.sources.certificates.settings import CertificateSettings
-from engine.sources.item import Item, Run
+from engine.sources.item import Item, Run, Unchanged
 
 CHAIN, KEY = "certificate", "key"
 """The roles of a set's files."""
@@ -62,13 +62,15 @@ class CertificateSource(Source):
             return [Item(CERTIFICATE.name, skipped="there is none yet")]
         return [Item(CERTIFICATE.name, size=len(found.pair.chain) + len(found.pair.key))]
 
-    def backup(self, item: Item, run: Run, out: SetWriter, progress: Progress) -> CertificateFacts:
+    def backup(self, item: Item, run: Run, out: SetWriter, progress: Progress) -> CertificateFacts | Unchanged:
         del item, run, progress
         require_may_be_stored(self.settings, out.repository)
         found = self.front.found()
         if found is None:
             raise ItemGone(f"{self.address} has no certificate any more.")
         require_whole(found.pair)
+        if stored := self._stored(out.repository, found.pair):
+            return Unchanged(stored)
         out.add("fullchain.pem", found.pair.chain, CHAIN)
         out.add("privkey.pem", found.pair.key, KEY)
         return CertificateFacts.of(self.settings.platform, found.pair)
@@ -95,14 +97,13 @@ class CertificateSource(Source):
         """See `renewal.renew`; the caller holds the lock."""
         return renew(self.front, self.settings, progress, force=force)
 
-    def stored(self, repository: Repository) -> SetKey | None:
-        """The newest set, where it holds the certificate that nginx finds; None: it has to be stored."""
-        found = self.front.found()
+    def _stored(self, repository: Repository, pair: Pair) -> SetKey | None:
+        """The newest set that is good as far as is known, where it holds this pair."""
         newest = catalogue(repository, self.name).newest(Asset(self.name, CERTIFICATE.name, ""), "newest-usable")
-        if found is None or newest is None:
+        if newest is None:
             return None
         facts = CertificateFacts.model_validate(read_manifest(repository, newest.key).facts)
-        return newest.key if facts.fingerprint == found.pair.fingerprint else None
+        return newest.key if facts == CertificateFacts.of(self.settings.platform, pair) else None
 
 
 def require_may_be_stored(settings: CertificateSettings, repository: Repository) -> None:

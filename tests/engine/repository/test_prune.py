@@ -14,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.config.settings import Retention
+from engine.errors import DamagedSet
 from engine.repository.catalogue import catalogue
 from engine.repository.keys import MANIFEST, SetKey
 from engine.repository.prune import apply_prune
-from engine.repository.prune_plan import plan_prune
+from engine.repository.prune_plan import plan_of, plan_prune
 from engine.repository.repository import Repository
 from engine.repository.sweep import sweep_incomplete
+from engine.repository.writing import SetWriter
 from engine.stores.base import Deletion
 from engine.stores.folder import FolderStore
 from tests.engine.repository.made import NOW, MemoryStore, a_key, judge, store_set, write
@@ -356,3 +358,30 @@ def test_a_set_finished_since_it_was_listed_is_not_swept() -> None:
     report = sweep_incomplete(Repository(store), "platform", NOW, older_than=None)
     assert report.deleted == (remains[0], remains[2])
     assert [one.key for one in catalogue(Repository(store)).sets] == [remains[1]]
+
+
+def test_what_a_set_that_stays_needs_stays_and_goes_with_it(tmp_path: Path) -> None:
+    store = FolderStore("local", tmp_path)
+    policy = {"image": Retention(days=0, last=1, minimum=1), "blob": Retention(days=1, minimum=1, needed_by="image")}
+    repository = Repository(store, retention=policy)
+    day = [f"{NOW - timedelta(days=days, hours=1):%Y-%m-%d %H:%M}" for days in range(3)]
+    blobs = {name: store_set(store, a_key(day[2], name, kind="blob")) for name in ("shared", "old", "new", "nobodys")}
+    young = store_set(store, a_key(day[0], "young", kind="blob"))
+    old, new = a_key(day[1], kind="image"), a_key(day[0], kind="image")
+    for key, needs in ((old, ("shared", "old")), (new, ("shared", "new"))):
+        out = SetWriter(repository, key)
+        out.needs = [blobs[name] for name in needs]
+        out.add("images.json", b"{}", "images")
+        out.publish(Retention())
+    plan = plan_prune(repository, "platform", NOW)
+    assert ids(one.key for one in plan.pruned) == ids([old, blobs["old"], blobs["nobodys"]])
+    reasons = {one.set.key: one.reasons for one in plan.decisions}
+    assert reasons[blobs["shared"]] == ("needed by a set of kind image",)
+    assert reasons[young] == ("younger than 1 day",)
+    assert ids(apply_prune(repository, plan).deleted) == ids([old, blobs["old"], blobs["nobodys"]])
+
+    write(store, new.manifest, b"damaged")  # nobody knows what it needs: nothing goes
+    with pytest.raises(DamagedSet):
+        plan_prune(repository, "platform", NOW)
+    looked = plan_of(catalogue(repository, "platform"), "platform", policy, NOW, False)
+    assert {one.keep for one in looked.decisions} == {True}

@@ -149,17 +149,14 @@ def test_a_certificate_is_issued_installed_stored_and_proven(scene: Scene, monke
     shown = scene.shown()
     assert made.pair is not None and shown.fingerprint == made.pair.fingerprint != before.fingerprint
     assert set(shown.names) == set(NAMES) and not shown.self_signed
-    again = RenewalRun(scene.source(), lambda name: repository, "test")
-    again.carry_out(InShell(silent), lambda: None)
-    assert again.sentence.startswith("Nothing is due") and again.stored is None
+    assert "Nothing is due" in scene.renewed().sentence
     assert scene.place.change().plan.empty  # type: ignore[union-attr]
 
     refused = backed_up(scene, repository, unencrypted=False).problem()
     assert isinstance(refused, ConfigurationError) and "recipients" in str(refused)
     (stored,) = backed_up(scene, repository).result.stored
-    assert scene.source().stored(repository) == stored.key  # what is unchanged is not stored again
-    again.carry_out(InShell(silent), pytest.fail)
-    assert again.sentence.endswith(f"Stored as {stored.key}.")
+    again = backed_up(scene, repository).result  # what is unchanged is not stored again
+    assert not again.stored and [one.since for _, one in again.unchanged] == [stored.key]
     monkeypatch.setattr("engine.operations.drill.LOCK", f"test-{uuid4().hex}")
     drilled = drill_set(repository, stored.key, "test", silent)
     assert drilled.result == "passed", drilled.sentence
@@ -237,7 +234,7 @@ def test_a_failed_renewal_is_told_when_few_days_are_left(scene: Scene) -> None:
         at = found.pair.ends - timedelta(days=days)
         made = scene.renewed(at=at, names=NAMES, directory="https://127.0.0.1:9/dir")
         assert (made.problem is not None, made.urgent) == (True, urgent)
-        run = RenewalRun(scene.source(), lambda name: scene.repository(), "test", renewed=made)
+        run = RenewalRun(scene.source(), "test", renewed=made)
         assert bool(run.problem()) == urgent
     assert "20 days left" in scene.renewed(at=found.pair.ends - timedelta(days=20.5)).why  # and it is renewed
 
@@ -313,7 +310,8 @@ def test_the_flow_renews_stores_and_says_what_is_due(scene: Scene, prefect_serve
     Platform.of(scene.place.settings).save("small", overwrite=True)
     BackupStore.of(FolderStore(path=str(scene.store))).save("nightly", overwrite=True)
     state = certificate_renew("tls", return_state=True)
-    assert state.is_completed() and "Nothing is due" in str(state.message), state.message
+    assert state.is_completed() and "Renewed, since no authority has issued it" in str(state.message), state.message
+    assert "1 certificate with 2 host names stored in nightly" in str(state.message)
     wrong = {"directory": "https://127.0.0.1:9/dir", "names": ("another.example.test",)}
     source_block(CERTIFICATES).of(settings.model_copy(update=wrong)).save("tls", overwrite=True)
     state = certificate_renew("tls", return_state=True)

@@ -1,0 +1,168 @@
+"""Store what a platform's images are made of: each blob as a set of its own, those that are there already not again."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import IO, Any, cast
+
+from engine.compose.docker import Docker
+from engine.errors import OperationFailed, TransientFailure
+from engine.progress import Progress, Throttled
+from engine.releases.release import Release
+from engine.repository.catalogue import catalogue
+from engine.repository.keys import SetKey
+from engine.repository.repository import Repository
+from engine.repository.writing import SetWriter
+from engine.sources.images.kinds import BLOB, BlobFacts, Image
+from engine.sources.images.saved import Hashing, Saved, each_wanted, read_saved
+from engine.sources.item import Run
+from engine.streams.pack import CHUNK, IteratorReader, compressed
+from engine.streams.pipeline import Pipeline
+from engine.streams.pipes import Meter
+
+_INSPECTED = '{"id":{{json .Id}},"layers":{{json .RootFS.Layers}}}'
+
+
+def images_of(docker: Docker, release: Release) -> tuple[Image, ...]:
+    """The images of a release, as they are on the host.
+
+    Raises:
+        OperationFailed: one is not there.
+    """
+    services = release.services
+    tags = [each.image for each in services.values()]
+    told = docker.call(("docker", "image", "inspect", "--format", _INSPECTED, *tags)).decode().splitlines()
+    found = [json.loads(line) for line in told if line.strip()]
+    return tuple(
+        Image(
+            service=name,
+            tag=each.image,
+            reference=each.reference,
+            id=one["id"].removeprefix("sha256:"),
+            layers=tuple(layer.removeprefix("sha256:") for layer in one["layers"]),
+        )
+        for (name, each), one in zip(services.items(), found, strict=True)
+    )
+
+
+def stored_blobs(repository: Repository, source: str) -> dict[str, SetKey]:
+    """By SHA-256 the newest set of each blob that is good as far as is known."""
+    sets = (one for one in catalogue(repository, source).sets if one.key.kind == BLOB.name and one.state != "failed")
+    return {one.key.name: one.key for one in sorted(sets, key=lambda one: one.created)}
+
+
+@dataclass
+class Archiving:
+    """The blobs of some images on their way into a store. `stored` are all that are there, by SHA-256."""
+
+    docker: Docker
+    repository: Repository
+    run: Run
+    progress: Progress
+    stall_seconds: float
+    stored: dict[str, SetKey] = field(default_factory=dict)
+    added: int = 0
+
+    def carry_out(self, images: Sequence[Image]) -> None:
+        """Store what is missing.
+
+        Raises:
+            OperationFailed: the engine saves something else than it says it has.
+            TransientFailure: it broke off.
+        """
+        self.stored = stored_blobs(self.repository, self.run.source)
+        new = {image.id: image.tag for image in images if not all(blob in self.stored for blob in image.blobs)}
+        if not new:
+            return
+        tags = sorted(new.values())
+        found = self._saved(tags, "look at", read_saved)
+        _require_listed(found, images, tags)
+        wanted = {
+            name: digest
+            for name, digest in _once(found.digests)
+            if digest in _blobs(images) and digest not in self.stored
+        }
+        ids = frozenset(image.id for image in images)
+        store = partial(self._store, ids)
+        self._saved(tags, "store", lambda stream: each_wanted(stream, wanted, store))
+        if lacking := sorted(blob for blob in _blobs(images) if blob not in self.stored):
+            raise OperationFailed(
+                f"The engine{self.docker.host.note} saves images without the layer {lacking[0][:12]} in a form that is known "
+                "here (a containerd image store keeps them packed otherwise); nothing was published."
+            )
+
+    def _store(self, configurations: Collection[str], digest: str, source: IO[bytes]) -> None:
+        out = SetWriter(self.repository, self.run.key(BLOB.name, digest))
+        out.begin()
+        hashing = Hashing(source)
+        packed = io.BufferedReader(IteratorReader(compressed(cast("IO[bytes]", hashing))), CHUNK)
+        try:
+            out.add_packed("blob", packed, "blob", whole=lambda: hashing.hexdigest == digest, seal_here=True)
+            out.publish(BlobFacts(what="configuration" if digest in configurations else "layer", bytes=hashing.size))
+        except BaseException as error:
+            out.withdraw()
+            if isinstance(error, BrokenPipeError):
+                raise TransientFailure(
+                    f"The blob {digest[:12]} came otherwise than a moment before; start again."
+                ) from None
+            raise
+        self.stored[digest] = out.key
+        self.added += 1
+
+    def _saved(self, tags: Sequence[str], verb: str, read: Callable[[IO[bytes]], Any]) -> Any:
+        """What `read` makes of the archive that the engine writes of these images."""
+        meter, tick, made = Meter(), Throttled(self.progress), []
+        program = self.docker.host.stream(("docker", "save", *tags), env=self.docker.environment)
+        with Pipeline() as pipeline:
+            process = pipeline.add(program, name="docker save")
+
+            def work() -> None:
+                stream = cast("IO[bytes]", _Metered(process.stdout, meter))
+                made.append(read(stream))
+                while stream.read(CHUNK):  # what follows the archive's end
+                    pass
+
+            pipeline.run(work, f"{verb} images", patience=self.stall_seconds)
+            pipeline.join(meter, self.stall_seconds, lambda: tick(f"{verb} {len(tags)} images", meter.bytes))
+        return made[0]
+
+
+class _Metered:
+    """A stream whose bytes are counted."""
+
+    def __init__(self, source: IO[bytes], meter: Meter) -> None:
+        self._source, self._meter = source, meter
+
+    def read(self, size: int = CHUNK) -> bytes:
+        piece = self._source.read(size)
+        self._meter.add(len(piece))
+        return piece
+
+
+def _blobs(images: Sequence[Image]) -> frozenset[str]:
+    return frozenset(blob for image in images for blob in image.blobs)
+
+
+def _once(digests: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """One member for each blob: an archive may hold the same several times."""
+    by_digest = {digest: name for name, digest in digests.items()}
+    return ((name, digest) for digest, name in by_digest.items())
+
+
+def _require_listed(found: Saved, images: Sequence[Image], tags: Sequence[str]) -> None:
+    """Every image that was asked for is there as the engine says it is.
+
+    Raises:
+        OperationFailed: one is not.
+    """
+    there = {found.digests.get(str(each.get("Config")), "") for each in found.listed}
+    for image in images:
+        if image.tag in tags and image.id not in there:
+            raise OperationFailed(
+                f"The image {image.tag} is saved with another configuration than its id says ({image.id[:12]}); nothing was "
+                "published. Images that a containerd image store keeps are not supported."
+            )

@@ -1,0 +1,77 @@
+"""The images of a platform as a source; see `engine.sources.base` for the contract."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from engine.config.platforms import PlatformSettings
+from engine.hosts.settings import HostSettings
+from engine.progress import Progress
+from engine.releases import lock, records
+from engine.releases.platform import open_platform
+from engine.repository.body import Body
+from engine.repository.catalogue import catalogue
+from engine.repository.keys import Asset, SetKey
+from engine.repository.manifest import read_manifest
+from engine.repository.repository import Repository
+from engine.repository.writing import SetWriter
+from engine.sources.base import Restored, Source
+from engine.sources.images.archive import Archiving, images_of
+from engine.sources.images.kinds import IMAGE, ImagesFacts
+from engine.sources.images.load import listed, restore
+from engine.sources.images.settings import ImagesSettings
+from engine.sources.item import Item, Run, Unchanged
+
+
+class ImagesSource(Source):
+    """The images of one platform's last good releases."""
+
+    settings: ImagesSettings
+
+    def __init__(self, name: str, settings: ImagesSettings, host: HostSettings, platform: PlatformSettings) -> None:
+        self.name = name
+        self.settings = settings
+        self.platform = open_platform(settings.platform, platform, host)
+
+    @property
+    def address(self) -> str:
+        return f"the images of {self.settings.platform}"
+
+    @contextmanager
+    def lock(self, label: str) -> Iterator[lock.Held]:
+        """The platform's own: no deploy lets an image go meanwhile."""
+        with lock.held(self.platform.site, label) as held:
+            yield held
+
+    def items(self) -> Sequence[Item]:
+        found = records.kept(self.platform.site)
+        return [Item(IMAGE.name, skipped="" if found else "nothing was deployed yet")]
+
+    def backup(self, item: Item, run: Run, out: SetWriter, progress: Progress) -> ImagesFacts | Unchanged:
+        del item
+        docker = self.platform.docker
+        releases = {each.id: images_of(docker, each) for each in records.kept(self.platform.site)}
+        facts = ImagesFacts(platform=self.settings.platform, releases=releases)
+        work = Archiving(docker, out.repository, run, progress, self.settings.stall_minutes * 60)
+        work.carry_out(tuple(facts.images.values()))
+        if not work.added and (same := self._same(out.repository, facts)):
+            return Unchanged(same)
+        out.needs = [work.stored[blob] for blob in facts.blobs]
+        out.add("images.json", json.dumps(listed(facts), indent=1).encode(), "images")
+        return facts
+
+    def restore(self, repository: Repository, body: Body, into: str, *, in_place: bool, progress: Progress) -> Restored:
+        del into, in_place  # an image's id names it: nothing that is there is ever replaced
+        return restore(self.platform.docker, repository, body, progress, self.settings.stall_minutes * 60)
+
+    def _same(self, repository: Repository, facts: ImagesFacts) -> SetKey | None:
+        """The newest set, where it has these images and all that they are made of."""
+        newest = catalogue(repository, self.name).newest(Asset(self.name, IMAGE.name, ""), "newest-usable")
+        if newest is None:
+            return None
+        body = read_manifest(repository, newest.key)
+        there = {str(one.key) for one in catalogue(repository, self.name).sets if one.state != "failed"}
+        whole = there.issuperset(body.needs)
+        return newest.key if whole and ImagesFacts.model_validate(body.facts) == facts else None
