@@ -12,8 +12,9 @@ from engine.sources.base import Source, SourceType
 from engine.sources.certificates.source_type import CERTIFICATES
 from engine.sources.kind import Kind
 from engine.sources.postgres.source_type import POSTGRES
+from engine.sources.volumes.source_type import VOLUMES
 
-SOURCE_TYPES: tuple[SourceType, ...] = (POSTGRES, CERTIFICATES)
+SOURCE_TYPES: tuple[SourceType, ...] = (POSTGRES, VOLUMES, CERTIFICATES)
 
 
 def kinds() -> Iterator[Kind]:
