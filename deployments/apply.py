@@ -79,7 +79,9 @@ def apply_deployments(client: SyncPrefectClient, settings: Settings, say: Say) -
     """Deploy all of prefect.yaml, completed for the sources and stores of the file."""
     document = yaml.safe_load(PREFECT_YAML.read_text(encoding="utf8"))
     schemas = {entry["name"]: _schema(entry["entrypoint"]) for entry in document["deployments"]}
-    document["deployments"] = [each for each in document["deployments"] if is_wanted(schemas[each["name"]], settings)]
+    document["deployments"] = [
+        each for each in document["deployments"] if is_wanted(schemas[each["name"]], settings, each["name"])
+    ]
     entries = {entry["name"]: entry for entry in document["deployments"]}
     before = {name: found for name in entries if (found := find_deployment(client, name)) is not None}
     existing = {name: as_existing(deployment) for name, deployment in before.items()}

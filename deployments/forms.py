@@ -19,13 +19,14 @@ _TITLES = {
     "what": "Only this part",
     "which": "Set",
     "to": "Restore into",
-    "everything": "All databases",
+    "everything": "All of them",
+    "into": "What to call it",
     "in_place": "In place of the live ones",
     "cluster": "Application and cluster",
     "version": "Version (tag of the image)",
     "to_revision": "Revision (0: the one before)",
     "follow_seconds": "Follow for so many seconds",
-    "confirm": "Live databases that may be replaced",
+    "confirm": "Live ones that may be replaced",
     "dry_run": "Dry run: show the plan only",
     "max_hours": "Hours each may be old",
     "budget_gib": "How much to read (GiB)",
@@ -43,8 +44,8 @@ def named_parameters() -> tuple[str, ...]:
 def names(settings: Settings, parameter: str, flow: str) -> list[str]:
     """The names a parameter may take, in the order of the file; the first is the default.
 
-    Of sources, a flow that backs up offers those whose type it is for, the check those that somebody waits for; any other
-    flow offers all.
+    Of sources, a flow that backs up or restores offers those whose type it is for, the check those that somebody waits
+    for; any other flow offers all.
     """
     if parameter == _STORE:
         return list(settings.stores)
@@ -52,10 +53,12 @@ def names(settings: Settings, parameter: str, flow: str) -> list[str]:
         return list(settings.platforms)
     if parameter == _CLUSTER:
         return list(settings.clusters)
-    backs_up = {each.flow for each in SOURCE_TYPES}
+    of_a_type = {flow for each in SOURCE_TYPES for flow in (each.flow, each.restore_flow)}
     found = ((name, type_of(source)) for name, source in settings.sources.items())
     offered = [
-        name for name, each in found if parameter in (_ANY, each.noun) and (flow not in backs_up or each.flow == flow)
+        name
+        for name, each in found
+        if parameter in (_ANY, each.noun) and (flow not in of_a_type or flow in (each.flow, each.restore_flow))
     ]
     return [name for name in offered if flow != _CHECK or max_age_hours(settings.source(name))]
 

@@ -62,16 +62,11 @@ def scheduled_values(settings: Settings, parameter: str, flow: str) -> list[str]
     return found
 
 
-def is_wanted(schema: Schema, settings: Settings) -> bool:
-    """Whether a deployment has anything to be about: one that changes platforms needs a platform."""
-    properties = schema.get("properties", {})
-    lacking = {
-        "platform": not settings.platforms,
-        "cluster": not settings.clusters,
-        "source": not settings.sources,
-        "server": not settings.sources,
-    }
-    return not any(missing and name in properties for name, missing in lacking.items())
+def is_wanted(schema: Schema, settings: Settings, flow: str) -> bool:
+    """Whether a deployment has anything to be about: one that changes platforms needs a platform, one of a type of source
+    such a source."""
+    asked = (each for each in named_parameters() if each in schema.get("properties", {}))
+    return all(names(settings, each, flow) for each in asked)
 
 
 def completed(

@@ -13,8 +13,9 @@ from engine.sources.certificates.source_type import CERTIFICATES
 from engine.sources.images.source_type import IMAGES
 from engine.sources.kind import Kind
 from engine.sources.postgres.source_type import POSTGRES
+from engine.sources.volumes.source_type import VOLUMES
 
-SOURCE_TYPES: tuple[SourceType, ...] = (POSTGRES, CERTIFICATES, IMAGES)
+SOURCE_TYPES: tuple[SourceType, ...] = (POSTGRES, VOLUMES, CERTIFICATES, IMAGES)
 
 
 def kinds() -> Iterator[Kind]:

@@ -68,6 +68,11 @@ OF_PLATFORMS = [
 ]
 """Deployed only where a platform is configured; each waits for the platform's own lock, not in a queue."""
 
+OF_KINDS = [
+    *("volume-snapshot", "restore-volumes"),
+]
+"""Deployed only where such a source is configured."""
+
 
 OF_CLUSTERS = [
     *("kerp-deploy", "kerp-rollback", "kerp-history", "kerp-migrate", "kerp-scale", "kerp-restart", "kerp-delete-pod"),
@@ -82,7 +87,7 @@ def deployments() -> list[dict[str, Any]]:
 
 
 def test_prefect_yaml_has_every_operation_with_dotted_entrypoints() -> None:
-    assert [entry["name"] for entry in deployments()] == FLOWS + OF_PLATFORMS + OF_CLUSTERS
+    assert [entry["name"] for entry in deployments()] == FLOWS + OF_PLATFORMS + OF_CLUSTERS + OF_KINDS
     for entry in deployments():
         module = entry["name"].replace("-", "_")
         assert entry["entrypoint"] == f"flows.{module}.{module}"
@@ -90,6 +95,7 @@ def test_prefect_yaml_has_every_operation_with_dotted_entrypoints() -> None:
     assert {name for name, pool in pools.items() if pool == "restore"} == {
         "restore-drill",
         "restore-databases",
+        "restore-volumes",
     }
 
 
@@ -107,6 +113,7 @@ def test_prefect_yaml_runs_on_seoul_time_and_knows_no_machines_path() -> None:
         "daily-backup": ("0 2 * * *", "UTC"),
         "month-end-closing": ("0 23 L * *", "Asia/Seoul"),
         "log-cleanup": ("0 4 * * 0", "Asia/Seoul"),
+        "volume-snapshot": ("0 3 * * 0", "Asia/Seoul"),
     }
     text = re.sub(r"(?m)#.*$", "", PREFECT_YAML.read_text(encoding="utf8"))
     assert text.count("/") == text.count("Asia/Seoul")
@@ -116,9 +123,8 @@ def test_no_deployment_has_a_limit_that_ends_a_run_when_prefect_was_away() -> No
     """A deployment's limit is a lease: a run whose lease could not be renewed is cancelled by Prefect's client."""
     assert [entry["name"] for entry in deployments() if "concurrency_limit" in entry] == []
     waiting = {entry["name"]: entry["work_pool"].get("work_queue_name") for entry in deployments()}
-    assert waiting == {name: name for name in FLOWS} | dict.fromkeys(OF_PLATFORMS + OF_CLUSTERS) | {
-        "daily-backup": "nightly-backup"
-    }
+    waits = {name: name for name in FLOWS + OF_KINDS}
+    assert waiting == waits | dict.fromkeys(OF_PLATFORMS + OF_CLUSTERS) | {"daily-backup": "nightly-backup"}
 
 
 def test_every_run_s_heart_beats_three_times_before_it_is_called_dead() -> None:

@@ -13,8 +13,9 @@ from typing import IO
 
 from engine.errors import OperationFailed
 from engine.progress import Progress, Throttled
+from engine.repository.unpacking import start_unpack
 from engine.sources.postgres.restore.checked_copy import Source
-from engine.sources.postgres.restore.replay import APPLICATION, STALL_SECONDS, start_unpack
+from engine.sources.postgres.restore.replay import APPLICATION, STALL_SECONDS
 from engine.sources.postgres.server.activity import at_work
 from engine.sources.postgres.server.server import Server
 from engine.streams.pack import widen

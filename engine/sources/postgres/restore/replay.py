@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
-from typing import IO, TypeVar
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from engine.errors import DamagedSet, OperationFailed, PlatformOpsError
 from engine.progress import Progress, Throttled
 from engine.repository.body import Body, FileEntry
-from engine.repository.reading import NoFittingKey, damaged, read_small, stored_pieces, wrong_key
-from engine.repository.repository import Repository, needs_identities
+from engine.repository.reading import NoFittingKey, read_small, stored_pieces
+from engine.repository.repository import Repository
+from engine.repository.unpacking import start_unpack
 from engine.sources.postgres.archive.service_extensions import without as leave_out
 from engine.sources.postgres.proof.proof import DatabaseProof
 from engine.sources.postgres.proof.roles import RoleProof
@@ -23,7 +23,6 @@ from engine.sources.postgres.restore.refused import object_at, refused, refused_
 from engine.streams.pipeline import Pipeline
 from engine.streams.pipes import Meter, pieces_of, pump
 from engine.streams.process import Process
-from engine.streams.unpack import DAMAGED, WRONG_KEY, unpack_argv
 
 _Parsed = TypeVar("_Parsed")
 APPLICATION = "platform-ops restore"
@@ -126,37 +125,3 @@ def _parsed(parse: Callable[[bytes], _Parsed], repository: Repository, body: Bod
         return parse(data)
     except ValidationError:
         raise DamagedSet(f"{body.key}: {file.name} holds no proof that this version reads; use another set.") from None
-
-
-def start_unpack(
-    pipeline: Pipeline,
-    repository: Repository,
-    body: Body,
-    file: FileEntry,
-    stdin: int | IO[bytes] = subprocess.PIPE,
-) -> Process:
-    """The process that decrypts and gunzips; the private key reaches it through a pipe."""
-    identities = needs_identities(repository, body.encrypted)
-    with _identity_pipe(identities) as descriptor:
-        process = pipeline.start(
-            unpack_argv(descriptor),
-            name=f"unpacking {file.name}",
-            stdin=stdin,
-            pass_fds=() if descriptor is None else (descriptor,),
-        )
-    process.explains = {DAMAGED: damaged(repository, body.key, file.name), WRONG_KEY: wrong_key(repository, body.key)}
-    return process
-
-
-@contextmanager
-def _identity_pipe(identities: tuple[str, ...]) -> Iterator[int | None]:
-    if not identities:
-        yield None
-        return
-    reading, writing = os.pipe()
-    try:
-        os.write(writing, "\n".join(identities).encode())  # far below a pipe's capacity
-        os.close(writing)
-        yield reading
-    finally:
-        os.close(reading)

@@ -1,0 +1,131 @@
+"""Which volumes a container engine has, and which containers mount one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.compose.docker import Docker
+
+PROJECT, COMPOSE_NAME, SERVICE = (
+    "com.docker.compose.project",
+    "com.docker.compose.volume",
+    "com.docker.compose.service",
+)
+OURS = "platform-ops.volumes"
+"""The label of what this program makes on an engine: the name of the source it is for."""
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume: `name` is the engine's, `key` the compose file's ('' where compose did not make it)."""
+
+    name: str
+    key: str = ""
+    project: str = ""
+    driver: str = "local"
+    mountpoint: str = ""
+    created: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ours(self) -> bool:
+        return OURS in self.labels
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether the engine named it itself."""
+        return len(self.name) == 64 and not set(self.name) - set("0123456789abcdef")
+
+
+@dataclass(frozen=True)
+class Mounting:
+    """A container that mounts a volume."""
+
+    id: str
+    name: str
+    service: str
+    project: str
+    running: bool
+    writes: bool
+
+
+def all_volumes(docker: Docker) -> tuple[Volume, ...]:
+    """Every volume of the engine, by name.
+
+    Raises:
+        OperationFailed: it does not answer.
+    """
+    names = docker.call(("docker", "volume", "ls", "--quiet")).decode().split()
+    return _inspected(docker, sorted(names)) if names else ()
+
+
+def volume_called(docker: Docker, name: str) -> Volume | None:
+    """The one of this name."""
+    return next(iter(_inspected(docker, [name])), None)
+
+
+def _inspected(docker: Docker, names: Sequence[str]) -> tuple[Volume, ...]:
+    argv = ("docker", "volume", "inspect", *names)
+    done = docker.tried(argv)
+    if done.code != 0 and not (done.stdout.strip().startswith(b"[") and "o such volume" in done.stderr):
+        raise docker.refused(argv, done)
+    return tuple(_volume(each) for each in json.loads(done.stdout or b"[]"))
+
+
+def _volume(found: dict[str, Any]) -> Volume:
+    labels = found.get("Labels") or {}
+    return Volume(
+        name=found["Name"],
+        key=labels.get(COMPOSE_NAME, ""),
+        project=labels.get(PROJECT, ""),
+        driver=found.get("Driver", ""),
+        mountpoint=found.get("Mountpoint", ""),
+        created=found.get("CreatedAt", ""),
+        labels=labels,
+        options=found.get("Options") or {},
+    )
+
+
+def mounting(docker: Docker, volume: str) -> tuple[Mounting, ...]:
+    """The containers that mount it, running or not, by name.
+
+    Raises:
+        OperationFailed: the engine does not answer.
+    """
+    listed = docker.call(("docker", "ps", "--all", "--quiet", "--no-trunc", "--filter", f"volume={volume}"))
+    return _mounting(docker, listed.decode().split(), volume)
+
+
+def of_project(docker: Docker, project: str) -> tuple[tuple[str, ...], ...]:
+    """For each container of a compose project, the names of the volumes it mounts."""
+    listed = docker.call(("docker", "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={PROJECT}={project}"))
+    found = _containers(docker, listed.decode().split())
+    return tuple(tuple(each["Name"] for each in one.get("Mounts") or () if each.get("Name")) for one in found)
+
+
+def _mounting(docker: Docker, ids: Sequence[str], volume: str) -> tuple[Mounting, ...]:
+    found = []
+    for one in _containers(docker, ids):
+        mounts = [each for each in one.get("Mounts") or () if each.get("Name") == volume]
+        labels = one["Config"].get("Labels") or {}
+        if mounts and OURS not in labels:
+            name = one["Name"].removeprefix("/")
+            running = bool(one["State"].get("Running"))
+            writes = any(each.get("RW") for each in mounts)
+            found.append(Mounting(one["Id"], name, labels.get(SERVICE, ""), labels.get(PROJECT, ""), running, writes))
+    return tuple(sorted(found, key=lambda each: each.name))
+
+
+def _containers(docker: Docker, ids: Sequence[str]) -> list[dict[str, Any]]:
+    if not ids:
+        return []
+    argv = ("docker", "inspect", "--type", "container", *ids)
+    done = docker.tried(argv)
+    if done.code != 0 and "o such" not in done.stderr:
+        raise docker.refused(argv, done)
+    found: list[dict[str, Any]] = json.loads(done.stdout or b"[]")
+    return found

@@ -1,0 +1,164 @@
+"""A volume comes back: unpacked under another name, compared with its proof, and only then put where it is wanted.
+
+A volume cannot be renamed. What changes places are the folders that the engine's `local` driver keeps two volumes in, by
+renameat2(2) with RENAME_EXCHANGE: one step, whatever the size, which has happened or has not. So the one that was there is
+in the other volume from then on, which is called `<name>-before-<time>` from the beginning. The number of the folder that
+was filled stands beside it: a run that finds it still there knows that they did not change places.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from engine.errors import ConfigurationError, DamagedSet, OperationFailed
+from engine.progress import Progress, readable_seconds
+from engine.repository.body import Body
+from engine.repository.keys import TIME
+from engine.repository.repository import Repository
+from engine.sources.base import Restored
+from engine.sources.volumes.backup import Stop
+from engine.sources.volumes.inventory import OURS, Volume, mounting, volume_called
+from engine.sources.volumes.keeper import Keeper
+from engine.sources.volumes.kinds import facts_of
+from engine.sources.volumes.sandbox import Sandbox
+from engine.sources.volumes.unpacking import compare, unpack
+
+KEPT = "platform-ops.kept"
+"""The label of a volume that is kept: what it was called."""
+_FOLDERS = "/volumes"
+_RIGHTS = ("DAC_OVERRIDE", "FOWNER")
+
+
+@dataclass(frozen=True)
+class VolumeRestore:
+    """Sets of volumes on their way back to one engine, by whoever holds the lock."""
+
+    sandbox: Sandbox
+    keeper: Keeper
+
+    def carry_out(
+        self, repository: Repository, body: Body, into: str, *, in_place: bool, progress: Progress
+    ) -> Restored:
+        """See `engine.sources.base.Source.restore`."""
+        live = volume_called(self.sandbox.docker, into)
+        if live is not None and not in_place:
+            raise ConfigurationError(f"There is a volume {into!r}; give another name, or restore in place of it.")
+        if live is not None:
+            return self._instead(repository, body, live, progress)
+        with self.sandbox.scratch("restoring") as filled:
+            counts = self._filled(repository, body, filled, progress)
+            self._create(into, self._labels(body, into))
+            try:
+                self._exchange(into, filled)
+            except BaseException:
+                self.sandbox.docker.tried(("docker", "volume", "rm", into))
+                raise
+        return Restored(body.key, into, "", counts, self._what_next(into))
+
+    def sweep(self) -> None:
+        """Remove what a killed run had filled and not put in place; the volumes that are kept stay."""
+        filters = ("--filter", f"label={OURS}={self.sandbox.source}", "--filter", f"label={KEPT}")
+        names = self.sandbox.docker.call(("docker", "volume", "ls", "--quiet", *filters)).decode().split()
+        volumes = [each for each in (volume_called(self.sandbox.docker, name) for name in names) if each]
+        if not volumes:
+            return
+        unchanged = json.loads(self._script("unchanged", volumes))
+        if unchanged:
+            self.sandbox.docker.tried(("docker", "volume", "rm", *unchanged))
+        self._script("unmark", [each for each in volumes if each.name not in unchanged])
+
+    def _instead(self, repository: Repository, body: Body, live: Volume, progress: Progress) -> Restored:
+        """In the place of a live one, which is the kept one afterwards."""
+        self._require_folder(live)
+        kept = f"{live.name}-before-{datetime.now(UTC).strftime(TIME)}"
+        self._create(kept, (f"{OURS}={self.sandbox.source}", f"{KEPT}={live.name}"))
+        changed = False
+        try:
+            self._script("mark", [self._volume(kept)])
+            counts = self._filled(repository, body, kept, progress)
+            self.keeper.require()
+            users = [each for each in mounting(self.sandbox.docker, live.name) if each.running]
+            with Stop(self.keeper, users) as stop:
+                self._exchange(live.name, kept)
+                changed = True
+            self._script("unmark", [self._volume(kept)])
+        except BaseException:
+            if not changed:
+                self.sandbox.docker.tried(("docker", "volume", "rm", kept))
+            raise
+        names = ", ".join(each.name for each in users)
+        down = (f"{names}: stopped for {readable_seconds(stop.seconds)}.",) if users else ()
+        return Restored(body.key, live.name, kept, counts, (*down, *self._what_next(live.name)))
+
+    def _filled(self, repository: Repository, body: Body, volume: str, progress: Progress) -> dict[str, int]:
+        """Fill it and compare it with the proof.
+
+        Raises:
+            DamagedSet: it did not come back as it was.
+        """
+        unpack(self.sandbox, repository, body, volume, progress)
+        progress(f"compare {body.name}")
+        found, folders, files = compare(self.sandbox, repository, body, volume)
+        if found:
+            raise DamagedSet(
+                f"{body.key} does not restore to what was backed up: first {found[0].path!r} ({found[0].expected or 'not there'}; "
+                f"found: {found[0].found or 'not there'}). Nothing live was touched; use another set."
+            )
+        return {"folder": folders, "file": files}
+
+    def _labels(self, body: Body, into: str) -> tuple[str, ...]:
+        """Compose takes a volume for its own by these; one beside is not compose's, which would remove it with `down`."""
+        facts = facts_of(body)
+        if into == facts.volume:
+            return tuple(f"{name}={value}" for name, value in facts.labels.items())
+        return (f"{OURS}={self.sandbox.source}",)
+
+    def _what_next(self, into: str) -> tuple[str, ...]:
+        if any(each.running for each in mounting(self.sandbox.docker, into)):
+            return ()
+        return (f"Nothing runs with {into} yet: start what uses it (platformctl start, or docker compose up -d).",)
+
+    def _create(self, name: str, labels: Sequence[str]) -> None:
+        words = tuple(word for label in labels for word in ("--label", label))
+        self.sandbox.docker.call(("docker", "volume", "create", *words, name))
+
+    def _volume(self, name: str) -> Volume:
+        found = volume_called(self.sandbox.docker, name)
+        if found is None:
+            raise OperationFailed(
+                f"The volume {name} vanished while it was restored; look at what runs, and start again."
+            )
+        return found
+
+    def _exchange(self, one: str, other: str) -> None:
+        self._script("exchange", [self._volume(one), self._volume(other)])
+
+    def _require_folder(self, volume: Volume) -> None:
+        """It is a folder of the engine's own, and nothing that is mounted from elsewhere.
+
+        Raises:
+            ConfigurationError: it is not.
+        """
+        if volume.driver != "local" or volume.options or not volume.mountpoint.endswith(f"/{volume.name}/_data"):
+            raise ConfigurationError(
+                f"The volume {volume.name} is no plain folder of the engine's ({volume.driver}, with options): it cannot be "
+                "replaced in place; restore beside it, and copy what you need."
+            )
+
+    def _script(self, what: str, volumes: Sequence[Volume]) -> str:
+        if not volumes:
+            return ""
+        for each in volumes:
+            self._require_folder(each)
+        (folder,) = {each.mountpoint.rpartition("/")[0].rpartition("/")[0] for each in volumes}
+        argv, binds = self.sandbox.python_argv(what, *(each.name for each in volumes))
+        done = self.sandbox.run(what, argv, (f"{folder}:{_FOLDERS}",), _RIGHTS, binds=binds)
+        if done.code != 0:
+            said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            raise OperationFailed(
+                f"Volumes cannot change places in {folder}{self.sandbox.docker.host.note}: {said}; restore beside, and copy."
+            )
+        return done.stdout.decode()

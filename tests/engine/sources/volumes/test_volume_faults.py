@@ -1,0 +1,172 @@
+"""What goes wrong while a volume is copied or restored: what was stopped runs again, and nothing half-done is seen."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from engine.config.settings import FolderStore
+from engine.repository.keys import SetKey, new_set_id
+from engine.repository.repository import Repository
+from engine.repository.writing import SetWriter
+from engine.sources.volumes.kinds import VolumeFacts
+from engine.stores.opening import open_store
+from tests.engine.cli.site import COMMAND, environment
+from tests.engine.sources.volumes.scene import Engine, Kept, kept, until
+from tests.engine.sources.volumes.test_tar_reader import HOSTILE
+from tests.faults.test_full_disks import _mounted
+
+pytestmark = pytest.mark.xdist_group("volumes")
+
+
+@contextmanager
+def going(site: Kept, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`platformctl` at work."""
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=site.site.folder,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def stopping(engine: Engine, folder: Path) -> tuple[Kept, str, Path]:
+    """A site whose volume needs its service stopped, with files that take a while to read."""
+    volume = engine.volume()
+    service = engine.service(volume.parent.name)
+    (volume / "large").write_bytes(os.urandom(1 << 20) * 64)
+    return kept(engine, folder, {volume.parent.name: "stop"}), service, volume
+
+
+def test_kill_9_between_stop_and_start_and_what_was_stopped_runs_again_by_itself(
+    engine: Engine, tmp_path: Path
+) -> None:
+    site, service, _ = stopping(engine, tmp_path)
+    with going(site, "backup") as run:
+        until(lambda: not engine.running(service))
+        run.send_signal(signal.SIGKILL)
+        until(lambda: engine.running(service), 20)  # no next run is needed
+    until(lambda: not [name for name in engine.ours(site.source) if name.startswith("platform-ops-volumes-")])
+    assert not [path for path in site.site.files() if path.endswith("manifest.json")]
+    [made] = site.run("backup")["stored"]
+    assert engine.running(service)
+    assert site.site.files() == {f"{made['set_key']}/{name}" for name in
+                                 ("manifest.json", "proof.jsonl.gz", "proof-databases.jsonl.gz", "volume.tar.gz")}  # fmt: skip
+    assert engine.ours(site.source) == []
+
+
+def test_kill_9_of_all_of_it_and_the_next_run_starts_what_was_stopped(engine: Engine, tmp_path: Path) -> None:
+    """As after a restart of the engine or the host: who watches over it is dead too, and its notes are on disk."""
+    site, service, _ = stopping(engine, tmp_path)
+    keeper = f"platform-ops-volumes-{site.source}"
+    with going(site, "backup") as run:
+        until(lambda: not engine.running(service))
+        assert engine("inspect", "--format", "{{.HostConfig.RestartPolicy.Name}}", keeper) == "always"
+        engine("kill", keeper)
+        run.send_signal(signal.SIGKILL)
+    assert not engine.running(service)
+    [made] = site.run("backup")["stored"]
+    assert engine.running(service)
+    assert made["facts"]["stopped"] == [service]
+
+
+def test_the_container_that_reads_is_killed_and_the_service_runs_again(engine: Engine, tmp_path: Path) -> None:
+    site, service, _ = stopping(engine, tmp_path)
+    with going(site, "backup") as run:
+        until(lambda: any("-read-" in name for name in engine.ours(site.source)))
+        [reader] = [name for name in engine.ours(site.source) if "-read-" in name]
+        engine("kill", reader, check=False)
+        assert run.wait(60) == 1
+        assert run.stderr is not None
+        assert b"ended with 137" in run.stderr.read()
+    assert engine.running(service)
+    assert (site.site.files(), engine.ours(site.source)) == (set(), [])
+
+
+def test_a_store_that_is_full_and_the_service_runs_again(engine: Engine, tmp_path: Path) -> None:
+    site, service, _ = stopping(engine, tmp_path)
+    site.site.store.mkdir()
+    with _mounted(site.site.store, "20m"):
+        answer = site.answer("backup")
+        assert answer.code == 1
+        assert "full" in answer.problem or "No space left" in answer.problem
+        assert not [path for path in site.site.files() if path.endswith("manifest.json")]
+    assert engine.running(service)
+    assert engine.ours(site.source) == []
+
+
+def test_a_volume_that_vanished_is_a_failure_and_none_is_made_in_its_place(engine: Engine, tmp_path: Path) -> None:
+    name = engine.volume().parent.name
+    site = kept(engine, tmp_path, {name: "none"})
+    assert site.run("backup")["stored"]
+    engine("volume", "rm", name)
+    answer = site.answer("backup")
+    assert answer.code == 1
+    assert f"There is no volume {name} on {site.source}: it was removed, or never made" in answer.problem
+    assert name not in engine("volume", "ls", "--quiet").split()
+
+
+def test_kill_9_of_a_restore_in_place_and_the_old_one_is_there_and_used(engine: Engine, tmp_path: Path) -> None:
+    site, service, volume = stopping(engine, tmp_path)
+    name = volume.parent.name
+    site.run("backup")
+    large = (volume / "large").stat().st_ino
+    with going(site, "volume", "restore", name, "--in-place", "--confirm", name) as run:
+        until(lambda: any("-fill-" in each for each in engine.ours(site.source)))
+        run.send_signal(signal.SIGKILL)
+    assert engine.running(service)
+    assert (volume / "large").stat().st_ino == large
+    until(lambda: not [each for each in engine.ours(site.source) if each.startswith("platform-ops-volumes-")])
+    assert len(engine.named(f"{name}-before-")) == 1  # what was being filled
+    [made] = site.run("volume", "restore", name, "--in-place", "--confirm", name)["restored"]
+    assert engine.named(f"{name}-before-") == [made["kept"]]
+    assert (engine.folder(made["kept"]) / "large").stat().st_ino == large
+    site.run("backup")  # whose sweep does not take what is kept for what was left
+    assert engine.named(f"{name}-before-") == [made["kept"]]
+
+
+def test_hostile_members_are_refused_by_drill_and_restore(engine: Engine, tmp_path: Path) -> None:
+    name = f"po-v-{secrets.token_hex(4)}"
+    site = kept(engine, tmp_path, {name: "none"})
+    repository = Repository(open_store("nightly", FolderStore(path=str(site.site.store))))
+    for what in ("a link alone", "a link and a file behind it"):
+        writer = SetWriter(repository, SetKey(site.source, "volume", name, new_set_id(datetime.now(UTC), what)))
+        writer.add("volume.tar", HOSTILE[what], "archive")
+        writer.add("proof.jsonl", b"", "proof")
+        writer.publish(VolumeFacts(volume=name, quiesce="none", files=1, folders=1, bytes=1))
+        drilled = site.run("drill", str(writer.key), code=1)
+        assert drilled["result"] == "failed"
+        assert "it is not unpacked" in drilled["sentence"]
+    [failed] = site.run("volume", "restore", name, "--set", str(writer.key), code=1)["failed"]
+    assert "it is not unpacked" in failed["sentence"]
+    assert engine.named(name) == []
+
+
+def test_two_at_once_and_the_second_is_told_who_is_at_it(engine: Engine, tmp_path: Path) -> None:
+    site, service, _ = stopping(engine, tmp_path)
+    with going(site, "backup") as run:
+        until(lambda: f"platform-ops-volumes-{site.source}" in engine.ours(site.source))
+        os.kill(run.pid, signal.SIGSTOP)
+        resumed = threading.Timer(14, os.kill, (run.pid, signal.SIGCONT))
+        resumed.start()
+        answer = site.answer("backup")
+        resumed.join()
+        assert run.wait(120) == 0
+    assert answer.code == 4
+    assert f"{site.source} is locked by platformctl backup since " in answer.problem
+    assert engine.running(service)

@@ -1,0 +1,200 @@
+"""Volumes of a real engine: stored, proven, restored; by our own means and by stock ones."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from engine.streams.spool import temporary_base
+from tests.engine.hosts.parts import program
+from tests.engine.sources.volumes.scene import Engine, database, kept, odd_things, tree
+
+pytestmark = pytest.mark.xdist_group("volumes")
+
+
+def test_whatever_a_volume_holds_comes_back_equal(engine: Engine, tmp_path: Path) -> None:
+    folder = engine.volume("--label", "its=own")
+    name, before = folder.parent.name, tree(folder)
+    odd_things(folder)
+    before = tree(folder)
+    site = kept(engine, tmp_path, {name: "none"})
+    [made] = site.run("backup")["stored"]
+    assert (made["facts"]["volume"], made["facts"]["links_out"], made["missing"]) == (name, 1, [])
+    assert (made["facts"]["files"], made["facts"]["folders"]) == (16, 62)
+    drilled = site.run("drill", "newest")
+    assert (drilled["result"], drilled["sentence"]) == (
+        "passed", "1 volume, 62 folders and 16 files came back equal"
+    )  # fmt: skip
+    assert site.run("list")["stores"][0]["sets"][0]["state"] == "proven"
+
+    stock = tmp_path / "stock"
+    stock.mkdir()
+    unpack = 'gunzip -c "$1" | tar --extract --numeric-owner --acls --xattrs --xattrs-include="*" --directory="$2"'
+    subprocess.run(["sh", "-c", unpack, "sh", site.archive(made["set_key"]), stock], check=True)
+    assert tree(stock) == before
+
+    [beside] = site.run("volume", "restore", name)["restored"]
+    engine.named(f"{name}-")
+    assert tree(engine.folder(beside["name"])) == before
+    (folder / "d" / "a").write_text("written since")
+    since = tree(folder)
+    [there] = site.run("volume", "restore", name, "--in-place", "--confirm", name)["restored"]
+    assert there["kept"].startswith(f"{name}-before-")
+    engine.named(f"{name}-")
+    assert tree(folder) == before
+    assert tree(engine.folder(there["kept"])) == since
+
+    engine("volume", "rm", name)
+    [again] = site.run("volume", "restore", "--all", "--in-place")["restored"]
+    assert (again["name"], again["kept"]) == (name, None)
+    assert tree(folder) == before
+    [labels] = json.loads(engine("volume", "inspect", name))
+    assert labels["Labels"]["its"] == "own"  # compose knows its volumes by their labels
+    assert engine.ours(site.source) == []
+    assert engine("volume", "ls", "--quiet", "--filter", "label=platform-ops.scratch") == ""
+
+
+def test_podman_s_own_import_takes_the_archive(engine: Engine, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    folder = engine.volume()
+    odd_things(folder)
+    site = kept(engine, tmp_path, {folder.parent.name: "none"})
+    [made] = site.run("backup")["stored"]
+    tar = tmp_path / "volume.tar"
+    with tar.open("wb") as file:
+        subprocess.run(["gunzip", "-c", site.archive(made["set_key"])], stdout=file, check=True)
+    short = tempfile.mkdtemp(prefix="po-v-", dir=temporary_base())  # podman takes no long paths
+    request.addfinalizer(lambda: shutil.rmtree(short, ignore_errors=True))
+    podman = [program("podman"), "--root", f"{short}/root", "--runroot", f"{short}/run", "--cgroup-manager", "cgroupfs"]
+    subprocess.run([*podman, "volume", "create", "again"], check=True, capture_output=True)
+    subprocess.run([*podman, "volume", "import", "again", str(tar)], check=True, capture_output=True)
+    inspect = [*podman, "volume", "inspect", "--format", "{{.Mountpoint}}", "again"]
+    there = Path(subprocess.run(inspect, check=True, capture_output=True, text=True).stdout.strip())
+    before, after = tree(folder), tree(there)
+    assert after.keys() == before.keys()
+    for path in before.keys() - {
+        "."
+    }:  # podman leaves the volume's own folder as it made it, times are of whole seconds
+        one = before[path]
+        wanted = {each: one.get(each) for each in ("mode", "owner", "contents", "link", "first")}
+        assert (path, {each: after[path].get(each) for each in wanted}) == (path, wanted)
+
+
+def test_a_service_that_writes_all_the_time_is_not_stopped_where_sqlite_can_hold_its_database(
+    engine: Engine, tmp_path: Path
+) -> None:
+    folder = engine.volume()
+    name = folder.parent.name
+    service = engine.service(name)
+    started = engine.started(service)
+    site = kept(engine, tmp_path, {name: "sqlite"})
+    [made] = site.run("backup")["stored"]
+    assert (made["facts"]["databases"], made["facts"]["stopped"]) == (["kuma.db"], [])
+    assert (engine.started(service), engine.running(service)) == (started, True)
+    drilled = site.run("drill", "newest")
+    assert (drilled["result"], drilled["remarks"]) == ("passed", {"databases": "kuma.db: ok"})
+    [beside] = site.run("volume", "restore", name)["restored"]
+    engine.named(f"{name}-")
+    rows = database(engine.folder(beside["name"]) / "kuma.db")
+    assert rows[0] == "ok" and rows[1] > 0
+    engine("stop", service)
+    assert database(folder / "kuma.db")[1] > rows[1]  # it went on meanwhile
+    assert longest_pause(folder / "kuma.db") < 2.0
+
+
+def longest_pause(path: Path) -> float:
+    """Between two rows that were written, in seconds."""
+    import sqlite3
+
+    with sqlite3.connect(path) as one:
+        times = [float(at) for (at,) in one.execute("SELECT at FROM beat ORDER BY n")]
+    return max(later - earlier for earlier, later in pairwise(times))
+
+
+def test_what_has_to_stop_is_stopped_until_its_files_are_read_and_runs_again_before_its_database_is(
+    engine: Engine, tmp_path: Path
+) -> None:
+    folder = engine.volume()
+    name = folder.parent.name
+    service = engine.service(name)
+    (folder / "settings.json").write_text("{}")
+    site = kept(engine, tmp_path, {name: "stop"})
+    other = engine.volume()
+    engine.service(other.parent.name, more=("--volume", f"{name}:/also:ro"))  # reads only: it is not stopped
+    before = engine.started(engine.containers[-1])
+    run = site.run("backup")
+    [made] = run["stored"]
+    assert made["facts"]["stopped"] == [service]
+    assert any(f"{name} is mounted by " in remark for remark in run["remarks"])
+    assert engine.running(service) and engine.started(engine.containers[-1]) == before
+    assert site.run("drill", "newest")["result"] == "passed"
+    [there] = site.run("volume", "restore", name, "--in-place", "--confirm", name)["restored"]
+    engine.named(f"{name}-")
+    assert engine.running(service)
+    engine("stop", service)
+    assert database(folder / "kuma.db")[0] == "ok"
+    assert database(engine.folder(there["kept"]) / "kuma.db")[0] == "ok"
+
+
+def test_a_database_that_cannot_be_held_is_said(engine: Engine, tmp_path: Path) -> None:
+    folder = engine.volume()
+    name = folder.parent.name
+    engine.service(name, mode="DELETE")
+    site = kept(engine, tmp_path, {name: "sqlite"})
+    answer = site.answer("backup")
+    assert answer.code == 1
+    assert f"The database kuma.db of {name} is not in WAL mode" in answer.problem
+    stopping = kept(engine, tmp_path / "stop", {name: "stop"})
+    [made] = stopping.run("backup")["stored"]
+    assert made["facts"]["databases"] == ["kuma.db"]
+    assert stopping.run("drill", "newest")["result"] == "passed"
+
+
+def test_volumes_that_nobody_declared_are_named_and_excluded_ones_are_not(engine: Engine, tmp_path: Path) -> None:
+    folder = engine.volume()
+    site = kept(engine, tmp_path, {folder.parent.name: "none"}, 'exclude = ["{}"]')
+    new, left_out = (
+        engine.volume("--label", f"com.docker.compose.project={site.source}").parent.name for _ in range(2)
+    )
+    config = site.site.config.read_text().replace("{}", left_out)
+    site.site.config.write_text(config)
+    run = site.run("backup")
+    assert [remark for remark in run["remarks"] if "not backed up" in remark] == [
+        f"not backed up: {new}. Name it in `volumes` of its source, or in `exclude`."
+    ]
+    assert {one["name"]: one["why"] for one in run["skipped"]} == {
+        new: "nobody declared it",
+        left_out: "excluded by the configuration",
+    }
+
+
+def test_a_file_that_changes_while_it_is_read_fails_its_set(engine: Engine, tmp_path: Path) -> None:
+    folder = engine.volume()
+    name, over = folder.parent.name, threading.Event()
+    (folder / "a").write_bytes(b"x" * (200 << 20))
+
+    def change() -> None:
+        with (folder / "a").open("ab") as file:
+            while not over.is_set():
+                file.write(b"more")
+                file.flush()
+                time.sleep(0.001)
+
+    site = kept(engine, tmp_path, {name: "none"})
+    writer = threading.Thread(target=change)
+    writer.start()
+    try:
+        answer = site.answer("backup")
+    finally:
+        over.set()
+        writer.join()
+    assert answer.code == 1
+    assert f"{name} changed while it was read, so nothing was stored: a: file changed as we read it" in answer.problem
+    assert site.site.files() == set()
