@@ -7,4 +7,5 @@ from __future__ import annotations
 
 GROUPS: dict[str, str] = {
     "certificate": "Certificates of platforms: renew, restore.",
+    "realm": "Restore the realms of a Keycloak, and show what changed in one.",
 }

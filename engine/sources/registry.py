@@ -10,10 +10,11 @@ from engine.config.settings import Retention, Settings, SourceSettings
 from engine.errors import ConfigurationError, CouldNotVerify
 from engine.sources.base import Source, SourceType
 from engine.sources.certificates.source_type import CERTIFICATES
+from engine.sources.keycloak.source_type import KEYCLOAK
 from engine.sources.kind import Kind
 from engine.sources.postgres.source_type import POSTGRES
 
-SOURCE_TYPES: tuple[SourceType, ...] = (POSTGRES, CERTIFICATES)
+SOURCE_TYPES: tuple[SourceType, ...] = (POSTGRES, CERTIFICATES, KEYCLOAK)
 
 
 def kinds() -> Iterator[Kind]:
