@@ -9,4 +9,5 @@ GROUPS: dict[str, str] = {
     "volume": "Restore volumes, beside the live ones or in place of them.",
     "certificate": "Certificates of platforms: renew, restore.",
     "image": "Images of the last good releases: restore.",
+    "realm": "Restore the realms of a Keycloak, and show what changed in one.",
 }

@@ -11,11 +11,12 @@ from engine.errors import ConfigurationError, CouldNotVerify
 from engine.sources.base import Source, SourceType
 from engine.sources.certificates.source_type import CERTIFICATES
 from engine.sources.images.source_type import IMAGES
+from engine.sources.keycloak.source_type import KEYCLOAK
 from engine.sources.kind import Kind
 from engine.sources.postgres.source_type import POSTGRES
 from engine.sources.volumes.source_type import VOLUMES
 
-SOURCE_TYPES: tuple[SourceType, ...] = (POSTGRES, VOLUMES, CERTIFICATES, IMAGES)
+SOURCE_TYPES: tuple[SourceType, ...] = (POSTGRES, KEYCLOAK, VOLUMES, CERTIFICATES, IMAGES)
 
 
 def kinds() -> Iterator[Kind]:

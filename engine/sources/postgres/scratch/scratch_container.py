@@ -10,26 +10,21 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import docker
 import psycopg
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from engine.errors import CouldNotVerify
-from engine.hosts.identity import has_ended, is_of_another_boot, is_of_this_boot, this_process
+from engine.hosts.owned_containers import engine_client, ours, sweep_containers
 from engine.sources.postgres.scratch.scratch import SETTINGS
 from engine.sources.postgres.server.environment import forget_shell
 from engine.streams.spool import spool_folder
 
-_LABEL = "platform-ops.scratch"
 _PORT = 5432
 _START_SECONDS = 120.0
 _POLL_SECONDS = 0.1
-_API_SECONDS = 60
-_FOREIGN = timedelta(days=1)  # nobody can ask for an owner in another container
 # Settings and names come as arguments: nothing of them is read by the shell.
 _SCRIPT = """
 set -e
@@ -57,7 +52,7 @@ class ScratchContainer:
 def has_image(image: str, engine: str = "") -> bool:
     """Whether a container engine answers here and has this image."""
     try:
-        with closing(_client(engine)) as client:
+        with closing(engine_client(engine)) as client:
             client.images.get(image)
     except (DockerException, OSError):
         return False
@@ -73,7 +68,7 @@ def scratch_container(
     Raises:
         CouldNotVerify: the engine or the server did not start it (with its last words).
     """
-    with closing(_client(engine)) as client, _socket_folder(base) as folder:
+    with closing(engine_client(engine)) as client, _socket_folder(base) as folder:
         sweep_containers(client)
         server = ScratchContainer(folder, superuser)
         arguments = [superuser, encoding, locale, *_options()]
@@ -91,31 +86,6 @@ def scratch_container(
                 container.remove(force=True, v=True)
 
 
-def sweep_containers(client: docker.DockerClient) -> int:
-    """Remove the scratch containers whose owner is certainly dead, or in another container for more than a day; how many."""
-    removed = 0
-    for container in client.containers.list(all=True, filters={"label": _LABEL}):
-        if _is_left(container):
-            with suppress(DockerException, OSError):
-                container.remove(force=True, v=True)
-                removed += 1
-    return removed
-
-
-def _is_left(container: Any) -> bool:
-    owner = container.labels[_LABEL]
-    if has_ended(owner) or is_of_another_boot(owner):  # the engine is this machine's, and so was the owner
-        return True
-    age = datetime.now(UTC) - datetime.fromisoformat(container.attrs["Created"])
-    return not is_of_this_boot(owner) and age > _FOREIGN
-
-
-def _client(engine: str) -> docker.DockerClient:
-    if engine:
-        return docker.DockerClient(base_url=engine, timeout=_API_SECONDS)
-    return docker.DockerClient.from_env(timeout=_API_SECONDS)
-
-
 def _options() -> list[str]:
     settings = {**SETTINGS, "listen_addresses": "", "unix_socket_directories": "/scratch", "port": str(_PORT)}
     return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -127,7 +97,7 @@ def _isolated(folder: Path) -> Mapping[str, Any]:
         "user": "postgres",
         "network_mode": "none",
         "detach": True,
-        "labels": {_LABEL: this_process()},
+        "labels": ours(),
         "volumes": {str(folder): {"bind": "/scratch", "mode": "rw"}},
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],

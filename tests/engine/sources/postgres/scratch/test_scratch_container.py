@@ -17,7 +17,8 @@ from docker.errors import NotFound
 
 from engine.errors import CouldNotVerify
 from engine.hosts.identity import this_process
-from engine.sources.postgres.scratch.scratch_container import has_image, scratch_container, sweep_containers
+from engine.hosts.owned_containers import sweep_containers
+from engine.sources.postgres.scratch.scratch_container import has_image, scratch_container
 from tests.engine.hosts.engines import DOCKER, Engine, opened
 
 pytestmark = pytest.mark.xdist_group("containers")

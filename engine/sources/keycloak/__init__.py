@@ -1,0 +1,1 @@
+"""Realms of a Keycloak: asked whether they changed, exported, proven by an import, restored."""

@@ -1,0 +1,131 @@
+"""Export a realm, and take one in: by Keycloak's own program where it runs, through a pipe."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from isal import isal_zlib
+
+from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
+from engine.hosts.base import Host
+from engine.sources.keycloak.programs import environment, export_argv, import_argv
+from engine.sources.keycloak.realm import Realm, read_realm
+from engine.sources.keycloak.settings import RealmSettings
+from engine.sources.keycloak.stream import NoRealm
+from engine.streams.process import Patient, Process
+
+_END_SECONDS, _BROKEN_SECONDS = 60.0, 10.0
+_GZIP = 31  # zlib's wbits for a gzip header and trailer
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A realm as Keycloak exported it, compressed: `packed` is held in memory, never on a disk."""
+
+    realm: Realm
+    packed: bytes
+
+
+@dataclass(frozen=True)
+class Keycloak:
+    """Keycloak's program on a host. `owner` is in the environment of what is started, with
+    `variables`."""
+
+    host: Host
+    owner: str
+    kc: str
+    memory_mib: int
+    stall_seconds: float
+    variables: Mapping[str, str | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, host: Host, owner: str, settings: RealmSettings) -> Keycloak:
+        return cls(host, owner, settings.kc, settings.export_memory_mib, settings.stall_minutes * 60)
+
+    def export(self, realm: str) -> Exported:
+        """All of a realm.
+
+        Raises:
+            TransientFailure: it did not come whole, or no byte came for too long.
+        """
+        process = self._started(export_argv(self.kc, realm), f"The export of realm {realm}", stdin=False)
+        coming = _Packing(Patient(process, self.stall_seconds))
+        problem, found = "it was left", Realm()
+        try:
+            found, problem = read_realm(coming), ""
+        except NoRealm as error:
+            problem = str(error)
+        finally:
+            _ended(process, _BROKEN_SECONDS if problem else _END_SECONDS)
+        if process.stalled or process.popen.returncode:
+            raise _failed(process)
+        if problem or found.name != realm:
+            raise TransientFailure(
+                f"The export of realm {realm}{self.host.note} is not whole ({problem or 'it is of another realm'}); nothing of it "
+                "was stored. Look at Keycloak's log, then start again."
+            )
+        return Exported(found, coming.packed())
+
+    def take_in(self, realm: str, pieces: Iterable[bytes], *, override: bool) -> None:
+        """Import a realm, in one transaction. Whoever asked for it looks at what is there then.
+
+        Raises:
+            OperationFailed: the program did not end well; nothing was changed.
+        """
+        process = self._started(import_argv(self.kc, override=override), f"The import of realm {realm}", stdin=True)
+        try:
+            with suppress(BrokenPipeError):  # it has ended: how, its exit code tells
+                for piece in pieces:
+                    process.stdin.write(piece)
+                process.stdin.close()
+            while process.stdout.read(65536):
+                pass
+        finally:
+            _ended(process, _END_SECONDS)
+        if process.popen.returncode:
+            raise _failed(process)
+
+    def _started(self, argv: tuple[str, ...], what: str, *, stdin: bool) -> Process:
+        env = {**self.variables, **environment(self.owner, self.memory_mib)}
+        return Process(f"{what}{self.host.note}", self.host.stream(argv, env=env, stdin=stdin))
+
+
+def _ended(process: Process, seconds: float) -> None:
+    """Wait for its end, or make one."""
+    with suppress(subprocess.TimeoutExpired):
+        process.popen.wait(0 if process.stalled else seconds)
+    if process.popen.poll() is None:
+        process.popen.kill()
+        process.popen.wait()
+
+
+def _failed(process: Process) -> PlatformOpsError:
+    """What Keycloak says of it: of its many lines the errors."""
+    if process.stalled:
+        return process.stalled
+    said = [line.partition(") ")[2] or line for line in process.all_it_said().splitlines() if "ERROR" in line]
+    code = process.popen.returncode
+    told = "; ".join(said[:3])[:500] or process.says()[-300:] or "it said nothing"
+    kind = OperationFailed if code in (126, 127) else TransientFailure
+    return kind(f"{process.name} ended with {code}: {told}; nothing was stored or changed.")
+
+
+class _Packing:
+    """What is read is compressed on its way and kept."""
+
+    def __init__(self, source: Patient) -> None:
+        self._source = source
+        self._press = isal_zlib.compressobj(1, isal_zlib.DEFLATED, _GZIP)
+        self._packed = bytearray()
+
+    def read(self, size: int, /) -> bytes:
+        piece = self._source.read(size)
+        self._packed += self._press.compress(piece)
+        return piece
+
+    def packed(self) -> bytes:
+        self._packed += self._press.flush()
+        return bytes(self._packed)

@@ -1,0 +1,182 @@
+"""How a realm's set is proven: imported into a scratch Keycloak, exported again and compared, and logged in to.
+
+What is imported has a user and a client of the drill's own beside the realm's, since nobody knows the password of
+another user: they are left out of what is compared.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from engine.errors import CouldNotVerify, DamagedSet, OperationFailed
+from engine.progress import Progress, counted
+from engine.repository.body import Body
+from engine.repository.findings import Compared, Difference, Findings
+from engine.repository.reading import read_small
+from engine.repository.repository import Repository
+from engine.sources.keycloak.diff import losses
+from engine.sources.keycloak.kinds import LOGIN
+from engine.sources.keycloak.realm import Realm, Thing
+from engine.sources.keycloak.rewrite import rewritten
+from engine.sources.keycloak.scratch import ScratchKeycloak, Serving, scratch_keycloak
+from engine.sources.keycloak.stored import facts_of, realm_in, stored_export
+from engine.sources.keycloak.stream import members
+
+_CLIENTS = 20
+"""So many client secrets are tried."""
+_REFUSED = "Invalid client or Invalid client credentials"
+
+
+def prove(repository: Repository, body: Body, findings: Findings, progress: Progress, engine: str) -> None:
+    """See `engine.repository.drill.Prove`."""
+    facts = facts_of(body)
+    if facts.image is None:
+        raise CouldNotVerify(
+            f"{body.key} comes from a Keycloak that ran in no container, so there is no image to import it into."
+        )
+    export = stored_export(repository, body)
+    expected = realm_in(export, body.key)
+    login = read_small(repository, body, file) if (file := body.file(LOGIN)) else b""
+    progress(f"prepare a scratch Keycloak {facts.keycloak_version} without a network")
+    with scratch_keycloak(facts.image, "scratch", engine) as scratch:
+        own = DrillUser.of(export)
+        began = time.monotonic()
+        progress(f"import realm {body.name} into it")
+        _import(scratch, body, own.among(export))
+        findings.restored()
+        restored = time.monotonic() - began
+        progress("export it again, and compare")
+        found = own.left_out(scratch.keycloak.export(body.name).realm)
+        lost, added = losses(expected, found)
+        findings.differences = tuple(
+            Difference(where=body.name, kind=one.thing.part, name=f"{one.thing.name} {one.field}".strip(),
+                       expected=one.expected, found=one.found) for one in lost
+        )  # fmt: skip
+        progress("log in with a password, and with client secrets")
+        serving = scratch.serve()
+        try:
+            logins = list(_logins(serving, body.name, export, own, login))
+        finally:
+            serving.close()
+    wrong = tuple(
+        Difference(where=body.name, kind="login", name=who, expected="a token", found=why) for who, why in logins if why
+    )
+    findings.differences += wrong
+    findings.noun = "realm"
+    counts = {**found.counts, "login": len(logins) - len(wrong)}
+    findings.compared = (
+        Compared(
+            name=body.name, differences=len(findings.differences), counts=counts, restore_seconds=restored,
+            compare_seconds=time.monotonic() - began - restored,
+        ),
+    )  # fmt: skip
+    findings.remarks["logins"] = ", ".join(who for who, _ in logins)
+    if added:
+        findings.remarks["defaults"] = f"Keycloak's import has added its defaults to {counted(added, 'field')}"
+
+
+def _import(scratch: ScratchKeycloak, body: Body, pieces: Iterator[bytes]) -> None:
+    try:
+        scratch.keycloak.take_in(body.name, pieces, override=True)
+    except OperationFailed as error:
+        _require_sound(scratch)
+        raise DamagedSet(f"{body.key} is not taken by a Keycloak of its own version: {error}") from None
+
+
+def _require_sound(scratch: ScratchKeycloak) -> None:
+    """Whether the scratch Keycloak works without the set: else it is to blame, and not the set.
+
+    Raises:
+        CouldNotVerify: it does not.
+    """
+    try:
+        scratch.keycloak.export("master")
+    except OperationFailed as error:
+        raise CouldNotVerify(f"The scratch Keycloak does not work, whatever is imported: {error}") from None
+
+
+class DrillUser:
+    """A user and a client of the drill's own, by names that nobody has."""
+
+    def __init__(self, direct_grant: str) -> None:
+        self.name, self.password = f"platform-ops-drill-{secrets.token_hex(6)}", secrets.token_urlsafe(24)
+        self._direct_grant = direct_grant
+
+    @classmethod
+    def of(cls, export: bytes) -> DrillUser:
+        """With Keycloak's own way to log in with a password, whatever the realm asks for besides."""
+        flows = _member(export, "authenticationFlows")
+        return cls(next((each["id"] for each in flows if each.get("alias") == "direct grant"), ""))
+
+    def among(self, export: bytes) -> Iterator[bytes]:
+        """The export with both in it."""
+        user = {
+            "username": self.name, "enabled": True, "email": f"{self.name}@localhost.invalid", "emailVerified": True,
+            "firstName": "Drill", "lastName": "Drill", "requiredActions": [],
+            "credentials": [{"type": "password", "value": self.password}],
+        }  # fmt: skip
+        client: dict[str, Any] = {
+            "clientId": self.name, "enabled": True, "publicClient": True, "directAccessGrantsEnabled": True,
+            "protocol": "openid-connect", "fullScopeAllowed": False,
+        }  # fmt: skip
+        if self._direct_grant:
+            client["authenticationFlowBindingOverrides"] = {"direct_grant": self._direct_grant}
+        return rewritten(io.BytesIO(export), {"users": [user], "clients": [client]})
+
+    def left_out(self, realm: Realm) -> Realm:
+        """The realm without them."""
+        for part in ("user", "client"):
+            realm.things.pop(Thing(part, self.name), None)
+        return realm
+
+
+def _logins(serving: Serving, realm: str, export: bytes, own: DrillUser, login: bytes) -> Iterator[tuple[str, str]]:
+    """Who was tried, and why he did not get in ('' where he did)."""
+    users: list[Mapping[str, str]] = [{"user": own.name, "password": own.password}]
+    if login:
+        users.append(json.loads(login))
+    for number, each in enumerate(users):
+        form = {"grant_type": "password", "client_id": own.name, "username": each["user"], "password": each["password"]}
+        answer = serving.token(realm, form)
+        yield (
+            "a user of the drill's own" if not number else f"user {each['user']}",
+            _why(answer.status_code, answer.text),
+        )
+    for client in _confidential(export):
+        form = {"grant_type": "client_credentials", "client_id": client["clientId"], "client_secret": client["secret"]}
+        answer = serving.token(realm, form)
+        # One that may not log in by itself is told so, once its secret was right.
+        known = not client.get("serviceAccountsEnabled") and _REFUSED not in answer.text and answer.status_code < 500
+        yield f"client {client['clientId']}", "" if known else _why(answer.status_code, answer.text)
+
+
+def _why(status: int, text: str) -> str:
+    if status == 200 and "access_token" in text:
+        return ""
+    try:
+        said = str(json.loads(text).get("error_description", ""))[:100]
+    except (ValueError, AttributeError):
+        said = ""
+    return f"{status}{': ' if said else ''}{said}"
+
+
+def _confidential(export: bytes) -> list[dict[str, Any]]:
+    """Clients that log in with a secret, those with an account of their own first."""
+    found = [
+        each
+        for each in _member(export, "clients")
+        if each.get("secret")
+        and each.get("enabled")
+        and not each.get("bearerOnly")
+        and each.get("clientAuthenticatorType") == "client-secret"
+    ]
+    return sorted(found, key=lambda each: not each.get("serviceAccountsEnabled"))[:_CLIENTS]
+
+
+def _member(export: bytes, name: str) -> list[dict[str, Any]]:
+    return next((value for member, value in members(io.BytesIO(export)) if member == name), [])

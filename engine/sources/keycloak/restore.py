@@ -1,0 +1,138 @@
+"""Bring a realm back: beside the live one as a realm of another name, or in its place.
+
+Keycloak imports a realm in one transaction, so that whatever is killed the old one or the new one is whole. The live one
+is exported and stored before it is replaced, and is imported again when the new one is not what was in the set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from engine.errors import ConfigurationError, NotFound, OperationFailed, PlatformOpsError
+from engine.progress import Progress, counted
+from engine.repository.body import Body
+from engine.repository.keys import SetKey
+from engine.repository.repository import Repository
+from engine.sources.base import Restored
+from engine.sources.keycloak.admin import AdminApi, quoted
+from engine.sources.keycloak.diff import losses
+from engine.sources.keycloak.export import Exported, Keycloak
+from engine.sources.keycloak.realm import Realm
+from engine.sources.keycloak.rewrite import as_another
+from engine.sources.keycloak.stored import realm_in, stored_export
+from engine.streams.unpack import unpack_bytes
+
+MASTER = "master"
+_PIECE = 1 << 18
+_BESIDE = (
+    "Beside the live one a realm has ids of its own: applications that know a user by his id (sub) do not know him there; "
+    "names, passwords, secrets and keys are the same. In place the ids stay."
+)
+_IN_PLACE = "Who was logged in still is, where the user is in the restored realm too."
+
+
+@dataclass(frozen=True)
+class RealmRestore:
+    """`keep` stores the live realm, and tells as which set."""
+
+    keycloak: Keycloak
+    api: AdminApi
+    keep: Callable[[Exported], SetKey]
+    progress: Progress
+
+    def bring_back(self, repository: Repository, body: Body, into: str, *, in_place: bool) -> Restored:
+        """See `Source.restore`."""
+        live = is_there(self.api, into)
+        self._require_fitting(body.name, into, live, in_place)
+        export = stored_export(repository, body)
+        realm_in(export, body.key)
+        if into != body.name:
+            export = as_another(export, body.name, into)
+        expected = realm_in(export, body.key)
+        before, kept = None, None
+        if live:
+            self.progress(f"export the live realm {into}, and keep it")
+            before = self.keycloak.export(into)
+            kept = self.keep(before)
+        with self._undone(into, before, kept):
+            self.progress(f"import realm {into}")
+            self._take_in(into, export, override=live)
+            self.progress(f"export realm {into} again, and compare")
+            added = self._compared(expected, into)
+        remarks = [_IN_PLACE if live else _BESIDE] if live or into != body.name else []
+        if added:
+            remarks.append(f"Keycloak has added its defaults to {counted(added, 'field')}, as each import does.")
+        return Restored(body.key, into, str(kept or ""), expected.counts, tuple(remarks))
+
+    def _require_fitting(self, name: str, into: str, live: bool, in_place: bool) -> None:
+        if live and not in_place:
+            raise ConfigurationError(f"There is a realm {into!r}; give another name, or restore in place of it.")
+        if live and into != name:
+            raise ConfigurationError(
+                f"A set of realm {name} takes the place of no other realm than its own, and {into!r} is another."
+            )
+        if live and name == MASTER:
+            raise ConfigurationError(
+                "The realm master is not replaced while Keycloak runs: it has its administrators, and what leads to every "
+                "other realm. Restore it beside and take over what you need, or import it into an empty Keycloak "
+                "(docs/realms.md)."
+            )
+
+    def _take_in(self, into: str, export: bytes, *, override: bool) -> None:
+        pieces = (export[at : at + _PIECE] for at in range(0, len(export), _PIECE))
+        try:
+            self.keycloak.take_in(into, pieces, override=override)
+        finally:
+            self._forget()
+
+    def _forget(self) -> None:
+        """The server that runs has not seen it come: what it remembers of realms and users goes."""
+        for what in ("realm", "user", "keys"):
+            self.api.ask("POST", f"/{MASTER}/clear-{what}-cache")
+
+    def _compared(self, expected: Realm, into: str) -> int:
+        """How many fields Keycloak has added.
+
+        Raises:
+            OperationFailed: something is not as in the set.
+        """
+        lost, added = losses(expected, self.keycloak.export(into).realm)
+        if lost:
+            raise OperationFailed(
+                f"Realm {into} did not come back as it is in its set: {counted(len(lost), 'difference')}, first "
+                f"{lost[0].thing} {lost[0].field}."
+            )
+        return added
+
+    @contextmanager
+    def _undone(self, into: str, before: Exported | None, kept: SetKey | None) -> Iterator[None]:
+        """Whatever fails, what was there before is there again."""
+        try:
+            yield
+        except BaseException as error:
+            told = self._put_back(into, before)
+            if isinstance(error, PlatformOpsError):
+                there = f" What was there is also in {kept}." if kept else ""
+                raise OperationFailed(f"{error} {told}{there}") from None
+            raise
+
+    def _put_back(self, into: str, before: Exported | None) -> str:
+        try:
+            if before is not None:
+                self._take_in(into, unpack_bytes(before.packed, ()), override=True)
+                return f"The live realm {into} is as it was."
+            if is_there(self.api, into):
+                self.api.ask("DELETE", f"/{quoted(into)}")
+        except PlatformOpsError as error:
+            return f"What was there could not be put back: {error}"
+        return f"There is no realm {into}, as before."
+
+
+def is_there(api: AdminApi, realm: str) -> bool:
+    """Whether there is a realm of this name."""
+    try:
+        return api.ask("GET", f"/{quoted(realm)}") is not None
+    except NotFound:
+        return False

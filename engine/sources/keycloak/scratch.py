@@ -1,0 +1,148 @@
+"""A throw-away Keycloak of the source's own image that nobody reaches: no network, a database of its own in memory.
+
+Its label says whose it is, so that the next drill removes one whose owner was killed. What is restored into it lies in
+memory only, and goes with it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from docker.errors import APIError, DockerException, ImageNotFound
+
+from engine.errors import CouldNotVerify
+from engine.hosts.base import Host, Program
+from engine.hosts.container import Container
+from engine.hosts.owned_containers import engine_client, ours, sweep_containers
+from engine.hosts.where import ContainerPlace
+from engine.sources.keycloak.admin import http_client
+from engine.sources.keycloak.export import Keycloak
+from engine.sources.keycloak.programs import environment
+
+_FOLDER = "/scratch"
+_KC = "/opt/keycloak/bin/kc.sh"
+_URL = "http://127.0.0.1:8080"
+_BUILD_SECONDS, _READY_SECONDS, _POLL_SECONDS = 300.0, 240.0, 0.3
+_MEMORY_MIB = 768
+_SETTINGS: Mapping[str, str | None] = {
+    "KC_DB": "dev-file",
+    "KC_DB_URL": f"jdbc:h2:file:{_FOLDER}/keycloak;NON_KEYWORDS=VALUE;AUTO_SERVER=TRUE",
+    "KC_DB_USERNAME": "sa",
+    "KC_DB_PASSWORD": "scratch",
+    "KC_CACHE": "local",
+    "KC_HTTP_RELATIVE_PATH": "/",
+    "KC_HTTP_ENABLED": "true",
+    "KC_HTTP_HOST": "127.0.0.1",
+    "KC_HOSTNAME_STRICT": "false",
+    "KC_PROXY_HEADERS": "xforwarded",  # a realm that asks for TLS is told that the drill has it
+    "KC_HOSTNAME": None,
+    "KC_HOSTNAME_URL": None,
+    "KC_HOSTNAME_ADMIN_URL": None,
+    "KEYCLOAK_ADMIN": None,
+    "KEYCLOAK_ADMIN_PASSWORD": None,
+}
+
+
+@dataclass(frozen=True)
+class ScratchKeycloak:
+    """An empty Keycloak; nothing of it runs yet. `keycloak` imports into it and exports from it."""
+
+    host: Host
+    keycloak: Keycloak
+
+    def serve(self) -> Serving:
+        """Start it.
+
+        Raises:
+            CouldNotVerify: it does not answer in time.
+        """
+        program = self.host.stream(("bash", _KC, "start", "--optimized"), env=_environment())
+        serving = Serving(program, http_client(self.host, _URL, from_there=True))
+        serving.client.headers["X-Forwarded-Proto"] = "https"
+        deadline = time.monotonic() + _READY_SECONDS
+        while True:
+            with suppress(httpx.HTTPError):
+                serving.client.get("/realms/master", timeout=20)
+                return serving
+            if program.poll() is not None or time.monotonic() > deadline:
+                serving.close()
+                raise CouldNotVerify("The scratch Keycloak did not start; nothing was shown. Start the drill again.")
+            time.sleep(_POLL_SECONDS)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A Keycloak that answers."""
+
+    program: Program
+    client: httpx.Client
+
+    def close(self) -> None:
+        self.client.close()
+        self.program.kill()
+
+    def token(self, realm: str, form: Mapping[str, str]) -> httpx.Response:
+        """What it answers to somebody who wants a token of a realm."""
+        return self.client.post(f"/realms/{realm}/protocol/openid-connect/token", data=dict(form))
+
+
+@contextmanager
+def scratch_keycloak(image: str, owner: str, engine: str = "") -> Iterator[ScratchKeycloak]:
+    """A new, empty Keycloak of this image; removed at the end.
+
+    Raises:
+        CouldNotVerify: the engine does not answer, has no such image, or it could not be prepared.
+    """
+    try:
+        client = engine_client(engine)
+    except (DockerException, OSError) as error:
+        raise CouldNotVerify(f"No container engine answers for a scratch Keycloak: {_said(error)}") from None
+    with closing(client):
+        sweep_containers(client)
+        try:
+            container: Any = client.containers.run(image, **_isolated())
+        except (APIError, ImageNotFound, OSError) as error:
+            raise CouldNotVerify(f"No scratch Keycloak of {image} could start: {_said(error)}") from None
+        host = Container(ContainerPlace(str(container.name)), engine)
+        try:
+            yield _prepared(host, owner)
+        finally:
+            host.close()
+            with suppress(DockerException, OSError):  # no fault of the set; the next drill removes it
+                container.remove(force=True, v=True)
+
+
+def _isolated() -> dict[str, Any]:
+    return {
+        "entrypoint": ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 60 & wait; done"],
+        "command": [],
+        "network_mode": "none",
+        "hostname": "localhost",  # without a network no other name has an address
+        "detach": True,
+        "labels": ours(),
+        "tmpfs": {_FOLDER: "mode=1777"},
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+    }
+
+
+def _prepared(host: Host, owner: str) -> ScratchKeycloak:
+    """Which database it uses is built into a Keycloak."""
+    done = host.run(("bash", _KC, "build"), env=_environment(), timeout=_BUILD_SECONDS)
+    if done.code:
+        said = " ".join(done.stdout.decode("utf8", "replace").split())[-300:]
+        raise CouldNotVerify(f"The scratch Keycloak could not be built: {said}")
+    return ScratchKeycloak(host, Keycloak(host, owner, _KC, _MEMORY_MIB, _READY_SECONDS, _SETTINGS))
+
+
+def _environment() -> Mapping[str, str | None]:
+    return {**_SETTINGS, **environment("scratch", _MEMORY_MIB), "JAVA_OPTS_APPEND": "-XX:TieredStopAtLevel=1"}
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(getattr(error, "explanation", None) or error).split())[:300]
