@@ -16,6 +16,7 @@ from bench import (
     figures,
     flow_run,
     night,
+    realms,
     restores,
     small_databases,
     stored_sets,
@@ -26,7 +27,7 @@ from bench.place import DATA, SCALE, Place, running
 from bench.timing import MeasureError, tell
 from engine.errors import PlatformOpsError
 
-NAMES = ("help", "night", "memory", "restore", "flow", "databases", "sets", "truncates", "deploys", "cluster")
+NAMES = ("help", "night", "memory", "restore", "flow", "databases", "sets", "truncates", "deploys", "cluster", "realms")
 QUICK_SCALE = 0.2
 LARGE_SCALE = 42.0
 
@@ -78,6 +79,7 @@ def _measured(options: argparse.Namespace) -> Iterator[Figure]:
             "databases": lambda: small_databases.measure(counts),
             "sets": lambda: stored_sets.measure(sets, laps),
             "truncates": lambda: truncates.measure(5 if options.quick else 20),
+            "realms": lambda: realms.measure(500 if options.quick else 10_000, laps),
             "cluster": lambda: cluster_deploys.measure(laps),
             "deploys": lambda: list(deploys.measure(options.quick)),
         }

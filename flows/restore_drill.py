@@ -8,7 +8,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from tasks.artifacts import Record
-from tasks.checks import choose_set, drill_set, past_drills, record_drill, require_equal
+from tasks.checks import choose_sets, drill_set, past_drills, record_drill, require_all_equal
 from tasks.monitoring import tell_monitor
 from tasks.naming import run_name
 from tasks.scheduling import skipped_if_missed
@@ -26,15 +26,16 @@ def restore_drill(source: str = "platform", store: str = "", what: str = "", whi
     Args:
         source: Whose backup is drilled.
         store: The store to read from; empty is the source's own.
-        what: One thing of it, such as db/kohub; empty is the whole (the cluster set, which has all databases).
+        what: One thing of it, such as db/kohub; empty is the whole (the cluster set, which has all databases; of realms
+            and volumes each, one after the other).
         which: newest, newest-proven, or a set's id from the list.
     """
     if skipped := skipped_if_missed():
         return skipped
     with Record(f"Drill of {what or source}") as record:
-        chosen = choose_set(source, store, what, which)
-        trend = past_drills(chosen, source, store)
-        result = drill_set(chosen, source, store)
-        record_drill(record, result, trend)
+        chosen = choose_sets(source, store, what, which)
+        trend = past_drills(chosen[0], source, store)
+        results = [drill_set(one, source, store) for one in chosen]
+        record_drill(record, results, trend)
     renew_lists()
-    return require_equal(result, source, store)
+    return require_all_equal(results, source, store)

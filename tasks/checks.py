@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -13,8 +13,8 @@ from prefect.states import Completed
 
 from engine.errors import CouldNotVerify, OperationFailed, names_as_called
 from engine.operations import drill
-from engine.operations.assets import asset_meant, set_meant
-from engine.reports.drill import drill_report
+from engine.operations.assets import assets_meant, set_meant
+from engine.reports.drill import drill_report, drills_report
 from engine.reports.verify import verify_report, verify_sentence
 from engine.repository.catalogue import catalogue
 from engine.repository.findings import DrillResult
@@ -38,17 +38,18 @@ _GIB = 1 << 30
     retry_delay_seconds=10,
     retry_condition_fn=worth_retrying,
 )
-def choose_set(source: str, store: str, what: str, which: str) -> str:
-    """The key of the set an operator means: `what` is a kind, or a kind and a name such as `db/kohub`."""
+def choose_sets(source: str, store: str, what: str, which: str) -> tuple[str, ...]:
+    """The keys of the sets an operator means: `what` is a kind, or a kind and a name such as `db/kohub`; where nothing is
+    named, of a source that has several things the set of each."""
     repository = open_store(store_of(source, store))
     stored = catalogue(repository, source)
     kind, _, name = what.partition("/")
-    asset = (
-        stored.called(Asset(source, kind, name))
+    assets = (
+        [stored.called(Asset(source, kind, name))]
         if what
-        else asset_meant(chosen(which), source_settings(source), source, stored)
+        else assets_meant(chosen(which), source_settings(source), source, stored)
     )
-    return str(set_meant(repository, stored, chosen(which), asset).key)
+    return tuple(str(set_meant(repository, stored, chosen(which), asset).key) for asset in assets)
 
 
 def drill_set(set_key: str, source: str, store: str = "") -> DrillResult:
@@ -75,9 +76,9 @@ def past_drills(set_key: str, source: str, store: str = "") -> tuple[Mapping[str
     return read_past_drills(repository, catalogue(repository, source).verdicts, parse_set(set_key).asset)
 
 
-def record_drill(record: Record, result: DrillResult, trend: tuple[Mapping[str, Any], ...]) -> None:
-    """Put the verdict with its evidence into the record."""
-    record.report = drill_report(result, trend)
+def record_drill(record: Record, results: Sequence[DrillResult], trend: tuple[Mapping[str, Any], ...]) -> None:
+    """Put the verdict with its evidence into the record; of several the verdicts, and the evidence of what is bad."""
+    record.report = drill_report(results[0], trend) if len(results) == 1 else drills_report(results)
 
 
 @task(task_run_name="see what is proven of {source}")
@@ -86,22 +87,31 @@ def proven(set_key: str, source: str, store: str = "") -> tuple[Asset, ...]:
     return proven_by(catalogue(open_store(store_of(source, store)), source), parse_set(set_key))
 
 
-def require_equal(result: DrillResult, source: str, store: str = "") -> State[Any]:
-    """The state a drill's run ends in: Completed, called `Sampled` when only a sample was compared.
+def require_all_equal(results: Sequence[DrillResult], source: str, store: str = "") -> State[Any]:
+    """The state a run of several drills ends in; for the first that did not pass it raises as `require_passed`."""
+    for result in results:
+        if result.result == "passed":
+            announce("proven", proven(result.set_key, source, store))
+    worst = next((one for one in results if one.result != "passed"), None)
+    if worst:
+        return _ends_as(worst)
+    return Completed(message=results[-1].sentence if len(results) == 1 else drills_report(results).sentence)
+
+
+def _ends_as(result: DrillResult) -> State[Any]:
+    """The state a drill that did not pass ends in: Completed, called `Sampled`, when only a sample was compared.
 
     Raises:
         OperationFailed, CouldNotVerify: as `require_passed`.
     """
     if result.result == "sampled":
         return Completed(name=SAMPLED, message=result.sentence)
-    if result.result == "passed":
-        announce("proven", proven(result.set_key, source, store))
     _require_passed(result.result, result.sentence)
     return Completed(message=result.sentence)
 
 
 def require_verified(run: VerifyRun) -> None:
-    """End the run as Failed, with the evidence in its message, unless all passed; raises as `require_equal`."""
+    """End the run as Failed, with the evidence in its message, unless all passed; raises as a drill's run."""
     announce("verified", [one.key.asset for one in run.reports if one.result == "passed"])
     _require_passed(run.result, verify_sentence(run))
 

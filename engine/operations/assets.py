@@ -12,6 +12,17 @@ from engine.repository.stored import NEWEST, Catalogue, StoredSet
 from engine.sources import registry
 
 
+def assets_meant(text: str, settings: SourceSettings | None, source: str, stored: Catalogue) -> list[Asset]:
+    """The same, and of a source whose first kind has names, for a word, each that there is a set of: what a drill that
+    nobody started is about. Names that the configuration excludes are left out."""
+    if settings is None or text not in NEWEST:
+        return [asset_meant(text, settings, source, stored)]
+    kind = registry.type_of(settings).kinds[0]
+    found = [each for each in stored.assets if (each.source, each.kind) == (source, kind.name)]
+    kept = [each for each in found if each.name not in settings.exclude]
+    return sorted(kept) if kind.named and len(found) > 1 and kept else [asset_meant(text, settings, source, stored)]
+
+
 def asset_meant(text: str, settings: SourceSettings | None, source: str, stored: Catalogue) -> Asset:
     """What the set that `text` names (a key, an id, a word) is of: for a word the source's first kind, of which there
     is one thing only, such as a whole server. `settings` None: the source is not configured here.

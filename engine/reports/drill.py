@@ -39,6 +39,30 @@ def drill_report(result: DrillResult, trend: Sequence[Mapping[str, Any]] = ()) -
     )
 
 
+def drills_report(results: Sequence[DrillResult]) -> Report:
+    """What the drills of several things of a source showed: the evidence of those that did not pass is in full."""
+    passed = [one for one in results if one.result == "passed"]
+    bad = [drill_report(one) for one in results if one.result != "passed"]
+    rows = tuple(
+        (
+            one.set_key,
+            _TITLES[one.result],
+            "-" if one.rto_seconds is None else readable_seconds(one.rto_seconds),
+            one.sentence,
+        )
+        for one in results
+    )
+    return Report(
+        title=f"Restore drills: {'passed' if not bad else 'not all passed'}",
+        sentence=f"{counted(len(passed), 'set', len(results) if bad else None)} restored and equal.",
+        tables=(
+            Table("Drilled", ("set", "verdict", "RTO", "what it showed"), rows),
+            *(t for one in bad for t in one.tables),
+        ),
+        next_steps=tuple(step for one in bad for step in one.next_steps),
+    )
+
+
 def _ended(sentence: str) -> str:
     return sentence if sentence.endswith((".", "...")) else f"{sentence}."
 

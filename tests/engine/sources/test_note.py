@@ -33,7 +33,7 @@ RESTORES_DATABASES = {
     "tasks/restores.py", "flows/restore_databases.py",
 }  # fmt: skip
 """To restore databases is an operation of PostgreSQL's own, in a shell and in Prefect."""
-OF_ONE_KIND = {"engine/cli/certificate_renew.py", "tasks/certificates.py"}
+OF_ONE_KIND = {"engine/cli/certificate_renew.py", "engine/cli/realm_diff.py", "tasks/certificates.py"}
 """What a kind can do beside all that every kind can: a command of its group (`SourceType.commands`), and its tasks."""
 KUBERNETES = {
     "engine/config/settings.py", "engine/cli/k8s/running.py", "tasks/naming.py", "tasks/telling.py",
@@ -223,8 +223,9 @@ def test_prefect_has_all_of_it_too(site: Path, prefect_server: str) -> None:
     alarms = [one.name for one in wanted(uuid4(), settings.sources) if "diary" in one.name]
     assert alarms == [f"platform-ops: no note of diary {shown} for 5 hours" for shown in ("verified", "proven")]
     nightly_backup("diary")
-    for what in ("note/greeting", "note/인사"):
-        restore_drill("diary", what=what)
+    restore_drill("diary", what="note/greeting")
+    both = restore_drill("diary", return_state=True)  # what nobody named is each of them
+    assert both.message == "2 sets restored and equal."
     verify_backups("nightly")
     verify_backups("offsite")
     check_backups("diary")
