@@ -5,7 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 
-from prefect.client.orchestration import get_client
+import httpx
+from prefect.blocks.core import Block
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import BlockDocument
 
 from blocks import BackupStore, Cluster, Platform, PlatformHost, source_blocks
 from blocks.config_block import NoSuchBlock
@@ -38,19 +41,28 @@ def source_settings(name: str) -> SourceSettings:
     )
 
 
+def documents(client: SyncPrefectClient, block: type[Block]) -> list[BlockDocument]:
+    """The blocks of a type that Prefect may not know: there is none of it then."""
+    try:
+        return client.read_block_documents_by_type(block.get_block_type_slug())
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code == httpx.codes.NOT_FOUND:
+            return []
+        raise
+
+
 def settings_of_sources() -> dict[str, SourceSettings]:
-    """What every source's block says, by name; one that is not valid is left out."""
-    found: dict[str, SourceSettings] = {}
+    """What every source's block says, by name; one that is not valid is left out.
+
+    Raises:
+        httpx.HTTPError: Prefect does not answer, or refuses.
+    """
     with get_client(sync_client=True) as client:
-        named = [
-            (block, document.name)
-            for block in source_blocks()
-            for document in client.read_block_documents_by_type(block.get_block_type_slug())
-        ]
+        named = [(block, each.name) for block in source_blocks() for each in documents(client, block) if each.name]
+    found: dict[str, SourceSettings] = {}
     for block, name in named:
         with suppress(ConfigurationError):
-            if name:
-                found[name] = block.named(name).settings()
+            found[name] = block.named(name).settings()
     return found
 
 

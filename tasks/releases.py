@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import httpx
 from prefect import task
 from prefect.context import FlowRunContext
+from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
 
 from engine.operations import platform_state
@@ -25,6 +27,7 @@ from engine.words.report import Report, Table
 from tasks.approval import approved
 from tasks.artifacts import Record
 from tasks.opening import open_platform_of, open_server, open_source, open_store, settings_of_sources, store_of
+from tasks.patience import patient
 from tasks.running import logged_progress, worth_retrying
 from tasks.steps import AsTasks
 
@@ -64,9 +67,12 @@ def change(record: ReleaseRecord, versions: Mapping[str, str] | None = None) -> 
 
 def _follow(run: ReleaseRun) -> None:
     """Store what asks for it after a deploy; what came of it is remarked, and ends no run as Failed."""
-    sources = settings_of_sources()
-    told = back_up_after_deploy(run.platform.name, sources, open_source, open_store, str(flow_run.name), AsTasks())
-    run.remarks += told
+    label, steps = str(flow_run.name), AsTasks()
+    try:
+        sources = patient(settings_of_sources)
+        run.remarks += back_up_after_deploy(run.platform.name, sources, open_source, open_store, label, steps)
+    except (httpx.HTTPError, PrefectException) as error:
+        run.remarks.append(f"The release runs; what is stored after a deploy was not: {error}")
 
 
 class DatabaseRollbackRecord(Record):

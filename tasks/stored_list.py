@@ -14,11 +14,9 @@ from uuid import UUID
 
 import httpx
 from prefect import get_run_logger, task
-from prefect.blocks.core import Block
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-from prefect.client.schemas.objects import BlockDocument
 from prefect.exceptions import PrefectException
 
 from blocks import Platform, source_blocks
@@ -29,7 +27,7 @@ from engine.reports.stored_sets import listing_of
 from engine.words.report import Report
 from engine.words.wording import escaped, readable_time
 from tasks.forms import choices, offer_in_forms
-from tasks.opening import open_store, source_settings
+from tasks.opening import documents, open_store, source_settings
 
 
 @task(task_run_name="renew the list of stored sets")
@@ -62,7 +60,7 @@ def overview_of(listings: Sequence[Listing], platforms: Mapping[str, str], now: 
 def _platforms(client: SyncPrefectClient) -> dict[str, str]:
     """By source, the platform that it is a part of, or whose databases it has."""
     backups = {
-        str(each.data["backup"]): str(each.name) for each in _blocks(client, Platform) if each.data.get("backup")
+        str(each.data["backup"]): str(each.name) for each in documents(client, Platform) if each.data.get("backup")
     }
     named = {name: source_settings(name).platform for name in _sources()}
     return {**backups, **{source: platform for source, platform in named.items() if platform}}
@@ -70,17 +68,7 @@ def _platforms(client: SyncPrefectClient) -> dict[str, str]:
 
 def _sources() -> list[str]:
     with get_client(sync_client=True) as client:
-        return [each.name for block in source_blocks() for each in _blocks(client, block) if each.name]
-
-
-def _blocks(client: SyncPrefectClient, block: type[Block]) -> list[BlockDocument]:
-    """Those of a type that Prefect may not know: there is none of it then."""
-    try:
-        return client.read_block_documents_by_type(block.get_block_type_slug())
-    except httpx.HTTPStatusError as error:
-        if error.response.status_code == httpx.codes.NOT_FOUND:
-            return []
-        raise
+        return [each.name for block in source_blocks() for each in documents(client, block) if each.name]
 
 
 def offered(listings: Sequence[Listing]) -> tuple[tuple[str, ...], tuple[str, ...]]:

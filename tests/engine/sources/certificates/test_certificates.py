@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from blocks import BackupStore, Platform, source_block
 from engine.cli import main
 from engine.config.settings import FolderStore
 from engine.errors import ConfigurationError, OperationFailed
+from engine.hosts.opening import close_hosts
 from engine.nginx.self_signed import self_signed
 from engine.operations.backup import BackupRun
 from engine.operations.drill import drill_set
@@ -45,6 +46,7 @@ from engine.steps import InShell
 from engine.stores.opening import open_store
 from flows.certificate_renew import certificate_renew
 from tests.conftest import WORKER
+from tests.engine.hosts.sshd import running_sshd
 from tests.engine.releases.place import Place
 from tests.engine.sources.certificates.authority import BLOCKED, Authority, running_authority, swapping
 
@@ -286,15 +288,19 @@ def test_killed_while_it_installs(scene: Scene, moment: str, finished: bool) -> 
     assert len(pairs(scene)) <= 2
 
 
-def test_an_operator_s_own_files_become_a_pair_and_stay_beside(scene: Scene) -> None:
+def test_an_operator_s_own_files_become_a_pair_and_stay_beside(scene: Scene, tmp_path: Path) -> None:
+    """Here the platform's host is reached over SSH."""
     chain, key = self_signed(("by.hand.example.test",))
     volume = scene.source().front.volume
     script = "cd /ssl && rm -rf pairs live previous fullchain.pem privkey.pem && cat >both && sed -n '/PRIV/,/PRIV/p' both >privkey.pem"
     script += " && sed -n '/BEGIN C/,/END C/p' both >fullchain.pem && rm both && chown 101 *.pem"
     argv = ["docker", "run", "--rm", "--interactive", "--volume", f"{volume.volume}:/ssl", "--entrypoint", "sh"]
     subprocess.run([*argv, volume.image, "-c", script], input=chain + key, check=True)
-    made = scene.renewed(method="self-signed")
-    assert made.problem is None and set(scene.shown().names) == set(NAMES)
+    with running_sshd(tmp_path / "sshd") as sshd:
+        away = replace(scene, place=replace(scene.place, host=sshd.settings))
+        made = away.renewed(force=True)
+        assert made.problem is None and set(away.shown().names) == set(NAMES)
+        close_hosts()
     held = volume.read()
     assert held is not None and held.previous.startswith("before-") and not held.plain
     volume.switch(held.previous)

@@ -17,12 +17,14 @@ from uuid import uuid4
 
 import pytest
 
+from blocks import BackupStore, Platform, source_block
 from engine.cli import main
 from engine.compose.docker import Docker
 from engine.config.platforms import PlatformSettings
 from engine.config.settings import FolderStore
 from engine.errors import OperationFailed
 from engine.hosts.machine import Local
+from engine.hosts.opening import close_hosts
 from engine.hosts.settings import HostSettings
 from engine.operations.after_deploy import back_up_after_deploy
 from engine.operations.backup import BackupRun
@@ -40,12 +42,17 @@ from engine.sources.images.load import restore, write_archive
 from engine.sources.images.saved import members
 from engine.sources.images.settings import ImagesSettings
 from engine.sources.images.source import ImagesSource
+from engine.sources.images.source_type import IMAGES
 from engine.steps import InShell
 from engine.stores.opening import open_store
 from engine.streams.pipes import Meter
+from flows.image_archive import image_archive
+from flows.restore_images import restore_images
+from tests.engine.hosts.sshd import running_sshd
 from tests.engine.releases.place import require_docker
 from tests.engine.sources.images.engine import loaded_by_podman, second_engine
 
+pytestmark = pytest.mark.xdist_group("releases")
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 KEPT = {kind.name: kind.retention for kind in (IMAGE, BLOB)}
 
@@ -63,8 +70,11 @@ class Scene:
 
     @property
     def source(self) -> ImagesSource:
+        return self.source_on(HostSettings())
+
+    def source_on(self, host: HostSettings) -> ImagesSource:
         platform = PlatformSettings(directory=str(self.folder / "platform"), project=self.project, store="records")
-        return ImagesSource("kecp", ImagesSettings(platform="small", store="nightly"), HostSettings(), platform)
+        return ImagesSource("kecp", ImagesSettings(platform="small", store="nightly"), host, platform)
 
     def repository(self, name: str = "nightly") -> Repository:
         (self.folder / name).mkdir(exist_ok=True)
@@ -102,9 +112,9 @@ class Scene:
         records.accept(site, release)
         return release
 
-    def archived(self, repository: Repository | None = None, *, retain: bool = True) -> BackupRun:
+    def archived(self, repository: Repository | None = None, host: HostSettings | None = None) -> BackupRun:
         made = repository or self.repository()
-        run = BackupRun(self.source, lambda name: made, uuid4().hex, "test", retain=retain)
+        run = BackupRun(self.source_on(host or HostSettings()), lambda name: made, uuid4().hex, "test")
         run.carry_out(InShell(silent))
         return run
 
@@ -170,7 +180,9 @@ def newest(scene: Scene) -> SetKey:
 
 def test_an_engine_that_never_saw_them_gets_the_same_images(scene: Scene, tmp_path: Path) -> None:
     scene.released(5, web="5", api="5")
-    scene.archived()
+    with running_sshd(tmp_path / "sshd") as sshd:
+        one_of(scene.archived(host=sshd.settings))
+        close_hosts()
     repository = scene.repository()
     body = read_manifest(repository, newest(scene))
     facts = ImagesFacts.model_validate(body.facts)
@@ -303,3 +315,18 @@ def test_a_deploy_is_followed_by_it_and_never_fails_by_it(
     assert scene.docker.image(lost.tag).id == scene.docker.image(lost.reference).id == f"sha256:{lost.id}"
     assert main(["--config", str(config), "show", "newest", "--source", "kecp"]) == 0
     assert lost.reference in capsys.readouterr().out
+
+
+def test_as_flows(scene: Scene, prefect_server: str) -> None:
+    """Archived, and loaded again where an image is gone."""
+    scene.released(2, web="2b")
+    source_block(IMAGES).of(scene.source.settings).save("kecp", overwrite=True)
+    Platform.of(scene.source.platform.settings).save("small", overwrite=True)
+    BackupStore.of(FolderStore(path=str(scene.folder / "nightly"))).save("nightly", overwrite=True)
+    assert image_archive("kecp", return_state=True).is_completed()
+    facts = ImagesFacts.model_validate(read_manifest(scene.repository(), newest(scene)).facts)
+    lost = facts.images[max(facts.images)]
+    scene.docker.call(("docker", "image", "rm", "--force", lost.tag, lost.reference))
+    state = restore_images("kecp", return_state=True)
+    assert state.is_completed() and "1 image restored as 'kecp'" in str(state.message), state.message
+    assert scene.docker.image(lost.tag).id == f"sha256:{lost.id}"
