@@ -35,6 +35,9 @@ _CONFIG = """# Written by `make platform`.
 [hosts.kecp-postgres-container]
 where = "container:{project}-postgres-1"
 
+[hosts.kecp-keycloak-container]
+where = "container:{project}-keycloak-1"
+
 [servers.{source}]
 host = "/var/run/postgresql"
 user = "postgres"
@@ -51,6 +54,25 @@ environment = "staging"
 project = "{project}"
 store = "nightly"
 backup = "{source}"
+
+[realms.{name}-realms]
+platform = "{name}"
+runs_on = "kecp-keycloak-container"
+url = "http://127.0.0.1:8080/auth"
+password = "file:{password}"
+store = "nightly"
+allow_unencrypted = true  # of this demo: give the store of a real platform recipients
+
+[volumes.{name}-volumes]
+platform = "{name}"
+project = "{project}"
+store = "nightly"
+
+[certificates.{name}-tls]
+platform = "{name}"
+names = ["localhost"]
+store = "nightly"
+unencrypted = true  # of this demo, too
 """
 
 
@@ -124,7 +146,7 @@ def write(layout: Layout, project: str = PROJECT_NAME) -> Address:
         "API_RATE_PER_SECOND": "50",
         "API_BURST": "100",
         "POSTGRES_MEMORY": "1g",
-        "KEYCLOAK_MEMORY": "1g",
+        "KEYCLOAK_MEMORY": "2g",
         "APP_MEMORY": "256m",
         "APP_CPUS": "1",
         "LOG_LEVEL": "info",
@@ -133,10 +155,14 @@ def write(layout: Layout, project: str = PROJECT_NAME) -> Address:
         "NETWORK_NAME": f"{project}-network",
     }
     values |= {name: secrets.token_urlsafe(24) for name in _SECRETS}
+    password = layout.config.with_name("keycloak-password")
     write_private(
         layout.config,
-        _CONFIG.format(project=project, source=SOURCE, name=NAME, store=layout.store, directory=folder),
+        _CONFIG.format(
+            project=project, source=SOURCE, name=NAME, store=layout.store, directory=folder, password=password
+        ),
     )
+    write_private(password, values["KEYCLOAK_ADMIN_PASSWORD"])
     write_private(settings, "".join(f"{name}={value}\n" for name, value in values.items()))
     return Address(port)
 

@@ -68,7 +68,7 @@ def settings_of_sources() -> dict[str, SourceSettings]:
 
 def host_of(settings: SourceSettings) -> HostSettings:
     """Where a source runs."""
-    platform = platform_of(settings)
+    platform = platform_of(settings) if settings.runs_on == LOCAL else None
     return _host_named(platform.runs_on if platform else settings.runs_on)
 
 

@@ -175,12 +175,6 @@ def _is_with_its_platform(settings: Settings, name: str, source: SourceSettings,
     if source.platform not in settings.platforms:
         known = ", ".join(settings.platforms) or "none"
         raise ConfigurationError(f"{path}: {name} names the platform {source.platform!r}; there are: {known}.")
-    there = settings.platforms[source.platform].runs_on
-    if source.runs_on not in (LOCAL, there):
-        raise ConfigurationError(
-            f"{path}: {name} runs on the host {source.runs_on!r} and its platform {source.platform} on {there!r}; leave "
-            "runs_on out."
-        )
 
 
 def _platform_holds(settings: Settings, name: str, platform: PlatformSettings, path: Path) -> None:

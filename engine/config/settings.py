@@ -81,7 +81,7 @@ class SourceSettings(Frozen):
     runs_on: Name = LOCAL
     """The host it runs on, by its name in [hosts]: local is the worker's own machine."""
     platform: Name | None = None
-    """The platform that it is a part of, by name: then it runs where that does."""
+    """The platform that it is a part of, by name: it runs where that does, unless runs_on says otherwise."""
     store: Name
     """The backup store its sets go to, by name."""
     copies: tuple[Name, ...] = ()
@@ -124,7 +124,8 @@ class Settings:
 
     def host_of(self, source: SourceSettings) -> HostSettings:
         """Where it runs."""
-        runs_on = self.platforms[source.platform].runs_on if source.platform else source.runs_on
+        named = source.platform if source.runs_on == LOCAL else None
+        runs_on = self.platforms[named].runs_on if named else source.runs_on
         return self.hosts[runs_on] if runs_on != LOCAL else HostSettings()
 
     def platform_of(self, source: SourceSettings) -> PlatformSettings | None:

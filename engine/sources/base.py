@@ -18,6 +18,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from engine.config.names import LOCAL
 from engine.config.platforms import PlatformSettings
 from engine.config.settings import SourceSettings
 from engine.errors import ConfigurationError
@@ -167,12 +168,14 @@ class SourceType:
         """The source of that name.
 
         Raises:
-            ConfigurationError: it has to be a part of a platform, and names none.
+            ConfigurationError: it has to be a part of a platform, and names none, or a host of its own.
         """
         if not self.of_platform:
             return self.open(name, settings, host)
         if platform is None:
             raise ConfigurationError(f"{self.section}.{name} names no platform; say which one it is a part of.")
+        if settings.runs_on != LOCAL:
+            raise ConfigurationError(f"{self.section}.{name} runs where its platform does; leave runs_on out.")
         return self.open(name, settings, host, platform)
 
     @property

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 
 import pytest
 
 from demo.platform_files import SOURCE
 from engine.errors import ConfigurationError
+from engine.operations.backup import BackupRun
+from engine.operations.drill import drill_set
 from engine.operations.platform_state import look
 from engine.progress import silent
+from engine.repository.catalogue import catalogue
+from engine.sources.registry import open_source
 from engine.steps import InShell
 from tests.e2e.whole_platform import BREAKING, Whole, whole_platform
 from tests.engine.releases.place import readable, require_docker
@@ -53,6 +58,22 @@ def test_each_application_has_a_database_that_no_other_role_reads(whole: Whole) 
     )
     assert owners.split() == ["keycloak:keycloak", "kohub:kohub", "kusthub:kusthub"]
     assert whole.sql("postgres", "SELECT has_database_privilege('kusthub', 'kohub', 'CONNECT')") == "f"
+
+
+def test_what_else_must_come_back_is_stored_and_proven(whole: Whole) -> None:
+    """The realm of a real Keycloak, the volumes of Uptime Kuma and Termix, the certificate that nginx shows."""
+    kept = [name for name in whole.settings.sources if name != SOURCE]
+    for name in kept:
+        run = BackupRun(open_source(whole.settings, name), whole.repository, secrets.token_hex(8), "test")
+        run.carry_out(InShell(silent))
+        assert run.problem() is None, run.problem()
+    repository = whole.repository("nightly")
+    newest = {asset.label: sets[0].key for asset, sets in catalogue(repository).assets.items() if asset.source in kept}
+    assert set(newest) == {"certificate", "realm master", "volume termix-data", "volume uptime-kuma-data"}
+    for key in newest.values():
+        own = whole.settings.source(key.source)
+        made = drill_set(repository, key, "test", silent, whole.settings.host_of(own))
+        assert made.result == "passed", made.sentence
 
 
 def test_a_breaking_release_goes_back_with_its_databases_only(whole: Whole) -> None:
