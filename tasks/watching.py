@@ -11,11 +11,11 @@ from prefect import task
 from prefect.events import emit_event
 
 from engine.errors import OperationFailed
-from engine.operations.check import check_source
+from engine.operations.check import check_source, forgotten
 from engine.reports.freshness import freshness_report, overdue_sentence
 from engine.repository.keys import Asset
 from engine.words.report import Report
-from tasks.opening import open_store, source_settings
+from tasks.opening import open_source, open_store, source_settings
 from tasks.running import BadVerdict, found_by, worth_retrying
 
 Shown = Literal["verified", "proven"]
@@ -44,7 +44,8 @@ def look_at(source: str, max_hours: float | None) -> Check:
 def _look(source: str, max_hours: float | None) -> Check:
     now = datetime.now(UTC)
     found = check_source(source, source_settings(source), open_store, now, max_hours)
-    check = Check(freshness_report(found, now), overdue_sentence(found, now))
+    more = forgotten(source, source_settings(source), open_source)
+    check = Check(freshness_report(found, now, more), overdue_sentence(found, now, more))
     if check.overdue:
         raise BadVerdict(check.overdue, check)
     return check

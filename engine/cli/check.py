@@ -11,7 +11,7 @@ import click
 from engine.cli.invocation import Invocation, operation, source_option
 from engine.cli.outcome import Outcome, Problem
 from engine.errors import ConfigurationError, OperationFailed
-from engine.operations.check import check_source
+from engine.operations.check import check_source, forgotten
 from engine.reports.freshness import freshness_report, overdue_sentence
 from engine.repository.freshness import Freshness
 from engine.sources.registry import max_age_hours
@@ -22,8 +22,8 @@ from engine.sources.registry import max_age_hours
 
     Each kind of set has an age of its own at which it is overdue (a server's cluster set: 26 hours).
     While the newest set has failed it is red, whatever passed before. A server is proven when its cluster
-    set is, or every database of it. Only names in the stores are read: quick, and for a monitor to call.
-    A further copy is asked whether it is recorded and verified.
+    set is, or every database of it. Only names in the stores are read: quick, and for a monitor to call
+    (an engine is asked which volumes it has that nobody declared). A further copy is asked whether it is recorded and verified.
 
     \b
     Example:
@@ -48,11 +48,12 @@ def command(invocation: Invocation, source: str | None, max_hours: float | None)
         for name in names
         for one in check_source(name, settings.source(name), invocation.repository, now, max_hours)
     ]
-    problem = overdue_sentence(found, now)
+    more = [said for name in names for said in forgotten(name, settings.source(name), invocation.source)]
+    problem = overdue_sentence(found, now, more)
     return Outcome(
         "check",
-        {"assets": [_document(one, now) for one in found]},
-        freshness_report(found, now),
+        {"assets": [_document(one, now) for one in found], "forgotten": more},
+        freshness_report(found, now, more),
         problem=Problem(OperationFailed.exit_code, OperationFailed.__name__, problem) if problem else None,
     )
 

@@ -96,6 +96,11 @@ class SourceSettings(Frozen):
     """By operation (nightly-backup, restore-drill, check-backups), where a push address is that is called after each
     success, so that a monitor outside Prefect (Uptime Kuma and the like) notices when the calls stop. It is a secret."""
 
+    @property
+    def declared(self) -> Mapping[str, tuple[str, ...]]:
+        """By kind of set, names of which there has to be one: what is waited for although nothing is stored of it."""
+        return {}
+
     @field_validator("monitors")
     @classmethod
     def _known_operations(cls, monitors: dict[str, SecretReference]) -> dict[str, SecretReference]:

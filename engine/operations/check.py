@@ -6,11 +6,12 @@ from collections.abc import Callable
 from datetime import datetime
 
 from engine.config.settings import SourceSettings
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, PlatformOpsError
 from engine.repository.catalogue import catalogue
 from engine.repository.freshness import Freshness, freshness
 from engine.repository.repository import Repository
-from engine.sources.registry import max_age_hours
+from engine.sources.base import Source
+from engine.sources.registry import max_age_hours, type_of
 
 
 def require_awaited(name: str, settings: SourceSettings) -> None:
@@ -37,4 +38,14 @@ def check_source(
     ages = {kind: max_hours or hours for kind, hours in max_age_hours(settings).items()}
     stores = dict.fromkeys((settings.store, *settings.copies))
     found = {store: catalogue(open_store(store), name) for store in stores}
-    return freshness(name, found, now, ages, settings.exclude)
+    return freshness(name, found, now, ages, settings.exclude, settings.declared)
+
+
+def forgotten(name: str, settings: SourceSettings, open_source: Callable[[str], Source]) -> tuple[str, ...]:
+    """What the source has and nobody declared, in sentences; of a type of source that cannot have such, nothing is asked."""
+    if not type_of(settings).has_undeclared:
+        return ()
+    try:
+        return tuple(open_source(name).forgotten())
+    except PlatformOpsError as error:
+        return (f"{name} could not be asked what it has that nobody declared: {error}",)

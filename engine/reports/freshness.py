@@ -21,8 +21,12 @@ _DONE_BY: dict[Word, str] = {
 }
 
 
-def overdue_sentence(found: Sequence[Freshness], now: datetime) -> str:
-    """What is overdue, where, and what to do next; empty when nothing is."""
+def overdue_sentence(found: Sequence[Freshness], now: datetime, forgotten: Sequence[str] = ()) -> str:
+    """What is overdue, where, and what to do next, and what is not kept at all; empty when nothing is."""
+    return " ".join(filter(None, (_overdue(found, now), *forgotten)))
+
+
+def _overdue(found: Sequence[Freshness], now: datetime) -> str:
     late: dict[str, list[Freshness]] = {}
     for one in found:
         if not one.fresh:
@@ -45,13 +49,13 @@ def _done_by(one: Freshness) -> str:
     return _DONE_BY[one.word].format(backup=type_of_kind(one.asset.kind).flow)
 
 
-def freshness_report(found: Sequence[Freshness], now: datetime) -> Report:
-    """What was last recorded, verified and proven, and what is overdue."""
-    overdue = overdue_sentence(found, now)
+def freshness_report(found: Sequence[Freshness], now: datetime, forgotten: Sequence[str] = ()) -> Report:
+    """What was last recorded, verified and proven, what is overdue, and what is there that nobody keeps."""
+    overdue = overdue_sentence(found, now, forgotten)
     sources = ", ".join(dict.fromkeys(one.asset.source for one in found))
     hours = max((one.max_hours for one in found), default=0)
     return Report(
-        title=f"Check of {sources}: {_outcome(found)}",
+        title=f"Check of {sources}: {_outcome(found, forgotten)}",
         sentence=overdue or f"Recorded, verified and proven within {hours:g} h.",
         tables=(
             Table(
@@ -64,9 +68,11 @@ def freshness_report(found: Sequence[Freshness], now: datetime) -> Report:
     )
 
 
-def _outcome(found: Sequence[Freshness]) -> str:
+def _outcome(found: Sequence[Freshness], forgotten: Sequence[str]) -> str:
     if any(one.failed for one in found):
         return "FAILED"
+    if forgotten and all(one.fresh for one in found):
+        return "NOT ALL IS KEPT"
     return "all is well" if all(one.fresh for one in found) else "OVERDUE"
 
 

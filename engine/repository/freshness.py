@@ -41,10 +41,12 @@ def freshness(
     now: datetime,
     max_age_hours: Mapping[str, float],
     exclude: Collection[str] = (),
+    declared: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[Freshness, ...]:
     """Judge a source by what its stores hold; `stored` has the catalogues by store, its own store first.
 
-    Each kind in `max_age_hours` is asked for, each of its assets by itself, but for names in `exclude`. Recorded: when
+    Each kind in `max_age_hours` is asked for, each of its assets by itself, and by kind what is `declared`, also where
+    there is no set of it; but for names in `exclude`. Recorded: when
     the newest set that did not fail was begun, or the source was last seen to be as in one; never in time while the
     newest of all has failed. Verified and proven: when a verification or a drill of one of its sets last passed; the set
     of a whole source is proven, too, once all that its run stored beside it is. All three are asked of the source's own
@@ -57,7 +59,7 @@ def freshness(
     return tuple(
         _judged(found, asset, store, word, now, max_age_hours[asset.kind], seen)
         for store, found in stored.items()
-        for asset in _assets(source, stored[own], max_age_hours, exclude)
+        for asset in _assets(source, stored[own], max_age_hours, exclude, declared or {})
         for word in _words(store == own)
     )
 
@@ -72,10 +74,19 @@ def _words(own: bool) -> tuple[Word, ...]:
     return ("recorded", "verified", "proven") if own else ("recorded", "verified")
 
 
-def _assets(source: str, stored: Catalogue, kinds: Iterable[str], exclude: Collection[str]) -> Iterator[Asset]:
-    """What there are sets of; of a kind that has none, one line says so."""
+def _assets(
+    source: str,
+    stored: Catalogue,
+    kinds: Iterable[str],
+    exclude: Collection[str],
+    declared: Mapping[str, Sequence[str]],
+) -> Iterator[Asset]:
+    """What there are sets of, and what there should be sets of; of a kind that has none, one line says so."""
     for kind in kinds:
-        found = [asset for asset in stored.assets if (asset.source, asset.kind) == (source, kind)]
+        stored_too = [asset for asset in stored.assets if (asset.source, asset.kind) == (source, kind)]
+        found: Iterable[Asset] = dict.fromkeys(
+            (*stored_too, *(Asset(source, kind, name) for name in declared.get(kind, ())))
+        )
         found = [asset for asset in found if not asset.name or asset.name not in exclude]
         yield from found or [Asset(source, kind, "")]
 

@@ -111,6 +111,14 @@ class Source(ABC):
         del items
         return Forecast()
 
+    def forgotten(self) -> Sequence[str]:
+        """What is there and neither declared nor excluded, each in a sentence that says what to do.
+
+        Raises:
+            PlatformOpsError: it cannot be looked at.
+        """
+        return ()
+
     def taken(self, name: str) -> bool:
         """Whether something live has this name: then a restore in place has to have it confirmed.
 
@@ -146,6 +154,7 @@ class SourceType:
     it up, `secrets` what in its sets is secret beside the data, in words. `restore_flow` is the deployment that restores
     sets of its first kind as `Source.restore` does; '' where nothing does. `commands` are those of its own in the group
     of its first kind's noun, with what each does: `platformctl realm diff` is `engine/cli/realm_diff.py`.
+    `has_undeclared`: one may hold what its table does not name (see `Source.forgotten`).
     `open` gets name, settings and host, and where `of_platform` the settings of the platform that it is a part of.
     `after_deploy`: a deploy of that platform, once it is recorded, is followed by a backup of it.
     """
@@ -160,6 +169,7 @@ class SourceType:
     flow: str = "nightly-backup"
     secrets: str = ""
     restore_flow: str = ""
+    has_undeclared: bool = False
     commands: Mapping[str, str] = field(default_factory=dict, hash=False)
     of_platform: bool = False
     after_deploy: bool = False

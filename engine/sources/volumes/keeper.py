@@ -31,27 +31,27 @@ _KEEP = f"""
 trap "" INT QUIT HUP TERM
 name=$1; limit=$2; engine={_DOCKER}; since=0
 back() {{
-  while [ -s /stopped ]; do
-    : >/still
+  while [ -s /keep/stopped ]; do
+    : >/keep/still
     while read -r id; do
       said=$("$engine" start "$id" 2>&1 </dev/null) && continue
       case $said in *"o such container"*|*"o container with name"*) continue;; esac
-      echo "$id" >>/still
-    done </stopped
-    mv /still /stopped
-    [ ! -s /stopped ] || sleep 2
+      echo "$id" >>/keep/still
+    done </keep/stopped
+    mv /keep/still /keep/stopped
+    [ ! -s /keep/stopped ] || sleep 2
   done
   "$engine" rm --force "$name" >/dev/null 2>&1 </dev/null
   exit 0
 }}
-[ ! -e /begun ] || back
-: >/begun && : >/stopped && echo taken || exit 1
+[ ! -e /keep/begun ] || back
+: >/keep/begun && : >/keep/stopped && echo taken || exit 1
 while line=$(timeout {LEASE_SECONDS} sh -c 'read -r line && echo "$line"'); do
   case $line in
-    "+ "*) [ -s /stopped ] || since=$(date +%s); echo "${{line#+ }}" >>/stopped && sync && echo ok;;
-    "- "*) grep -vxF -e "${{line#- }}" /stopped >/still; mv /still /stopped && echo ok;;
+    "+ "*) [ -s /keep/stopped ] || since=$(date +%s); echo "${{line#+ }}" >>/keep/stopped && sync && echo ok;;
+    "- "*) grep -vxF -e "${{line#- }}" /keep/stopped >/keep/still; mv /keep/still /keep/stopped && echo ok;;
   esac
-  [ ! -s /stopped ] || [ $(($(date +%s) - since)) -lt "$limit" ] || break
+  [ ! -s /keep/stopped ] || [ $(($(date +%s) - since)) -lt "$limit" ] || break
 done
 back
 """

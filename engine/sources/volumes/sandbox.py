@@ -7,6 +7,7 @@ no rights but those that its work needs; its log is off, since its output is the
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import secrets
@@ -25,7 +26,6 @@ from engine.hosts.ending import children_spared
 from engine.hosts.machine import Local
 from engine.sources.volumes.inventory import OURS
 
-IMAGE = "platform-ops-nothing:1"
 SCRATCH = "platform-ops.scratch"
 """The label of a volume that goes with what made it."""
 VOLUME = "/volume"
@@ -35,6 +35,8 @@ READ = ("DAC_READ_SEARCH",)
 FILL = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETFCAP")
 """What it takes to make things as they were, whoever owned them."""
 _FOLDERS = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives")
+_IN_IMAGE = ("usr", "lib", "lib32", "lib64", "bin", "sbin", "etc", "volume", "volumes", "run", "keep", "tmp")
+IMAGE = f"platform-ops-nothing:{hashlib.sha256(' '.join(_IN_IMAGE).encode()).hexdigest()[:12]}"
 _LOOK = 'for each in "$@"; do [ -e "$each" ] && echo "$each"; done; true'
 _PYTHON = "import json, sqlite3, sys; print(json.dumps([sys.executable, sys.base_prefix]))"
 
@@ -225,17 +227,10 @@ class Sandbox:
 
 
 def _nothing() -> bytes:
-    """Folders to mount things on."""
+    """Folders to mount things on, and one to keep notes in."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name in (
-            *(path.lstrip("/") for path in _FOLDERS if not path.startswith("/etc")),
-            "etc",
-            "volume",
-            "volumes",
-            "run",
-            "tmp",
-        ):
+        for name in _IN_IMAGE:
             entry = tarfile.TarInfo(name)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(entry)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
 from engine.config.names import Name
 from engine.config.settings import SourceSettings
+from engine.sources.volumes.kinds import VOLUME
 
 Quiesce = Literal["stop", "sqlite", "none"]
 """`stop`: the containers that write to it are stopped meanwhile. `sqlite`: its SQLite databases are held as they are by
@@ -54,3 +56,7 @@ class VolumesSettings(SourceSettings):
     """After so long what was stopped is started again, whatever the copy has come to; the set fails then."""
     stall_minutes: float = Field(default=10, gt=0, le=1440)
     """No byte for so long ends a copy."""
+
+    @property
+    def declared(self) -> Mapping[str, tuple[str, ...]]:
+        return {VOLUME.name: tuple(self.volumes)}

@@ -40,4 +40,5 @@ VOLUMES = SourceType(
     flow="volume-snapshot",
     secrets="what services keep in their volumes, keys and passwords among it",
     restore_flow="restore-volumes",
+    has_undeclared=True,
 )

@@ -182,6 +182,15 @@ def test_of_a_kind_that_has_no_set_one_line_says_so() -> None:
     ]
 
 
+def test_what_is_declared_is_asked_for_although_nothing_is_stored_of_it() -> None:
+    store, hours = MemoryStore(), {"db": 26.0}
+    store_set(store, a_key("2026-02-07 17:00", "desk"))
+    stored = {"nightly": catalogue(Repository(store))}
+    found = freshness("platform", stored, NOW, hours, ("left-out",), {"db": ("desk", "hub", "left-out")})
+    recorded = {one.asset.name: one.fresh for one in found if one.word == "recorded"}
+    assert recorded == {"desk": True, "hub": False}
+
+
 def test_a_kind_that_nobody_waits_for_or_knows_is_not_asked_for() -> None:
     store = a_store()
     store_set(store, a_key("2020-01-01", "app"))

@@ -173,6 +173,14 @@ def test_volumes_that_nobody_declared_are_named_and_excluded_ones_are_not(engine
         new: "nobody declared it",
         left_out: "excluded by the configuration",
     }
+    said = f"not backed up: {new}. Name it in `volumes` of its source, or in `exclude`."
+    checked = site.answer("check")
+    assert (checked.code, checked.document["result"]["forgotten"]) == (1, [said])
+    assert said in checked.problem
+    site.site.config.write_text(config.replace(left_out, new).replace(folder.parent.name, "never-there"))
+    checked = site.answer("check")
+    assert checked.document["result"]["forgotten"] == [said.replace(new, left_out)]
+    assert "volume never-there of " in checked.problem and "was never recorded" in checked.problem
 
 
 def test_a_file_that_changes_while_it_is_read_fails_its_set(engine: Engine, tmp_path: Path) -> None:
