@@ -14,7 +14,7 @@ from engine.words.report import Table
 
 class RealmFacts(Facts):
     """`content` is a digest of all that the realm says, `look` of what the look saw just before the export. `before` is
-    the set that `changes` counts from ('': there was none, or it could not be read here). `image` is what Keycloak runs
+    the set that `changes` counts from ('': there was none). `image` is what Keycloak runs
     from; None where that is no container."""
 
     keycloak_version: str

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from engine.sources.keycloak.settings import RealmSettings
 
 
+_UNREADABLE = "not readable here"  # a host that only backs up has no private key
+
+
 @dataclass(frozen=True)
 class RealmFound(Item):
     """A realm; `events`: whether every change of it leaves an event."""
@@ -130,8 +133,8 @@ class KeycloakSource(Source):
             content=exported.realm.digest,
             look=look,
             things=exported.realm.counts,
-            before=known.key.set_id if known and before else "",
-            changes=summary(found) if before else "",
+            before=known.key.set_id if known else "",
+            changes=summary(found) if before else _UNREADABLE if known else "",
         )
 
     def taken(self, name: str) -> bool:

@@ -59,6 +59,11 @@ class Pair:
         [found] = [each for each in self.ask("GET", f"/{REALM}/clients") if each["clientId"] == CLIENT]
         return dict(found)
 
+    def admin_sessions(self) -> int:
+        """How many sessions of administrators there are, with the one that asks."""
+        found = self.ask("GET", "/master/client-session-stats")
+        return sum(int(each["active"]) for each in found if each["clientId"] == "admin-cli")
+
     def run(self, script: str) -> str:
         return docker("exec", self.name, "bash", "-c", script)
 
