@@ -43,7 +43,7 @@ class CertificateSettings(SourceSettings):
     """It is renewed when it has fewer days left than this."""
     warn_days: int = Field(default=21, ge=0, le=365)
     """A renewal that fails ends its run as Failed when fewer days than this are left; before, it is only remarked."""
-    unencrypted: bool = False
+    allow_unencrypted: bool = False
     """Whether its private key may go to a store that has no recipients."""
     issue_seconds: float = Field(default=180, gt=0, le=3600)
     """How long the authority may take altogether."""

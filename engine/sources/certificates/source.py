@@ -112,8 +112,8 @@ def require_may_be_stored(settings: CertificateSettings, repository: Repository)
     Raises:
         ConfigurationError: the store encrypts nothing, and nobody said that it may be so.
     """
-    if not repository.recipients and not settings.unencrypted:
+    if not repository.recipients and not settings.allow_unencrypted:
         raise ConfigurationError(
             f"{repository.store.address} encrypts nothing, so the private key is not stored there: give [stores."
-            f"{repository.store.name}] recipients (`platformctl keygen`), or set unencrypted = true."
+            f"{repository.store.name}] recipients (`platformctl keygen`), or say allow_unencrypted = true."
         )

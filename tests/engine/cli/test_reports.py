@@ -30,7 +30,7 @@ from engine.sources.postgres.restore.restore import RestoredDatabase
 from engine.sources.postgres.server.databases import DatabaseFound
 from engine.sources.postgres.settings import ServerSettings
 from engine.sources.postgres.source import PostgresSource
-from engine.sources.registry import load_settings
+from engine.sources.registry import default_retention, load_settings
 from engine.words.layout import Screen
 from engine.words.report import Report, Table
 from engine.words.run_report import plain_report
@@ -394,7 +394,9 @@ def test_the_example_configuration_is_valid_and_shows_the_defaults() -> None:
     assert (list(settings.sources), list(settings.stores)) == (["platform"], ["nightly", "offsite"])
     assert list(settings.hosts) == ["database-host"]
     for store in settings.stores.values():
-        assert {kind: policy.days for kind, policy in store.retention.items()} == {"cluster": 30, "db": 7}
+        days = {kind: policy.days for kind, policy in store.retention.items()}
+        assert days == {kind: policy.days for kind, policy in default_retention().items()}
+        assert (days["cluster"], days["db"]) == (30, 7)
 
 
 def _restored(name: str, previous: str | None, sample_percent: int = 100) -> RestoredDatabase:

@@ -71,7 +71,7 @@ class Scene:
             "directory": self.authority.directory,
             "ca_bundle": str(self.authority.bundle),
             "terms_agreed": True,
-            "unencrypted": True,
+            "allow_unencrypted": True,
             "issue_seconds": 30,
         } | more
         return CertificateSource("tls", CertificateSettings(**settings), self.place.host, self.place.settings)
@@ -93,7 +93,7 @@ class Scene:
         path.write_text(
             f'[certificates.tls]\nplatform = "small"\nstore = "nightly"\nnames = {list(NAMES)}\nmethod = "acme"\n'
             f'directory = "{settings.directory}"\nca_bundle = "{settings.ca_bundle}"\nterms_agreed = true\n'
-            f'unencrypted = true\n[stores.nightly]\nkind = "folder"\npath = "{self.store}"\n'
+            f'allow_unencrypted = true\n[stores.nightly]\nkind = "folder"\npath = "{self.store}"\n'
             + self.place.config.read_text(encoding="utf8"),
             encoding="utf8",
         )
@@ -154,7 +154,7 @@ def test_a_certificate_is_issued_installed_stored_and_proven(scene: Scene, monke
     assert "Nothing is due" in scene.renewed().sentence
     assert scene.place.change().plan.empty  # type: ignore[union-attr]
 
-    refused = backed_up(scene, repository, unencrypted=False).problem()
+    refused = backed_up(scene, repository, allow_unencrypted=False).problem()
     assert isinstance(refused, ConfigurationError) and "recipients" in str(refused)
     (stored,) = backed_up(scene, repository).result.stored
     again = backed_up(scene, repository).result  # what is unchanged is not stored again

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from engine.compose.docker import Docker
 from engine.hosts.machine import Local
+from engine.hosts.settings import HostSettings
 from tests.engine.hosts.away import eventually
+from tests.engine.hosts.engines import podman_service
 from tests.engine.hosts.parts import program
 
 
@@ -23,10 +25,11 @@ def short_folder() -> Iterator[Path]:
 
 @contextmanager
 def second_engine() -> Iterator[Docker]:
-    """It runs while the block does; it has no network."""
+    """It runs while the block does, in a network of its own: without a bridge it would remove docker0, which is another's."""
     with short_folder() as folder:
         socket = f"unix://{folder}/docker.sock"
-        argv = [program("dockerd"), f"--host={socket}", f"--data-root={folder}/data", f"--exec-root={folder}/exec"]
+        argv = [program("unshare"), "--net", program("dockerd")]
+        argv += [f"--host={socket}", f"--data-root={folder}/data", f"--exec-root={folder}/exec"]
         argv += [f"--pidfile={folder}/pid", "--bridge=none", "--iptables=false", "--ip-masq=false"]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen([*argv, "--storage-driver=vfs"], stdout=log, stderr=log)
@@ -52,3 +55,16 @@ def loaded_by_podman(archive: Path) -> set[str]:
             [*podman, "images", "--no-trunc", "--quiet"], capture_output=True, text=True, check=True
         )
         return {line.removeprefix("sha256:") for line in listed.stdout.split()}
+
+
+@contextmanager
+def second_podman() -> Iterator[HostSettings]:
+    """A Podman of its own, which Docker's program drives."""
+    with short_folder() as folder:
+        try:
+            with podman_service(folder) as url:
+                yield HostSettings(docker_host=url)
+        finally:
+            places = [f"--root={folder}/root", f"--runroot={folder}/run"]
+            subprocess.run([program("podman"), *places, "rmi", "--all", "--force"], capture_output=True)
+            subprocess.run(["umount", f"{folder}/root/overlay"], capture_output=True)
