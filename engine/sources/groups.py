@@ -6,8 +6,8 @@ Only words, so that `--help` imports no kind; the registry has the commands them
 from __future__ import annotations
 
 GROUPS: dict[str, str] = {
+    "realm": "Restore the realms of a Keycloak, and show what changed in one.",
     "volume": "Restore volumes, beside the live ones or in place of them.",
     "certificate": "Certificates of platforms: renew, restore.",
     "image": "Images of the last good releases: restore.",
-    "realm": "Restore the realms of a Keycloak, and show what changed in one.",
 }
