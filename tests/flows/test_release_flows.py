@@ -11,10 +11,12 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import FlowRun, StateType
 
-from blocks import BackupStore, Platform
+from blocks import BackupStore, Platform, source_block
 from engine.config.settings import FolderStore
 from engine.errors import OperationFailed
 from engine.releases import records
+from engine.sources.images.settings import ImagesSettings
+from engine.sources.images.source_type import IMAGES
 from flows.deploy import deploy
 from flows.platform_health import platform_health
 from flows.rollback import rollback
@@ -34,6 +36,9 @@ def blocks(place: Place, prefect_server: str) -> Iterator[Place]:
         "asking", overwrite=True
     )
     BackupStore.of(FolderStore(path=str(place.store))).save("records", overwrite=True)
+    away = FolderStore(path=str(place.directory / "away"), mount=str(place.directory))  # where nothing is mounted
+    BackupStore.of(away).save("away", overwrite=True)
+    source_block(IMAGES).of(ImagesSettings(platform="asking", store="away")).save("images-of-asking", overwrite=True)
     yield place
 
 
@@ -81,6 +86,7 @@ def test_an_approved_plan_is_carried_out_and_recorded(blocks: Place) -> None:
     [record, *_] = artifacts("deploy")
     text = str(record.data)
     assert "Ada" in text and "1.1.0" in text and "/api/" in text and CANARY not in text
+    assert "The release runs; images-of-asking was not stored after it" in text
     assert blocks.leftovers() == []
 
 

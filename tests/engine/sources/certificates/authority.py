@@ -72,7 +72,9 @@ def running_authority(folder: Path, first_port: int, challenge_port: int) -> Ite
     issuer = [pebble, "-config", str(folder / "config.json"), "-dnsserver", f"127.0.0.1:{dns_port}"]
     with (folder / "log").open("wb") as log:
         processes = [
-            subprocess.Popen(argv, stdout=log, stderr=log, env=os.environ | {"PEBBLE_VA_NOSLEEP": "1"})
+            subprocess.Popen(
+                argv, stdout=log, stderr=log, env=os.environ | {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0"}
+            )
             for argv in (names, issuer)
         ]
     try:
