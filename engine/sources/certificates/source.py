@@ -20,7 +20,7 @@ from engine.repository.repository import Repository
 from engine.repository.writing import SetWriter
 from engine.sources.base import Restored, Source
 from engine.sources.certificates.facts import CERTIFICATE, CertificateFacts
-from engine.sources.certificates.front import Front
+from engine.sources.certificates.front import Front, Shown
 from engine.sources.certificates.pair import Pair, require_whole
 from engine.sources.certificates.renewal import Renewed, due, renew
 from engine.sources.certificates.restore import beside, restore
@@ -42,6 +42,7 @@ class CertificateSource(Source):
         self.name = name
         self.settings = settings
         self.front = Front(open_platform(settings.platform, platform, host))
+        self._found: Shown | None = None
 
     @property
     def address(self) -> str:
@@ -57,7 +58,7 @@ class CertificateSource(Source):
         self.front.settle(silent)
 
     def items(self) -> Sequence[Item]:
-        found = self.front.found()
+        found = self._found = self.front.found()  # it stays so while the platform's lock is held
         if found is None:
             return [Item(CERTIFICATE.name, skipped="there is none yet")]
         return [Item(CERTIFICATE.name, size=len(found.pair.chain) + len(found.pair.key))]
@@ -65,7 +66,7 @@ class CertificateSource(Source):
     def backup(self, item: Item, run: Run, out: SetWriter, progress: Progress) -> CertificateFacts | Unchanged:
         del item, run, progress
         require_may_be_stored(self.settings, out.repository)
-        found = self.front.found()
+        found = self._found
         if found is None:
             raise ItemGone(f"{self.address} has no certificate any more.")
         require_whole(found.pair)
@@ -76,7 +77,7 @@ class CertificateSource(Source):
         return CertificateFacts.of(self.settings.platform, found.pair)
 
     def remarks(self, items: Sequence[Item]) -> Sequence[str]:
-        found = self.front.found()
+        found = self._found
         why = due(found, self.settings, datetime.now(UTC)) if found else ""
         more = (f"The certificate is to be renewed: {why}.",) if why else ()
         return (*super().remarks(items), *more)

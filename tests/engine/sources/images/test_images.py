@@ -33,11 +33,12 @@ from engine.progress import silent
 from engine.releases import records
 from engine.releases.release import Release, ServiceRelease, pin
 from engine.repository.catalogue import catalogue
-from engine.repository.keys import SetKey
+from engine.repository.keys import SetKey, new_set_id
 from engine.repository.manifest import read_manifest
 from engine.repository.parsing import parse_set
 from engine.repository.repository import Repository
-from engine.sources.images.kinds import BLOB, IMAGE, ImagesFacts
+from engine.repository.writing import SetWriter
+from engine.sources.images.kinds import BLOB, IMAGE, BlobFacts, ImagesFacts
 from engine.sources.images.load import restore, write_archive
 from engine.sources.images.saved import members
 from engine.sources.images.settings import ImagesSettings
@@ -135,6 +136,12 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         subprocess.run(["docker", "image", "rm", "--force", *mine], capture_output=True)
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drills of other tests on this machine are not waited for."""
+    monkeypatch.setattr("engine.operations.drill.LOCK", f"test-{uuid4().hex}")
+
+
 def one_of(run: BackupRun) -> tuple[SetKey, ImagesFacts]:
     problem = run.problem()
     assert problem is None, problem
@@ -172,6 +179,11 @@ def test_layers_are_stored_once_and_go_when_no_stored_image_needs_them(scene: Sc
 
 def read_needs(repository: Repository, key: SetKey) -> list[SetKey]:
     return [parse_set(text) for text in read_manifest(repository, key).needs]
+
+
+def replace_id(key: SetKey) -> SetKey:
+    """Another set of the same thing."""
+    return key._replace(set_id=new_set_id(datetime.now(UTC), uuid4().hex))
 
 
 def newest(scene: Scene) -> SetKey:
@@ -228,6 +240,18 @@ def test_a_blob_that_is_damaged_or_gone_fails_the_drill_and_loads_nothing(scene:
     finally:
         victim.write_bytes(whole)
     assert docker.call(own) == before
+
+    forged = SetWriter(repository, replace_id(needed[-1]))  # whole by its manifest, and another than its name says
+    forged.add("blob", b"another", "blob")
+    forged.publish(BlobFacts(what="layer", bytes=7))
+    over = SetWriter(repository, replace_id(body.key))
+    over.needs = [*needed[:-1], forged.key]
+    over.add("images.json", b"[]", "images")
+    over.publish(ImagesFacts.model_validate(body.facts))
+    drilled = drill_set(repository, over.key, "test", silent)
+    assert drilled.result == "failed" and "another blob than its name says" in drilled.sentence
+    over.withdraw()
+    forged.withdraw()
 
 
 def test_an_image_that_is_gone_is_named_and_nothing_is_published(scene: Scene) -> None:
