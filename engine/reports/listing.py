@@ -131,7 +131,7 @@ def _older(sets: int, listing: Listing, source: str) -> str:
         return ""
     named = {key.kind for one in listing.shown if (key := one.set.key).source == source and key.name}
     of_one = "".join(f", --{kind.noun} NAME those of one {kind.noun}" for kind in kinds() if kind.name in named)
-    return f"and {counted(sets, 'older set')}: --all shows them{of_one}"
+    return f"and {counted(sets, 'more set')}: --all shows them{of_one}"
 
 
 def _row(decision: Decision, remark: str, now: datetime) -> Row:

@@ -25,14 +25,17 @@ def listing_of(
     wanted: tuple[str, str] | None = None,
     everything: bool = False,
 ) -> Listing:
-    """The sets of a source (None: of all), or of one thing of it (a kind and a name). Nothing but names is read.
+    """The sets of a source (None: of all), or of one thing of it (a kind and a name). Nothing but names is read. Sets that
+    are only parts of others are counted, and shown where they or `everything` are asked for.
 
     Raises:
         PlatformOpsError: the store cannot be listed.
     """
     stored = catalogue(repository, source)
     decisions = [one for one in _judged(stored, repository, now) if _is_wanted(one.set.key, wanted)]
-    shown = newest_first(decisions) if everything else newest_of_each(decisions)
+    parts = {kind for kind, policy in repository.retention.items() if policy.needed_by and wanted is None}
+    whole = [one for one in decisions if one.set.key.kind not in parts]
+    shown = newest_first(decisions) if everything else newest_of_each(whole)
     return Listing(
         store=repository.store.name,
         address=repository.store.address,
@@ -42,7 +45,7 @@ def listing_of(
         remarks=remarks(stored.verdicts),
         unsealed=stored.unsealed,
         source=source,
-        kept=kept_in(repository.store.name, stored, now),
+        kept=[one for one in kept_in(repository.store.name, stored, now) if one.asset.kind not in parts],
         empty=not (stored.sets or stored.incomplete or stored.verdicts or stored.unsealed),
     )
 

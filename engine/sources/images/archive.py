@@ -66,6 +66,7 @@ class Archiving:
     stall_seconds: float
     stored: dict[str, SetKey] = field(default_factory=dict)
     added: int = 0
+    added_bytes: int = 0
 
     def carry_out(self, images: Sequence[Image]) -> None:
         """Store what is missing.
@@ -112,6 +113,7 @@ class Archiving:
             raise
         self.stored[digest] = out.key
         self.added += 1
+        self.added_bytes += sum(file.size for file in out.files)
 
     def _saved(self, tags: Sequence[str], verb: str, read: Callable[[IO[bytes]], Any]) -> Any:
         """What `read` makes of the archive that the engine writes of these images."""

@@ -32,10 +32,13 @@ class Image(BaseModel):
 
 
 class ImagesFacts(Facts):
-    """`releases` are by id, the newest last."""
+    """`releases` are by id, the newest last. `added` is how many blobs the run stored that made the set, and `added_bytes`
+    what they take in the store."""
 
     platform: str
     releases: dict[str, tuple[Image, ...]]
+    added: int = 0
+    added_bytes: int = 0
 
     @property
     def images(self) -> Mapping[str, Image]:
@@ -48,7 +51,8 @@ class ImagesFacts(Facts):
         return tuple(dict.fromkeys(blob for image in self.images.values() for blob in image.blobs))
 
     def shown(self) -> tuple[tuple[str, str], ...]:
-        return (("platform", self.platform), ("releases", ", ".join(self.releases)))
+        added = f"{self.added:,} blobs of {len(self.blobs):,}, {readable_bytes(self.added_bytes)}"
+        return (("platform", self.platform), ("releases", ", ".join(self.releases)), ("stored with it", added))
 
     def tables(self, body: Body) -> tuple[Table, ...]:
         rows = tuple(
@@ -60,6 +64,13 @@ class ImagesFacts(Facts):
 
     def counts(self) -> Mapping[str, int]:
         return {"release": len(self.releases), "image": len(self.images)}
+
+    def cells(self) -> Mapping[str, str]:
+        return {"new blobs": f"{self.added:,}", "of": readable_bytes(self.added_bytes)}
+
+    def same_as(self, other: ImagesFacts) -> bool:
+        """Whether both have the same images."""
+        return (self.platform, self.releases) == (other.platform, other.releases)
 
 
 class BlobFacts(Facts):

@@ -60,7 +60,7 @@ class ImagesSource(Source):
             return Unchanged(same)
         out.needs = [work.stored[blob] for blob in facts.blobs]
         out.add("images.json", json.dumps(listed(facts), indent=1).encode(), "images")
-        return facts
+        return facts.model_copy(update={"added": work.added, "added_bytes": work.added_bytes})
 
     def restore(self, repository: Repository, body: Body, into: str, *, in_place: bool, progress: Progress) -> Restored:
         del into, in_place  # an image's id names it: nothing that is there is ever replaced
@@ -74,4 +74,4 @@ class ImagesSource(Source):
         body = read_manifest(repository, newest.key)
         there = {str(one.key) for one in catalogue(repository, self.name).sets if one.state != "failed"}
         whole = there.issuperset(body.needs)
-        return newest.key if whole and ImagesFacts.model_validate(body.facts) == facts else None
+        return newest.key if whole and facts.same_as(ImagesFacts.model_validate(body.facts)) else None

@@ -59,7 +59,7 @@ def test_of_many_sets_the_newest_of_each_database_is_shown(many: Site) -> None:
     assert text.startswith("Stored sets\n360 sets: 1 proven, 359 recorded.\n")
     assert sum(" app_" in line for line in text.splitlines()) == DATABASES
     assert "  db app_119  proven    10 B " in text
-    assert "and 240 older sets: --all shows them, --database NAME those of one database" in text
+    assert "and 240 more sets: --all shows them, --database NAME those of one database" in text
 
 
 def test_all_and_json_and_one_database_leave_nothing_out(many: Site) -> None:

@@ -154,6 +154,7 @@ def test_layers_are_stored_once_and_go_when_no_stored_image_needs_them(scene: Sc
     scene.released(1, web="1", api="1")
     _, facts = one_of(scene.archived())
     assert scene.blobs() == set(facts.blobs) and len(facts.blobs) == 2 + 1 + 2  # configurations, the base, each its own
+    assert (facts.added, facts.added_bytes) == (5, blob_bytes(scene))
     assert not scene.archived().result.stored  # nothing changed
 
     scene.released(2, web="2", api="1")
@@ -179,6 +180,10 @@ def test_layers_are_stored_once_and_go_when_no_stored_image_needs_them(scene: Sc
 
 def read_needs(repository: Repository, key: SetKey) -> list[SetKey]:
     return [parse_set(text) for text in read_manifest(repository, key).needs]
+
+
+def blob_bytes(scene: Scene) -> int:
+    return sum(path.stat().st_size for path in (scene.folder / "nightly/kecp/blob").rglob("blob.gz"))
 
 
 def replace_id(key: SetKey) -> SetKey:
@@ -210,7 +215,7 @@ def test_an_engine_that_never_saw_them_gets_the_same_images(scene: Scene, tmp_pa
     with second_podman() as host:
         assert not restore(Docker(Local(), host.docker_host), repository, body, silent, 60).remarks
         _, same = one_of(scene.archived(scene.repository("of-podman"), host))
-        assert same == facts
+        assert same.same_as(facts)
     archive = tmp_path / "archive.tar"
     with archive.open("wb", buffering=0) as file:
         write_archive(repository, body, file, Meter())
@@ -343,6 +348,9 @@ def test_a_deploy_is_followed_by_it_and_never_fails_by_it(
     assert scene.docker.image(lost.tag).id == scene.docker.image(lost.reference).id == f"sha256:{lost.id}"
     assert main(["--config", str(config), "show", "newest", "--source", "kecp"]) == 0
     assert lost.reference in capsys.readouterr().out
+    for more, shown in (((), False), (("--all",), True)):
+        assert main(["--config", str(config), "list", *more]) == 0
+        assert ("blob " in capsys.readouterr().out) == shown
 
 
 def test_as_flows(scene: Scene, prefect_server: str) -> None:
