@@ -33,7 +33,8 @@ cd ..; chown -R "$1" ".$2"; chmod 755 /ssl /ssl/pairs ".$2"; rm -rf "$2"; mv ".$
 _SWITCH = """set -e; umask 022; cd /ssl; [ -s "pairs/$1/fullchain.pem" ]; [ -s "pairs/$1/privkey.pem" ]
 to() { ln -sfn "$2" ".$1"; mv -fT ".$1" "$1"; }
 if [ -e fullchain.pem ] && [ ! -L fullchain.pem ]; then
-rm -rf "pairs/.$2" "pairs/$2"; mkdir "pairs/.$2"; cp -p fullchain.pem privkey.pem "pairs/.$2/"; mv "pairs/.$2" "pairs/$2"; to live "pairs/$2"
+rm -rf "pairs/.$2" "pairs/$2"; mkdir "pairs/.$2"; cp -p fullchain.pem privkey.pem "pairs/.$2/"; mv "pairs/.$2" "pairs/$2"
+to live "pairs/$2"
 fi
 if [ -L live ] && [ "$(readlink live)" != "pairs/$1" ]; then to previous "$(readlink live)"; fi
 [ -L fullchain.pem ] || [ ! -e live ] || { to privkey.pem live/privkey.pem; to fullchain.pem live/fullchain.pem; }

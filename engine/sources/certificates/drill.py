@@ -1,4 +1,4 @@
-"""Prove a certificate's set: the files are read back, the key fits, and a server of our own shows the certificate with them."""
+"""Prove a certificate's set: its files are read back, the key fits, and a server of our own shows the certificate."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def issue(settings: CertificateSettings, account_key: bytes, places: Places, pro
     """A new certificate with a new key.
 
     Raises:
-        OperationFailed: the authority refuses, or could not see the file; TransientFailure: it does not answer, or not in time.
+        OperationFailed: the authority refuses, or could not see the file; TransientFailure: it does not answer in time.
         ConfigurationError: what is configured of it cannot be used.
     """
     with _told(settings.directory, settings.issue_seconds):

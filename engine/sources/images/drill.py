@@ -1,4 +1,4 @@
-"""Prove images: every blob is read back and is what its name says, and each image is made of what its configuration names."""
+"""Prove images: every blob is read back and is what its name says; each image has the layers of its configuration."""
 
 from __future__ import annotations
 

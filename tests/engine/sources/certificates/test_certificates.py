@@ -1,4 +1,4 @@
-"""Certificates of a real nginx: issued by pebble, tried, installed, stored, proven and restored; and what goes wrong on the way."""
+"""Certificates of a real nginx: issued by pebble, tried, installed, stored, proven, restored; and what goes wrong."""
 
 from __future__ import annotations
 

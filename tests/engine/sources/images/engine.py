@@ -25,7 +25,7 @@ def short_folder() -> Iterator[Path]:
 
 @contextmanager
 def second_engine() -> Iterator[Docker]:
-    """It runs while the block does, in a network of its own: without a bridge it would remove docker0, which is another's."""
+    """In a network of its own: a dockerd without a bridge removes docker0, which is the machine's own engine's."""
     with short_folder() as folder:
         socket = f"unix://{folder}/docker.sock"
         argv = [program("unshare"), "--net", program("dockerd")]
