@@ -10,7 +10,7 @@ import io
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from engine.errors import CouldNotVerify, DamagedSet, OperationFailed
@@ -42,42 +42,53 @@ def prove(repository: Repository, body: Body, findings: Findings, progress: Prog
     export = stored_export(repository, body)
     expected = realm_in(export, body.key)
     login = read_small(repository, body, file) if (file := body.file(LOGIN)) else b""
+    findings.noun = "realm"
+    own = DrillUser.of(export)
     progress(f"prepare a scratch Keycloak {facts.keycloak_version} without a network")
     with scratch_keycloak(facts.image, "scratch", engine) as scratch:
-        own = DrillUser.of(export)
         began = time.monotonic()
         progress(f"import realm {body.name} into it")
         _import(scratch, body, own.among(export))
         findings.restored()
-        restored = time.monotonic() - began
+        restored = time.monotonic()
         progress("export it again, and compare")
         found = own.left_out(scratch.keycloak.export(body.name).realm)
-        lost, added = losses(expected, found)
-        findings.differences = tuple(
-            Difference(where=body.name, kind=one.thing.part, name=f"{one.thing.name} {one.field}".strip(),
-                       expected=one.expected, found=one.found) for one in lost
-        )  # fmt: skip
+        wrong = _differences(findings, expected, found)
         progress("log in with a password, and with client secrets")
-        serving = scratch.serve()
-        try:
-            logins = list(_logins(serving, body.name, export, own, login))
-        finally:
-            serving.close()
-    wrong = tuple(
-        Difference(where=body.name, kind="login", name=who, expected="a token", found=why) for who, why in logins if why
-    )
-    findings.differences += wrong
-    findings.noun = "realm"
-    counts = {**found.counts, "login": len(logins) - len(wrong)}
+        logins = _logins(scratch, body.name, export, own, login)
+    failed = [_not_in(body.name, who, why) for who, why in logins if why]
+    findings.differences = (*wrong, *failed)
+    findings.remarks["logins"] = ", ".join(who for who, _ in logins)
     findings.compared = (
         Compared(
-            name=body.name, differences=len(findings.differences), counts=counts, restore_seconds=restored,
-            compare_seconds=time.monotonic() - began - restored,
+            name=body.name,
+            differences=len(findings.differences),
+            counts={**found.counts, "login": len(logins) - len(failed)},
+            restore_seconds=restored - began,
+            compare_seconds=time.monotonic() - restored,
         ),
-    )  # fmt: skip
-    findings.remarks["logins"] = ", ".join(who for who, _ in logins)
+    )
+
+
+def _differences(findings: Findings, expected: Realm, found: Realm) -> list[Difference]:
+    """What did not come back; what the import added is remarked."""
+    lost, added = losses(expected, found)
     if added:
         findings.remarks["defaults"] = f"Keycloak's import has added its defaults to {counted(added, 'field')}"
+    return [
+        Difference(
+            where=expected.name,
+            kind=one.thing.part,
+            name=f"{one.thing.name} {one.field}".strip(),
+            expected=one.expected,
+            found=one.found,
+        )
+        for one in lost
+    ]
+
+
+def _not_in(realm: str, who: str, why: str) -> Difference:
+    return Difference(where=realm, kind="login", name=who, expected="a token", found=why)
 
 
 def _import(scratch: ScratchKeycloak, body: Body, pieces: Iterator[bytes]) -> None:
@@ -135,18 +146,27 @@ class DrillUser:
         return realm
 
 
-def _logins(serving: Serving, realm: str, export: bytes, own: DrillUser, login: bytes) -> Iterator[tuple[str, str]]:
+def _logins(scratch: ScratchKeycloak, realm: str, export: bytes, own: DrillUser, login: bytes) -> list[tuple[str, str]]:
     """Who was tried, and why he did not get in ('' where he did)."""
-    users: list[Mapping[str, str]] = [{"user": own.name, "password": own.password}]
+    serving = scratch.serve()
+    try:
+        return [*_users(serving, realm, own, login), *_clients(serving, realm, export)]
+    finally:
+        serving.close()
+
+
+def _users(serving: Serving, realm: str, own: DrillUser, login: bytes) -> Iterator[tuple[str, str]]:
+    users = {"a user of the drill's own": (own.name, own.password)}
     if login:
-        users.append(json.loads(login))
-    for number, each in enumerate(users):
-        form = {"grant_type": "password", "client_id": own.name, "username": each["user"], "password": each["password"]}
+        named = json.loads(login)
+        users[f"user {named['user']}"] = (named["user"], named["password"])
+    for who, (name, password) in users.items():
+        form = {"grant_type": "password", "client_id": own.name, "username": name, "password": password}
         answer = serving.token(realm, form)
-        yield (
-            "a user of the drill's own" if not number else f"user {each['user']}",
-            _why(answer.status_code, answer.text),
-        )
+        yield who, _why(answer.status_code, answer.text)
+
+
+def _clients(serving: Serving, realm: str, export: bytes) -> Iterator[tuple[str, str]]:
     for client in _confidential(export):
         form = {"grant_type": "client_credentials", "client_id": client["clientId"], "client_secret": client["secret"]}
         answer = serving.token(realm, form)

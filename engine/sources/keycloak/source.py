@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigurationError, ItemGone, NotFound, PlatformOpsError, TransientFailure
 from engine.hosts.opening import open_host
 from engine.hosts.settings import HostSettings
 from engine.progress import Progress
 from engine.repository.body import Body
-from engine.repository.keys import Asset, SetKey, new_set_id
+from engine.repository.keys import STAMP, Asset, SetKey, new_set_id
 from engine.repository.repository import Repository
 from engine.repository.writing import SetWriter
 from engine.secrets import resolve
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from engine.sources.keycloak.settings import RealmSettings
 
 
+_BESIDE = re.compile(rf".+-restored-{STAMP}")
 _UNREADABLE = "not readable here"  # a host that only backs up has no private key
 
 
@@ -84,7 +86,7 @@ class KeycloakSource(Source):
     def items(self) -> Sequence[RealmFound]:
         with self.asked() as api:
             found = sorted(api.realms(), key=lambda each: str(each["realm"]))
-        return [RealmFound(REALM.name, str(each["realm"]), events=keeps_events(each)) for each in found]
+        return [_found(each) for each in found]
 
     def remarks(self, items: Sequence[Item]) -> Sequence[str]:
         """What is excluded may be gone: then nobody waits for it."""
@@ -201,6 +203,13 @@ class KeycloakSource(Source):
         """Whose login a drill of this realm tries; b"" where nobody was named."""
         login = self.settings.logins.get(realm)
         return json.dumps({"user": login.user, "password": resolve(login.password)}).encode() if login else b""
+
+
+def _found(settings: Mapping[str, Any]) -> RealmFound:
+    """A realm that a restore put beside another is looked at and removed again: nobody waits for sets of it."""
+    name = str(settings["realm"])
+    skipped = "it was restored beside another one; call it otherwise to keep it" if _BESIDE.fullmatch(name) else ""
+    return RealmFound(REALM.name, name, skipped=skipped, events=keeps_events(settings))
 
 
 def _text(found: Sequence[Change]) -> str:

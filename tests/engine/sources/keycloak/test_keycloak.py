@@ -171,6 +171,10 @@ def test_a_realm_comes_back_beside_the_live_one(site: Site, pair: Pair) -> None:
     assert pair.login(password=NEW_PASSWORD, realm="kohub-2") == 200 and pair.client_login(NEW_SECRET, "kohub-2") == 200
     assert pair.login(password=NEW_PASSWORD) == 200  # the live one is as it was
     pair.ask("DELETE", "/kohub-2")
+    pair.ask("POST", "", {"realm": "kohub-restored-20261130T105614Z", "enabled": True})  # as a restore calls one
+    beside = [one["name"] for one in site.run("backup", "--dry-run")["skipped"]]
+    assert beside == ["kohub-restored-20261130T105614Z"]
+    pair.ask("DELETE", f"/{beside[0]}")
     assert site.run("realm", "restore", "master", "--in-place", "--confirm", "master", code=2)["failed"][0][
         "sentence"
     ].startswith("The realm master is not replaced")

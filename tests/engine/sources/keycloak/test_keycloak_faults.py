@@ -118,7 +118,7 @@ def test_a_store_that_is_full_or_away(
     stand_in(says(FULL))
     site.write(f'kc = "{KC}"', str(small_disk / "store"))
     (small_disk / "filler").write_bytes(b"x" * (2 * 2**20 - 8192))
-    assert "No space left on device" in str(site.back_up(REALM, code=1))
+    assert " is full: Writing" in str(site.back_up(REALM, code=1))
     assert nothing_stored(site, small_disk)
     site.write(f'kc = "{KC}"', str(tmp_path / "file" / "store"))
     (tmp_path / "file").write_text("no folder")
