@@ -42,8 +42,8 @@ class RealmSettings(SourceSettings):
     """Keycloak's program where it runs: it makes and takes the exports, beside the server that runs."""
     export_memory_mib: int = Field(default=512, ge=128, le=65536)
     """How much heap an export gets there, beside the server's own: more where it has 100,000 users."""
-    stall_minutes: float = Field(default=5, gt=0, le=1440)
-    """No byte for so long ends an export."""
+    stall_minutes: float = Field(default=30, gt=0, le=1440)
+    """No byte for so long ends an export. Keycloak gives the first one when it has read all users."""
     full_export_hours: float = Field(default=24, gt=0, le=8760)
     """After so long all of a realm is exported and compared, whatever the look at it said."""
     allow_unencrypted: bool = False
