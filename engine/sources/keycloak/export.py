@@ -94,12 +94,17 @@ class Keycloak:
 
 
 def _ended(process: Process, seconds: float) -> None:
-    """Wait for its end, or make one."""
+    """Wait for its end, or make one; its connections are closed."""
     with suppress(subprocess.TimeoutExpired):
         process.popen.wait(0 if process.stalled else seconds)
     if process.popen.poll() is None:
         process.popen.kill()
         process.popen.wait()
+    process.all_it_said()
+    for stream in (process.popen.stdin, process.popen.stdout, process.popen.stderr):
+        if stream is not None:
+            with suppress(OSError, ValueError):
+                stream.close()
 
 
 def _failed(process: Process) -> PlatformOpsError:
