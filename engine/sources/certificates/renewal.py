@@ -116,7 +116,29 @@ def _new(
         return issue(settings, _account_key(front), front, progress)
     if not force:
         _require_a_clock_that_went_on(shown, at)
+        _require_none_of_an_authority(shown, at)
     return Pair(*self_signed(settings.names))
+
+
+def _require_none_of_an_authority(shown: Shown | None, at: datetime) -> None:
+    """Nobody trusts one of our own: it takes the place of no valid one that somebody got from an authority.
+
+    Raises:
+        BadPair: there is such a one.
+    """
+    if shown is None:
+        return
+    try:
+        require_whole(shown.pair)
+        require_valid(shown.pair, at)
+        if shown.pair.self_signed:
+            return
+    except BadPair:
+        return
+    raise BadPair(
+        f"the one that is there was issued by {shown.pair.issuer} and is valid, and a self-signed one would take its place: "
+        'set method = "acme" or its names, or renew with --now'
+    )
 
 
 def _require_a_clock_that_went_on(shown: Shown | None, at: datetime) -> None:

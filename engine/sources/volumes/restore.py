@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from engine.errors import ConfigurationError, DamagedSet, OperationFailed
+from engine.errors import ConfigurationError, DamagedSet, OperationFailed, PlatformOpsError
 from engine.progress import Progress, readable_seconds
 from engine.repository.body import Body
 from engine.repository.keys import TIME
@@ -87,7 +88,8 @@ class VolumeRestore:
             self._script("unmark", [self._volume(kept)])
         except BaseException:
             if not changed:
-                self.sandbox.docker.tried(("docker", "volume", "rm", kept))
+                with suppress(PlatformOpsError):
+                    self.sweep()  # by the mark on disk: they may have changed places although nobody could say so
             raise
         names = ", ".join(each.name for each in users)
         down = (f"{names}: stopped for {readable_seconds(stop.seconds)}.",) if users else ()

@@ -19,7 +19,7 @@ from engine.sources.item import Item, Run
 from engine.sources.volumes.backup import VolumeBackup
 from engine.sources.volumes.inventory import Mounting, Volume, all_volumes, mounting, of_project
 from engine.sources.volumes.keeper import Keeper, keeper_name, keeping
-from engine.sources.volumes.kinds import VOLUME, VolumeFacts
+from engine.sources.volumes.kinds import VOLUME, VolumeFacts, facts_of
 from engine.sources.volumes.restore import VolumeRestore
 from engine.sources.volumes.sandbox import Sandbox
 from engine.sources.volumes.settings import OTHERWISE, VolumesSettings, is_volume_name
@@ -101,7 +101,8 @@ class Volumes(Source):
 
     def restore(self, repository: Repository, body: Body, into: str, *, in_place: bool, progress: Progress) -> Restored:
         live = self._of(all_volumes(self.docker), into)
-        name = live.name if live else into
+        own = facts_of(body).volume if in_place and into == body.name else into
+        name = live.name if live else own
         return self._restore().carry_out(repository, body, name, in_place=in_place, progress=progress)
 
     def _restore(self) -> VolumeRestore:

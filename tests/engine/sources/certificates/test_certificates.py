@@ -212,6 +212,7 @@ def test_what_an_authority_does_wrong_keeps_the_old_certificate(scene: Scene) ->
     with swapping(scene.authority, other) as swaps:
         swapped = scene.renewed(force=True, directory=swaps.directory)
     stranger = scene.renewed(force=True, ca_bundle="")
+    own = scene.renewed(names=("other.example.test",), method="self-signed")
     challenges = scene.place.directory / "run/nginx/acme"
     challenges.chmod(0o700)
     unserved = scene.renewed(force=True)
@@ -221,6 +222,7 @@ def test_what_an_authority_does_wrong_keeps_the_old_certificate(scene: Scene) ->
         (stalled, "did not answer in time"),
         (swapped, "it is for other.example.test, not for kecp.example.test"),
         (stranger, "ca_bundle"),
+        (own, "was issued by Pebble.*and is valid, and a self-signed one would take its place"),
         (unserved, "does not give the authority's file.*403"),
     ):
         assert re.search(said, made.sentence), made.sentence
