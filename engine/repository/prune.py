@@ -68,7 +68,7 @@ def apply_prune(
     spare: Collection[SetKey] = (),
     before_each: Callable[[], None] = lambda: None,
 ) -> PruneReport:
-    """Do what a plan says, as far as it still holds; sets in `spare` stay.
+    """Do what a plan says, as far as it still holds; sets in `spare` stay, and what those need.
 
     The store is listed again and judged again: only what both judgements let go goes. The caller holds
     the store's lease, so that no drill reads what goes; `before_each` deletion it is asked to make sure.
@@ -85,8 +85,12 @@ def apply_prune(
 
     stored = catalogue(repository, plan.source, seen=remember)
     retention = {kind: Retention.model_validate(policy) for kind, policy in plan.policy.items()}
-    fresh = plan_of(stored, plan.source, retention, plan.now, plan.allow_clock_jump, needs_in(repository))
-    going = [one for one in fresh.pruned if one.key in planned and one.key not in spare]
+    needs = needs_in(repository)
+    fresh = plan_of(stored, plan.source, retention, plan.now, plan.allow_clock_jump, needs)
+    whole = {policy.needed_by for policy in retention.values()}
+    held = [one.key for one in stored.sets if one.key in spare and one.key.kind in whole]
+    spared = {*spare, *(needed for key in held for needed in needs(key))}
+    going = [one for one in fresh.pruned if one.key in planned and one.key not in spared]
     going = [_with_files(repository, one, files) for one in going]
     deleted, retained = _delete_sets(repository.store, going, files, progress, before_each)
     living = {one.key for one in stored.sets}.difference(one.key for one in deleted)
