@@ -72,7 +72,7 @@ store = "nightly"
 platform = "{name}"
 names = ["localhost"]
 store = "nightly"
-unencrypted = true  # of this demo, too
+allow_unencrypted = true  # of this demo, too
 """
 
 
