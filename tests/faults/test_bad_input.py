@@ -91,7 +91,7 @@ SECRETS = [
 ]  # fmt: skip
 CONFIGURATION = [
     Case("an unknown kind to be overdue", 2, r"servers\.platform\.max_age_hours names the kind 'clutser'; there may be: cluster\.", {"max_age_hours.clutser": 26}),
-    Case("an unknown kind to keep", 2, r"stores\.nightly\.retention names the kind 'database'; there are: cluster, db\.", store={"retention.database.days": 7}),
+    Case("an unknown kind to keep", 2, r"stores\.nightly\.retention names the kind 'database'; there are: cluster, db, realm, volume, certificate, image, blob\.", store={"retention.database.days": 7}),
     Case("a typing mistake", 2, r"servers\.platform\.prot: there is no such setting; correct its name", {"prot": 5432}),
     Case("an unknown store", 2, r"names the store 'nigthly'; there are: nightly", {"store": "nigthly"}),
     Case("a port that is none", 2, r"servers\.platform\.port: .*less than or equal to 65535", {"port": 70000}),
