@@ -34,6 +34,7 @@ back() {{
   while [ -s /keep/stopped ]; do
     : >/keep/still
     while read -r id; do
+      "$engine" stop "$id" >/dev/null 2>&1 </dev/null  # a stop under way goes on without who asked for it
       said=$("$engine" start "$id" 2>&1 </dev/null) && continue
       case $said in *"o such container"*|*"o container with name"*) continue;; esac
       echo "$id" >>/keep/still

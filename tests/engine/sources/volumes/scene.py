@@ -69,14 +69,15 @@ class Engine:
         self.volumes += [name for name in found if name not in self.volumes]
         return found
 
-    def service(self, volume: str, *, mode: str = "WAL", pause: float = 0.002, more: Sequence[str] = ()) -> str:
+    def service(self, volume: str, *, mode: str = "WAL", pause: float = 0.002, more: Sequence[str] = (),
+                stop_signal: str = "KILL") -> str:  # fmt: skip
         """A container that writes to a database in the volume all the time; its name."""
         name = f"po-v-{secrets.token_hex(4)}"
         self.containers.append(name)
         usr = ("--volume", "/usr:/usr:ro", "--volume", "/lib:/lib:ro", "--volume", "/lib64:/lib64:ro")
         script = SERVICE % (mode, pause)
         self("run", "--detach", "--name", name, "--label", LABEL, "--network", "none", "--init=false", *usr, *more,
-             "--stop-signal", "KILL", "--volume", f"{volume}:/data", "--entrypoint", "/usr/bin/python3", IMAGE, "-c", script)  # fmt: skip
+             "--stop-signal", stop_signal, "--volume", f"{volume}:/data", "--entrypoint", "/usr/bin/python3", IMAGE, "-c", script)  # fmt: skip
         until(lambda: (self.folder(volume) / "kuma.db").exists())
         return name
 

@@ -70,6 +70,19 @@ def test_kill_9_between_stop_and_start_and_what_was_stopped_runs_again_by_itself
     assert engine.ours(site.source) == []
 
 
+def test_kill_9_while_a_service_is_about_to_stop_and_it_runs_in_the_end(engine: Engine, tmp_path: Path) -> None:
+    volume = engine.volume()
+    service = engine.service(volume.parent.name, stop_signal="TERM")  # which it does not hear: it has ten seconds
+    site, before = kept(engine, tmp_path, {volume.parent.name: "stop"}), engine.started(service)
+    keeper = f"platform-ops-volumes-{site.source}"
+    with going(site, "backup") as run:
+        until(lambda: engine("exec", keeper, "cat", "/keep/stopped", check=False))
+        run.send_signal(signal.SIGKILL)
+        assert engine.running(service)
+    until(lambda: keeper not in engine.ours(site.source), 60)
+    assert engine.running(service) and engine.started(service) != before
+
+
 def test_kill_9_of_all_of_it_and_the_next_run_starts_what_was_stopped(engine: Engine, tmp_path: Path) -> None:
     """As after a restart of the engine or the host: who watches over it is dead too, and its notes are on disk."""
     site, service, _ = stopping(engine, tmp_path)
