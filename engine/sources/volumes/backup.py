@@ -85,6 +85,10 @@ class Stop:
     _ids: tuple[str, ...] = ()
 
     def __enter__(self) -> Stop:
+        if once := [each.name for each in self.containers if each.removed_when_stopped]:
+            raise OperationFailed(
+                f"{', '.join(once)} was started with --rm: to stop it would be to remove it; start it without, or stop it yourself."
+            )
         if self.containers:
             self.began, self._ids = time.monotonic(), tuple(each.id for each in self.containers)
             try:

@@ -51,6 +51,7 @@ class Mounting:
     project: str
     running: bool
     writes: bool
+    removed_when_stopped: bool = False
 
 
 def all_volumes(docker: Docker) -> tuple[Volume, ...]:
@@ -116,7 +117,12 @@ def _mounting(docker: Docker, ids: Sequence[str], volume: str) -> tuple[Mounting
             name = one["Name"].removeprefix("/")
             running = bool(one["State"].get("Running"))
             writes = any(each.get("RW") for each in mounts)
-            found.append(Mounting(one["Id"], name, labels.get(SERVICE, ""), labels.get(PROJECT, ""), running, writes))
+            service, project, once = (
+                labels.get(SERVICE, ""),
+                labels.get(PROJECT, ""),
+                one["HostConfig"].get("AutoRemove"),
+            )
+            found.append(Mounting(one["Id"], name, service, project, running, writes, bool(once)))
     return tuple(sorted(found, key=lambda each: each.name))
 
 

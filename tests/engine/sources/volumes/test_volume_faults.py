@@ -83,6 +83,14 @@ def test_kill_9_while_a_service_is_about_to_stop_and_it_runs_in_the_end(engine: 
     assert engine.running(service) and engine.started(service) != before
 
 
+def test_a_container_that_would_be_gone_when_it_stops_is_not_stopped(engine: Engine, tmp_path: Path) -> None:
+    volume = engine.volume()
+    service = engine.service(volume.parent.name, more=("--rm",))
+    site = kept(engine, tmp_path, {volume.parent.name: "stop"})
+    [failed] = site.run("backup", code=1)["failed"]
+    assert f"{service} was started with --rm" in failed["sentence"] and engine.running(service)
+
+
 def test_kill_9_of_all_of_it_and_the_next_run_starts_what_was_stopped(engine: Engine, tmp_path: Path) -> None:
     """As after a restart of the engine or the host: who watches over it is dead too, and its notes are on disk."""
     site, service, _ = stopping(engine, tmp_path)
