@@ -23,6 +23,8 @@ from tests.engine.hosts.away import eventually
 from tests.engine.hosts.parts import program
 
 BLOCKED = "refused.example.test"
+_STEADY = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0", "PEBBLE_WFE_NONCEREJECT": "0"}
+"""Pebble waits, uses a known authorization again and refuses a nonce by chance (one in 20; the client asks once again)."""
 
 
 @dataclass
@@ -72,10 +74,7 @@ def running_authority(folder: Path, first_port: int, challenge_port: int) -> Ite
     issuer = [pebble, "-config", str(folder / "config.json"), "-dnsserver", f"127.0.0.1:{dns_port}"]
     with (folder / "log").open("wb") as log:
         processes = [
-            subprocess.Popen(
-                argv, stdout=log, stderr=log, env=os.environ | {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0"}
-            )
-            for argv in (names, issuer)
+            subprocess.Popen(argv, stdout=log, stderr=log, env=os.environ | _STEADY) for argv in (names, issuer)
         ]
     try:
         made = Authority(f"https://127.0.0.1:{port}/dir", bundle, folder, port)
@@ -108,7 +107,7 @@ def swapping(authority: Authority, chain: bytes) -> Iterator[Authority]:
                 name: self.headers[name] for name in ("Host", "Content-Type", "User-Agent") if self.headers[name]
             }
             got = upstream.request(self.command, self.path, content=body, headers=headers)
-            content = chain if self.path.startswith("/certZ/") else got.content
+            content = chain if self.path.startswith("/certZ/") and got.is_success else got.content
             self.send_response(got.status_code)
             for name, value in got.headers.items():
                 if name.lower() not in ("content-length", "date", "transfer-encoding"):
