@@ -51,6 +51,7 @@ def say(word):
     print(word, flush=True)
 
 if doing == "count":
+    say("ready")
     path = sys.stdin.readline().strip()
     for _ in range(5):
         with lease(store, "platform", "prune", "counting", seconds=float(seconds), wait_seconds=60):
@@ -200,6 +201,7 @@ def test_who_holds_it_is_said_in_one_sentence(settings: PlaceSettings, others: C
 def test_an_error_in_the_block_gives_it_back(folder: FolderStore) -> None:
     with pytest.raises(ZeroDivisionError), lease(folder, "platform", "prune"):
         raise ZeroDivisionError
+    assert Row(folder, "platform", "prune").standing().holder is None
     with lease(folder, "platform", "prune"):
         pass
 
@@ -287,6 +289,7 @@ def test_what_is_done_under_it_is_done_one_at_a_time(
     count = tmp_path / "count"
     count.write_text("0")
     counting = [others(settings, 60, doing="count") for _ in range(3)]
+    assert [other.says() for other in counting] == ["ready"] * 3
     for other in counting:
         other.tell(str(count))
     assert [other.says() for other in counting] == ["counted"] * 3

@@ -14,6 +14,7 @@ from engine.sources.postgres.proof.take_proof import take_proof
 from engine.sources.postgres.restore.early_proofs import EarlyProofs
 from engine.sources.postgres.restore.load import JOBS
 from engine.sources.postgres.scratch.instance import Instance
+from tests.engine.hosts.away import eventually
 from tests.engine.sources.postgres.backups import server_of
 
 ODD = 'public."a ""b"" 표"'
@@ -67,9 +68,12 @@ def test_none_is_begun_while_all_sessions_build(
     at_work = [threading.Thread(target=one.execute, args=("SELECT pg_sleep(1.5)",)) for one in busy]
     for thread in at_work:
         thread.start()
+    with server_of(postgres_server).connect(fresh_database) as looking:
+        count = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
+        eventually(lambda: looking.execute(count).fetchone() == (JOBS,), "all sessions are at work")
     proofs, thread = early(postgres_server, fresh_database, ended, "public.plain")
     at_work[0].join(0.7)
-    assert proofs.proofs == {}
+    assert at_work[0].is_alive() and proofs.proofs == {}
     for each in at_work:
         each.join()
     thread.join(20)
