@@ -2,6 +2,7 @@
 
 1. Which sets a store lacks is seen from the keys alone. What one night could not copy, the next one does.
 2. Only what the store's own retention would keep is copied to it; then that retention is applied there.
+   What others need goes first, and stays while they are still to come.
 3. Whatever goes wrong is told in the `CopyRun`: the first store is as it was, and its backup stands.
 """
 
@@ -18,6 +19,7 @@ from engine.repository.copying import CopyReport, copy_set
 from engine.repository.keys import SetKey, source_prefix
 from engine.repository.lacking import DAYS, missing
 from engine.repository.lease import PATIENCE_SECONDS
+from engine.repository.needs import needs_in
 from engine.repository.prune import PruneReport, prune
 from engine.repository.prune_plan import PrunePlan, plan_prune
 from engine.repository.repository import Repository
@@ -89,7 +91,7 @@ def update_copy(
     except PlatformOpsError as error:
         return replace(run, failure=_told(run, error), retryable=error.retryable)
     if apply_retention:
-        _prune(run, destination, source, now, label, progress, patience_seconds)
+        _prune(run, first, destination, source, now, label, progress, patience_seconds)
     return run
 
 
@@ -129,7 +131,8 @@ def copy_missing(
     progress: Progress = silent,
     days: int = DAYS,
 ) -> None:
-    """Copy what the first store has since `days` days and the destination lacks, the newest first.
+    """Copy what the first store has since `days` days and the destination lacks, the newest first, but what others need
+    before those.
 
     What killed copies left in the destination goes first. A set that fails does not stop the others;
     three in a row do. What was done is told in `run`.
@@ -144,7 +147,8 @@ def copy_missing(
     if theirs.incomplete:
         halves = [key.set_id for key in due]
         sweep_incomplete(destination, source, now, older_than=None, keep=halves)
-    _copy_all(first, destination, due, run, progress)
+    parts = {kind for kind, policy in destination.retention.items() if policy.needed_by}
+    _copy_all(first, destination, sorted(due, key=lambda key: key.kind not in parts), run, progress)
 
 
 def _copy_all(
@@ -167,6 +171,7 @@ def _copy_all(
 
 def _prune(
     run: CopyRun,
+    first: Repository,
     destination: Repository,
     source: str,
     now: datetime,
@@ -174,8 +179,10 @@ def _prune(
     progress: Progress,
     patience_seconds: float,
 ) -> None:
+    whole, needs = {policy.needed_by for policy in destination.retention.values()}, needs_in(first)
     try:
+        awaited = [needed for key in run.lacking if key.kind in whole for needed in needs(key)]
         run.plan = plan_prune(destination, source, now, sizes=True)
-        run.pruned = prune(destination, run.plan, label, progress, wait_seconds=patience_seconds)
+        run.pruned = prune(destination, run.plan, label, progress, spare=awaited, wait_seconds=patience_seconds)
     except PlatformOpsError as error:
         run.prune_failure = str(error)

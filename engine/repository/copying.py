@@ -21,6 +21,8 @@ from engine.progress import Progress, Throttled, silent
 from engine.repository.body import Body, FileEntry
 from engine.repository.keys import MANIFEST, SetKey
 from engine.repository.manifest import read_checked, stored_bytes
+from engine.repository.needs import require_needs
+from engine.repository.parsing import parse_set
 from engine.repository.reading import steadily, stored_pieces
 from engine.repository.repository import Repository
 from engine.stores.base import Store
@@ -46,6 +48,7 @@ def copy_set(first: Repository, destination: Repository, key: SetKey, progress: 
         OperationFailed: the set differs from its manifest, or another is stored under its key.
         ConfigurationError: the destination asks for encryption and the set has none, or the two stores
             have different digest keys.
+        TransientFailure: what the set needs is not in the destination.
         PlatformOpsError: see `manifest.from_json`; or one of the stores failed.
     """
     began, store = time.monotonic(), destination.store
@@ -56,6 +59,7 @@ def copy_set(first: Repository, destination: Repository, key: SetKey, progress: 
         if _is_whole(destination, body, data, there):
             return CopyReport(key, 0, 0, time.monotonic() - began)
         store.delete([key.manifest])  # it is no set until it is whole
+    require_needs(destination, key, [parse_set(text) for text in body.needs])
     _clear(store, key, there.keys() - {file.name for file in body.files} - {MANIFEST})
     sent = _send(first, store, body, there, progress)
     with store.writer(key.manifest, expected_bytes=len(data)) as writer:

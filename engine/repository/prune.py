@@ -15,7 +15,8 @@ from engine.config.settings import Retention
 from engine.repository.catalogue import catalogue, contents
 from engine.repository.keys import MANIFEST, SetKey
 from engine.repository.lease import lease, leased_sets
-from engine.repository.prune_plan import PrunePlan, needs_in, plan_of
+from engine.repository.needs import needs_in
+from engine.repository.prune_plan import PrunePlan, plan_of
 from engine.repository.repository import Repository
 from engine.repository.stored import StoredSet
 from engine.repository.verdicts import expired
@@ -44,9 +45,10 @@ def prune(
     label: str = "",
     progress: Callable[[str], None] | None = None,
     *,
+    spare: Collection[SetKey] = (),
     wait_seconds: float = 0.0,
 ) -> PruneReport:
-    """Do what a plan says, under the store's lease; the set of a drill that runs is spared.
+    """Do what a plan says, under the store's lease; the set of a drill that runs is spared, and those in `spare`.
 
     `label` tells others who prunes. `wait_seconds`: how long to wait for another pruning to end.
 
@@ -56,8 +58,8 @@ def prune(
         PlatformOpsError: see `apply_prune`.
     """
     with lease(repository.store, plan.source, "prune", label, wait_seconds=wait_seconds) as held:
-        drilled = leased_sets(repository.store, plan.source)
-        return apply_prune(repository, plan, progress, spare=drilled, before_each=held.check)
+        spared = leased_sets(repository.store, plan.source).union(spare)
+        return apply_prune(repository, plan, progress, spare=spared, before_each=held.check)
 
 
 def apply_prune(

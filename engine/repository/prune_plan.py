@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import tee
@@ -11,9 +11,7 @@ from typing import Any
 from engine.config.settings import Retention
 from engine.progress import counted
 from engine.repository.catalogue import catalogue, measured
-from engine.repository.keys import SetKey
-from engine.repository.manifest import read_manifest
-from engine.repository.parsing import parse_set
+from engine.repository.needs import Needs, needs_in
 from engine.repository.repository import Repository
 from engine.repository.retention import Decision, clock_doubt, decide
 from engine.repository.stored import Catalogue, StoredSet
@@ -110,19 +108,6 @@ def plan_of(
         decisions=tuple(decisions),
         expired_verdicts=0 if doubt else len(expired(stored.verdicts, (one.key for one in stored.sets), now)),
     )
-
-
-Needs = Callable[[SetKey], Collection[SetKey]]
-"""The sets without which one does not restore."""
-
-
-def needs_in(repository: Repository) -> Needs:
-    """As the manifests say.
-
-    Raises, when it is called:
-        PlatformOpsError: a manifest cannot be read; then nothing may go.
-    """
-    return lambda key: [parse_set(text) for text in read_manifest(repository, key).needs]
 
 
 def _needed(

@@ -14,6 +14,7 @@ from engine.repository.body import Body, FileEntry, Timing
 from engine.repository.catalogue import contents
 from engine.repository.keys import MANIFEST, SetKey
 from engine.repository.manifest import write_manifest
+from engine.repository.needs import require_needs
 from engine.repository.repository import Repository
 from engine.stores.base import ByteWriter
 from engine.streams.pack import CHUNK, pack_bytes, seal
@@ -107,9 +108,10 @@ class SetWriter:
         """Write the manifest with the kind's own `facts`: from now on the set exists.
 
         Raises:
-            TransientFailure: not all of its files are there any more.
+            TransientFailure: not all of its files are there any more, or not all sets that it needs.
         """
         self._check_all_there()
+        require_needs(self.repository, self.key, self.needs)
         key, recipients = self.key, self.repository.recipients
         body = Body(
             source=key.source,

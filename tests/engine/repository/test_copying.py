@@ -34,6 +34,7 @@ from engine.repository.lease import lease
 from engine.repository.manifest import to_json
 from engine.repository.repository import Repository
 from engine.repository.verify import verify_set
+from engine.repository.writing import SetWriter
 from engine.stores.base import ByteWriter, Store
 from engine.stores.folder import FolderStore
 from tests.engine.repository.made import NOW, MemoryStore, a_body, a_key, judge, store_set, write
@@ -314,6 +315,37 @@ def test_sets_of_a_kind_that_the_further_store_does_not_know_are_copied_and_stay
     assert [report.key for report in run.copied if report.key.kind == "hologram"] == keys[:7]
     assert run.plan is not None
     assert {one.set.key for one in run.plan.decisions if one.set.key.kind == "hologram" and one.keep} == set(keys[:7])
+
+
+def test_a_set_goes_after_what_it_needs_which_stays_until_then(first: FolderStore, further: Further) -> None:
+    """And no set is published in the first store either whose parts a pruning let go."""
+    policy = {"image": Retention(days=0, last=1, minimum=1), "blob": Retention(days=1, minimum=1, needed_by="image")}
+    mine, theirs = Repository(first, retention=policy), Repository(further, retention=policy)
+    base, own, more = (
+        store_set(first, a_key(at, name, kind="blob"), {"blob.gz": name.encode()})
+        for at, name in (("2026-02-03 17:00", "base"), ("2026-02-07 17:00", "own"), ("2026-02-07 17:10", "more"))
+    )
+
+    def publish(at: str, *needs: SetKey) -> SetKey:
+        out = SetWriter(mine, a_key(at, kind="image"))
+        out.needs = list(needs)
+        out.add("images.json", b"{}", "images")
+        out.publish(Retention())
+        return out.key
+
+    image = publish("2026-02-07 17:20", base, own)
+    further.fails[own.set_id] = TransientFailure("Writing it to offsite failed: reset; start again.")
+    run = update_copy(mine, theirs, "platform", NOW)
+    assert set(run.lacking) == {own, image} and str(own) in run.failures[image] and run.retryable
+    assert {one.key for one in catalogue(theirs).sets} == {base, more}  # four days old, and to be needed
+    further.fails.clear()
+    run = update_copy(mine, theirs, "platform", NOW)
+    assert not run.problem and [report.key for report in run.copied] == [own, image]
+
+    first.delete([more.manifest])
+    with pytest.raises(TransientFailure, match="was not published: it needs platform/blob/more"):
+        publish("2026-02-07 17:30", base, more)
+    assert len(catalogue(mine).of("platform").assets[image.asset]) == 1
 
 
 def test_retention_can_be_left_out(first: FolderStore, further: Further) -> None:
