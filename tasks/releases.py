@@ -12,6 +12,8 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
 
+from engine.errors import PlatformOpsError
+from engine.hosts.ending import is_ending
 from engine.operations import platform_state
 from engine.operations.after_deploy import back_up_after_deploy
 from engine.operations.database_rollback import DatabaseRollback
@@ -58,11 +60,15 @@ def change(record: ReleaseRecord, versions: Mapping[str, str] | None = None) -> 
         open_source,
         dict(versions or {}),
     )
+    problem: PlatformOpsError | None = None
     try:
         record.run.carry_out(AsTasks(), record)
-    finally:
-        if record.run.accepted:
-            _follow(record.run)
+    except PlatformOpsError as error:  # by anything else this run is being ended
+        problem = error
+    if record.run.accepted and not is_ending():
+        _follow(record.run)
+    if problem is not None:
+        raise problem
 
 
 def _follow(run: ReleaseRun) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.cli.approval import approved, owner
+from engine.cli.interruption import Interrupted
 from engine.cli.invocation import Invocation
 from engine.cli.outcome import Outcome, problem_of
 from engine.errors import PartialSuccess, PlatformOpsError
+from engine.hosts.ending import is_ending
 from engine.operations.after_deploy import back_up_after_deploy
 from engine.operations.release import ReleaseRun
 from engine.releases.plan import Plan
@@ -54,21 +56,24 @@ def carry_out(
         if run.plan is None and not run.recovered:
             raise
         problem = error
-    if run.accepted:
+    if run.accepted and not is_ending():
         _follow(invocation, run)
     return outcome(run, operation, problem)
 
 
 def _follow(invocation: Invocation, run: ReleaseRun) -> None:
-    """Store what asks for it after a deploy; what came of it is remarked."""
-    run.remarks += back_up_after_deploy(
-        run.platform.name,
-        invocation.settings.sources,
-        lambda name: registry.open_source(invocation.settings, name),
-        invocation.repository,
-        run.owner,
-        InShell(invocation.progress),
-    )
+    """Store what asks for it after a deploy; what came of it is remarked. Whoever ends it by Ctrl-C ends no deploy."""
+    try:
+        run.remarks += back_up_after_deploy(
+            run.platform.name,
+            invocation.settings.sources,
+            lambda name: registry.open_source(invocation.settings, name),
+            invocation.repository,
+            run.owner,
+            InShell(invocation.progress),
+        )
+    except Interrupted:
+        run.remarks.append("The release runs; storing its images was ended, and the next image-archive makes it up.")
 
 
 def outcome(run: ReleaseRun, command: str, problem: PlatformOpsError | None = None) -> Outcome:

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 
 from engine.config.settings import SourceSettings
-from engine.errors import PlatformOpsError
+from engine.errors import PlatformOpsError, out_of
 from engine.operations.backup import BackupRun
 from engine.repository.repository import Repository
 from engine.sources.base import Source
@@ -27,17 +27,31 @@ def back_up_after_deploy(
     label: str,
     steps: Steps,
 ) -> Iterator[str]:
-    """Do it, and say what came of each. What goes wrong spoils no release: it is said too."""
+    """Do it, and say what came of each. What goes wrong spoils no release, whatever it is: it is said too."""
     for name in followed_by(platform, sources):
         try:
-            run = BackupRun(open_source(name), open_repository, secrets.token_hex(8), label)
-            run.carry_out(steps)
-            problem: PlatformOpsError | None = run.problem()
+            yield _stored(BackupRun(open_source(name), open_repository, secrets.token_hex(8), label), name, steps)
         except PlatformOpsError as error:
-            problem = error
-        if problem is not None:
-            yield f"The release runs; {name} was not stored after it: {problem}"
-        elif run.result.stored:
-            yield f"{name} was stored after it, as {run.result.stored[0].key}."
-        else:
-            yield f"{name} is stored as it is."
+            yield f"The release runs; {name} was not stored after it: {error}"
+        except Exception as error:  # noqa: BLE001 - only its kind is said: what it says may quote a secret
+            why = out_of(error) or f"an unexpected error ({type(error).__name__}); `platformctl backup` shows it."
+            yield f"The release runs; {name} was not stored after it: {why}"
+
+
+def _stored(run: BackupRun, name: str, steps: Steps) -> str:
+    """What one backup came to.
+
+    Raises:
+        PlatformOpsError: it is not wholly good.
+    """
+    run.carry_out(steps)
+    if problem := run.problem():
+        raise problem
+    skipped = next((item.skipped for item in run.result.found if item.skipped), "")
+    if run.result.stored:
+        said = f"{name} was stored after it, as {run.result.stored[0].key}."
+    elif skipped:
+        said = f"The release runs; {name} was not stored after it: {skipped}."
+    else:
+        said = f"{name} is stored as it is."
+    return " ".join((said, *run.result.remarks))

@@ -59,16 +59,16 @@ class Held:
 
 
 @contextmanager
-def held(site: Site, owner: str) -> Iterator[Held]:
-    """Hold the platform's lock; `owner` is what others are told.
+def held(site: Site, owner: str, part: str = "") -> Iterator[Held]:
+    """Hold the platform's lock, or that of a part which changes nothing that runs; `owner` is what others are told.
 
     Raises:
         LockedByAnother: somebody else is at it: who, and since when.
     """
     told = json.dumps({"owner": owner, "since": datetime.now(UTC).isoformat(timespec="seconds")})
-    program = site.host.stream(("sh", "-c", _HOLD, "sh", site.path("run")), env={}, stdin=True)
+    program = site.host.stream(("sh", "-c", _HOLD, "sh", site.path("run", *filter(None, [part]))), env={}, stdin=True)
     try:
-        _taken(site, program, told)
+        _taken(site, program, told, f"{site.directory} ({part})" if part else site.directory)
         lease = Held(program)
         done = threading.Event()
         beat = threading.Thread(target=_beat, args=(lease, done), name="heartbeat", daemon=True)
@@ -91,7 +91,7 @@ def held(site: Site, owner: str) -> Iterator[Held]:
                 stream.close()
 
 
-def _taken(site: Site, program: Program, told: str) -> None:
+def _taken(site: Site, program: Program, told: str, name: str) -> None:
     assert program.stdin is not None and program.stdout is not None  # noqa: S101 - both were asked for
     with suppress(OSError):  # one that is refused has ended already
         program.stdin.write(f"{told}\n".encode())
@@ -105,7 +105,7 @@ def _taken(site: Site, program: Program, told: str) -> None:
     if answer.startswith(b"taken"):
         return
     if answer.startswith(b"held"):
-        raise LockedByAnother(f"{site.directory} is locked by {_owner(answer)}; wait, or look at that run.")
+        raise LockedByAnother(f"{name} is locked by {_owner(answer)}; wait, or look at that run.")
     said = b"".join(program.stderr or ()).decode("utf8", "replace").strip()
     raise OperationFailed(f"{site.path('run')}{site.host.note} cannot be locked: {said or 'it said nothing'}")
 

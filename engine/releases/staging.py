@@ -6,6 +6,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -15,6 +16,7 @@ from engine.compose.model import ROLLOUT, Model, Service
 from engine.errors import ConfigurationError, NotFound
 from engine.progress import Progress
 from engine.releases import environment
+from engine.releases.images import restored
 from engine.releases.release import MIGRATION_LABEL, Release, ServiceRelease, flat, pin, with_version
 from engine.releases.site import BASE, ENV, IMAGES, Site
 
@@ -187,10 +189,9 @@ def _pinned(docker: Docker, site: Site, model: Model, name: str, before: Release
 
 def _fetched(docker: Docker, site: Site, name: str, reference: str, progress: Progress) -> ImageFacts:
     if site.settings.pull == "missing":
-        try:
-            return docker.image(reference)
-        except NotFound:
-            pass
+        for known in filter(None, (reference, restored(site, reference))):
+            with suppress(NotFound):
+                return docker.image(known)
     progress(f"fetch {reference}")
     done = docker.tried(("docker", "pull", "--quiet", reference), timeout=SLOW_SECONDS)
     if done.code != 0:

@@ -120,6 +120,7 @@ def test_prefect_yaml_runs_on_seoul_time_and_knows_no_machines_path() -> None:
         "volume-snapshot": ("0 3 * * 0", "Asia/Seoul"),
         "certificate-renew": ("30 3 * * *", "Asia/Seoul"),
         "realm-export": ("*/15 * * * *", "Asia/Seoul"),
+        "image-archive": ("45 3 * * *", "Asia/Seoul"),
     }
     text = re.sub(r"(?m)#.*$", "", PREFECT_YAML.read_text(encoding="utf8"))
     assert text.count("/") == text.count("Asia/Seoul") + text.count("*/15 ")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import IO, Any, cast
@@ -12,11 +13,12 @@ from typing import IO, Any, cast
 from engine.compose.docker import Docker
 from engine.errors import OperationFailed, TransientFailure
 from engine.progress import Progress, Throttled
-from engine.releases.release import Release
+from engine.releases.release import Release, ServiceRelease
 from engine.repository.catalogue import catalogue
 from engine.repository.keys import SetKey
 from engine.repository.repository import Repository
 from engine.repository.writing import SetWriter
+from engine.sources.images.engine import require_room
 from engine.sources.images.kinds import BLOB, BlobFacts, Image
 from engine.sources.images.saved import Hashing, Saved, each_wanted, read_saved
 from engine.sources.item import Run
@@ -25,28 +27,42 @@ from engine.streams.pipeline import Pipeline
 from engine.streams.pipes import Meter
 
 _INSPECTED = '{"id":{{json .Id}},"layers":{{json .RootFS.Layers}}}'
+_FIRST_BYTE = 6
+"""So many times as long as later ones the first byte of an image may take: Docker writes all of it to its disk before."""
 
 
 def images_of(docker: Docker, release: Release) -> tuple[Image, ...]:
     """The images of a release, as they are on the host.
 
     Raises:
-        OperationFailed: one is not there.
+        OperationFailed: one is not there, or its tag means another image by now.
     """
     services = release.services
     tags = [each.image for each in services.values()]
-    told = docker.call(("docker", "image", "inspect", "--format", _INSPECTED, *tags)).decode().splitlines()
-    found = [json.loads(line) for line in told if line.strip()]
+    done = docker.tried(("docker", "image", "inspect", "--format", _INSPECTED, *tags))
+    if done.code != 0:
+        raise docker.refused(("docker", "image", "inspect"), done)
+    found = [json.loads(line) for line in done.stdout.decode().splitlines() if line.strip()]
     return tuple(
         Image(
             service=name,
             tag=each.image,
             reference=each.reference,
-            id=one["id"].removeprefix("sha256:"),
-            layers=tuple(layer.removeprefix("sha256:") for layer in one["layers"]),
+            id=_required(each, one["id"]).removeprefix("sha256:"),
+            layers=tuple(layer.removeprefix("sha256:") for layer in one["layers"] or ()),
         )
         for (name, each), one in zip(services.items(), found, strict=True)
     )
+
+
+def _required(each: ServiceRelease, found: str) -> str:
+    """The id, where it is the one that the release was made of."""
+    if found.removeprefix("sha256:") != each.image_id.removeprefix("sha256:"):
+        raise OperationFailed(
+            f"{each.image} is another image by now ({found.removeprefix('sha256:')[:12]}) than the one that was released; "
+            f"give that one its tag back: docker tag {each.image_id.removeprefix('sha256:')[:12]} {each.image}"
+        )
+    return found
 
 
 def stored_blobs(repository: Repository, source: str) -> dict[str, SetKey]:
@@ -69,41 +85,39 @@ class Archiving:
     added_bytes: int = 0
 
     def carry_out(self, images: Sequence[Image]) -> None:
-        """Store what is missing.
+        """Store what is missing, one image after the other: the engine needs room for the one that it saves.
 
         Raises:
-            OperationFailed: the engine saves something else than it says it has.
+            OperationFailed: the engine has not that room, or saves something else than it says it has.
             TransientFailure: it broke off.
         """
         self.stored = stored_blobs(self.repository, self.run.source)
-        new = {image.id: image.tag for image in images if not all(blob in self.stored for blob in image.blobs)}
-        if not new:
-            return
-        tags = sorted(new.values())
-        found = self._saved(tags, "look at", read_saved)
-        _require_listed(found, images, tags)
+        for image in {image.id: image for image in images}.values():
+            if not self.stored.keys() >= set(image.blobs):
+                require_room(self.docker, image)
+                self._archive(image)
+
+    def _archive(self, image: Image) -> None:
+        found = self._saved(image, "look at", read_saved)
+        _require_listed(found, image)
         wanted = {
-            name: digest
-            for name, digest in _once(found.digests)
-            if digest in _blobs(images) and digest not in self.stored
+            name: digest for name, digest in _once(found.digests) if digest in image.blobs and digest not in self.stored
         }
-        ids = frozenset(image.id for image in images)
-        store = partial(self._store, ids)
-        self._saved(tags, "store", lambda stream: each_wanted(stream, wanted, store))
-        if lacking := sorted(blob for blob in _blobs(images) if blob not in self.stored):
+        self._saved(image, "store", lambda stream: each_wanted(stream, wanted, partial(self._store, image.id)))
+        if lacking := [blob for blob in image.blobs if blob not in self.stored]:
             raise OperationFailed(
-                f"The engine{self.docker.host.note} saves images without the layer {lacking[0][:12]} in a form that is known "
-                "here (a containerd image store keeps them packed otherwise); nothing was published."
+                f"The engine{self.docker.host.note} saves {image.tag} without the layer {lacking[0][:12]} in a form that is "
+                "known here; nothing was published."
             )
 
-    def _store(self, configurations: Collection[str], digest: str, source: IO[bytes]) -> None:
+    def _store(self, configuration: str, digest: str, source: IO[bytes]) -> None:
         out = SetWriter(self.repository, self.run.key(BLOB.name, digest))
         out.begin()
         hashing = Hashing(source)
         packed = io.BufferedReader(IteratorReader(compressed(cast("IO[bytes]", hashing))), CHUNK)
         try:
             out.add_packed("blob", packed, "blob", whole=lambda: hashing.hexdigest == digest, seal_here=True)
-            out.publish(BlobFacts(what="configuration" if digest in configurations else "layer", bytes=hashing.size))
+            out.publish(BlobFacts(what="configuration" if digest == configuration else "layer", bytes=hashing.size))
         except BaseException as error:
             out.withdraw()
             if isinstance(error, BrokenPipeError):
@@ -115,10 +129,10 @@ class Archiving:
         self.added += 1
         self.added_bytes += sum(file.size for file in out.files)
 
-    def _saved(self, tags: Sequence[str], verb: str, read: Callable[[IO[bytes]], Any]) -> Any:
-        """What `read` makes of the archive that the engine writes of these images."""
+    def _saved(self, image: Image, verb: str, read: Callable[[IO[bytes]], Any]) -> Any:
+        """What `read` makes of the archive that the engine writes of this image."""
         meter, tick, made = Meter(), Throttled(self.progress), []
-        program = self.docker.host.stream(("docker", "save", *tags), env=self.docker.environment)
+        program = self.docker.host.stream(("docker", "save", image.id), env=self.docker.environment)
         with Pipeline() as pipeline:
             process = pipeline.add(program, name="docker save")
 
@@ -128,8 +142,14 @@ class Archiving:
                 while stream.read(CHUNK):  # what follows the archive's end
                     pass
 
+            until = time.monotonic() + _FIRST_BYTE * self.stall_seconds
             pipeline.run(work, f"{verb} images", patience=self.stall_seconds)
-            pipeline.join(meter, self.stall_seconds, lambda: tick(f"{verb} {len(tags)} images", meter.bytes))
+            pipeline.join(
+                meter,
+                self.stall_seconds,
+                lambda: tick(f"{verb} {image.tag}", meter.bytes),
+                lambda: not meter.bytes and time.monotonic() < until,
+            )
         return made[0]
 
 
@@ -145,26 +165,20 @@ class _Metered:
         return piece
 
 
-def _blobs(images: Sequence[Image]) -> frozenset[str]:
-    return frozenset(blob for image in images for blob in image.blobs)
-
-
 def _once(digests: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """One member for each blob: an archive may hold the same several times."""
     by_digest = {digest: name for name, digest in digests.items()}
     return ((name, digest) for digest, name in by_digest.items())
 
 
-def _require_listed(found: Saved, images: Sequence[Image], tags: Sequence[str]) -> None:
-    """Every image that was asked for is there as the engine says it is.
+def _require_listed(found: Saved, image: Image) -> None:
+    """The image is there as the engine says it is.
 
     Raises:
-        OperationFailed: one is not.
+        OperationFailed: it is not.
     """
-    there = {found.digests.get(str(each.get("Config")), "") for each in found.listed}
-    for image in images:
-        if image.tag in tags and image.id not in there:
-            raise OperationFailed(
-                f"The image {image.tag} is saved with another configuration than its id says ({image.id[:12]}); nothing was "
-                "published. Images that a containerd image store keeps are not supported."
-            )
+    if image.id not in {found.digests.get(str(each.get("Config")), "") for each in found.listed}:
+        raise OperationFailed(
+            f"The image {image.tag} is saved with another configuration than its id says ({image.id[:12]}); nothing was "
+            "published."
+        )

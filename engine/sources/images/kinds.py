@@ -87,7 +87,8 @@ class BlobFacts(Facts):
         return (("read", readable_bytes(sum(one.bytes for one in facts))),)
 
 
-IMAGE = Kind("image", "image", ImagesFacts, Retention(days=0, last=1, minimum=1), named=False)
-"""All images of the last two good releases are in one set, so one is enough; the newest proven stays besides."""
+IMAGE = Kind("image", "image", ImagesFacts, Retention(days=0, last=1, minimum=1), named=False, max_age_hours=26)
+"""All images of the last two good releases are in one set, so one is enough; the newest proven stays besides. It is looked
+at each day: a look that finds it as it was counts (repository/unchanged)."""
 BLOB = Kind("blob", "blob", BlobFacts, Retention(days=1, minimum=1, needed_by=IMAGE.name))
 """Named by its SHA-256. It stays while a set of images that stays needs it; a day at least, since it is stored first."""

@@ -6,7 +6,9 @@ import gzip
 import hashlib
 import json
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any, cast
 
@@ -53,13 +55,19 @@ def members(stream: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
     Raises:
         OperationFailed: it is no whole archive.
     """
+    with _whole(), tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK) as archive:
+        for member in archive:
+            file = archive.extractfile(member) if member.isreg() else None
+            if file is not None:
+                yield member.name.removeprefix("./"), _plain(file)
+
+
+@contextmanager
+def _whole() -> Iterator[None]:
+    """A member tells while it is read that it is broken."""
     try:
-        with tarfile.open(fileobj=stream, mode="r|", bufsize=CHUNK) as archive:
-            for member in archive:
-                file = archive.extractfile(member) if member.isreg() else None
-                if file is not None:
-                    yield member.name.removeprefix("./"), _plain(file)
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
+        yield
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
         raise OperationFailed(f"what the engine saved is no whole archive of images ({error})") from None
 
 
@@ -92,15 +100,16 @@ def read_saved(stream: IO[bytes]) -> Saved:
         OperationFailed: it is none.
     """
     found = Saved()
-    for name, file in members(stream):
-        hashing = Hashing(file)
-        text = bytearray()
-        while piece := hashing.read(CHUNK):
-            if name == "manifest.json" and len(text) < _SMALL:
-                text += piece
-        found.digests[name], found.sizes[name] = hashing.hexdigest, hashing.size
-        if name == "manifest.json":
-            found.listed = json.loads(bytes(text))
+    with _whole():
+        for name, file in members(stream):
+            hashing = Hashing(file)
+            text = bytearray()
+            while piece := hashing.read(CHUNK):
+                if name == "manifest.json" and len(text) < _SMALL:
+                    text += piece
+            found.digests[name], found.sizes[name] = hashing.hexdigest, hashing.size
+            if name == "manifest.json":
+                found.listed = json.loads(bytes(text))
     return found
 
 
@@ -111,6 +120,7 @@ def each_wanted(stream: IO[bytes], wanted: Mapping[str, str], store: Callable[[s
         OperationFailed: the archive is not whole.
     """
     left = dict(wanted)
-    for name, file in members(stream):
-        if digest := left.pop(name, None):
-            store(digest, file)
+    with _whole():
+        for name, file in members(stream):
+            if digest := left.pop(name, None):
+                store(digest, file)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,16 +15,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from pyrage import x25519
 
 from blocks import BackupStore, Platform, source_block
 from engine.cli import main
 from engine.compose.docker import Docker
 from engine.config.platforms import PlatformSettings
 from engine.config.settings import FolderStore
-from engine.errors import OperationFailed
+from engine.errors import ConfigurationError, LockedByAnother, OperationFailed
 from engine.hosts.machine import Local
 from engine.hosts.opening import close_hosts
 from engine.hosts.settings import HostSettings
@@ -30,8 +34,9 @@ from engine.operations.after_deploy import back_up_after_deploy
 from engine.operations.backup import BackupRun
 from engine.operations.drill import drill_set
 from engine.progress import silent
-from engine.releases import records
+from engine.releases import lock, records
 from engine.releases.release import Release, ServiceRelease, pin
+from engine.releases.staging import _fetched
 from engine.repository.catalogue import catalogue
 from engine.repository.keys import SetKey, new_set_id
 from engine.repository.manifest import read_manifest
@@ -40,7 +45,7 @@ from engine.repository.repository import Repository
 from engine.repository.writing import SetWriter
 from engine.sources.images.kinds import BLOB, IMAGE, BlobFacts, ImagesFacts
 from engine.sources.images.load import restore, write_archive
-from engine.sources.images.saved import members
+from engine.sources.images.saved import members, read_saved
 from engine.sources.images.settings import ImagesSettings
 from engine.sources.images.source import ImagesSource
 from engine.sources.images.source_type import IMAGES
@@ -77,9 +82,17 @@ class Scene:
         platform = PlatformSettings(directory=str(self.folder / "platform"), project=self.project, store="records")
         return ImagesSource("kecp", ImagesSettings(platform="small", store="nightly"), host, platform)
 
-    def repository(self, name: str = "nightly") -> Repository:
+    def repository(self, name: str = "nightly", **more: Any) -> Repository:
         (self.folder / name).mkdir(exist_ok=True)
-        return Repository(open_store(name, FolderStore(path=str(self.folder / name))), retention=KEPT)
+        return Repository(open_store(name, FolderStore(path=str(self.folder / name))), retention=KEPT, **more)
+
+    def docker_that(self, monkeypatch: pytest.MonkeyPatch, word: str, does: str) -> None:
+        """The engine's program, where `docker WORD` does this in the shell."""
+        real, own = shutil.which("docker"), self.folder / f"docker-{uuid4().hex[:6]}"
+        own.mkdir()
+        (own / "docker").write_text(f'#!/bin/sh\nif [ "$1" = {word} ]; then {does}; else exec {real} "$@"; fi\n')
+        (own / "docker").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{own}:{os.environ['PATH']}")
 
     def image(self, service: str, version: str, *, base: bytes = b"base" * 50_000) -> ServiceRelease:
         """An image of two layers, the lower of which all have, as a release knows it."""
@@ -150,9 +163,27 @@ def one_of(run: BackupRun) -> tuple[SetKey, ImagesFacts]:
     return stored.key, stored.facts
 
 
-def test_layers_are_stored_once_and_go_when_no_stored_image_needs_them(scene: Scene) -> None:
+def test_layers_are_stored_once_and_go_when_no_stored_image_needs_them(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile a rollback finds the platform free, and another archive does not."""
     scene.released(1, web="1", api="1")
+    publish = SetWriter.publish
+    seen: list[SetKey] = []
+
+    def meanwhile(writer: SetWriter, facts: Any) -> Any:
+        if not seen:
+            seen.append(writer.key)
+            with lock.held(scene.source.platform.site, "rollback"):
+                pass
+            with pytest.raises(LockedByAnother, match=r"\(images\) is locked by test"), scene.source.lock("other"):
+                pass
+        return publish(writer, facts)
+
+    monkeypatch.setattr(SetWriter, "publish", meanwhile)
+    monkeypatch.setattr(lock, "_HOLD", lock._HOLD.replace(f"-w {lock.PATIENCE_SECONDS}", "-w 0.2"))
     _, facts = one_of(scene.archived())
+    assert seen
     assert scene.blobs() == set(facts.blobs) and len(facts.blobs) == 2 + 1 + 2  # configurations, the base, each its own
     assert (facts.added, facts.added_bytes) == (5, blob_bytes(scene))
     assert not scene.archived().result.stored  # nothing changed
@@ -212,10 +243,20 @@ def test_an_engine_that_never_saw_them_gets_the_same_images(scene: Scene, tmp_pa
         docker.call(("docker", "tag", list(facts.images)[-1], taken))
         again = restore(docker, repository, body, silent, 60)
         assert again.remarks and "is another image here and stays it" in again.remarks[0]
+    identity = x25519.Identity.generate()
+    (tmp_path / "key").write_text(str(identity))
+    sealed = scene.repository(
+        "of-podman", recipients=(str(identity.to_public()),), identity_reference=f"file:{tmp_path / 'key'}"
+    )
     with second_podman() as host:
-        assert not restore(Docker(Local(), host.docker_host), repository, body, silent, 60).remarks
-        _, same = one_of(scene.archived(scene.repository("of-podman"), host))
+        docker = Docker(Local(), host.docker_host)
+        assert not restore(docker, repository, body, silent, 60).remarks
+        key, same = one_of(scene.archived(sealed, host))
         assert same.same_as(facts)
+        docker.call(("docker", "image", "rm", "--force", *facts.images))
+        assert not restore(docker, sealed, read_manifest(sealed, key), silent, 60).remarks
+        assert docker.image_ids(list(facts.images)) == {f"sha256:{image.id}" for image in facts.images.values()}
+    assert drill_set(sealed, key, "test", silent).result == "passed"
     archive = tmp_path / "archive.tar"
     with archive.open("wb", buffering=0) as file:
         write_archive(repository, body, file, Meter())
@@ -233,8 +274,9 @@ def test_a_blob_that_is_damaged_or_gone_fails_the_drill_and_loads_nothing(scene:
     )
     whole = victim.read_bytes()
     victim.write_bytes(whole[:-20] + bytes(20))
-    docker, own = scene.docker, ("docker", "image", "ls", "--quiet", "--filter", f"reference={scene.project}*/*")
-    before = sorted(docker.call(own).split())
+    docker, facts = scene.docker, ImagesFacts.model_validate(body.facts)
+    names = [name for image in facts.images.values() for name in (image.tag, image.reference)]
+    docker.tried(("docker", "image", "rm", "--force", *names))
     try:
         assert drill_set(repository, body.key, "test", silent).result == "failed"
         with pytest.raises(OperationFailed):
@@ -244,7 +286,9 @@ def test_a_blob_that_is_damaged_or_gone_fails_the_drill_and_loads_nothing(scene:
         victim.with_name("away").rename(victim.with_name("manifest.json"))
     finally:
         victim.write_bytes(whole)
-    assert sorted(docker.call(own).split()) == before
+    assert not docker.image_ids(names), "nothing was loaded"
+    restore(docker, repository, body, silent, 60)
+    assert docker.image_ids(names) == {f"sha256:{image.id}" for image in facts.images.values()}
 
     forged = SetWriter(repository, replace_id(needed[-1]))  # whole by its manifest, and another than its name says
     forged.add("blob", b"another", "blob")
@@ -260,12 +304,48 @@ def test_a_blob_that_is_damaged_or_gone_fails_the_drill_and_loads_nothing(scene:
 
 
 def test_an_image_that_is_gone_is_named_and_nothing_is_published(scene: Scene) -> None:
-    release = scene.released(7, web="7")
-    service = release.services["web"]
-    scene.docker.call(("docker", "image", "rm", "--force", service.image))
+    """One of the release before is left out and told of: a `docker image prune -a` takes those."""
+    older, release = scene.released(6, web="6c"), scene.released(7, web="7")
+    service, docker = release.services["web"], scene.docker
+    docker.call(("docker", "image", "rm", "--force", service.image))
     problem = scene.archived().problem()
     assert problem is not None and "No such image" in str(problem)
-    scene.docker.call(("docker", "tag", service.reference, service.image))
+    lost = older.services["web"]
+    docker.call(("docker", "tag", lost.reference, service.image))
+    problem = scene.archived().problem()
+    assert problem is not None and "is another image by now" in str(problem)
+    docker.call(("docker", "tag", service.reference, service.image))
+    docker.call(("docker", "image", "rm", "--force", lost.image, lost.reference))
+    run = scene.archived()
+    _, facts = one_of(run)
+    assert list(facts.releases) == [release.id]
+    (told,) = run.result.remarks
+    assert f"release {older.id} are not stored" in told and "No such image" in told
+
+
+def test_an_engine_that_cannot_save_them_is_told_before_any_is_saved(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without room on its own disk; with a store of images of another form (as Docker 29 and newer say it)."""
+    scene.released(7, web="7d")
+    with monkeypatch.context() as patched:
+        scene.docker_that(patched, "save", "echo saved >&2; exit 3")
+        problem = scene.archived().problem()
+        assert problem is not None and "saved" in str(problem)
+        patched.setattr("engine.sources.images.engine._RESERVE", 1 << 60)
+        problem = scene.archived().problem()
+    assert (
+        problem is not None and "writes an image to its own disk" in str(problem) and "docker system df" in str(problem)
+    )
+    with monkeypatch.context() as patched:
+        scene.docker_that(patched, "info", 'echo \'[["driver-type","io.containerd.snapshotter.v1"]]\'')
+        (item,) = scene.source.items()
+        assert "containerd-snapshotter" in item.skipped
+        sources = {"kecp": scene.source.settings}
+        (told,) = back_up_after_deploy(
+            "small", sources, lambda _: scene.source, lambda _: scene.repository(), "test", InShell(silent)
+        )
+    assert told.startswith("The release runs; kecp was not stored after it: the engine keeps images in containerd's")
 
 
 def test_packed_layers_of_an_archive_are_read_as_what_they_hold() -> None:
@@ -282,6 +362,14 @@ def test_packed_layers_of_an_archive_are_read_as_what_they_hold() -> None:
     assert found == {"blobs/one": b"layer" * 9, "blobs/two": b"x", "empty": b""}
     with pytest.raises(OperationFailed, match="no whole archive"):
         list(members(io.BytesIO(json.dumps({}).encode())))
+    for name, data in (("blobs/one", gzip.compress(b"layer" * 9)[:12] + b"broken"), ("manifest.json", b"[{")):
+        text = io.BytesIO()
+        with tarfile.open(fileobj=text, mode="w") as archive:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+        with pytest.raises(OperationFailed, match="no whole archive"):
+            read_saved(io.BytesIO(text.getvalue()))
 
 
 def test_killed_while_it_stores_blobs(scene: Scene) -> None:
@@ -333,6 +421,12 @@ def test_a_deploy_is_followed_by_it_and_never_fails_by_it(
     (told,) = follow(away)
     assert told.startswith("The release runs; kecp was not stored after it:")
 
+    def broken(name: str) -> ImagesSource:
+        raise TypeError(name)
+
+    (told,) = back_up_after_deploy("small", sources, broken, lambda _: scene.repository(), "test", steps)
+    assert "kecp was not stored after it: an unexpected error (TypeError)" in told
+
     config = tmp_path / "platform-ops.toml"
     config.write_text(
         f'[images.kecp]\nplatform = "small"\nstore = "nightly"\n[platforms.small]\nstore = "nightly"\n'
@@ -346,6 +440,9 @@ def test_a_deploy_is_followed_by_it_and_never_fails_by_it(
     (made,) = json.loads(capsys.readouterr().out)["result"]["restored"]
     assert made["counts"]["image"] == len(facts.images)
     assert scene.docker.image(lost.tag).id == scene.docker.image(lost.reference).id == f"sha256:{lost.id}"
+    assert main(["--config", str(config), "verify"]) == 0
+    assert main(["--config", str(config), "check"]) == 0
+    assert "kecp    image  nightly  recorded" in capsys.readouterr().out
     assert main(["--config", str(config), "show", "newest", "--source", "kecp"]) == 0
     assert lost.reference in capsys.readouterr().out
     for more, shown in (((), False), (("--all",), True)):
@@ -366,3 +463,20 @@ def test_as_flows(scene: Scene, prefect_server: str) -> None:
     state = restore_images("kecp", return_state=True)
     assert state.is_completed() and "1 image restored as 'kecp'" in str(state.message), state.message
     assert scene.docker.image(lost.tag).id == f"sha256:{lost.id}"
+
+
+def test_an_image_that_was_asked_for_by_digest_is_found_again_by_its_restore(scene: Scene) -> None:
+    """No engine knows a registry's digest of what was loaded, so the restore remembers which image it was."""
+    release, site, docker = scene.released(3, web="3e"), scene.source.platform.site, scene.docker
+    service = release.services["web"]
+    by_digest = f"127.0.0.1:9/web@sha256:{'0' * 64}"  # nobody answers there
+    changed = {"web": service.model_copy(update={"reference": by_digest})}
+    records.write(site, release.model_copy(update={"services": changed, "state": "good"}))
+    key, _ = one_of(scene.archived())
+    docker.call(("docker", "image", "rm", "--force", service.image, service.reference))
+    with pytest.raises(ConfigurationError, match="cannot be fetched"):
+        _fetched(docker, site, "web", by_digest, silent)
+    scene.source.restore(
+        scene.repository(), read_manifest(scene.repository(), key), "", in_place=False, progress=silent
+    )
+    assert _fetched(docker, site, "web", by_digest, silent).id == service.image_id
