@@ -21,13 +21,27 @@ from bench import (
     small_databases,
     stored_sets,
     truncates,
+    volumes,
 )
 from bench.figures import Figure
 from bench.place import DATA, SCALE, Place, running
 from bench.timing import MeasureError, tell
 from engine.errors import PlatformOpsError
 
-NAMES = ("help", "night", "memory", "restore", "flow", "databases", "sets", "truncates", "deploys", "cluster", "realms")
+NAMES = (
+    "help",
+    "night",
+    "memory",
+    "restore",
+    "flow",
+    "databases",
+    "sets",
+    "truncates",
+    "deploys",
+    "cluster",
+    "realms",
+    "volumes",
+)
 QUICK_SCALE = 0.2
 LARGE_SCALE = 42.0
 
@@ -80,6 +94,7 @@ def _measured(options: argparse.Namespace) -> Iterator[Figure]:
             "sets": lambda: stored_sets.measure(sets, laps),
             "truncates": lambda: truncates.measure(5 if options.quick else 20),
             "realms": lambda: realms.measure(500 if options.quick else 10_000, laps),
+            "volumes": lambda: volumes.measure(1 if options.quick else 4, 1_000 if options.quick else 100_000, laps),
             "cluster": lambda: cluster_deploys.measure(laps),
             "deploys": lambda: list(deploys.measure(options.quick)),
         }
@@ -87,6 +102,10 @@ def _measured(options: argparse.Namespace) -> Iterator[Figure]:
             if name in options.only:
                 tell(f"== {name}")
                 yield from work[name]()
+        if "volumes" in options.only and not options.quick:
+            for gigabytes in (1, 10) if options.large else (1,):
+                tell(f"== volumes, memory at {gigabytes} GB")
+                yield from volumes.measure_memory(gigabytes)
         if options.large and "memory" in options.only:
             tell("== memory, 10 GB")
             yield from _memory(place_of(LARGE_SCALE), "10 GB")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -71,8 +71,15 @@ def wanted(alert_block: UUID | None, sources: Mapping[str, SourceSettings]) -> I
         for source, settings in sources.items():
             for kind, hours in max_age_hours(settings).items():
                 within = timedelta(hours=hours)
-                yield silence(source, kind, "verified", alert_block, within)
-                yield silence(source, kind, "proven", alert_block, within)
+                for name in _waited_for(settings, kind):
+                    yield silence(source, kind, "verified", alert_block, within, name)
+                    yield silence(source, kind, "proven", alert_block, within, name)
+
+
+def _waited_for(settings: SourceSettings, kind: str) -> Sequence[str]:
+    """The declared things of a kind, each with an alarm of its own: one that is shown to be good says nothing of another.
+    '' where none is: any thing of the kind."""
+    return [name for name in settings.declared.get(kind, ()) if name not in settings.exclude] or [""]
 
 
 def _zombies() -> AutomationCore:
@@ -180,21 +187,25 @@ def late_runs(alert_block: UUID, within: timedelta = _LATE_AFTER) -> AutomationC
     )
 
 
-def silence(source: str, kind: str, shown: Shown, alert_block: UUID, within: timedelta) -> AutomationCore:
-    """The dead-man's switch: fires `within` after the last such event of a kind of a source, or after its own creation.
+def silence(
+    source: str, kind: str, shown: Shown, alert_block: UUID, within: timedelta, name: str = ""
+) -> AutomationCore:
+    """The dead-man's switch: fires `within` after the last such event of a kind of a source (of one thing of it, where
+    there is a name), or after its own creation.
 
     `after` makes each event begin a new period. Without `for_each`, Prefect begins one by itself where there is
     none: "never" fires too, and silence that goes on fires again after two more periods.
     """
     hours = f"{within.total_seconds() / 3600:g} hours"
-    what = f"no {kind} of {source} {shown} for {hours}"
+    thing = f"{kind} {name}" if name else kind
+    what = f"no {thing} of {source} {shown} for {hours}"
     return AutomationCore(
         name=f"{_PREFIX}{what}",
-        description=f"No run has {shown} a {kind} set of {source} for {hours}, or ever.",
+        description=f"No run has {shown} a set of {thing} of {source} for {hours}, or ever.",
         trigger=EventTrigger(
             after={event_of(shown)},
             expect={event_of(shown)},
-            match={"prefect.resource.id": resource_of(source, kind)},
+            match={"prefect.resource.id": resource_of(source, kind, name)},
             posture=Posture.Proactive,
             threshold=1,
             within=within,
@@ -203,7 +214,7 @@ def silence(source: str, kind: str, shown: Shown, alert_block: UUID, within: tim
             _notify(
                 alert_block,
                 f"Backups: {what}",
-                f"No run has {shown} a {kind} set of {source} for {hours}. Is a worker running, is the schedule on? "
+                f"No run has {shown} a set of {thing} of {source} for {hours}. Is a worker running, is the schedule on? "
                 f"Run check-backups for {source}: it says what the stores hold.",
             )
         ],

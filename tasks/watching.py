@@ -72,13 +72,13 @@ def event_of(shown: Shown) -> str:
     return f"platform-ops.set.{shown}"
 
 
-def resource_of(source: str, kind: str) -> str:
-    """How events and automations name the sets of a kind of a source."""
-    return f"platform-ops.source.{source}.{kind}"
+def resource_of(source: str, kind: str, name: str = "") -> str:
+    """How events and automations name the sets of a kind of a source, or those of one thing."""
+    return f"platform-ops.source.{source}.{kind}{f'.{name}' if name else ''}"
 
 
 def announce(shown: Shown, assets: Iterable[Asset]) -> None:
-    """Tell Prefect's automations that sets of these were shown to be good."""
-    for source, kind in dict.fromkeys((asset.source, asset.kind) for asset in assets):
-        resource = {"prefect.resource.id": resource_of(source, kind), "prefect.resource.name": f"{kind} of {source}"}
-        emit_event(event_of(shown), resource)
+    """Tell Prefect's automations that sets of these were shown to be good: of each thing, and of its kind."""
+    for asset in dict.fromkeys(each for one in assets for each in (one, one._replace(name=""))):
+        named = {"prefect.resource.name": f"{asset.label} of {asset.source}"}
+        emit_event(event_of(shown), {"prefect.resource.id": resource_of(*asset), **named})

@@ -90,6 +90,8 @@ def test_silence_rings_and_a_verdict_keeps_it_quiet(alerts: Webhook, tmp_path: P
             client.create_automation(silence(server, "cluster", "verified", block, WITHIN))
         for server in ("never", "often"):
             client.create_automation(silence(server, "cluster", "proven", block, WITHIN))
+        for name in ("one", "other"):
+            client.create_automation(silence("things", "db", "proven", block, WITHIN, name))
     # What another run did, or another server's, or a drill's, is no verdict of these.
     verify_backups(a_store(tmp_path, "other"))
     announce("proven", [whole("once")])
@@ -103,11 +105,13 @@ def test_silence_rings_and_a_verdict_keeps_it_quiet(alerts: Webhook, tmp_path: P
 
     def both_often() -> None:
         announce("verified", [whole("often")])
-        announce("proven", [whole("often")])
+        announce("proven", [whole("often"), Asset("things", "db", "one")])
 
     silent: list[tuple[Shown, str]] = [("verified", "never"), ("verified", "once"), ("proven", "never")]
     wait_for(lambda: all(heard(*each) for each in silent), tick=both_often)
     assert heard("verified", "often") == heard("proven", "often") == []
+    wait_for(lambda: alerts.bodies("no db other of things proven for 0."), tick=both_often)
+    assert alerts.bodies("no db one of things proven") == []  # what was shown of one says nothing of another
     [first, *_] = [call for call in alerts.calls if "cluster of once" in call.body]
     assert first.at - since > WITHIN.total_seconds() - 1
     assert "Is a worker running, is the schedule on?" in first.body

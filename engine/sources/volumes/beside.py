@@ -79,7 +79,10 @@ def hold(lease: float, patience: float) -> None:
     """Hold the databases that stdin's first line names until it says `end`; heartbeats are empty lines."""
     kept: list[sqlite3.Connection] = []
     until = time.monotonic() + patience
-    for name in json.loads(line_of_input(lease)):
+    names = b"\n"
+    while names == b"\n":
+        names = line_of_input(lease)
+    for name in json.loads(names):
         try:
             kept.append(held(name, until))
         except sqlite3.Error as error:

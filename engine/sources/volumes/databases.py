@@ -55,10 +55,34 @@ def check(sandbox: Sandbox, volume: str) -> dict[str, str]:
 
 @dataclass
 class Hold:
-    """Databases that are held as they are."""
+    """Databases that are to be held as they are."""
 
     program: Program
+    volume: str
+    databases: Sequence[Database]
     lost: threading.Event = field(default_factory=threading.Event)
+    _talks: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self) -> None:
+        """Hold them from now on.
+
+        Raises:
+            TransientFailure: one is written to all the time.
+            OperationFailed: one cannot be opened.
+        """
+        with suppress(OSError, ValueError):
+            self._write(json.dumps([each.path for each in self.databases]).encode() + b"\n")
+        said = _told(self.program)
+        if said == "held":
+            return
+        if not isinstance(said, list):
+            words = b"".join(self.program.stderr or ()).decode("utf8", "replace").strip()
+            raise OperationFailed(f"The databases of {self.volume} cannot be held: {words[-300:] or 'it said nothing'}")
+        name, why = said
+        kind: type[PlatformOpsError] = TransientFailure if "all the time" in why else OperationFailed
+        raise kind(
+            f"The database {name} of {self.volume} cannot be held as it is: {why}; try again, or give its volume `stop`."
+        )
 
     def beat(self, done: threading.Event) -> None:
         while not done.wait(HEARTBEAT_SECONDS):
@@ -83,25 +107,20 @@ class Hold:
 
     def _write(self, data: bytes) -> None:
         assert self.program.stdin is not None  # noqa: S101 - it was asked for
-        self.program.stdin.write(data)
-        self.program.stdin.flush()
+        with self._talks:
+            self.program.stdin.write(data)
+            self.program.stdin.flush()
 
 
 @contextmanager
-def held(sandbox: Sandbox, volume: str, databases: Sequence[Database]) -> Iterator[Hold | None]:
-    """Hold databases in WAL mode as they are; none to hold: None.
-
-    Raises:
-        TransientFailure: one is written to all the time.
-        OperationFailed: one cannot be opened.
-    """
+def holding(sandbox: Sandbox, volume: str, databases: Sequence[Database]) -> Iterator[Hold | None]:
+    """What is going to hold databases in WAL mode as they are, once `take` is said; none to hold: None."""
     if not databases:
         yield None
         return
     argv, binds = sandbox.python_argv("hold", str(LEASE_SECONDS), str(TRIES_SECONDS))
     with sandbox.stream("hold", argv, (filling(volume),), FILL, binds=binds, stdin=True) as program:
-        hold, done = Hold(program), threading.Event()
-        _taken(hold, volume, databases)
+        hold, done = Hold(program, volume, databases), threading.Event()
         beat = threading.Thread(target=hold.beat, args=(done,), name="heartbeat", daemon=True)
         beat.start()
         try:
@@ -109,20 +128,6 @@ def held(sandbox: Sandbox, volume: str, databases: Sequence[Database]) -> Iterat
         finally:
             done.set()
             beat.join()
-
-
-def _taken(hold: Hold, volume: str, databases: Sequence[Database]) -> None:
-    with suppress(OSError, ValueError):
-        hold._write(json.dumps([each.path for each in databases]).encode() + b"\n")
-    said = _told(hold.program)
-    if said == "held":
-        return
-    if not isinstance(said, list):
-        words = b"".join(hold.program.stderr or ()).decode("utf8", "replace").strip()
-        raise OperationFailed(f"The databases of {volume} cannot be held: {words[-300:] or 'it said nothing'}")
-    name, why = said
-    kind: type[PlatformOpsError] = TransientFailure if "all the time" in why else OperationFailed
-    raise kind(f"The database {name} of {volume} cannot be held as it is: {why}; try again, or give its volume `stop`.")
 
 
 def _told(program: Program) -> object:

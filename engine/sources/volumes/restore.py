@@ -20,11 +20,11 @@ from engine.repository.body import Body
 from engine.repository.keys import TIME
 from engine.repository.repository import Repository
 from engine.sources.base import Restored
-from engine.sources.volumes.backup import Stop
 from engine.sources.volumes.inventory import OURS, Volume, mounting, volume_called
 from engine.sources.volumes.keeper import Keeper
 from engine.sources.volumes.kinds import facts_of
 from engine.sources.volumes.sandbox import Sandbox
+from engine.sources.volumes.stop import Stop
 from engine.sources.volumes.unpacking import compare, unpack
 
 KEPT = "platform-ops.kept"

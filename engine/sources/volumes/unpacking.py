@@ -15,9 +15,10 @@ from engine.repository.body import Body, FileEntry
 from engine.repository.reading import stored_pieces
 from engine.repository.repository import Repository
 from engine.repository.unpacking import start_unpack
-from engine.sources.volumes.backup import ARCHIVE, LATE_PROOF, PROOF, tar_argv
+from engine.sources.volumes.backup import ARCHIVE, LATE_PROOF, PROOF
 from engine.sources.volumes.kinds import facts_of
-from engine.sources.volumes.sandbox import FILL, READ, VOLUME, Sandbox, filling, reading
+from engine.sources.volumes.sandbox import FILL, READ, Sandbox, filling, reading
+from engine.sources.volumes.streaming import extract_argv, tar_argv
 from engine.sources.volumes.tar_reader import HostileMember, TarReader, leads_out
 from engine.sources.volumes.tree import Entry, TreeDifference, differences, entries_of
 from engine.streams.pack import CHUNK
@@ -30,12 +31,6 @@ SHOWN = 1000
 """Differences that are kept: more tell nothing more."""
 
 
-def extract_argv(tar: str) -> tuple[str, ...]:
-    """What fills a volume from stdin, with owners, modes, times and attributes as they were."""
-    kept = ("--preserve-permissions", "--same-owner", "--numeric-owner", "--acls", "--xattrs", "--xattrs-include=*")
-    return (tar, "--extract", "--file=-", f"--directory={VOLUME}", "--delay-directory-restore", *kept)
-
-
 def unpack(sandbox: Sandbox, repository: Repository, body: Body, volume: str, progress: Progress) -> None:
     """Fill an empty volume. A member that leads out is refused before the program that unpacks sees it.
 
@@ -46,7 +41,7 @@ def unpack(sandbox: Sandbox, repository: Repository, body: Body, volume: str, pr
     file, tick, meter = _file(body, ARCHIVE), Throttled(progress), Meter()
     with (
         Pipeline() as pipeline,
-        sandbox.stream("fill", extract_argv(sandbox.tar), (filling(volume),), FILL, stdin=True) as program,
+        sandbox.piped("fill", extract_argv(sandbox.tar), (filling(volume),), FILL, inwards=True) as program,
     ):
         unpacked = start_unpack(pipeline, repository, body, file)
         tar = pipeline.add(program, name=f"tar into {volume}")
@@ -134,7 +129,7 @@ def _tree(sandbox: Sandbox, volume: str, counts: dict[str, int]) -> Iterator[Ite
     """What is in a volume now."""
     with (
         Pipeline() as pipeline,
-        sandbox.stream("look", tar_argv(sandbox.tar), (reading(volume),), READ) as program,
+        sandbox.piped("look", tar_argv(sandbox.tar), (reading(volume),), READ) as program,
     ):
         process = pipeline.add(program, name=f"tar of {volume}")
         try:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -230,3 +231,12 @@ def database(path: Path) -> tuple[str, int]:
         first, last, count = one.execute("SELECT min(n), max(n), count(*) FROM beat").fetchone()
     assert (wrong, last - first + 1) == (0, count)
     return said, count
+
+
+def longest_pause(path: Path) -> float:
+    """Between two rows that a service wrote, in seconds."""
+    import sqlite3
+
+    with sqlite3.connect(path) as one:
+        times = [float(at) for (at,) in one.execute("SELECT at FROM beat ORDER BY n")]
+    return max(later - earlier for earlier, later in pairwise(times))

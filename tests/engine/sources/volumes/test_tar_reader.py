@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import DamagedSet
-from engine.sources.volumes.backup import tar_argv
 from engine.sources.volumes.sandbox import VOLUME
+from engine.sources.volumes.streaming import tar_argv
 from engine.sources.volumes.tar_reader import HostileMember, TarReader, leads_out
 from engine.sources.volumes.tree import ROOT, Entry, differences, entries_of, line_of
 from tests.engine.sources.volumes.scene import odd_things
@@ -57,7 +57,7 @@ def read(data: bytes, size: int = 1 << 20) -> list[Entry]:
 def archive(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     folder = tmp_path_factory.mktemp("volume")
     odd_things(folder)
-    argv = [word.replace(VOLUME, str(folder)) for word in tar_argv("tar")]
+    argv = [word.replace(VOLUME, str(folder)) for word in tar_argv("tar", file="-")]
     return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout
 
 

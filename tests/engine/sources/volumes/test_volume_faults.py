@@ -61,7 +61,7 @@ def test_kill_9_between_stop_and_start_and_what_was_stopped_runs_again_by_itself
         until(lambda: not engine.running(service))
         run.send_signal(signal.SIGKILL)
         until(lambda: engine.running(service), 20)  # no next run is needed
-    until(lambda: not [name for name in engine.ours(site.source) if name.startswith("platform-ops-volumes-")])
+    until(lambda: engine.ours(site.source) == [])
     assert not [path for path in site.site.files() if path.endswith("manifest.json")]
     [made] = site.run("backup")["stored"]
     assert engine.running(service)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -18,6 +19,7 @@ def test_prefect_snapshots_drills_and_restores(
     engine: Engine, tmp_path: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from deployments.apply import apply
+    from deployments.automations import wanted
     from flows.restore_drill import restore_drill
     from flows.restore_volumes import restore_volumes
     from flows.volume_snapshot import volume_snapshot
@@ -39,6 +41,12 @@ def test_prefect_snapshots_drills_and_restores(
     assert sorted(form["volumes"]["items"]["enum"]) == sorted(form["confirm"]["items"]["enum"]) == sorted(names)
     [weekly] = deployed["volume-snapshot"].schedules
     assert (weekly.slug, weekly.parameters) == (f"weekly-{site.source}", {"source": site.source})
+    alarms = [each.name for each in wanted(uuid4(), settings.sources) if site.source in each.name]
+    assert sorted(alarms) == sorted(
+        f"platform-ops: no volume {name} of {site.source} {shown} for 192 hours"
+        for name in names
+        for shown in ("verified", "proven")
+    )
     restore_drill(site.source)  # that nobody narrows: all of them
     repository = open_repository("nightly", settings.stores["nightly"])
     assert {each.state for each in catalogue(repository, site.source).sets} == {"proven"}

@@ -8,14 +8,13 @@ import subprocess
 import tempfile
 import threading
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from engine.streams.spool import temporary_base
 from tests.engine.hosts.parts import program
-from tests.engine.sources.volumes.scene import Engine, database, kept, odd_things, tree
+from tests.engine.sources.volumes.scene import Engine, database, kept, longest_pause, odd_things, tree
 
 pytestmark = pytest.mark.xdist_group("volumes")
 
@@ -107,15 +106,6 @@ def test_a_service_that_writes_all_the_time_is_not_stopped_where_sqlite_can_hold
     engine("stop", service)
     assert database(folder / "kuma.db")[1] > rows[1]  # it went on meanwhile
     assert longest_pause(folder / "kuma.db") < 2.0
-
-
-def longest_pause(path: Path) -> float:
-    """Between two rows that were written, in seconds."""
-    import sqlite3
-
-    with sqlite3.connect(path) as one:
-        times = [float(at) for (at,) in one.execute("SELECT at FROM beat ORDER BY n")]
-    return max(later - earlier for earlier, later in pairwise(times))
 
 
 def test_what_has_to_stop_is_stopped_until_its_files_are_read_and_runs_again_before_its_database_is(

@@ -1,0 +1,140 @@
+"""Volumes: how fast one is stored beside `tar | zstd`, the memory it takes, many small files, and how long a service is
+down."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from bench.figures import Figure
+from bench.memory import peak_of
+from bench.timing import MeasureError, interleaved, shell, tell
+from tests.engine.cli.site import COMMAND, environment
+from tests.engine.sources.volumes.scene import Engine, Kept, engine_at, kept, longest_pause
+
+_COMMANDS = ("python -m bench --only volumes",)
+_PIECE = 1 << 20
+_EACH = 64 << 20
+
+
+def measure(gigabytes: int, files: int, laps: int) -> list[Figure]:
+    """`gigabytes` for the rate; `files` small ones, and ten times as many."""
+    with engine_at() as engine:
+        return [*_streaming(engine, gigabytes, laps), *_small_files(engine, files), *_downtime(engine)]
+
+
+def measure_memory(gigabytes: int) -> list[Figure]:
+    with engine_at() as engine, _site(engine, "none") as (site, folder):
+        _fill(folder, gigabytes << 30)
+        peak = peak_of([*COMMAND, "--config", str(site.site.config), "backup"], environment())
+        label = f"volumes: peak memory of a backup of {gigabytes} GB, engine and children"
+        return [Figure(label, peak.rss / 1e6, "MB", "<", 200.0, None, _COMMANDS)]
+
+
+@contextmanager
+def _site(engine: Engine, quiesce: str) -> Iterator[tuple[Kept, Path]]:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        volume = engine.volume()
+        yield kept(engine, Path(folder), {volume.parent.name: quiesce}), volume
+        engine("volume", "rm", "--force", volume.parent.name, check=False)
+
+
+def _fill(folder: Path, size: int) -> None:
+    """Half of it is text that shrinks to a fifth, half is random, as uploads are."""
+    words = (b"%d the quick brown fox jumps over the lazy dog, again and again\n" % number for number in range(1 << 30))
+    text = b"".join(next(words) for _ in range(_PIECE // 64))[:_PIECE]
+    for number in range(size // _EACH):
+        with (folder / f"file-{number:05d}").open("wb") as file:
+            for _ in range(_EACH // _PIECE):
+                file.write(text if number % 2 else os.urandom(_PIECE))
+
+
+def _streaming(engine: Engine, gigabytes: int, laps: int) -> list[Figure]:
+    with _site(engine, "none") as (site, folder):
+        _fill(folder, gigabytes << 30)
+        target = site.site.folder / "baseline.tar.zst"
+        baseline = f"tar --create --directory={folder} . | zstd --quiet --force -o {target}"
+        seconds = interleaved(
+            {
+                "tar | zstd": lambda: shell(baseline, os.environ),
+                "volume": lambda: _backed_up(site),
+            },
+            laps,
+        )
+        ratio = seconds.ratio("volume", "tar | zstd")
+        return [Figure(f"volumes: storing {gigabytes} GB ÷ `tar | zstd` of it", ratio, "", "<=", 1.2, 1.0, _COMMANDS)]
+
+
+def _backed_up(site: Kept) -> float:
+    """Seconds from the command's start to its end: its lock, its containers and its retention too."""
+    began = time.monotonic()
+    site.run("backup", "--no-prune")
+    took = time.monotonic() - began
+    subprocess.run(["rm", "-rf", str(site.site.store)], check=True)
+    return took
+
+
+def _small_files(engine: Engine, files: int) -> list[Figure]:
+    each = []
+    for count in (files, 10 * files):
+        with _site(engine, "none") as (site, folder):
+            for number in range(count):
+                if number % 1000 == 0:
+                    (folder / f"{number // 1000:04d}").mkdir()
+                (folder / f"{number // 1000:04d}" / f"{number % 1000:03d}.txt").write_bytes(b"%d\n" % number * 20)
+            began = time.monotonic()
+            peak = peak_of([*COMMAND, "--config", str(site.site.config), "backup"], environment())
+            each.append((time.monotonic() - began) / count)
+            tell(f"volumes: {count:,} files, {each[-1] * 1e6:.0f} us each, {peak.rss / 1e6:.0f} MB")
+    said = f"volumes: {10 * files:,} small files ÷ {files:,}, for each"
+    return [
+        Figure(said, each[1] / each[0], "", "<=", 1.2, 1.0, _COMMANDS),
+        Figure(f"volumes: peak memory at {10 * files:,} files", peak.rss / 1e6, "MB", "<", 200.0, None, _COMMANDS),
+    ]
+
+
+def _downtime(engine: Engine) -> list[Figure]:
+    """How long a service with a database in WAL mode is down, beyond its own stop and start; with `sqlite` how long it
+    could not write."""
+    with ExitStack() as stack:
+        site, folder = stack.enter_context(_site(engine, "stop"))
+        service = engine.service(folder.parent.name, pause=0.01)
+        _grow(folder / "kuma.db", 1 << 30)
+        began = time.monotonic()
+        engine("stop", service)
+        engine("start", service)
+        own = time.monotonic() - began
+        [made] = site.run("backup")["stored"]
+        down = made["facts"]["down_seconds"]
+        tell(f"volumes: down for {down:.2f} s, its own stop and start {own:.2f} s")
+        if made["facts"]["stopped"] != [service]:
+            raise MeasureError("the service was not stopped")
+        quiet, other = stack.enter_context(_site(engine, "sqlite"))
+        writer = engine.service(other.parent.name, pause=0.01)
+        _grow(other / "kuma.db", 1 << 30)
+        quiet.run("backup")
+        engine("stop", writer)
+        pause = longest_pause(other / "kuma.db")
+        command = ("python -m bench --only volumes",)
+        return [
+            Figure("volumes: a service with 1 GB of SQLite is down, beyond stop and start", down - own, "s", "<=", 2.0, 1.0,
+                   command),
+            Figure("volumes: the same held by SQLite itself: it could not write for", pause, "s", "<=", 1.0, 0.1, command),
+        ]  # fmt: skip
+
+
+def _grow(path: Path, size: int) -> None:
+    """Fill a service's database while it writes to it."""
+    import sqlite3
+
+    with sqlite3.connect(path, timeout=30) as database:
+        database.execute("CREATE TABLE filling (data BLOB)")
+        for _ in range(size >> 24):
+            database.execute("INSERT INTO filling VALUES (randomblob(?))", (16 << 20,))
+            database.commit()
+    database.close()
