@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -62,14 +62,7 @@ def play(
             if through:
                 source = pipeline.start(through, name=f"{what} to SQL", stdin=unpacked.stdout).stdout
                 unpacked.stdout.close()
-            stdin = subprocess.PIPE if without else source
-            tool = pipeline.start(argv, name=what, env=environment, stdin=stdin, stdout=subprocess.DEVNULL)
-            tool.failed_as = OperationFailed
-            told.append(tool)
-            if without:
-                pipeline.run(partial(pump, leave_out(pieces_of(source), without), (tool.stdin,)), "leave out")
-            else:
-                source.close()
+            told.append(_started(pipeline, argv, environment, what, source, without))
             pipeline.run(partial(pump, pieces, (unpacked.stdin,), meter), "read")
             pipeline.join(meter, STALL_SECONDS, lambda: tick(what, meter.bytes, file.size), alive)
     except (OperationFailed, NoFittingKey) as error:
@@ -78,6 +71,25 @@ def play(
             raise
         said = "\n".join((str(error), *(tool.all_it_said() for tool in told)))
         raise refused(error, said, "The scratch server", _object(repository, body, file, said)) from None
+
+
+def _started(
+    pipeline: Pipeline,
+    argv: Sequence[str],
+    environment: dict[str, str],
+    what: str,
+    source: IO[bytes],
+    without: Collection[str],
+) -> Process:
+    """The program that is fed from `source`, directly where nothing is left out."""
+    stdin = subprocess.PIPE if without else source
+    tool = pipeline.start(argv, name=what, env=environment, stdin=stdin, stdout=subprocess.DEVNULL)
+    tool.failed_as = OperationFailed
+    if without:
+        pipeline.run(partial(pump, leave_out(pieces_of(source), without), (tool.stdin,)), "leave out")
+    else:
+        source.close()
+    return tool
 
 
 def _require_the_manifest_s(pieces: Iterator[bytes]) -> None:
