@@ -10,14 +10,17 @@ from dataclasses import dataclass, field
 from isal import isal_zlib
 
 from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
-from engine.hosts.base import Host
-from engine.sources.keycloak.programs import environment, export_argv, import_argv
+from engine.hosts.base import Host, Readable
+from engine.sources.keycloak.pages import Joined
+from engine.sources.keycloak.programs import PER_FILE, environment, export_argv, import_argv, pages_argv
 from engine.sources.keycloak.realm import Realm, read_realm
 from engine.sources.keycloak.settings import RealmSettings
 from engine.sources.keycloak.stream import NoRealm
 from engine.streams.process import Patient, Process
 
 _END_SECONDS, _BROKEN_SECONDS = 60.0, 10.0
+_AT_ONCE = 500
+"""So many users are exported in one transaction: with more the time grows faster than their number."""
 _GZIP = 31  # zlib's wbits for a gzip header and trailer
 
 
@@ -45,14 +48,17 @@ class Keycloak:
     def of(cls, host: Host, owner: str, settings: RealmSettings) -> Keycloak:
         return cls(host, owner, settings.kc, settings.export_memory_mib, settings.stall_minutes * 60)
 
-    def export(self, realm: str) -> Exported:
-        """All of a realm.
+    def export(self, realm: str, users: int = 0) -> Exported:
+        """All of a realm. Where it has many `users` they come in pages, else all is seen at one moment.
 
         Raises:
             TransientFailure: it did not come whole, or no byte came for too long.
         """
-        process = self._started(export_argv(self.kc, realm), f"The export of realm {realm}", stdin=False)
-        coming = _Packing(Patient(process, self.stall_seconds))
+        paged = users > _AT_ONCE and "/" not in realm
+        argv = pages_argv(self.kc, realm, _files(users)) if paged else export_argv(self.kc, realm)
+        process = self._started(argv, f"The export of realm {realm}", stdin=False)
+        source = Patient(process, self.stall_seconds)
+        coming = _Packing(Joined(source, PER_FILE) if paged else source)
         problem, found = "it was left", Realm()
         try:
             found, problem = read_realm(coming), ""
@@ -93,6 +99,11 @@ class Keycloak:
         return Process(f"{what}{self.host.note}", self.host.stream(argv, env=env, stdin=stdin))
 
 
+def _files(users: int) -> int:
+    """More than so many users need: some may be added meanwhile."""
+    return users * 11 // (10 * PER_FILE) + 20
+
+
 def _ended(process: Process, seconds: float) -> None:
     """Wait for its end, or make one; its connections are closed."""
     with suppress(subprocess.TimeoutExpired):
@@ -121,7 +132,7 @@ def _failed(process: Process) -> PlatformOpsError:
 class _Packing:
     """What is read is compressed on its way and kept."""
 
-    def __init__(self, source: Patient) -> None:
+    def __init__(self, source: Readable) -> None:
         self._source = source
         self._press = isal_zlib.compressobj(1, isal_zlib.DEFLATED, _GZIP)
         self._packed = bytearray()

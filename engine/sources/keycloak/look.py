@@ -23,8 +23,8 @@ OF_USERS = (
 """Events by which a user changes himself. A login is none."""
 
 
-def look_at(api: AdminApi, realm: str, beside: str = "") -> tuple[str, int]:
-    """A digest of all that is cheap to see (`beside` goes into it), and how many users there are.
+def look_at(api: AdminApi, realm: str, beside: str = "") -> str:
+    """A digest of all that is cheap to see; `beside` goes into it.
 
     Raises:
         NotFound: there is no such realm.
@@ -33,20 +33,14 @@ def look_at(api: AdminApi, realm: str, beside: str = "") -> tuple[str, int]:
     path = f"/{quoted(realm)}"
     shown = api.ask("POST", f"{path}/partial-export", params={"exportClients": True, "exportGroupsAndRoles": True})
     clients = api.ask("GET", f"{path}/clients")
-    users = users_of(api, realm)
     seen = [
         shown,
         [[each["id"], each.get("secret")] for each in clients],
-        users,
+        api.ask("GET", f"{path}/users/count"),
         _newest_events(api, path, shown),
         beside,
     ]
-    return hashlib.sha256(_canonical(seen)).hexdigest(), users
-
-
-def users_of(api: AdminApi, realm: str) -> int:
-    """How many users there are; those of clients are not counted."""
-    return int(api.ask("GET", f"/{quoted(realm)}/users/count"))
+    return hashlib.sha256(_canonical(seen)).hexdigest()
 
 
 def keeps_events(settings: Mapping[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """How Keycloak's program is called for an export and an import, beside the server that runs in the same container.
 
-Measured with 24.0.5. No file is made: the realm comes and goes through a pipe. The process has a cluster of its own (the
+Measured with 24.0.5. No file is made: the realm comes and goes through a pipe, also where Keycloak is told to write many
+files: each of their names leads to the same pipe. The process has a cluster of its own (the
 server would see a member come and go, and hand over sessions), a later turn at the processor, a small heap instead of
 half of the container's memory, and is what the kernel ends first where memory runs out.
 """
@@ -11,8 +12,12 @@ from collections.abc import Mapping
 
 MARK = "PLATFORM_OPS_EXPORT"
 """In the environment of each such process: whose it is."""
-_ALONE = "-Djgroups.bind.address=127.0.0.1 -Djgroups.mcast_port=46699"
+_ALONE = "-Djgroups.bind.address=127.0.0.1 -Djgroups.mcast_port=46699 -Djgroups.join_timeout=1"
 _QUICK = "-XX:TieredStopAtLevel=1"  # it runs for seconds only
+_LONG = "-Dquarkus.transaction-manager.default-transaction-timeout=12H"  # five minutes else, and an import is one
+PER_FILE = 50
+"""Users in a file, where there are files. Each file is a transaction of its own: in a single one Hibernate looks before
+each query at all it has read, and the time grows with the square of the number of users."""
 _BEFORE = (
     'export JAVA_OPTS_APPEND="$JAVA_OPTS_APPEND $PLATFORM_OPS_JAVA"; '
     "{ echo 1000 >/proc/self/oom_score_adj; } 2>/dev/null; "
@@ -20,6 +25,16 @@ _BEFORE = (
 # What writes to our stdout is a child that ends with the program's side of the pipe; the program itself is what runs.
 _EXPORT = (
     _BEFORE + 'exec nice -n 10 bash "$1" export --optimized --realm "$2" --file /dev/fd/3 4>&1 1>&2 3> >(exec cat >&4)'
+)
+# The last document says how many files are there whose name led nowhere.
+_PAGES = (
+    _BEFORE
+    + 'folder=/dev/shm; [ -w "$folder" ] || folder=/tmp; folder=$(mktemp -d "$folder/platform-ops-export.XXXXXX") '
+    '&& ln -s /dev/fd/3 "$folder/$2-realm.json" || exit 71; for ((page = 0; page < $4; page++)); do '
+    'ln -s /dev/fd/3 "$folder/$2-users-$page.json" || { rm -rf "$folder"; exit 71; }; done; '
+    'exec nice -n 10 bash "$1" export --optimized --realm "$2" --dir "$folder" --users different_files '
+    '--users-per-file "$3" 4>&1 1>&2 3> >(cat >&4 && { more=0; for file in "$folder"/*; do '
+    '[ -L "$file" ] || more=$((more + 1)); done; echo "{\\"end\\":$more}" >&4; }; rm -rf "$folder")'
 )
 _IMPORT = (
     _BEFORE + 'exec nice -n 10 bash "$1" import --optimized --override "$2" --file /dev/fd/3 '
@@ -30,6 +45,12 @@ _IMPORT = (
 def export_argv(kc: str, realm: str) -> tuple[str, ...]:
     """Write a realm with its users to stdout; what Keycloak says goes to stderr."""
     return ("bash", "-c", _EXPORT, "platform-ops", kc, realm)
+
+
+def pages_argv(kc: str, realm: str, files: int) -> tuple[str, ...]:
+    """Write a realm without its users to stdout, then its users in at most so many files, all one after the other, and a
+    document that says it is the end."""
+    return ("bash", "-c", _PAGES, "platform-ops", kc, realm, str(PER_FILE), str(files))
 
 
 def import_argv(kc: str, *, override: bool) -> tuple[str, ...]:
@@ -43,4 +64,4 @@ def import_argv(kc: str, *, override: bool) -> tuple[str, ...]:
 def environment(owner: str, memory_mib: int) -> Mapping[str, str | None]:
     """What such a process is told beside what the server is."""
     heap = f"-Xms64m -Xmx{memory_mib}m"
-    return {MARK: owner, "JAVA_OPTS_KC_HEAP": heap, "PLATFORM_OPS_JAVA": f"{_QUICK} {_ALONE}"}
+    return {MARK: owner, "JAVA_OPTS_KC_HEAP": heap, "PLATFORM_OPS_JAVA": f"{_QUICK} {_ALONE} {_LONG}"}

@@ -48,13 +48,12 @@ class Thing(NamedTuple):
 
 @dataclass
 class Realm:
-    """`version` is Keycloak's, `things` are by what and name. `service_accounts` are users that belong to clients; `federated`: some of its users
-    are kept elsewhere (LDAP)."""
+    """`version` is Keycloak's, `things` are by what and name. `federated`: some of
+    its users are kept elsewhere (LDAP)."""
 
     name: str = ""
     version: str = ""
     things: dict[Thing, Fields] = field(default_factory=dict)
-    service_accounts: int = 0
     federated: bool = False
 
     @property
@@ -62,6 +61,11 @@ class Realm:
         """By noun, how many there are."""
         found = Counter(thing.part for thing in self.things)
         return {noun: found[noun] for noun in COUNTED}
+
+    @property
+    def users(self) -> set[str]:
+        """Their names, with those of clients."""
+        return {thing.name for thing in self.things if thing.part == "user"}
 
     @property
     def digest(self) -> str:
@@ -85,8 +89,6 @@ def read_realm(source: Readable) -> Realm:
             realm.name = str(value)
         if name == "keycloakVersion":
             realm.version = str(value)
-        if name == USERS:
-            realm.service_accounts += bool(isinstance(value, dict) and value.get("serviceAccountClientId"))
         found = list(_things(name, value))
         for thing, fields in found:
             same.setdefault(thing, []).append(fields)

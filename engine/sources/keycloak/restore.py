@@ -22,6 +22,7 @@ from engine.sources.keycloak.export import Exported, Keycloak
 from engine.sources.keycloak.realm import Realm, Thing
 from engine.sources.keycloak.rewrite import as_another
 from engine.sources.keycloak.stored import realm_in, stored_export
+from engine.sources.keycloak.whole import export_whole
 from engine.streams.unpack import unpack_bytes
 
 MASTER, _MANAGEMENT = "master", "realm-management"
@@ -54,7 +55,7 @@ class RealmRestore:
         before, kept = None, None
         if live:
             self.progress(f"export the live realm {into}, and keep it")
-            before = self.keycloak.export(into)
+            before = export_whole(self.keycloak, self.api, into)
             kept = self.keep(before)
         with self._undone(into, before, kept):
             self.progress(f"import realm {into}")
@@ -98,7 +99,7 @@ class RealmRestore:
         Raises:
             OperationFailed: something is not as in the set.
         """
-        found = self.keycloak.export(into).realm
+        found = export_whole(self.keycloak, self.api, into).realm
         if of_master:
             found.things = {thing: fields for thing, fields in found.things.items() if not _manages(thing)}
         lost, added = losses(expected, found)

@@ -11,7 +11,8 @@ from typing import Any
 from engine.hosts.base import Readable
 
 USERS = "users"
-_CHUNK = 1 << 18
+_CHUNK, _LARGEST = 1 << 18, 1 << 28
+_ENDS = tuple(",]} \t\r\n")  # what a number ends at: one that is cut at its point is a number too
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -25,7 +26,13 @@ def members(source: Readable) -> Iterator[tuple[str, Any]]:
     Raises:
         NoRealm: it is no JSON object, or it ends too early.
     """
-    text = _Text(source)
+    text = Text(source)
+    yield from members_of(text)
+    text.at_the_end()
+
+
+def members_of(text: Text) -> Iterator[tuple[str, Any]]:
+    """The members of the next object; more may follow. Raises as `members`."""
     text.one_of("{")
     ended = text.next_is("}")
     while not ended:
@@ -36,17 +43,16 @@ def members(source: Readable) -> Iterator[tuple[str, Any]]:
         else:
             yield str(name), text.value()
         ended = text.one_of(",}") == "}"
-    text.at_the_end()
 
 
-def _elements(text: _Text) -> Iterator[Any]:
+def _elements(text: Text) -> Iterator[Any]:
     ended = text.next_is("]")
     while not ended:
         yield text.value()
         ended = text.one_of(",]") == "]"
 
 
-class _Text:
+class Text:
     """What has come and was not taken yet."""
 
     def __init__(self, source: Readable) -> None:
@@ -76,17 +82,25 @@ class _Text:
         while True:
             try:
                 found, end = json.JSONDecoder().raw_decode(self._text, self._at)
-                if end < len(self._text) or self._ended:  # a number may go on
+                after = self._text[end : end + 1]
+                whole = after in _ENDS if isinstance(found, int | float) else after
+                if whole or self._ended:
                     self._at = end
                     return found
             except (json.JSONDecodeError, RecursionError):
                 if self._ended:
                     raise NoRealm("a value is not whole") from None
+            if wanted > _LARGEST:
+                raise NoRealm("a value does not end")
             self._more(wanted)
             wanted *= 2
 
     def at_the_end(self) -> None:
-        """Nothing more may come."""
+        """Nothing more may come.
+
+        Raises:
+            NoRealm: something does.
+        """
         self._skip_space()
         if self._at < len(self._text):
             raise NoRealm("there is more than one realm")

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from engine.sources.keycloak import stream
 from engine.sources.keycloak.diff import changes, losses, summary
+from engine.sources.keycloak.pages import Joined
 from engine.sources.keycloak.realm import Realm, Thing, read_realm
 from engine.sources.keycloak.rewrite import as_another, rewritten
 from engine.sources.keycloak.stream import NoRealm, members
@@ -53,7 +55,7 @@ class InPieces:
 def test_things_are_told_apart_and_counted() -> None:
     found = parsed(realm())
     assert found.counts == {"identity provider": 0, "flow": 1, "group": 2, "role": 2, "client": 1, "user": 2}
-    assert (found.name, found.version, found.service_accounts) == ("kohub", "24.0.5", 1)
+    assert (found.name, found.version, found.users) == ("kohub", "24.0.5", {"anna", "s"})
     assert {
         Thing("role", "web/agent"),
         Thing("group", "/a/b"),
@@ -110,10 +112,58 @@ def test_what_is_not_whole_is_no_realm(cut: int) -> None:
         read_realm(io.BytesIO(b"[]"))
 
 
-def test_it_is_read_as_it_comes() -> None:
-    data = json.dumps(realm(displayName="운영"), ensure_ascii=False, indent=2).encode()
-    assert dict(members(InPieces(data)))["displayName"] == "운영"
-    assert read_realm(InPieces(data)).digest == read_realm(io.BytesIO(data)).digest
+def test_it_is_read_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = realm(displayName="운영", displayNameHtml="\u20ac" * 40, ratio=-0.25e3)
+    data = json.dumps(document, ensure_ascii=False, indent=2).encode()
+    whole = read_realm(io.BytesIO(data))
+    for chunk in (1, 2, 3, 7, 64):  # each value crosses the border of a piece somewhere
+        monkeypatch.setattr(stream, "_CHUNK", chunk)
+        found = dict(members(InPieces(data)))
+        assert (found["displayName"], found["ratio"]) == ("운영", -250.0)
+        assert read_realm(InPieces(data)).digest == whole.digest
+
+
+def pages(document: dict[str, Any], of: int, *, end: int = 0) -> list[bytes]:
+    """As Keycloak writes users into files of so many."""
+    users = document["users"]
+    head = {name: value for name, value in document.items() if name != "users"}
+    rows = [{"realm": "kohub", "users": users[at : at + of]} for at in range(0, len(users), of)]
+    return [json.dumps(each, ensure_ascii=False, indent=2).encode() for each in (head, *rows, {"end": end})]
+
+
+FIVE = realm(users=[{"username": f"운영자{number}", "createdTimestamp": number * 1.5} for number in range(5)])
+
+
+def test_users_that_come_in_pages_make_the_same_realm() -> None:
+    for document, size in ((FIVE, 2), (FIVE, 5), (realm(users=[]), 2)):
+        joined = Joined(InPieces(b"".join(pages(document, size))), size)
+        assert read_realm(joined).digest == parsed(document).digest
+    twice = realm(users=[*FIVE["users"], FIVE["users"][3]])  # one more registered while it was exported
+    joined = Joined(io.BytesIO(b"".join(pages(twice, 2))), 2)
+    assert read_realm(joined).digest == parsed(FIVE).digest
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda found: found[:-1],
+        lambda found: found[:1] + found[2:-1],
+        lambda found: [*found[:2], found[3], *found[2:]],
+        lambda found: [*found[:2], found[2][:40], *found[3:]],
+        lambda found: [*found[:2], found[2].replace(b"kohub", b"other"), *found[3:]],
+        lambda found: [*found[:-1], b'{"end": 1}'],
+        lambda found: [*found, found[1]],
+        lambda found: [json.dumps(FIVE).encode(), *found[1:]],
+        lambda found: [],
+    ],
+    ids=[
+        "without the end", "first and end missing", "a page that is not full", "cut", "of another realm", "a file more", "more after it",
+        "users twice", "nothing",
+    ],
+)  # fmt: skip
+def test_pages_that_are_not_whole_are_no_realm(wrong: Any) -> None:
+    with pytest.raises(NoRealm):
+        read_realm(Joined(io.BytesIO(b"".join(wrong(pages(FIVE, 2)))), 2))
 
 
 def test_another_realm_beside_has_ids_and_addresses_of_its_own() -> None:
