@@ -30,6 +30,7 @@ def realm_export(source: str = "sso") -> State[Any]:
         return skipped
     with BackupRecord(source) as record:
         back_up(record)
-    renew_lists()
+    if record.changed:  # else nothing is known that was not, and it is looked at every quarter of an hour
+        renew_lists()
     require_whole(record)
     return record.completed()

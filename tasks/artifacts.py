@@ -153,6 +153,14 @@ class BackupRecord(Record):
         self.source = source
         self.run: BackupRun | None = None
 
+    @property
+    def changed(self) -> bool:
+        """Whether other sets are stored than before, or it is not known."""
+        result = self.run.result if self.run else None
+        if result is None or result.stored or result.failures or any(one.copied for one in result.copies):
+            return True
+        return bool(result.pruned and result.pruned.deleted)
+
     def so_far(self, state: RunState) -> Report:
         if self.run is None or not self.run.result.found:
             return super().so_far(state)

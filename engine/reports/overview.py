@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from engine.words.wording import readable_time
 if TYPE_CHECKING:
     from engine.repository.keys import Asset
     from engine.repository.stored import Catalogue, StoredSet
+    from engine.repository.verdict_keys import VerdictKey
 
 
 @dataclass(frozen=True)
@@ -29,18 +31,23 @@ class Kept:
     proven: datetime | None
 
 
-def kept_in(store: str, stored: Catalogue, now: datetime) -> tuple[Kept, ...]:
-    """What a store has sets of, by source and kind."""
+def kept_in(store: str, stored: Catalogue, now: datetime, but: Collection[str] = ()) -> tuple[Kept, ...]:
+    """What a store has sets of, by source and kind, without those kinds."""
+    verdicts: defaultdict[Asset, list[VerdictKey]] = defaultdict(list)
+    for one in stored.verdicts:
+        verdicts[one.set.asset].append(one)
     return tuple(
-        Kept(
-            store,
-            asset,
-            sets[0],
-            last_time(stored, asset, "recorded", now) or sets[0].created,
-            last_time(stored, asset, "proven", now),
-        )
-        for asset, sets in sorted(stored.assets.items())
+        _kept(store, asset, stored, verdicts[asset], now) for asset in sorted(stored.assets) if asset.kind not in but
     )
+
+
+def _kept(store: str, asset: Asset, stored: Catalogue, verdicts: Sequence[VerdictKey], now: datetime) -> Kept:
+    """Of all that is stored only what is of it is gone through: there may be hundreds of them. A whole source is proven by
+    its parts too."""
+    sets = stored.assets[asset]
+    own = replace(stored, sets=sets, incomplete=(), verdicts=tuple(verdicts)) if asset.name else stored
+    seen = last_time(own, asset, "recorded", now) or sets[0].created
+    return Kept(store, asset, sets[0], seen, last_time(own, asset, "proven", now))
 
 
 def overview_report(kept: Sequence[Kept], platforms: Mapping[str, str], now: datetime) -> Report:

@@ -45,7 +45,7 @@ def listing_of(
         remarks=remarks(stored.verdicts),
         unsealed=stored.unsealed,
         source=source,
-        kept=[one for one in kept_in(repository.store.name, stored, now) if one.asset.kind not in parts],
+        kept=kept_in(repository.store.name, stored, now, parts),
         empty=not (stored.sets or stored.incomplete or stored.verdicts or stored.unsealed),
     )
 

@@ -6,6 +6,7 @@ Only a drill proves a set. How one is restored into something that nobody reache
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from engine.errors import CouldNotVerify, DamagedSet, PlatformOpsError, UnsteadyStore
@@ -87,12 +88,15 @@ def _blamed(repository: Repository, findings: Findings, error: DamagedSet) -> Dr
 
 
 def _storable(result: DrillResult, findings: Findings) -> DrillResult:
-    """The result as its verdict file holds it: of an encrypted set, what differs is named, not quoted."""
+    """The result as its verdict file holds it: of an encrypted set, what differs is named, not quoted; not even named where
+    names are private."""
     if findings.body is None or not findings.body.encrypted:
         return result
     said = {"expected": "(in the encrypted set)", "found": "(see the run's own report)"}
+    said |= {"name": "(not shown)"} if findings.private else {}
     named = tuple(difference.model_copy(update=said) for difference in result.differences)
-    return result.model_copy(update={"differences": named})
+    sentence = _failed(replace(findings, differences=named)) if named and findings.private else result.sentence
+    return result.model_copy(update={"differences": named, "sentence": sentence})
 
 
 def _nothing_but(repository: Repository, body: Body) -> None:

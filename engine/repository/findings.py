@@ -85,6 +85,7 @@ class DrillResult(_Frozen):
 class Findings:
     """What a drill has found so far: it is reported even when the drill ends early.
 
+    `private`: also the names of what is in the set are told in the run's own report alone, where it is encrypted.
     `noun` is what `compared` are, for the sentence: `database`. `lacking` is what the drill saw that the set does not
     carry, beside what its manifest says.
     """
@@ -94,6 +95,7 @@ class Findings:
     began: float = field(default_factory=time.monotonic)
     body: Body | None = None
     noun: str = "thing"
+    private: bool = False
     compared: tuple[Compared, ...] = ()
     differences: tuple[Difference, ...] = ()
     rto_seconds: float | None = None

@@ -8,13 +8,12 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from engine.repository.keys import Asset, SetKey
-from engine.repository.stored import Catalogue, StoredSet
+from engine.repository.stored import AHEAD, Catalogue, StoredSet
 from engine.repository.verdict_keys import Check, VerdictKey
 from engine.repository.verdicts import PASSED
 
 Word = Literal["recorded", "verified", "proven"]
 
-_AHEAD = timedelta(minutes=10)  # two hosts' clocks may differ by so much
 _CHECKS: dict[Word, Check] = {"verified": "verify", "proven": "drill"}
 
 
@@ -67,7 +66,7 @@ def freshness(
 def last_time(stored: Catalogue, asset: Asset, word: Word, now: datetime) -> datetime | None:
     """When the word last came true of an asset; None: never. What is dated in the future counts for nothing."""
     seen = [one for one in stored.verdicts if one.check == "source" and one.result in PASSED]
-    return max((at for at in _times(stored, asset, word, now, seen) if at - now < _AHEAD), default=None)
+    return max((at for at in _times(stored, asset, word, now, seen) if at - now < AHEAD), default=None)
 
 
 def _words(own: bool) -> tuple[Word, ...]:
@@ -134,7 +133,7 @@ def proven_by(stored: Catalogue, key: SetKey) -> tuple[Asset, ...]:
 
 def _until(stored: Catalogue, asset: Asset, now: datetime) -> Iterator[StoredSet]:
     """Its sets, newest first, without those a wrong clock dated in the future."""
-    return (one for one in stored.assets.get(asset, ()) if one.created - now < _AHEAD)
+    return (one for one in stored.assets.get(asset, ()) if one.created - now < AHEAD)
 
 
 def _judged(
@@ -146,7 +145,7 @@ def _judged(
     max_hours: float,
     seen: Sequence[VerdictKey],
 ) -> Freshness:
-    last = max((at for at in _times(stored, asset, word, now, seen) if at - now < _AHEAD), default=None)
+    last = max((at for at in _times(stored, asset, word, now, seen) if at - now < AHEAD), default=None)
     newest = next(_until(stored, asset, now), None) if word == "recorded" else None
     failed = newest.key if newest and newest.state == "failed" else None
     fresh = failed is None and last is not None and now - last <= timedelta(hours=max_hours)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import NamedTuple
 
@@ -21,6 +21,8 @@ NEWEST: dict[str, tuple[State, ...]] = {
     "newest-proven": ("proven",),
 }
 """Words an operator may give instead of a set, and the states each accepts."""
+AHEAD = timedelta(minutes=10)
+"""Two hosts' clocks may differ by so much: what is dated later was dated by one that was wrong."""
 
 
 class StoredSet(NamedTuple):
@@ -75,9 +77,11 @@ class Catalogue:
         """What was found of one set."""
         return tuple(one for one in self.verdicts if one.set == key)
 
-    def newest(self, asset: Asset, word: str = "newest") -> StoredSet | None:
-        """The newest set of an asset that `word` (of `NEWEST`) accepts; None when there is none."""
-        return next((one for one in self.assets.get(asset, ()) if one.state in NEWEST[word]), None)
+    def newest(self, asset: Asset, word: str = "newest", now: datetime | None = None) -> StoredSet | None:
+        """The newest set of an asset that `word` (of `NEWEST`) accepts; None when there is none. With `now`, none that a
+        clock that was wrong dated in the future."""
+        sets = (one for one in self.assets.get(asset, ()) if now is None or one.created - now < AHEAD)
+        return next((one for one in sets if one.state in NEWEST[word]), None)
 
     def find(self, text: str, asset: Asset) -> StoredSet:
         """The set an operator means: a word of `NEWEST` (of this asset), an id, its unique start, or a key.

@@ -70,8 +70,7 @@ class AdminApi:
                 f"{self._called} does not let {self.settings.user!r} see or do all of it ({found.status_code}); give it the "
                 "role admin of the realm master."
             )
-        self._require(found)
-        return found.json() if found.content else None
+        return self._json(found) if found.content else None
 
     @property
     def _called(self) -> str:
@@ -102,9 +101,9 @@ class AdminApi:
                 f"{self._called} refuses the administrator {self.settings.user!r}; correct user and password of "
                 f"[realms.{self.name}]."
             )
-        self._require(found)
+        tokens = self._json(found)
         self._since = time.monotonic()
-        return dict(found.json())
+        return dict(tokens)
 
     def _post_form(self, endpoint: str, form: Mapping[str, str]) -> httpx.Response:
         return self._send("POST", f"/realms/master/protocol/openid-connect/{endpoint}", data=dict(form))
@@ -117,9 +116,16 @@ class AdminApi:
                 f"{self._called} does not answer ({type(error).__name__}); see whether it runs, and its log."
             ) from None
 
-    def _require(self, found: httpx.Response) -> None:
+    def _json(self, found: httpx.Response) -> Any:
         if not found.is_success:
             raise TransientFailure(f"{self._called} answers {found.status_code}; look at its log, then start again.")
+        try:
+            return found.json()
+        except ValueError:
+            raise TransientFailure(
+                f"{self._called} answers what is no JSON: something else answers there (a proxy?); correct `url` of "
+                f"[realms.{self.name}], or start again once Keycloak is up."
+            ) from None
 
     def _opened(self) -> httpx.Client:
         with self._lock:

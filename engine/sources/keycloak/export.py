@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -21,7 +22,13 @@ from engine.streams.process import Patient, Process
 _END_SECONDS, _BROKEN_SECONDS = 60.0, 10.0
 _AT_ONCE = 500
 """So many users are exported in one transaction: with more the time grows faster than their number."""
+_QUOTED = re.compile(r"\"[^\"]*(?:\"|$)|'[^']*(?:'|$)")
+_ROW = re.compile(r"\b(?:Detail|DETAIL): |\bKey \(")
 _GZIP = 31  # zlib's wbits for a gzip header and trailer
+
+
+class Refused(TransientFailure):
+    """Keycloak's program ended by itself, and said why."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,8 @@ class Keycloak:
         """Import a realm, in one transaction. Whoever asked for it looks at what is there then.
 
         Raises:
-            OperationFailed: the program did not end well; nothing was changed.
+            Refused: Keycloak does not take it.
+            TransientFailure: the program did not end, or was ended. Only who looks knows whether it was taken.
         """
         process = self._started(import_argv(self.kc, override=override), f"The import of realm {realm}", stdin=True)
         try:
@@ -87,11 +95,10 @@ class Keycloak:
                 for piece in pieces:
                     process.stdin.write(piece)
                 process.stdin.close()
-            while process.stdout.read(65536):
-                pass
+            Patient(process, self.stall_seconds).read(1)  # it says nothing there: it is the end that is waited for
         finally:
             _ended(process, _END_SECONDS)
-        if process.popen.returncode:
+        if process.stalled or process.popen.returncode:
             raise _failed(process)
 
     def _started(self, argv: tuple[str, ...], what: str, *, stdin: bool) -> Process:
@@ -122,11 +129,18 @@ def _failed(process: Process) -> PlatformOpsError:
     """What Keycloak says of it: of its many lines the errors."""
     if process.stalled:
         return process.stalled
-    said = [line.partition(") ")[2] or line for line in process.all_it_said().splitlines() if "ERROR" in line]
+    lines = process.all_it_said().splitlines()
+    said = [_without_values(line.partition(") ")[2] or line) for line in lines if "ERROR" in line]
     code = process.popen.returncode
-    told = "; ".join(said[:3])[:500] or process.says()[-300:] or "it said nothing"
-    kind = OperationFailed if code in (126, 127) else TransientFailure
-    return kind(f"{process.name} ended with {code}: {told}; nothing was stored or changed.")
+    told = "; ".join(said[:3])[:500] or _without_values(process.says())[-300:] or "it said nothing"
+    by_itself = code == 1 and said and not any("OutOfMemory" in line for line in lines)
+    kind = OperationFailed if code in (126, 127) else Refused if by_itself else TransientFailure
+    return kind(f"{process.name} ended with {code}: {told}.")
+
+
+def _without_values(line: str) -> str:
+    """A line of Keycloak's without what it quotes of a realm or a row: names of users, or worse."""
+    return _QUOTED.sub("(not shown)", _ROW.split(" ".join(line.split()), maxsplit=1)[0]).strip()
 
 
 class _Packing:

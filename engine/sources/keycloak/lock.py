@@ -20,7 +20,9 @@ _SCRIPT = (
     'trap "rm -f \\"$lock\\"; exit 0" TERM; echo taken; read -r _; rm -f "$lock"; exit 0; fi; '
     'held=$(readlink "$lock"); pid=${held%% *}; rest=${held#* }; '
     '[ -n "$pid" ] && [ "$(since "$pid")" = "${rest%% *}" ] && { echo "held ${rest#* }"; exit 75; }; '
-    'mv -f "$lock" "$lock.$$" && rm -f "$lock.$$"; done; exit 76'
+    # Of two that see the same dead link the slower one takes away what the quicker one has made since: it gives it back.
+    'mv -f "$lock" "$lock.$$" && { [ "$(readlink "$lock.$$")" = "$held" ] || ln -s "$(readlink "$lock.$$")" "$lock"; '
+    'rm -f "$lock.$$"; }; done; exit 76'
 )
 
 

@@ -44,10 +44,11 @@ def look_at(api: AdminApi, realm: str, beside: str = "") -> str:
 
 
 def keeps_events(settings: Mapping[str, Any]) -> bool:
-    """Whether every change of a user leaves an event in the realm with these settings."""
+    """Whether every change of a user leaves an event in the realm with these settings: it saves each by which a user
+    changes himself, and no identity provider changes one at a login."""
     types = settings.get("enabledEventTypes") or OF_USERS
-    by_users = settings.get("eventsEnabled") and {"UPDATE_PASSWORD", "UPDATE_PROFILE"} <= set(types)
-    return bool(settings.get("adminEventsEnabled") and by_users)
+    by_users = settings.get("eventsEnabled") and set(OF_USERS) <= set(types)
+    return bool(settings.get("adminEventsEnabled") and by_users and not settings.get("identityProviders"))
 
 
 def _newest_events(api: AdminApi, path: str, settings: Mapping[str, Any]) -> list[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -85,6 +86,7 @@ def read_realm(source: Readable) -> Realm:
     realm, own = Realm(), {}
     same: dict[Thing, list[Fields]] = {}
     for name, value in members(source):
+        _require_form(name, value)
         if name == "realm":
             realm.name = str(value)
         if name == "keycloakVersion":
@@ -112,13 +114,28 @@ def _things(name: str, value: Any) -> Iterator[tuple[Thing, Fields]]:
     elif name == "groups":
         yield from _groups(value or ())
     elif name == "roles":
-        yield from (_named("role", each, "name") for each in value.get("realm", ()))
-        for client, roles in value.get("client", {}).items():
-            yield from (_named("role", each, "name", f"{client}/") for each in roles)
+        yield from (_named("role", each, "name") for each in value.get("realm") or ())
+        for client, roles in (value.get("client") or {}).items():
+            yield from (_named("role", each, "name", f"{client}/") for each in roles or ())
     elif name == "components":
         for kind, found in value.items():
             short = kind.rpartition(".")[2]
-            yield from (_named("component", each, "name", _kind_of(short, each)) for each in found)
+            yield from (_named("component", each, "name", _kind_of(short, each)) for each in found or ())
+
+
+def _require_form(name: str, value: Any) -> None:
+    """Raises NoRealm: it is not as Keycloak writes it."""
+    rows = [value] if name == "groups" or (name in _PARTS and name != USERS) else []
+    if name in ("roles", "components"):
+        if not isinstance(value, dict):
+            raise NoRealm(f"its {name} are none")
+        rows = [value.get("realm"), *_values(value.get("client"))] if name == "roles" else [*value.values()]
+    if any(not isinstance(row, list | None) or any(not isinstance(each, dict) for each in row or ()) for row in rows):
+        raise NoRealm(f"its {name} are none")
+
+
+def _values(value: Any) -> list[Any]:
+    return [*value.values()] if isinstance(value, dict) else [value]
 
 
 def _kind_of(short: str, component: Mapping[str, Any]) -> str:
@@ -141,14 +158,16 @@ def _named(part: str, value: Any, key: str, before: str = "") -> tuple[Thing, Fi
 def _each_with_a_name(same: Mapping[Thing, Sequence[Fields]]) -> Iterator[tuple[Thing, Fields]]:
     """Some have the same name: they are numbered, in whatever order they came."""
     for thing, found in same.items():
-        for number, fields in enumerate(sorted(found, key=lambda each: sorted(map(str, each.items()))), 1):
+        if len(found) > 1:
+            found = sorted(found, key=lambda each: sorted(map(str, each.items())))
+        for number, fields in enumerate(found, 1):
             yield (thing if number == 1 else thing._replace(name=f"{thing.name} ({number})")), fields
 
 
 def _flat(value: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, bool | int | float | str]]:
     """By path what is there; what is empty is not."""
     for name, each in value.items():
-        here = f"{path}.{name}" if path else str(name)
+        here = sys.intern(f"{path}.{name}" if path else str(name))  # the same few in each user
         if isinstance(each, dict):
             yield from _flat(each, here)
         elif isinstance(each, list) and (keyed := _keyed(each)):

@@ -6,6 +6,7 @@ is exported and stored before it is replaced, and is imported again when the new
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,16 +18,18 @@ from engine.repository.keys import SetKey
 from engine.repository.repository import Repository
 from engine.sources.base import Restored
 from engine.sources.keycloak.admin import AdminApi, quoted
+from engine.sources.keycloak.caches import forgetting
 from engine.sources.keycloak.diff import losses
 from engine.sources.keycloak.export import Exported, Keycloak
 from engine.sources.keycloak.realm import Realm, Thing
 from engine.sources.keycloak.rewrite import as_another
 from engine.sources.keycloak.stored import realm_in, stored_export
+from engine.sources.keycloak.stream import members
 from engine.sources.keycloak.whole import export_whole
 from engine.streams.unpack import unpack_bytes
 
 MASTER, _MANAGEMENT = "master", "realm-management"
-_PIECE = 1 << 18
+_PIECE, _FEW = 1 << 18, 20
 _BESIDE = (
     "Beside the live one a realm has ids of its own: applications that know a user by his id (sub) do not know him there; "
     "names, passwords, secrets and keys are the same. In place the ids stay."
@@ -36,8 +39,9 @@ _IN_PLACE = "Who was logged in still is, where the user is in the restored realm
 
 @dataclass(frozen=True)
 class RealmRestore:
-    """`keep` stores the live realm, and tells as which set."""
+    """`name` is the source's; `keep` stores the live realm, and tells as which set."""
 
+    name: str
     keycloak: Keycloak
     api: AdminApi
     keep: Callable[[Exported], SetKey]
@@ -51,20 +55,22 @@ class RealmRestore:
         realm_in(export, body.key)
         if into != body.name:
             export = as_another(export, body.name, into)
-        expected = realm_in(export, body.key)
+        expected, own_id = realm_in(export, body.key), _id_in(export)
         before, kept = None, None
         if live:
             self.progress(f"export the live realm {into}, and keep it")
             before = export_whole(self.keycloak, self.api, into)
             kept = self.keep(before)
-        with self._undone(into, before, kept):
+        with self._undone(into, before, kept, own_id):
             self.progress(f"import realm {into}")
             self._take_in(into, export, override=live)
             self.progress(f"export realm {into} again, and compare")
-            added = self._compared(expected, into, of_master=body.name == MASTER != into)
+            added, moved = self._compared(expected, into, of_master=body.name == MASTER != into)
         remarks = [_IN_PLACE if live else _BESIDE] if live or into != body.name else []
         if added:
             remarks.append(f"Keycloak has added its defaults to {counted(added, 'field')}, as each import does.")
+        if moved:
+            remarks.append(f"Since the import {counted(moved, 'user')} changed or came: it is in use.")
         return Restored(body.key, into, str(kept or ""), expected.counts, tuple(remarks))
 
     def _require_fitting(self, name: str, into: str, live: bool, in_place: bool) -> None:
@@ -83,18 +89,12 @@ class RealmRestore:
 
     def _take_in(self, into: str, export: bytes, *, override: bool) -> None:
         pieces = (export[at : at + _PIECE] for at in range(0, len(export), _PIECE))
-        try:
+        with forgetting(self.keycloak.host, self.name, self.api):
             self.keycloak.take_in(into, pieces, override=override)
-        finally:
-            self._forget()
 
-    def _forget(self) -> None:
-        """The server that runs has not seen it come: what it remembers of realms and users goes."""
-        for what in ("realm", "user", "keys"):
-            self.api.ask("POST", f"/{MASTER}/clear-{what}-cache")
-
-    def _compared(self, expected: Realm, into: str, *, of_master: bool) -> int:
-        """How many fields Keycloak has added. Every realm but master gets a client realm-management, which master has not.
+    def _compared(self, expected: Realm, into: str, *, of_master: bool) -> tuple[int, int]:
+        """How many fields Keycloak has added, and how many users are others than in the set: from the import on they log in
+        and change what is theirs. Every realm but master gets a client realm-management, which master has not.
 
         Raises:
             OperationFailed: something is not as in the set.
@@ -103,31 +103,40 @@ class RealmRestore:
         if of_master:
             found.things = {thing: fields for thing, fields in found.things.items() if not _manages(thing)}
         lost, added = losses(expected, found)
+        of_users = {one.thing for one in lost if one.thing.part == "user" and (one.field or one.found == "it")}
+        if len(of_users) <= max(_FEW, len(expected.users) // 50):
+            lost = tuple(one for one in lost if one.thing not in of_users)
         if lost:
             raise OperationFailed(
                 f"Realm {into} did not come back as it is in its set: {counted(len(lost), 'difference')}, first "
                 f"{lost[0].thing} {lost[0].field}."
             )
-        return added
+        return added, len(of_users)
 
     @contextmanager
-    def _undone(self, into: str, before: Exported | None, kept: SetKey | None) -> Iterator[None]:
+    def _undone(self, into: str, before: Exported | None, kept: SetKey | None, own_id: str) -> Iterator[None]:
         """Whatever fails, what was there before is there again."""
         try:
             yield
         except BaseException as error:
-            told = self._put_back(into, before)
+            told = self._put_back(into, before, own_id)
             if isinstance(error, PlatformOpsError):
                 there = f" What was there is also in {kept}." if kept else ""
                 raise OperationFailed(f"{error} {told}{there}") from None
             raise
 
-    def _put_back(self, into: str, before: Exported | None) -> str:
+    def _put_back(self, into: str, before: Exported | None, own_id: str) -> str:
         try:
             if before is not None:
                 self._take_in(into, unpack_bytes(before.packed, ()), override=True)
+                self._compared(before.realm, into, of_master=False)
                 return f"The live realm {into} is as it was."
-            if is_there(self.api, into):
+            found = self.api.ask("GET", f"/{quoted(into)}") if is_there(self.api, into) else None
+            if found and found.get("id") != own_id:
+                return (
+                    f"The realm {into} that is there is another one, which somebody made meanwhile; it was not touched."
+                )
+            if found:
                 self.api.ask("DELETE", f"/{quoted(into)}")
         except PlatformOpsError as error:
             return f"What was there could not be put back: {error}"
@@ -136,6 +145,10 @@ class RealmRestore:
 
 def _manages(thing: Thing) -> bool:
     return thing == Thing("client", _MANAGEMENT) or (thing.part == "role" and thing.name.startswith(f"{_MANAGEMENT}/"))
+
+
+def _id_in(export: bytes) -> str:
+    return next((str(value) for member, value in members(io.BytesIO(export)) if member == "id"), "")
 
 
 def is_there(api: AdminApi, realm: str) -> bool:

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +19,14 @@ from engine.hosts.opening import open_host
 from engine.hosts.settings import HostSettings
 from engine.progress import Progress
 from engine.repository.body import Body
-from engine.repository.keys import STAMP, Asset, SetKey, new_set_id
+from engine.repository.keys import STAMP, Asset, SetKey, moment, new_set_id
 from engine.repository.repository import Repository
 from engine.repository.writing import SetWriter
 from engine.secrets import resolve
 from engine.sources.base import Held, Restored, Source
 from engine.sources.item import Item, Run, Unchanged
 from engine.sources.keycloak.admin import AdminApi
+from engine.sources.keycloak.caches import forget_if_left
 from engine.sources.keycloak.diff import Change, changes, summary
 from engine.sources.keycloak.export import Exported, Keycloak
 from engine.sources.keycloak.facts import RealmFacts
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from engine.sources.keycloak.settings import RealmSettings
 
 
-_BESIDE = re.compile(rf".+-restored-{STAMP}")
+_BESIDE, _BESIDE_DAYS = re.compile(rf".+-restored-{STAMP}"), 7
 _UNREADABLE = "not readable here"  # a host that only backs up has no private key
 
 
@@ -83,6 +84,7 @@ class KeycloakSource(Source):
 
     def sweep(self) -> None:
         self.host.end_leftovers({MARK: self.name})
+        forget_if_left(self.host, self.name, self._held)
 
     def items(self) -> Sequence[RealmFound]:
         with self.asked() as api:
@@ -104,13 +106,14 @@ class KeycloakSource(Source):
         self._require_encrypted(out.repository)
         login = self._login(item.name)
         with self.asked() as api:
-            known, now = known_set(out.repository, out.key.asset), datetime.now(UTC)
+            now = datetime.now(UTC)
+            known = known_set(out.repository, out.key.asset, now)
             look = self._look(api, item.name, login)
             if known and known.stands(look, now, self.settings.full_export_hours):
                 return Unchanged(known.key, seen_now(look, known.exported))
             progress(f"export realm {item.name}")
             exported = export_whole(self.keycloak, api, item.name)
-        if known and not known.repeat and known.facts.content == exported.realm.digest:
+        if known and not known.repeat and known.facts.content == _content(exported, login):
             return Unchanged(known.key, seen_now(look, now))
         return self.store(out, exported, look, known, login)
 
@@ -132,7 +135,7 @@ class KeycloakSource(Source):
             found,
             keycloak_version=exported.realm.version,
             image=self.host.image,
-            content=exported.realm.digest,
+            content=_content(exported, login),
             look=look,
             things=exported.realm.counts,
             before=known.key.set_id if known else "",
@@ -146,18 +149,18 @@ class KeycloakSource(Source):
     def restore(self, repository: Repository, body: Body, into: str, *, in_place: bool, progress: Progress) -> Restored:
         self._require_encrypted(repository)
         with self.asked() as api:
-            run = RealmRestore(self.keycloak, api, partial(self._keep, repository, body.name), progress)
+            run = RealmRestore(self.name, self.keycloak, api, partial(self._keep, repository, body.name), progress)
             return run.bring_back(repository, body, into, in_place=in_place)
 
     def _keep(self, repository: Repository, realm: str, exported: Exported) -> SetKey:
         """Store the live realm, which is going to be replaced; which set it is in."""
         asset = Asset(self.name, REALM.name, realm)
-        known = known_set(repository, asset)
-        if known and not known.repeat and known.facts.content == exported.realm.digest:
+        known, login = known_set(repository, asset, datetime.now(UTC)), self._login(realm)
+        if known and not known.repeat and known.facts.content == _content(exported, login):
             return known.key
         out = SetWriter(repository, asset.set(new_set_id(datetime.now(UTC), "kept", secrets.token_hex(8))))
         try:
-            out.publish(self.store(out, exported, "", known, self._login(realm)))
+            out.publish(self.store(out, exported, "", known, login))
         except BaseException:
             with suppress(PlatformOpsError):
                 out.withdraw()
@@ -196,10 +199,20 @@ class KeycloakSource(Source):
 
 
 def _found(settings: Mapping[str, Any]) -> RealmFound:
-    """A realm that a restore put beside another is looked at and removed again: nobody waits for sets of it."""
+    """A realm that a restore put beside another is looked at and removed again: nobody waits for sets of it, for a week.
+    One that stays is in use."""
     name = str(settings["realm"])
-    skipped = "it was restored beside another one; call it otherwise to keep it" if _BESIDE.fullmatch(name) else ""
+    beside = _BESIDE.fullmatch(name)
+    since = moment(beside[1]) if beside else None
+    young = since and datetime.now(UTC) - since < timedelta(days=_BESIDE_DAYS)
+    skipped = f"it was restored beside another one; it is exported once it is {_BESIDE_DAYS} days old" if young else ""
     return RealmFound(REALM.name, name, skipped=skipped, events=keeps_events(settings))
+
+
+def _content(exported: Exported, login: bytes) -> str:
+    """A digest of all that goes into a set; it tells nothing of the login, since a realm has private keys."""
+    digest = exported.realm.digest
+    return hashlib.sha256(digest.encode() + login).hexdigest() if login else digest
 
 
 def _text(found: Sequence[Change]) -> str:

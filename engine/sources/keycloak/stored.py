@@ -42,14 +42,14 @@ class Known:
         return not self.repeat and look == self.look and timedelta(0) <= now - self.exported < timedelta(hours=hours)
 
 
-def known_set(repository: Repository, asset: Asset) -> Known | None:
-    """What there is of a realm; None where there is no good set.
+def known_set(repository: Repository, asset: Asset, now: datetime) -> Known | None:
+    """What there is of a realm; None where there is no good set. What a wrong clock dated in the future is passed over.
 
     Raises:
         PlatformOpsError: the store cannot be read.
     """
     stored = catalogue(repository, asset.source)
-    usable = stored.newest(asset, "newest-usable")
+    usable = stored.newest(asset, "newest-usable", now)
     if usable is None:
         return None
     try:
@@ -57,12 +57,18 @@ def known_set(repository: Repository, asset: Asset) -> Known | None:
         facts = facts_of(body)
     except (DamagedSet, CouldNotVerify):  # then a new one is better
         return None
-    seen = last_seen(repository, usable.key)
+    seen = last_seen(repository, usable.key, now, stored)
     told: Mapping[str, Any] = seen[1] if seen else {}
-    newest = stored.newest(asset)
+    newest = stored.newest(asset, now=now)
     repeat = newest is None or newest.key != usable.key or body.recipients != repository.recipients
-    exported = told.get("exported", body.created.isoformat())
-    return Known(body, facts, told.get("look", facts.look), datetime.fromisoformat(exported), repeat)
+    return Known(body, facts, str(told.get("look", facts.look)), _exported(told) or body.created, repeat)
+
+
+def _exported(told: Mapping[str, Any]) -> datetime | None:
+    try:
+        return datetime.fromisoformat(told["exported"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def facts_of(body: Body) -> RealmFacts:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from engine.reports.listing import list_report
 from engine.reports.overview import kept_in, overview_report
 from engine.reports.stored_sets import listing_of
@@ -9,6 +12,7 @@ from engine.repository.catalogue import catalogue
 from engine.repository.keys import Asset, SetKey
 from engine.repository.repository import Repository
 from engine.repository.unchanged import record_unchanged
+from engine.repository.verdict_keys import VerdictKey
 from engine.sources.registry import default_retention
 from tests.engine.repository.made import MemoryStore, a_key, judge, store_set, when
 
@@ -40,6 +44,26 @@ def test_each_thing_has_its_newest_set_its_age_its_state_and_when_it_was_proven(
         ("tls", "certificate", "16 h 30 min", "recorded", "never"),
     ]
     assert [row[:2] for row in others.rows] == [("other", "cluster")]
+
+
+def test_the_time_it_takes_is_that_of_the_things_and_their_verdicts_and_not_of_their_product() -> None:
+    store = MemoryStore()
+    for number in range(400):
+        key = store_set(store, a_key("2026-02-08 02:00", f"layer{number}", kind="blob"))
+        judge(store, key, "verify", "passed", "2026-02-08 04:00")
+    stored = catalogue(Repository(store))
+    looked = 0
+
+    class Counted(tuple[VerdictKey, ...]):
+        def __iter__(self) -> Iterator[VerdictKey]:
+            nonlocal looked
+            for one in super().__iter__():
+                looked += 1
+                yield one
+
+    found = kept_in("nightly", replace(stored, verdicts=Counted(stored.verdicts)), NOW)
+    assert len(found) == 400 and looked == 400
+    assert kept_in("nightly", stored, NOW, but=("blob",)) == ()
 
 
 def test_a_list_of_several_sources_begins_with_it() -> None:

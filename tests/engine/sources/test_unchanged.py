@@ -126,9 +126,31 @@ def test_the_same_look_is_written_down_once_an_hour_and_kept_for_two_weeks(run: 
         record_unchanged(repository, one.key, now + timedelta(minutes=at), {"letters": seen})
     found = [verdict for verdict in catalogue(repository, "diary").verdicts if verdict.check == "source"]
     assert [round((verdict.at - now).total_seconds() / 60) for verdict in found] == [0, 30, 95]
-    last = last_seen(repository, one.key)
+    last = last_seen(repository, one.key, now + timedelta(hours=2))
     assert last is not None and last[1] == {"letters": 2}
     later = now + timedelta(days=16)
     assert [verdict.at for verdict in expired(found, [one.key], later)] == [found[0].at, found[1].at]
     drill = VerdictKey(one.key, now, "drill", "passed")
     assert expired([drill], [one.key], later) == ()
+
+
+def test_a_look_of_a_wrong_clock_counts_for_nothing_nor_one_that_is_damaged(run: Call, site: Path) -> None:
+    run("backup")
+    repository, now = nightly(site), datetime.now(UTC)
+    [one] = catalogue(repository, "diary").sets
+    record_unchanged(repository, one.key, now + timedelta(days=365), {"letters": 7})
+    assert last_seen(repository, one.key, now) is None
+    record_unchanged(repository, one.key, now, {"letters": 5})
+    found = last_seen(repository, one.key, now)
+    assert found is not None and found[1] == {"letters": 5}
+    (site / "nightly" / str(found[0])).write_text("[")
+    damaged = last_seen(repository, one.key, now)
+    assert damaged is not None and damaged[1] == {}
+    record_unchanged(repository, one.key, now + timedelta(seconds=2), {"letters": 5})
+    again = last_seen(repository, one.key, now + timedelta(seconds=9))
+    assert again is not None and again[1] == {"letters": 5}
+    ahead = one._replace(
+        key=one.key._replace(set_id=new_set_id(now + timedelta(days=365), "ahead")), created=now + timedelta(365)
+    )
+    stored = replace(catalogue(repository, "diary"), sets=(one, ahead))
+    assert stored.newest(one.key.asset) == ahead and stored.newest(one.key.asset, now=now) == one
