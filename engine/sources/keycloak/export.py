@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -12,14 +13,23 @@ from isal import isal_zlib
 
 from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
 from engine.hosts.base import Host, Readable
-from engine.sources.keycloak.pages import Joined
-from engine.sources.keycloak.programs import PER_FILE, environment, export_argv, import_argv, pages_argv
+from engine.sources.keycloak.pages import Joined, paged
+from engine.sources.keycloak.programs import (
+    PER_FILE,
+    environment,
+    export_argv,
+    import_argv,
+    import_pages_argv,
+    pages_argv,
+)
 from engine.sources.keycloak.realm import Realm, read_realm
 from engine.sources.keycloak.settings import RealmSettings
 from engine.sources.keycloak.stream import NoRealm
 from engine.streams.process import Patient, Process
 
 _END_SECONDS, _BROKEN_SECONDS = 60.0, 10.0
+_SILENT = 6
+"""An import gives no sign of life before its end: it has so many times the time that another silence may last."""
 _AT_ONCE = 500
 """So many users are exported in one transaction: with more the time grows faster than their number."""
 _QUOTED = re.compile(r"\"[^\"]*(?:\"|$)|'[^']*(?:'|$)")
@@ -61,11 +71,11 @@ class Keycloak:
         Raises:
             TransientFailure: it did not come whole, or no byte came for too long.
         """
-        paged = users > _AT_ONCE and "/" not in realm
-        argv = pages_argv(self.kc, realm, _files(users)) if paged else export_argv(self.kc, realm)
+        in_pages = has_many(users) and "/" not in realm
+        argv = pages_argv(self.kc, realm, _files(users)) if in_pages else export_argv(self.kc, realm)
         process = self._started(argv, f"The export of realm {realm}", stdin=False)
         source = Patient(process, self.stall_seconds)
-        coming = _Packing(Joined(source, PER_FILE) if paged else source)
+        coming = _Packing(Joined(source, PER_FILE) if in_pages else source)
         problem, found = "it was left", Realm()
         try:
             found, problem = read_realm(coming), ""
@@ -89,13 +99,24 @@ class Keycloak:
             Refused: Keycloak does not take it.
             TransientFailure: the program did not end, or was ended. Only who looks knows whether it was taken.
         """
-        process = self._started(import_argv(self.kc, override=override), f"The import of realm {realm}", stdin=True)
+        self._fed(import_argv(self.kc, override=override), realm, pieces)
+
+    def take_in_pages(self, realm: str, export: bytes, folder: str) -> None:
+        """Import a realm of many users into a Keycloak that is thrown away, and `folder` in it: a page in a transaction, in
+        a time that grows as their number does. Raises as `take_in`; then half of it may be there."""
+        pages = list(paged(io.BytesIO(export), PER_FILE))
+        self._fed(import_pages_argv(self.kc, realm, folder, [len(page) for page in pages]), realm, pages)
+
+    def _fed(self, argv: tuple[str, ...], realm: str, pieces: Iterable[bytes]) -> None:
+        process = self._started(argv, f"The import of realm {realm}", stdin=True)
         try:
             with suppress(BrokenPipeError):  # it has ended: how, its exit code tells
                 for piece in pieces:
                     process.stdin.write(piece)
                 process.stdin.close()
-            Patient(process, self.stall_seconds).read(1)  # it says nothing there: it is the end that is waited for
+            process.popen.wait(self.stall_seconds * _SILENT)
+        except subprocess.TimeoutExpired:
+            process.end_stalled(self.stall_seconds * _SILENT)
         finally:
             _ended(process, _END_SECONDS)
         if process.stalled or process.popen.returncode:
@@ -104,6 +125,11 @@ class Keycloak:
     def _started(self, argv: tuple[str, ...], what: str, *, stdin: bool) -> Process:
         env = {**self.variables, **environment(self.owner, self.memory_mib)}
         return Process(f"{what}{self.host.note}", self.host.stream(argv, env=env, stdin=stdin))
+
+
+def has_many(users: int) -> bool:
+    """Whether a realm of so many users is best moved in pages."""
+    return users > _AT_ONCE
 
 
 def _files(users: int) -> int:

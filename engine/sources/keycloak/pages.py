@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from engine.hosts.base import Readable
-from engine.sources.keycloak.stream import USERS, NoRealm, Text, members_of
+from engine.sources.keycloak.stream import USERS, NoRealm, Text, members, members_of
 
 
 class Joined:
@@ -27,6 +27,24 @@ class Joined:
         taken = bytes(self._left[:size])
         del self._left[:size]
         return taken
+
+
+def paged(export: Readable, per_page: int) -> Iterator[bytes]:
+    """An export as a row of documents: the realm, then its users in pages."""
+    head: dict[str, Any] = {}
+    users: list[Any] = []
+    pages: list[bytes] = []
+    for member, value in members(export):
+        if member != USERS:
+            head[member] = value
+            continue
+        users.append(value)
+        if len(users) == per_page:
+            pages.append(_json(users))
+            users = []
+    yield _json(head)
+    for page in (*pages, *([_json(users)] if users else [])):
+        yield b'{"realm":' + _json(head.get("realm")) + b',"users":' + page + b"}"
 
 
 def _joined(text: Text, per_page: int) -> Iterator[bytes]:

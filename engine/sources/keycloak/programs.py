@@ -8,7 +8,7 @@ half of the container's memory, and is what the kernel ends first where memory r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 MARK = "PLATFORM_OPS_EXPORT"
 """In the environment of each such process: whose it is."""
@@ -40,6 +40,12 @@ _IMPORT = (
     _BEFORE + 'exec nice -n 10 bash "$1" import --optimized --override "$2" --file /dev/fd/3 '
     "4<&0 3< <(exec cat <&4) 0</dev/null 1>&2"
 )
+# Each file a transaction of its own. For a Keycloak that is thrown away with its files, and whose realm may be half there.
+_IMPORT_PAGES = (
+    _BEFORE + 'umask 077; mkdir -p "$3"; file=realm; page=0; for size in $4; do '
+    'head -c "$size" >"$3/$2-$file.json" || exit 71; file=users-$page; page=$((page + 1)); done; '
+    'exec nice -n 10 bash "$1" import --optimized --override true --dir "$3" 0</dev/null 1>&2'
+)
 
 
 def export_argv(kc: str, realm: str) -> tuple[str, ...]:
@@ -59,6 +65,11 @@ def import_argv(kc: str, *, override: bool) -> tuple[str, ...]:
     It ends with 0 too where nothing came, or nothing was done: look at what is there.
     """
     return ("bash", "-c", _IMPORT, "platform-ops", kc, "true" if override else "false")
+
+
+def import_pages_argv(kc: str, realm: str, folder: str, sizes: Sequence[int]) -> tuple[str, ...]:
+    """Read a realm and then its users from stdin, documents of so many bytes, into files in a folder, and import those."""
+    return ("bash", "-c", _IMPORT_PAGES, "platform-ops", kc, realm, folder, " ".join(map(str, sizes)))
 
 
 def environment(owner: str, memory_mib: int) -> Mapping[str, str | None]:

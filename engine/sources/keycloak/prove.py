@@ -22,11 +22,11 @@ from engine.repository.findings import Compared, Difference, Findings
 from engine.repository.reading import read_small
 from engine.repository.repository import Repository
 from engine.sources.keycloak.diff import losses
-from engine.sources.keycloak.export import Refused
+from engine.sources.keycloak.export import Refused, has_many
 from engine.sources.keycloak.kinds import LOGIN
 from engine.sources.keycloak.realm import Realm, Thing
 from engine.sources.keycloak.rewrite import rewritten
-from engine.sources.keycloak.scratch import ScratchKeycloak, Serving, scratch_keycloak
+from engine.sources.keycloak.scratch import FOLDER, ScratchKeycloak, Serving, scratch_keycloak
 from engine.sources.keycloak.stored import facts_of, realm_in, stored_export
 from engine.sources.keycloak.stream import members
 
@@ -50,10 +50,10 @@ def prove(repository: Repository, body: Body, findings: Findings, progress: Prog
     own = DrillUser.of(export)
     enabled = next((value for member, value in members(io.BytesIO(export)) if member == "enabled"), False)
     progress(f"prepare a scratch Keycloak {facts.keycloak_version} without a network")
-    with scratch_keycloak(facts.image, "scratch", engine) as scratch:
+    with scratch_keycloak(facts.image, "scratch", engine, len(expected.users)) as scratch:
         began = time.monotonic()
         progress(f"import realm {body.name} into it")
-        _import(scratch, body, own.among(export))
+        _import(scratch, body, own.among(export), len(expected.users))
         findings.restored()
         restored = time.monotonic()
         progress("export it again, and compare")
@@ -105,9 +105,12 @@ def _not_in(realm: str, who: str, why: str) -> Difference:
     return Difference(where=realm, kind="login", name=who, expected="a token", found=why)
 
 
-def _import(scratch: ScratchKeycloak, body: Body, pieces: Iterator[bytes]) -> None:
+def _import(scratch: ScratchKeycloak, body: Body, pieces: Iterator[bytes], users: int) -> None:
     try:
-        scratch.keycloak.take_in(body.name, pieces, override=True)
+        if has_many(users):
+            scratch.keycloak.take_in_pages(body.name, b"".join(pieces), f"{FOLDER}/import")
+        else:
+            scratch.keycloak.take_in(body.name, pieces, override=True)
     except Refused as error:
         _require_sound(scratch)
         raise DamagedSet(f"{body.key} is not taken by a Keycloak of its own version: {error}") from None

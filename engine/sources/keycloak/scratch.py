@@ -24,14 +24,15 @@ from engine.sources.keycloak.admin import http_client
 from engine.sources.keycloak.export import Keycloak
 from engine.sources.keycloak.programs import environment
 
-_FOLDER = "/scratch"
+FOLDER = "/scratch"
+"""In its memory, gone with it."""
 _KC = "/opt/keycloak/bin/kc.sh"
 _URL = "http://127.0.0.1:8080"
 _BUILD_SECONDS, _READY_SECONDS, _POLL_SECONDS = 300.0, 240.0, 0.3
-_MEMORY_MIB = 768
+_MEMORY_MIB, _USERS_PER_MIB, _USERS_PER_SECOND = 768, 50, 5
 _SETTINGS: Mapping[str, str | None] = {
     "KC_DB": "dev-file",
-    "KC_DB_URL": f"jdbc:h2:file:{_FOLDER}/keycloak;NON_KEYWORDS=VALUE;AUTO_SERVER=TRUE",
+    "KC_DB_URL": f"jdbc:h2:file:{FOLDER}/keycloak;NON_KEYWORDS=VALUE;AUTO_SERVER=TRUE",
     "KC_DB_USERNAME": "sa",
     "KC_DB_PASSWORD": "scratch",
     "KC_CACHE": "local",
@@ -92,8 +93,8 @@ class Serving:
 
 
 @contextmanager
-def scratch_keycloak(image: str, owner: str, engine: str = "") -> Iterator[ScratchKeycloak]:
-    """A new, empty Keycloak of this image; removed at the end.
+def scratch_keycloak(image: str, owner: str, engine: str = "", users: int = 0) -> Iterator[ScratchKeycloak]:
+    """A new, empty Keycloak of this image with memory and patience for so many users; removed at the end.
 
     Raises:
         CouldNotVerify: the engine does not answer, has no such image, or it could not be prepared.
@@ -110,7 +111,7 @@ def scratch_keycloak(image: str, owner: str, engine: str = "") -> Iterator[Scrat
             raise CouldNotVerify(f"No scratch Keycloak of {image} could start: {_said(error)}") from None
         host = Container(ContainerPlace(str(container.name)), engine)
         try:
-            yield _prepared(host, owner)
+            yield _prepared(host, owner, users)
         finally:
             host.close()
             with suppress(DockerException, OSError):  # no fault of the set; the next drill removes it
@@ -125,19 +126,20 @@ def _isolated() -> dict[str, Any]:
         "hostname": "localhost",  # without a network no other name has an address
         "detach": True,
         "labels": ours(),
-        "tmpfs": {_FOLDER: "mode=1777"},
+        "tmpfs": {FOLDER: "mode=1777"},
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
     }
 
 
-def _prepared(host: Host, owner: str) -> ScratchKeycloak:
+def _prepared(host: Host, owner: str, users: int) -> ScratchKeycloak:
     """Which database it uses is built into a Keycloak."""
     done = host.run(("bash", _KC, "build"), env=_environment(), timeout=_BUILD_SECONDS)
     if done.code:
         said = " ".join(done.stdout.decode("utf8", "replace").split())[-300:]
         raise CouldNotVerify(f"The scratch Keycloak could not be built: {said}")
-    return ScratchKeycloak(host, Keycloak(host, owner, _KC, _MEMORY_MIB, _READY_SECONDS, _SETTINGS))
+    memory, patience = _MEMORY_MIB + users // _USERS_PER_MIB, _READY_SECONDS + users / _USERS_PER_SECOND
+    return ScratchKeycloak(host, Keycloak(host, owner, _KC, memory, patience, _SETTINGS))
 
 
 def _environment() -> Mapping[str, str | None]:
