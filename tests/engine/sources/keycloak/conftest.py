@@ -1,4 +1,4 @@
-"""One Keycloak on PostgreSQL for all tests of this folder."""
+"""One Keycloak on PostgreSQL for all tests of this folder, and one store with its realms."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from tests.engine.releases.place import require_docker
 from tests.engine.sources.keycloak.pair import Pair, keycloak_pair
+from tests.engine.sources.keycloak.site import Site
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +16,10 @@ def pair() -> Iterator[Pair]:
     require_docker()
     with keycloak_pair() as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def site(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    made = Site(tmp_path_factory.mktemp("realms"), pair)
+    made.write()
+    return made

@@ -122,6 +122,7 @@ def keycloak_pair() -> Iterator[Pair]:
             "KC_HEALTH_ENABLED": "true", "KC_METRICS_ENABLED": "true", "KC_PROXY_HEADERS": "xforwarded",
             "KC_HOSTNAME_URL": "https://localhost/auth", "KC_HOSTNAME_ADMIN_URL": "https://localhost/auth",
             "KEYCLOAK_ADMIN": ADMIN, "KEYCLOAK_ADMIN_PASSWORD": ADMIN_PASSWORD,
+            "JAVA_OPTS_APPEND": "-XX:TieredStopAtLevel=1",
         }  # fmt: skip
         given = [word for key, value in variables.items() for word in ("-e", f"{key}={value}")]
         docker("run", "-d", "--name", name, "--network", name, *FLAGS, *given, "platform-ops/keycloak:24.0.5", "start")
@@ -150,7 +151,17 @@ def _create_database(name: str, password: str) -> None:
 def _fill(pair: Pair) -> None:
     """A realm with one thing of each sort; it keeps its events, the realm master does not."""
     user = {"enabled": True, "firstName": "A", "lastName": "B"}
-    pair.ask("POST", "", {"realm": REALM, "enabled": True, "adminEventsEnabled": True, "eventsEnabled": True})
+    pair.ask(
+        "POST",
+        "",
+        {
+            "realm": REALM,
+            "enabled": True,
+            "adminEventsEnabled": True,
+            "eventsEnabled": True,
+            "passwordPolicy": "specialChars(2) and maxLength(22)",
+        },
+    )
     pair.ask("POST", f"/{REALM}/clients", {
         "clientId": CLIENT, "secret": CLIENT_SECRET, "serviceAccountsEnabled": True, "publicClient": False,
         "redirectUris": ["https://a.example.org/*", "https://b.example.org/*"],

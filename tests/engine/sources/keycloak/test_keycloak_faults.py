@@ -16,6 +16,7 @@ import pytest
 
 from engine.hosts.owned_containers import engine_client, sweep_containers
 from engine.repository.catalogue import catalogue
+from engine.repository.keys import Asset
 from engine.repository.manifest import read_manifest
 from engine.sources.keycloak.stored import stored_export
 from tests.engine.sources.keycloak.kc import SLOW, says
@@ -28,19 +29,19 @@ KC, FULL = "/tmp/po-kc.sh", "/tmp/po-full.json"
 
 
 @pytest.fixture(scope="module")
-def site(pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """With one set of the realm by Keycloak's own export, which stand-ins then give again."""
-    made = Site(tmp_path_factory.mktemp("faults"), pair)
-    made.write()
-    made.back_up(REALM)
-    repository = made.repository()
-    [one] = catalogue(repository, SOURCE).sets
-    pair.place(FULL, stored_export(repository, read_manifest(repository, one.key)).decode())
-    return made
+def full(site: Site, pair: Pair) -> str:
+    """A set of the realm by Keycloak's own export, which stand-ins then give again; which one."""
+    repository, realm = site.repository(), Asset(SOURCE, "realm", REALM)
+    if not catalogue(repository, SOURCE).sets:
+        site.back_up(REALM)
+    newest = catalogue(repository, SOURCE).newest(realm)
+    assert newest
+    pair.place(FULL, stored_export(repository, read_manifest(repository, newest.key)).decode())
+    return newest.key.set_id
 
 
 @pytest.fixture
-def stand_in(site: Site, pair: Pair, tmp_path: Path) -> Iterator[Callable[[str], None]]:
+def stand_in(site: Site, full: str, pair: Pair, tmp_path: Path) -> Iterator[Callable[[str], None]]:
     """Let a stand-in make exports, into an empty store: `stand_in(script)`."""
 
     def use(script: str) -> None:
@@ -97,9 +98,8 @@ def test_a_killed_export_leaves_no_process_and_the_next_run_works(
         (lambda text: text[:20000], 0, "is not whole"),
         (lambda text: text, 3, "ended with 3"),
         (lambda text: text.replace('"realm" : "kohub"', '"realm" : "other"'), 0, "it is of another realm"),
-        (lambda text: "", 0, "is not whole"),
     ],
-    ids=["without its users", "cut", "a bad end", "another realm", "nothing"],
+    ids=["without its users", "cut", "a bad end", "another realm"],
 )
 def test_half_an_export_is_not_stored(
     change: Callable[[str], str], code: int, sentence: str, site: Site, pair: Pair,
@@ -134,9 +134,13 @@ def test_secrets_are_not_stored_in_the_clear_unless_told(
     assert nothing_stored(site, tmp_path / "store")
     site.write(f'kc = "{KC}"\nallow_unencrypted = true', str(tmp_path / "store"), encrypted=False)
     assert site.back_up(REALM)["stored"]
+    known = (site.folder / "user").read_text()
+    (site.folder / "user").write_text("another password, which a drill is to try")
+    assert site.back_up(REALM)["stored"]  # though the realm is as it was
+    (site.folder / "user").write_text(known)
 
 
-def test_an_administrator_who_is_refused_is_a_sentence_and_no_new_try(site: Site) -> None:
+def test_an_administrator_who_is_refused_is_a_sentence_and_no_new_try(site: Site, full: str) -> None:
     (site.folder / "admin").write_text("canary-of-a-wrong-password")
     try:
         assert "refuses the administrator 'admin'" in str(site.back_up(REALM, code=2))
@@ -145,12 +149,12 @@ def test_an_administrator_who_is_refused_is_a_sentence_and_no_new_try(site: Site
         (site.folder / "admin").write_text(ADMIN_PASSWORD)
 
 
-def test_the_scratch_keycloak_of_a_killed_drill_is_removed_by_the_next(site: Site) -> None:
+def test_the_scratch_keycloak_of_a_killed_drill_is_removed_by_the_next(site: Site, full: str) -> None:
     def scratch() -> list[str]:
         return docker("ps", "--all", "--quiet", "--filter", "label=platform-ops.scratch").split()
 
     before = scratch()
-    with running(site, "drill", "newest", "--realm", REALM) as process:
+    with running(site, "drill", full, "--realm", REALM) as process:
         until(lambda: scratch() != before)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
@@ -161,7 +165,7 @@ def test_the_scratch_keycloak_of_a_killed_drill_is_removed_by_the_next(site: Sit
 
 
 def test_a_restore_killed_in_its_import_leaves_the_old_realm_or_the_new_one(
-    site: Site, pair: Pair, stand_in: Callable[[str], None]
+    site: Site, full: str, pair: Pair, stand_in: Callable[[str], None]
 ) -> None:
     pair.place(KC, says(FULL))
     site.write(f'kc = "{KC}"')
@@ -170,18 +174,45 @@ def test_a_restore_killed_in_its_import_leaves_the_old_realm_or_the_new_one(
     def importing() -> bool:
         return bool(pair.run("grep -l override /proc/[0-9]*/cmdline 2>/dev/null | head -1; true").strip())
 
-    command = ("realm", "restore", REALM, "--in-place", "--confirm", REALM)
+    command = ("realm", "restore", REALM, "--set", full, "--in-place", "--confirm", REALM)
+
+    def shown() -> str | None:
+        pair.ask("GET", f"/{REALM}/users/count")  # it is in the server's memory
+        found: str | None = pair.ask("GET", f"/{REALM}").get("displayName")
+        return found
+
     with running(site, *command) as process:
         until(importing)
         time.sleep(4)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         until(lambda: not pair.marked(), 60)
-    for what in ("realm", "user"):
-        pair.ask("POST", f"/master/clear-{what}-cache")
-    assert pair.login() == 200 and pair.ask("GET", f"/{REALM}").get("displayName") in ("before the restore", None)
-    [one] = site.run(*command)["restored"]
-    assert pair.ask("GET", f"/{REALM}").get("displayName") is None and one["name"] == REALM
+    assert shown() == "before the restore"  # or the new one is there, and the server does not know it yet
+    with running(site, *command) as process:
+        until(importing)
+        assert shown() == "before the restore"
+        os.kill(process.pid, signal.SIGSTOP)
+        until(lambda: not pair.marked(), 90)  # it has imported all
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert shown() == "before the restore"
+    site.back_up(REALM)
+    assert shown() is None and pair.run("ls -A /dev/shm").split() == []
+
+
+def test_what_somebody_made_meanwhile_is_not_removed(
+    site: Site, full: str, pair: Pair, stand_in: Callable[[str], None]
+) -> None:
+    pair.place(KC, "cat <&3 >/dev/null; while [ ! -e /tmp/po-made ]; do sleep 0.2; done; exit 1\n")
+    site.write(f'kc = "{KC}"')
+    with running(site, "realm", "restore", REALM, "--set", full, "--as", "kohub-3") as process:
+        until(pair.marked)
+        pair.ask("POST", "", {"realm": "kohub-3", "enabled": True})
+        pair.run("touch /tmp/po-made")
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and "it was not touched" in said, said
+    assert pair.ask("GET", "/kohub-3")["enabled"]
+    pair.ask("DELETE", "/kohub-3")
 
 
 def test_keycloak_restarting_during_an_export(
