@@ -1,69 +1,113 @@
-"""Realms of Keycloak: a look that finds no change, and the full export of a realm with 10,000 users."""
+"""Realms of Keycloak with 10,000 users: a run that finds no change, a full export, a drill."""
 
 from __future__ import annotations
 
 import base64
+import secrets
 import tempfile
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from bench.figures import Figure
 from bench.timing import tell
-from engine.hosts.opening import open_host
-from engine.hosts.settings import HostSettings
-from engine.sources.keycloak.admin import AdminApi
-from engine.sources.keycloak.export import Keycloak
-from engine.sources.keycloak.look import look_at
-from engine.sources.keycloak.settings import RealmSettings
-from tests.engine.sources.keycloak.pair import ADMIN_PASSWORD, REALM, Pair, keycloak_pair
+from engine.config.settings import Settings
+from engine.operations.backup import BackupRun
+from engine.operations.drill import drill_set
+from engine.progress import silent
+from engine.repository.catalogue import catalogue
+from engine.repository.keys import SetKey, new_set_id
+from engine.repository.manifest import read_manifest
+from engine.repository.repository import open_repository
+from engine.repository.writing import SetWriter
+from engine.sources.keycloak.kinds import REALM as KIND
+from engine.sources.registry import load_settings, open_source
+from engine.steps import InShell
+from tests.engine.sources.keycloak.pair import REALM, Pair, keycloak_pair
+from tests.engine.sources.keycloak.site import SOURCE, Site
 
 _COMMANDS = ("python -m bench --only realms",)
-_AT_ONCE = 500
+_AT_ONCE, _SETS = 500, 1000
 
 
 def measure(users: int, laps: int) -> list[Figure]:
     with keycloak_pair() as pair, tempfile.TemporaryDirectory() as folder:
         _add_users(pair, users)
-        password = Path(folder) / "admin"
-        password.write_text(ADMIN_PASSWORD)
-        settings = RealmSettings(url="http://127.0.0.1:8080/auth", password=f"file:{password}", store="bench")
-        host = open_host(HostSettings(where=f"container:{pair.name}"))
-        keycloak = Keycloak.of(host, "bench", settings)
-        look_at(AdminApi("bench", settings, host), REALM)  # a Keycloak that has just started is slow at first
+        site = Site(Path(folder), pair)
+        site.write()
+        settings = load_settings(site.config)
+        exports = [_export(settings, users)]
+        known = _many_sets(settings)
+        unchanged = max(_unchanged(settings) for _ in range(laps + 2))
+        for lap in range(1, laps):
+            pair.ask("PUT", f"/{REALM}", {"displayName": f"lap {lap}"})
+            exports.append(_export(settings, users))
         return [
             Figure(
-                f"realms: a look without change, {users:,} users",
-                max(_look(settings, host) for _ in range(laps + 2)),
-                "s", "<=", 1.0, 0.5, _COMMANDS,
+                f"realms: a run of an unchanged realm, {users:,} users, {_SETS:,} sets",
+                unchanged, "s", "<=", 1.0, 0.5, _COMMANDS,
             ),
-            Figure(
-                f"realms: a full export of {users:,} users",
-                max(_export(keycloak, users) for _ in range(laps)),
-                "s", "<=", 60.0, 30.0, _COMMANDS,
-            ),
+            Figure(f"realms: a full export of {users:,} users", max(exports), "s", "<=", 60.0, 30.0, _COMMANDS),
+            Figure(f"realms: a drill of {users:,} users", _drill(settings, known), "s", "<=", None, None, _COMMANDS),
         ]  # fmt: skip
 
 
-def _look(settings: RealmSettings, host: Any) -> float:
-    """As a run does it: with a login of its own."""
+def _run(settings: Settings) -> BackupRun:
+    """All that a run of the realm does, but for retention."""
+    run = BackupRun(
+        open_source(settings, SOURCE),
+        lambda name: open_repository(name, settings.store(name)),
+        token=secrets.token_hex(8),
+        label="bench",
+        wanted=((KIND.name, REALM),),
+        retain=False,
+    )
+    run.carry_out(InShell(silent))
+    if problem := run.problem():
+        raise problem
+    return run
+
+
+def _unchanged(settings: Settings) -> float:
     began = time.monotonic()
-    api = AdminApi("bench", settings, host)
-    look_at(api, REALM)
+    run = _run(settings)
     took = time.monotonic() - began
-    api.close()
-    tell(f"realms: a look took {took:.2f} s")
+    if not run.result.unchanged:
+        raise AssertionError("it was stored again")
+    tell(f"realms: a run without change took {took:.2f} s")
     return took
 
 
-def _export(keycloak: Keycloak, users: int) -> float:
+def _export(settings: Settings, users: int) -> float:
+    """From the look to the stored set, with the comparison of all users."""
     began = time.monotonic()
-    found = keycloak.export(REALM)
+    [stored] = _run(settings).result.stored
     took = time.monotonic() - began
-    if found.realm.counts["user"] < users:
-        raise AssertionError(f"only {found.realm.counts['user']} users came")
-    tell(f"realms: an export took {took:.1f} s, {len(found.packed) / 1e6:.1f} MB packed")
+    if stored.facts.counts()["user"] < users:
+        raise AssertionError(f"only {stored.facts.counts()['user']} users came")
+    tell(f"realms: an export took {took:.1f} s, {stored.body.size / 1e6:.1f} MB")
     return took
+
+
+def _many_sets(settings: Settings) -> SetKey:
+    """Sets from before, of which nothing but what a listing sees is there; the real one."""
+    repository = open_repository("nightly", settings.store("nightly"))
+    [one] = catalogue(repository, SOURCE).sets
+    facts = KIND.facts_of(read_manifest(repository, one.key))
+    for number in range(1, _SETS):
+        at = datetime.now(UTC) - timedelta(hours=number)
+        SetWriter(repository, one.key.asset.set(new_set_id(at, "bench", str(number)))).publish(facts)
+    return one.key
+
+
+def _drill(settings: Settings, key: SetKey) -> float:
+    began = time.monotonic()
+    found = drill_set(open_repository("nightly", settings.store("nightly")), key, "bench", silent)
+    if found.result != "passed":
+        raise AssertionError(found.sentence)
+    tell(f"realms: {found.sentence}")
+    return time.monotonic() - began
 
 
 def _add_users(pair: Pair, users: int) -> None:
