@@ -202,7 +202,8 @@ def _clients(serving: Serving, realm: str, export: bytes) -> Iterator[tuple[str,
         form = {"grant_type": "client_credentials", "client_id": client["clientId"], "client_secret": client["secret"]}
         answer = serving.token(realm, form)
         # One that may not log in by itself is told so, once its secret was right.
-        known = not client.get("serviceAccountsEnabled") and _REFUSED not in answer.text and answer.status_code < 500
+        told = "unauthorized_client" in answer.text and _REFUSED not in answer.text
+        known = told and not client.get("serviceAccountsEnabled")
         yield f"client {client['clientId']}", "" if known else _why(answer.status_code, answer.text)
 
 

@@ -29,6 +29,7 @@ FOLDER = "/scratch"
 _KC = "/opt/keycloak/bin/kc.sh"
 _URL = "http://127.0.0.1:8080"
 _BUILD_SECONDS, _READY_SECONDS, _POLL_SECONDS = 300.0, 240.0, 0.3
+_ENDS_SECONDS = 6 * 3600
 _MEMORY_MIB, _USERS_PER_MIB, _USERS_PER_SECOND = 768, 50, 5
 _SETTINGS: Mapping[str, str | None] = {
     "KC_DB": "dev-file",
@@ -120,7 +121,9 @@ def scratch_keycloak(image: str, owner: str, engine: str = "", users: int = 0) -
 
 def _isolated() -> dict[str, Any]:
     return {
-        "entrypoint": ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 60 & wait; done"],
+        # Who was killed leaves it with a whole realm in its memory: no longer than this.
+        "entrypoint": ["sh", "-c", f"trap 'exit 0' TERM; sleep {_ENDS_SECONDS} & wait"],
+        "auto_remove": True,
         "command": [],
         "network_mode": "none",
         "hostname": "localhost",  # without a network no other name has an address

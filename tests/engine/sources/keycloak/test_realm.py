@@ -10,6 +10,7 @@ import pytest
 
 from engine.sources.keycloak import stream
 from engine.sources.keycloak.diff import changes, losses, summary
+from engine.sources.keycloak.look import OF_USERS, keeps_events
 from engine.sources.keycloak.pages import Joined
 from engine.sources.keycloak.realm import Realm, Thing, read_realm
 from engine.sources.keycloak.rewrite import as_another, rewritten
@@ -101,7 +102,7 @@ def test_an_import_may_add_defaults_and_lose_nothing() -> None:
     assert {one.expected for one in losses(parsed(fewer), parsed(realm()))[0]} == {"nothing"}
 
 
-@pytest.mark.parametrize("cut", [1, 20, 200, 700, -1])
+@pytest.mark.parametrize("cut", [0, 1, 20, 200, 700, -1])
 def test_what_is_not_whole_is_no_realm(cut: int) -> None:
     data = json.dumps(realm()).encode()
     with pytest.raises(NoRealm):
@@ -110,6 +111,25 @@ def test_what_is_not_whole_is_no_realm(cut: int) -> None:
         read_realm(io.BytesIO(data + b"{}"))
     with pytest.raises(NoRealm):
         read_realm(io.BytesIO(b"[]"))
+
+
+@pytest.mark.parametrize(
+    "odd", [{"roles": []}, {"roles": {"realm": {}}}, {"roles": {"client": {"web": [1]}}}, {"components": {"x": 1}},
+            {"groups": ["a"]}, {"clients": {"a": 1}}, {"users": ["anna"]}],
+)  # fmt: skip
+def test_what_is_otherwise_than_keycloak_writes_it_is_no_realm(odd: dict[str, Any]) -> None:
+    with pytest.raises(NoRealm):
+        parsed(realm(**odd))
+
+
+def test_every_change_leaves_an_event_where_all_are_saved_and_nothing_else_changes_users() -> None:
+    saving = {"adminEventsEnabled": True, "eventsEnabled": True}
+    assert keeps_events(saving) and keeps_events(saving | {"enabledEventTypes": [*OF_USERS, "LOGIN"]})
+    assert not keeps_events(saving | {"enabledEventTypes": ["UPDATE_PASSWORD", "UPDATE_PROFILE"]})
+    assert not keeps_events(saving | {"identityProviders": [{"alias": "google"}]})
+    assert not keeps_events(saving | {"eventsEnabled": False}) and not keeps_events(
+        saving | {"adminEventsEnabled": False}
+    )
 
 
 def test_it_is_read_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
