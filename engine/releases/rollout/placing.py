@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
+from engine.errors import ConfigurationError
 from engine.nginx.self_signed import monitor_of, self_signed
 from engine.nginx.upstreams import FOLDER, SSL_FOLDER
 from engine.progress import Progress
@@ -56,8 +58,24 @@ class Placing:
         argv = ("up", "--no-start", "--no-deps", "--no-recreate", "--pull", "never", NGINX)
         if not self.context.of(NGINX):
             self.context.docker.call((*self.context.compose.argv, *argv))  # so that the volume is compose's own
-        if volume.read() is None:
-            host = self.context.staged.values.get("PUBLIC_HOST", "localhost")
-            volume.place("first", *self_signed((host, *monitor_of(host))))
-            volume.switch("first")
+        held = volume.read()
+        if held is None or not held.key:
+            identity = f"first-{secrets.token_hex(3)}"
+            volume.place(identity, *self._self_signed())
+            volume.switch(identity)
         return {volume.volume: SSL_FOLDER}
+
+    def _self_signed(self) -> tuple[bytes, bytes]:
+        """One for the platform's own name.
+
+        Raises:
+            ConfigurationError: no certificate can be for that.
+        """
+        host = self.context.staged.values.get("PUBLIC_HOST") or "localhost"
+        try:
+            return self_signed((host, *monitor_of(host)))
+        except ValueError:
+            raise ConfigurationError(
+                f"PUBLIC_HOST is {host[:100]!r}, which no certificate can be for; give a host name in plain letters (xn--... for "
+                "others) or an address."
+            ) from None

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import socket
 import ssl
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 
 import httpx
 
-from engine.errors import ConfigurationError, OperationFailed
+from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError
 from engine.hosts.endpoints import Endpoint, Tcp, Unix
 from engine.progress import Progress
 from engine.releases.certificate_volume import CertificateVolume, Held, certificate_volume
@@ -20,7 +20,7 @@ from engine.releases.gateway import Gateway
 from engine.releases.platform import Platform
 from engine.releases.probes import Probes
 from engine.releases.staging import Staged
-from engine.sources.certificates.pair import BadPair, Pair, pem_of
+from engine.sources.certificates.pair import BadPair, Pair, is_usable, is_whole, pem_of
 
 _CHALLENGES = "run/nginx/acme/.well-known/acme-challenge"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,200}")
@@ -38,9 +38,10 @@ class Shown:
 
 @dataclass
 class Front:
-    """nginx of a platform, with its certificate."""
+    """nginx of a platform, with its certificate. `unsettled`: what `settle` could not put right ('': nothing)."""
 
     platform: Platform
+    unsettled: str = ""
 
     @cached_property
     def staged(self) -> Staged:
@@ -95,33 +96,46 @@ class Front:
 
     # Another one --------------------------------------------------------------------------------------------------
 
+    def place(self, identity: str, pair: Pair) -> None:
+        """Put a pair beside the one that nginx shows, which nothing notices."""
+        self.volume.place(identity, pair.chain, pair.key)
+
+    def beside(self, shown: Shown | None) -> dict[str, Pair]:
+        """Pairs of the volume that are neither used nor the one before, the newest first: a run that failed left them."""
+        spare = sorted(shown.held.spare, reverse=True) if shown else ()
+        return {each: Pair(*self.volume.pair(each)) for each in spare if each[0].isalnum()}
+
     def install(self, identity: str, pair: Pair, progress: Progress) -> None:
-        """Let nginx show this pair, and see that it does. The one before stays beside it.
+        """Let nginx show a pair that was placed, and see that it does. The one before stays beside it.
 
         Raises:
-            OperationFailed: nginx refuses it, or did not take it over: the one before is shown.
+            OperationFailed: nginx refuses it, or did not take it over; the sentence says what is shown then.
         """
         progress(f"let nginx try the certificate {pair.fingerprint[:12]}")
-        self.volume.place(identity, pair.chain, pair.key)
         if said := self.volume.tried(identity, self.platform.site):
-            self.volume.tidy()
             raise OperationFailed(f"nginx refuses the certificate; the one before stays: {said}")
         progress("change over")
         before = self.volume.read()
         self.volume.switch(identity)
         try:
             self.take_over(pair)
+        except OperationFailed as error:
+            raise OperationFailed(f"{error} {self._put_back(before)}") from None
         except BaseException:
-            if before is not None:
-                self._put_back(Pair(before.chain, before.key))
+            self._put_back(before)
             raise
 
-    def _put_back(self, pair: Pair) -> None:
+    def _put_back(self, before: Held | None) -> str:
+        """Let nginx find again what it found; what came of it, in a sentence."""
         held = self.volume.read()
-        if held and held.previous:
-            self.volume.switch(held.previous)
-            with contextlib.suppress(OperationFailed):  # why it goes back is the error to tell
-                self.take_over(pair)
+        if before is None or held is None or not held.previous:
+            return "There was none before it."
+        try:
+            self.volume.back(held.previous, before.previous)
+            self.take_over(Pair(before.chain, before.key))
+        except PlatformOpsError as error:  # why it goes back is the error to tell first
+            return f"The one before is in its place again, but is not seen either: {error}"
+        return "The one before is shown again."
 
     def take_over(self, pair: Pair) -> None:
         """Have nginx read its files again, and see that it shows this pair. One that does not run will, when it starts.
@@ -139,31 +153,47 @@ class Front:
             seen = seen + 1 if self.shown(min(left, _HANDSHAKE_SECONDS)) == pair.fingerprint else 0
             if time.monotonic() > deadline:
                 raise OperationFailed(
-                    "nginx did not take over the certificate, and the one before is shown again; look at its log "
-                    "(platformctl logs nginx)."
+                    "nginx did not take over the certificate; look at its log (platformctl logs nginx)."
                 )
             time.sleep(0.1)
 
     def settle(self, progress: Progress) -> Shown | None:
         """Finish what a killed run began: nginx shows the pair that it finds, or else the one before. What it finds then.
 
-        Raises:
-            OperationFailed: it shows neither.
+        What cannot be put right is said in `unsettled`: it keeps nobody from renewing or storing. Files that are no whole
+        pair an operator put there; nginx is not asked to read them.
         """
-        found = self.found()
-        if found is None:
-            return None
-        if found.held.spare:
-            self.volume.tidy()
-        if not self.runs() or self.shown() == found.pair.fingerprint:
+        found, self.unsettled = self.found(), ""
+        if found is None or not is_whole(found.pair) or not self.runs():
             return found
-        progress("finish an installation that was cut off")
-        refused = found.held.live and self.volume.tried(found.held.live, self.platform.site)
-        if refused and found.held.previous:
-            self.volume.switch(found.held.previous)
-            found = self.found() or found
-        self.take_over(found.pair)
+        try:
+            shown = self.shown(_HANDSHAKE_SECONDS)
+            if shown == found.pair.fingerprint:
+                return found
+            if not shown:
+                raise OperationFailed("It does not answer in TLS; look at its log (platformctl logs nginx).")
+            progress("finish an installation that was cut off")
+            found = self._good_one_of(found)
+            self.take_over(found.pair)
+        except OperationFailed as error:
+            self.unsettled = f"nginx does not show the certificate that is in its volume: {error}"
         return found
+
+    def _good_one_of(self, found: Shown) -> Shown:
+        """The pair that nginx finds, or where nginx refuses it the one before, which it takes.
+
+        Raises:
+            OperationFailed: it takes neither.
+        """
+        held, site = found.held, self.platform.site
+        said = "" if held.plain or not held.live else self.volume.tried(held.live, site)
+        if not said:
+            return found
+        before = Pair(*self.volume.pair(held.previous)) if held.previous else None
+        if before is None or not is_usable(before, datetime.now(UTC)) or self.volume.tried(held.previous, site):
+            raise OperationFailed(f"nginx refuses it, and there is no other that it would take: {said}")
+        self.volume.back(held.previous, "")
+        return self.found() or found
 
     # The authority's files ----------------------------------------------------------------------------------------
 

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Protocol
 
 import requests
 from acme import challenges, client, crypto_util, errors, messages
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from josepy.errors import Error as JoseError
 from josepy.jwa import ES256
 from josepy.jwk import JWKEC
 
-from engine.errors import ConfigurationError, OperationFailed, TransientFailure
+from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError, TransientFailure
 from engine.progress import Progress
-from engine.sources.certificates.pair import Pair
+from engine.sources.certificates.pair import CLOCKS_DIFFER, Pair
 from engine.sources.certificates.settings import CertificateSettings
 from engine.version import VERSION
+from engine.words.wording import readable_time
 
 _REQUEST_SECONDS = 30
 
@@ -43,15 +46,23 @@ def new_account_key() -> bytes:
     return _pem(ec.generate_private_key(ec.SECP256R1()))
 
 
-def issue(settings: CertificateSettings, account_key: bytes, places: Places, progress: Progress) -> Pair:
-    """A new certificate with a new key.
+def is_account_key(text: bytes) -> bool:
+    """Whether it is such a key."""
+    try:
+        return isinstance(serialization.load_pem_private_key(text, None), ec.EllipticCurvePrivateKey)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+
+
+def issue(settings: CertificateSettings, account_key: bytes, places: Places, at: datetime, progress: Progress) -> Pair:
+    """A new certificate with a new key. `at` is what time it is here.
 
     Raises:
         OperationFailed: the authority refuses, or could not see the file; TransientFailure: it does not answer in time.
         ConfigurationError: what is configured of it cannot be used.
     """
     with _told(settings.directory, settings.issue_seconds):
-        return _Order(settings, account_key, places, progress).carry_out()
+        return _Order(settings, account_key, places, at, progress).carry_out()
 
 
 @dataclass
@@ -59,6 +70,7 @@ class _Order:
     settings: CertificateSettings
     account_key: bytes
     places: Places
+    at: datetime
     progress: Progress
 
     def __post_init__(self) -> None:
@@ -71,13 +83,15 @@ class _Order:
         self.progress(f"order a certificate for {', '.join(self.settings.names)}")
         order = authority.new_order(crypto_util.make_csr(key, list(self.settings.names)))
         try:
-            for each in order.authorizations:
-                self._answer(authority, each)
+            answers = [answer for each in order.authorizations if (answer := self._placed(authority, each))]
+            for challenge, response in answers:  # once nginx gives all of the files: none is asked for in vain
+                authority.answer_challenge(challenge, response)
             self.progress("wait for the authority")
             done = authority.poll_and_finalize(order, self.deadline)
         finally:
             for token in self.placed:
-                self.places.remove(token)
+                with suppress(PlatformOpsError):  # a file that stays there does no harm
+                    self.places.remove(token)
         return Pair(done.fullchain_pem.encode(), key)
 
     def _authority(self) -> client.ClientV2:
@@ -92,31 +106,55 @@ class _Order:
             user_agent=f"platform-ops/{VERSION}",
             timeout=max(1, min(_REQUEST_SECONDS, int(self.settings.issue_seconds))),
         )
-        found = client.ClientV2(client.ClientV2.get_directory(self.settings.directory, network), network)
+        answer = network.get(self.settings.directory)
+        _require_same_time(self.settings.directory, answer.headers.get("Date", ""), self.at)
+        found = client.ClientV2(messages.Directory.from_json(answer.json()), network)
         wanted = messages.NewRegistration.from_data(
             email=self.settings.contact or None, terms_of_service_agreed=self.settings.terms_agreed
         )
         try:
             found.new_account(wanted)
         except errors.ConflictError as known:
-            found.query_registration(messages.RegistrationResource(uri=known.location, body=wanted))
+            there = found.query_registration(messages.RegistrationResource(uri=known.location, body=wanted))
+            if self.settings.contact and there.body.contact != wanted.contact:
+                found.update_registration(there, messages.Registration(contact=wanted.contact))
         return found
 
-    def _answer(self, authority: client.ClientV2, authorization: messages.AuthorizationResource) -> None:
-        """Place the file and say so. One that was shown lately needs none."""
+    def _placed(
+        self, authority: client.ClientV2, authorization: messages.AuthorizationResource
+    ) -> tuple[messages.ChallengeBody, challenges.HTTP01Response] | None:
+        """Place the file of a name. One that was shown lately needs none."""
         if authorization.body.status == messages.STATUS_VALID:
-            return
+            return None
         for each in authorization.body.challenges:
             if isinstance(each.chall, challenges.HTTP01):
                 response, text = each.chall.response_and_validation(authority.net.key)
                 token = each.chall.encode("token")
                 self.placed.append(token)
                 self.places.put(token, text)
-                authority.answer_challenge(each, response)
-                return
+                return each, response
         raise OperationFailed(
             f"{self.settings.directory} offers no http-01 for {authorization.body.identifier.value}, and nothing else is done "
             "here."
+        )
+
+
+def _require_same_time(directory: str, told: str, at: datetime) -> None:
+    """Nothing is ordered by a clock that is wrong: an authority issues a few in a week for the same names, and this one
+    would not be installed.
+
+    Raises:
+        OperationFailed: the authority's clock says another time.
+    """
+    try:
+        theirs = parsedate_to_datetime(told)
+        differ = abs(theirs - at) > CLOCKS_DIFFER
+    except (ValueError, TypeError):  # it tells no time, or one without its zone
+        return
+    if differ:
+        raise OperationFailed(
+            f"by the clock of {directory} it is {readable_time(theirs)}, and here it is {readable_time(at)}; set the clock of "
+            "this host. Nothing was ordered."
         )
 
 
@@ -135,7 +173,12 @@ def _told(directory: str, seconds: float) -> Iterator[None]:
         raise OperationFailed(f"{directory} refuses the certificate: {_said(error.error)}") from None
     except messages.Error as error:
         raise OperationFailed(f"{directory} refuses: {_said(error)}") from None
-    except requests.exceptions.SSLError:
+    except requests.exceptions.SSLError as error:
+        if "not yet valid" in str(error) or "expired" in str(error):
+            raise OperationFailed(
+                f"{directory} shows a certificate that is not valid at the time it is here: set the clock of this host, or wait "
+                "until the authority has another."
+            ) from None
         raise ConfigurationError(
             f"{directory} shows a certificate that is not known here; name the authority's own in ca_bundle, or correct directory."
         ) from None

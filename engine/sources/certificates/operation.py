@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.errors import OperationFailed, PlatformOpsError
 from engine.progress import Progress
+from engine.sources.certificates.pair import is_certificate
 from engine.sources.certificates.renewal import Renewed
 from engine.sources.certificates.source import CertificateSource
 from engine.steps import Step, Steps
@@ -37,7 +38,7 @@ class RenewalRun:
         made = self.renewed
         if made is None or made.problem is None or not made.urgent:
             return None
-        left = f"{max(made.days_left, 0):.0f} days" if made.pair else "nothing"
+        left = f"{max(made.days_left, 0):.0f} days" if made.pair and is_certificate(made.pair) else "nothing"
         return OperationFailed(f"The certificate of {self.source.settings.platform} has {left} left. {made.sentence}")
 
     @property
@@ -55,10 +56,9 @@ class RenewalRun:
             "renewed": bool(made and made.why and not made.problem),
             "due": (made.why if made else "") or None,
             "failed": str(made.problem) if made and made.problem else None,
-            "names": list(pair.names) if pair else [],
-            "ends": pair.ends.isoformat() if pair else None,
+            "names": list(pair.names) if pair and is_certificate(pair) else [],
+            "ends": pair.ends.isoformat() if pair and is_certificate(pair) else None,
         }
 
     def _renew(self, progress: Progress) -> Renewed:
-        with self.source.lock(self.label):
-            return self.source.renew(progress, force=self.force)
+        return self.source.renew(self.label, progress, force=self.force)

@@ -87,6 +87,10 @@ class Pair:
     def days_left(self, now: datetime) -> float:
         return (self.ends - now) / timedelta(days=1)
 
+    def renew_days(self, wanted: float) -> float:
+        """With how many days left it is renewed: of one that lives shortly the last third."""
+        return min(wanted, (self.ends - self.begins) / timedelta(days=3))
+
 
 def require_whole(pair: Pair) -> None:
     """The key fits, and each certificate of the chain is signed by the next.
@@ -105,6 +109,33 @@ def require_whole(pair: Pair) -> None:
             each.verify_directly_issued_by(above)
         except (ValueError, TypeError, InvalidSignature):
             raise BadPair(f"certificate {number + 1} of its chain did not sign the one before it") from None
+
+
+def is_certificate(pair: Pair) -> bool:
+    """Whether its chain can be read."""
+    try:
+        return bool(pair.certificates)
+    except BadPair:
+        return False
+
+
+def is_whole(pair: Pair) -> bool:
+    """See `require_whole`."""
+    try:
+        require_whole(pair)
+    except BadPair:
+        return False
+    return True
+
+
+def is_usable(pair: Pair, now: datetime) -> bool:
+    """It is whole, and valid at this time."""
+    try:
+        require_whole(pair)
+        require_valid(pair, now)
+    except BadPair:
+        return False
+    return True
 
 
 def require_for(pair: Pair, names: Sequence[str]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from engine.errors import ConfigurationError
+from engine.errors import ConfigurationError, OperationFailed
 from engine.progress import Progress
 from engine.repository.body import Body
 from engine.repository.repository import Repository
@@ -13,16 +15,42 @@ from engine.sources.base import Restored
 from engine.sources.certificates.drill import read_pair
 from engine.sources.certificates.facts import CERTIFICATE
 from engine.sources.certificates.front import Front
-from engine.sources.certificates.pair import BadPair, require_valid
+from engine.sources.certificates.pair import BadPair, require_for, require_valid
 
 _FOLDER = "run/restored-certificates"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 
 
-def restore(
-    front: Front, repository: Repository, body: Body, into: str, *, in_place: bool, progress: Progress
+def restore_in_place(
+    front: Front, names: Sequence[str], repository: Repository, body: Body, progress: Progress
 ) -> Restored:
-    """See `engine.sources.base.Source.restore`."""
+    """Let nginx show it. `names` are those that the platform is to have a certificate for.
+
+    Raises:
+        OperationFailed: it is no use there: expired, or for other names; or nginx refuses it. The one before is shown.
+    """
+    pair = read_pair(repository, body)
+    try:
+        require_valid(pair, datetime.now(UTC))
+        require_for(pair, names)
+    except BadPair as error:
+        raise OperationFailed(
+            f"{body.key} was not put in place: {error}. Restore it beside (without in place), use another set, or correct names."
+        ) from None
+    identity = f"restored-{body.set_id}-{secrets.token_hex(3)}"  # another each time: that of before may be in use
+    front.place(identity, pair)
+    try:
+        front.install(identity, pair, progress)
+    except BaseException:
+        front.volume.discard([identity])
+        raise
+    held = front.volume.read()
+    counts = CERTIFICATE.facts_of(body).counts()
+    return Restored(body.key, body.source, held.previous if held else "", counts)
+
+
+def restore_beside(front: Front, repository: Repository, body: Body, into: str) -> Restored:
+    """Its two files in a folder on the platform's host."""
     pair = read_pair(repository, body)
     remarks = []
     try:
@@ -30,10 +58,6 @@ def restore(
     except BadPair as error:
         remarks.append(f"It cannot be used today: {error}. `platformctl certificate renew` makes another.")
     counts = CERTIFICATE.facts_of(body).counts()
-    if in_place:
-        front.install(f"restored-{body.set_id}", pair, progress)
-        held = front.volume.read()
-        return Restored(body.key, into, held.previous if held else "", counts, tuple(remarks))
     site = front.platform.site
     folder = beside(into)
     site.make_folders("run", _FOLDER, folder)

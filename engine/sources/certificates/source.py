@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 from engine.config.platforms import PlatformSettings
 from engine.errors import ConfigurationError, ItemGone
@@ -23,7 +24,7 @@ from engine.sources.certificates.facts import CERTIFICATE, CertificateFacts
 from engine.sources.certificates.front import Front, Shown
 from engine.sources.certificates.pair import Pair, require_whole
 from engine.sources.certificates.renewal import Renewed, due, renew
-from engine.sources.certificates.restore import beside, restore
+from engine.sources.certificates.restore import beside, restore_beside, restore_in_place
 from engine.sources.certificates.settings import CertificateSettings
 from engine.sources.item import Item, Run, Unchanged
 
@@ -80,7 +81,8 @@ class CertificateSource(Source):
         found = self._found
         why = due(found, self.settings, datetime.now(UTC)) if found else ""
         more = (f"The certificate is to be renewed: {why}.",) if why else ()
-        return (*super().remarks(items), *more)
+        odd = (f"{self.front.unsettled[0].upper()}{self.front.unsettled[1:]}",) if self.front.unsettled else ()
+        return (*super().remarks(items), *more, *odd)
 
     def taken(self, name: str) -> bool:
         if name == self.name:
@@ -90,13 +92,15 @@ class CertificateSource(Source):
     def restore(self, repository: Repository, body: Body, into: str, *, in_place: bool, progress: Progress) -> Restored:
         if in_place and into != self.name:
             raise ConfigurationError(f"In place a certificate is called {self.name}; leave the other name out.")
-        return restore(self.front, repository, body, into, in_place=in_place, progress=progress)
+        if in_place:
+            return restore_in_place(self.front, self.settings.names, repository, body, progress)
+        return restore_beside(self.front, repository, body, into)
 
     # Beside the contract ------------------------------------------------------------------------------------------
 
-    def renew(self, progress: Progress, *, force: bool = False) -> Renewed:
-        """See `renewal.renew`; the caller holds the lock."""
-        return renew(self.front, self.settings, progress, force=force)
+    def renew(self, label: str, progress: Progress, *, force: bool = False) -> Renewed:
+        """See `renewal.renew`, which takes the lock where it needs it."""
+        return renew(self.front, self.settings, partial(self.lock, label), progress, force=force)
 
     def _stored(self, repository: Repository, pair: Pair) -> SetKey | None:
         """The newest set that is good as far as is known, where it holds this pair."""

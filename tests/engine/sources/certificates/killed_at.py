@@ -42,8 +42,7 @@ def main() -> None:
     settings = CertificateSettings(platform="small", store="nightly", names=tuple(names))
     platform = PlatformSettings(directory=directory, project=project, store="records")
     source = CertificateSource("tls", settings, HostSettings(), platform)
-    with source.lock("killed"):
-        source.renew(silent, force=True)
+    source.renew("killed", silent, force=True)
 
 
 if __name__ == "__main__":

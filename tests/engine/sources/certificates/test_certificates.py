@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from acme.client import ClientV2
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -31,24 +35,28 @@ from engine.nginx.self_signed import self_signed
 from engine.operations.backup import BackupRun
 from engine.operations.drill import drill_set
 from engine.progress import silent
+from engine.releases import lock
+from engine.releases.certificate_volume import Held
 from engine.repository.keys import SetKey, new_set_id
 from engine.repository.repository import Repository
 from engine.repository.writing import SetWriter
 from engine.sources.certificates.facts import CertificateFacts
-from engine.sources.certificates.front import handshake
+from engine.sources.certificates.front import Front, Shown, handshake
 from engine.sources.certificates.operation import RenewalRun
 from engine.sources.certificates.pair import Pair, pem_of, require_whole
-from engine.sources.certificates.renewal import Renewed, renew
+from engine.sources.certificates.renewal import ACCOUNT_KEY, Renewed, due, renew
 from engine.sources.certificates.settings import CertificateSettings
 from engine.sources.certificates.source import CertificateSource
 from engine.sources.certificates.source_type import CERTIFICATES
 from engine.steps import InShell
 from engine.stores.opening import open_store
 from flows.certificate_renew import certificate_renew
+from flows.restore_certificate import restore_certificate
 from tests.conftest import WORKER
 from tests.engine.hosts.sshd import running_sshd
 from tests.engine.releases.place import Place
 from tests.engine.sources.certificates.authority import BLOCKED, Authority, running_authority, swapping
+from tests.engine.sources.certificates.showing import showing
 
 pytestmark = pytest.mark.xdist_group("releases")
 NAMES = ("kecp.example.test", "monitor.kecp.example.test")
@@ -78,9 +86,28 @@ class Scene:
 
     def renewed(self, *, force: bool = False, at: datetime | None = None, **more: Any) -> Renewed:
         source = self.source(**more)
+        clock = (lambda: at) if at else lambda: datetime.now(UTC)
+        return renew(source.front, source.settings, partial(source.lock, "test"), silent, force=force, clock=clock)
+
+    def installed(self, pair: Pair, identity: str = "") -> None:
+        """What nginx shows from now on, whatever it is."""
+        source, identity = self.source(), identity or f"test-{uuid4().hex[:8]}"
         with source.lock("test"):
-            clock = (lambda: at) if at else lambda: datetime.now(UTC)
-            return renew(source.front, source.settings, silent, force=force, clock=clock)
+            source.front.place(identity, pair)
+            source.front.install(identity, pair, silent)
+
+    def put_by_hand(self, **files: bytes) -> None:
+        """These files and nothing else are in nginx's volume."""
+        volume = self.source().front.volume
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            for name, data in files.items():
+                member = tarfile.TarInfo(f"{name}.pem")
+                member.size, member.uid, member.mode = len(data), 101, 0o600
+                archive.addfile(member, io.BytesIO(data))
+        script = "cd /ssl && rm -rf pairs live previous *.pem && tar -x"
+        argv = ["docker", "run", "--rm", "--interactive", "--volume", f"{volume.volume}:/ssl", "--entrypoint", "sh"]
+        subprocess.run([*argv, volume.image, "-c", script], input=packed.getvalue(), check=True)
 
     def shown(self) -> Pair:
         """What a client gets."""
@@ -130,11 +157,21 @@ def backed_up(scene: Scene, repository: Repository, **more: Any) -> BackupRun:
     return run
 
 
-def made_pair(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, days: int = 90) -> Pair:
-    """One that is whole."""
+def made_pair(
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | None = None,
+    days: float = 90,
+    since: float = 0,
+    more: Sequence[str] = (),
+) -> Pair:
+    """One that is whole, and signed by itself; it has so many days left, and begins so many days ago."""
+    key = key or ec.generate_private_key(ec.SECP256R1())
     name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAMES[0])]), datetime.now(UTC)
     made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    made = made.serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=days))
+    made = made.serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=since))
+    made = made.not_valid_after(now + timedelta(days=days))
+    made = made.add_extension(
+        x509.SubjectAlternativeName([x509.DNSName(each) for each in (*NAMES, *more)]), critical=False
+    )
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return Pair(made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM), private)
 
@@ -145,9 +182,26 @@ def weak_pair() -> Pair:
 
 
 def test_a_certificate_is_issued_installed_stored_and_proven(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, repository = scene.shown(), scene.repository()
+    before, repository, site = scene.shown(), scene.repository(), scene.place.platform().site
+    done: list[str] = []
+    put, answer = Front.put, ClientV2.answer_challenge
+
+    def putting(front: Front, token: str, text: str) -> None:
+        with lock.held(site, "a deploy"):  # the authority is waited for without the platform's lock
+            put(front, token, text)
+        done.append("put")
+
+    def answering(client: ClientV2, *words: Any) -> Any:
+        done.append("answer")
+        return answer(client, *words)
+
+    monkeypatch.setattr(Front, "put", putting)
+    monkeypatch.setattr(ClientV2, "answer_challenge", answering)
+    site.write(ACCOUNT_KEY, b"damaged")
     made = scene.renewed()
     assert made.problem is None and made.why, made.sentence
+    assert done == ["put", "put", "answer", "answer"]
+    assert site.read(f"{ACCOUNT_KEY}.damaged") == b"damaged" and b"PRIVATE" in site.must_read(ACCOUNT_KEY)
     shown = scene.shown()
     assert made.pair is not None and shown.fingerprint == made.pair.fingerprint != before.fingerprint
     assert set(shown.names) == set(NAMES) and not shown.self_signed
@@ -193,6 +247,18 @@ def test_a_stored_certificate_is_shown_again_or_laid_beside(
     assert "repeat each name" in run(*back, "--in-place", code=2)["error"]["sentence"]
     [there] = run(*back, "--in-place", "--confirm", "tls")["result"]["restored"]
     assert there["name"] == "tls" and there["kept"] and scene.shown().fingerprint == before.fingerprint
+    [again] = run(*back, "--in-place", "--confirm", "tls")["result"]["restored"]
+    assert again["kept"] not in ("", there["kept"]) and scene.shown().fingerprint == before.fingerprint
+    for pair, said in ((made_pair(days=-1, since=9), "was valid until"), (Pair(*self_signed(["a.test"])), "not for")):
+        expired = SetWriter(scene.repository(), SetKey("tls", "certificate", "", new_set_id(datetime.now(UTC), said)))
+        expired.add("fullchain.pem", pair.chain, "certificate")
+        expired.add("privkey.pem", pair.key, "key")
+        expired.publish(CertificateFacts.of("small", pair))
+        words = ("--set", expired.key.set_id, "--in-place", "--confirm", "tls")
+        told = run("certificate", "restore", *words, code=1)["error"]["sentence"]
+        assert "was not put in place" in told and said in told
+        expired.withdraw()
+    assert scene.shown().fingerprint == before.fingerprint
     [beside] = run(*back)["result"]["restored"]
     folder = scene.place.directory / "run/restored-certificates" / beside["name"]
     pair = Pair((folder / "fullchain.pem").read_bytes(), (folder / "privkey.pem").read_bytes())
@@ -240,37 +306,90 @@ def test_a_failed_renewal_is_told_when_few_days_are_left(scene: Scene) -> None:
         assert (made.problem is not None, made.urgent) == (True, urgent)
         run = RenewalRun(scene.source(), "test", renewed=made)
         assert bool(run.problem()) == urgent
-    assert "20 days left" in scene.renewed(at=found.pair.ends - timedelta(days=20.5)).why  # and it is renewed
+    scene.installed(short := made_pair(days=20.5, since=70))
+    made = scene.renewed(method="self-signed")
+    assert "20 days left" in made.why and made.problem is None, made.sentence
+    assert made.pair is not None and made.pair.fingerprint == scene.shown().fingerprint != short.fingerprint
 
 
-def test_a_wrong_clock_installs_nothing(scene: Scene) -> None:
-    before = scene.shown()
+def test_of_one_that_lives_shortly_the_last_third_is_for_renewing() -> None:
+    pair, settings = made_pair(days=6), CertificateSettings(platform="small", store="nightly", names=NAMES)
+    shown = Shown(pair, Held(pair.chain, pair.key))
+    assert not due(shown, settings, datetime.now(UTC) + timedelta(days=3.9))
+    assert due(shown, settings, datetime.now(UTC) + timedelta(days=4.1)) == "it has 2 days left"
+    assert due(Shown(made_pair(days=29, since=61), shown.held), settings, datetime.now(UTC)) == "it has 29 days left"
+
+
+def test_a_wrong_clock_installs_nothing(scene: Scene, tmp_path: Path) -> None:
+    """And orders nothing. What a clock made that was ahead is of no use to anybody, and is renewed."""
+    scene.installed(before := made_pair(days=300))
     for year, method, said in (
-        (2020, "acme", "valid from"),
-        (2060, "acme", "valid until"),
+        (2020, "acme", "Nothing was ordered"),
+        (2060, "acme", "Nothing was ordered"),
         (2020, "self-signed", "set the clock"),
+        (2060, "self-signed", "long ago"),
     ):
         made = scene.renewed(at=datetime(year, 1, 1, tzinfo=UTC), method=method)
-        assert made.problem and said in str(made.problem) and "clock" in str(made.problem)
+        assert made.problem and said in str(made.problem) and "clock" in str(made.problem), made.sentence
+    over = made_pair(days=-1, since=9, more=["localhost"])
+    (tmp_path / "over.pem").write_bytes(over.chain)
+    with showing(tmp_path, over) as port:
+        at = f"https://localhost:{port}/dir"
+        made = scene.renewed(force=True, directory=at, ca_bundle=str(tmp_path / "over.pem"))
+        assert "is not valid at the time it is here: set the clock" in made.sentence, made.sentence
     assert scene.shown().fingerprint == before.fingerprint
+    scene.installed(made_pair(days=13_000, since=-12_500))
+    made = scene.renewed(method="self-signed")
+    assert "is valid from" in made.why and made.problem is None and scene.shown().begins < datetime.now(UTC)
 
 
 def test_what_nginx_refuses_or_does_not_take_over_is_not_shown(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, there, source = scene.shown(), pairs(scene), scene.source()
-    with source.lock("test"), pytest.raises(OperationFailed, match=r"nginx refuses the certificate.*too small"):
-        source.front.install("weak", weak_pair(), silent)
-    assert (scene.shown().fingerprint, pairs(scene)) == (before.fingerprint, there)
+    """What stands behind `previous` stays what it was. Who does not answer, and what is no answer, is called so."""
+    before, source = scene.shown(), scene.source()
+    there = source.front.volume.read()
+    with pytest.raises(OperationFailed, match=r"nginx refuses the certificate.*too small"):
+        scene.installed(weak_pair(), "weak")
+    with pytest.raises(OperationFailed, match="docker run") as raised:
+        replace(source.front.volume, image="127.0.0.1:9/none:1").tried("weak", scene.place.platform().site)
+    assert "refuses the certificate" not in str(raised.value)
 
     (nginx,) = scene.place.containers()["nginx"]
     monkeypatch.setattr("engine.sources.certificates.front._RELOAD_SECONDS", 2.0)
+    monkeypatch.setattr("engine.sources.certificates.front._HANDSHAKE_SECONDS", 1.0)
     subprocess.run(["docker", "pause", nginx.id], check=True, capture_output=True)
     try:
-        with source.lock("test"), pytest.raises(OperationFailed, match="did not take over"):
-            source.front.install("unseen", Pair(*self_signed(NAMES)), silent)
+        with pytest.raises(OperationFailed, match=r"did not take over.*is not seen either"):
+            scene.installed(Pair(*self_signed(NAMES)), "unseen")
+        found = source.front.settle(silent)
+        assert "It does not answer in TLS" in source.front.unsettled
     finally:
         subprocess.run(["docker", "unpause", nginx.id], check=True, capture_output=True)
-    found = source.front.found()
     assert found is not None and found.pair.fingerprint == before.fingerprint == scene.shown().fingerprint
+    assert there is not None and (found.held.live, found.held.previous) == (there.live, there.previous)
+    assert {*found.held.spare} >= {"weak", "unseen"}
+
+
+def test_what_was_issued_and_could_not_be_installed_waits_beside(scene: Scene) -> None:
+    """The next run installs it and asks no authority. The trial sees what else is in the volume."""
+    tls = scene.place.directory / "run/nginx/live/tls.conf"
+    text = tls.read_text(encoding="utf8")
+    tls.write_text(f"{text}\nssl_trusted_certificate /etc/nginx/ssl/own-ca.pem;\n", encoding="utf8")
+    try:
+        before, name = scene.shown(), NAMES[:1]
+        made = scene.renewed(names=name, contact="ops@example.test")
+        assert made.problem is not None and "own-ca.pem" in str(made.problem)
+        assert scene.shown().fingerprint == before.fingerprint
+        volume = scene.source().front.volume
+        own = ("docker", "run", "--rm", "--interactive", "--volume", f"{volume.volume}:/ssl", "--entrypoint", "sh")
+        script = "cat >/ssl/own-ca.pem"
+        subprocess.run([*own, volume.image, "-c", script], input=self_signed(("ca.test",))[0], check=True)
+        made = scene.renewed(names=name, directory="https://127.0.0.1:9/dir")
+        assert made.problem is None and made.pair is not None, made.sentence
+        assert scene.shown().fingerprint == made.pair.fingerprint and not made.pair.self_signed
+    finally:
+        tls.write_text(text, encoding="utf8")
+    assert "Nothing is due" in scene.renewed(names=name).sentence
+    assert len(pairs(scene)) == 2, "what nobody needs any more goes"
 
 
 @pytest.mark.parametrize(("moment", "finished"), [("placed", False), ("switched", True), ("reload", True)])
@@ -291,16 +410,23 @@ def test_killed_while_it_installs(scene: Scene, moment: str, finished: bool) -> 
 
 
 def test_an_operator_s_own_files_become_a_pair_and_stay_beside(scene: Scene, tmp_path: Path) -> None:
-    """Here the platform's host is reached over SSH."""
+    """Also those that no nginx takes: a renewal replaces them. Here the platform's host is reached over SSH."""
     chain, key = self_signed(("by.hand.example.test",))
     volume = scene.source().front.volume
-    script = "cd /ssl && rm -rf pairs live previous fullchain.pem privkey.pem && cat >both && sed -n '/PRIV/,/PRIV/p' both >privkey.pem"
-    script += " && sed -n '/BEGIN C/,/END C/p' both >fullchain.pem && rm both && chown 101 *.pem"
-    argv = ["docker", "run", "--rm", "--interactive", "--volume", f"{volume.volume}:/ssl", "--entrypoint", "sh"]
-    subprocess.run([*argv, volume.image, "-c", script], input=chain + key, check=True)
+    for files, why in (
+        ({"fullchain": chain, "privkey": made_pair().key}, "its private key is another's"),
+        ({"fullchain": b"hello"}, "its private key is none"),
+    ):
+        scene.put_by_hand(**files)
+        made = scene.renewed(method="self-signed")
+        assert made.problem is None and why in made.why, made.sentence
+        assert made.pair is not None and scene.shown().fingerprint == made.pair.fingerprint
+        held = volume.read()
+        assert held is not None and volume.pair(held.previous)[0] == files["fullchain"]
+    scene.put_by_hand(fullchain=chain, privkey=key)
     with running_sshd(tmp_path / "sshd") as sshd:
         away = replace(scene, place=replace(scene.place, host=sshd.settings))
-        made = away.renewed(force=True)
+        made = away.renewed()
         assert made.problem is None and set(away.shown().names) == set(NAMES)
         close_hosts()
     held = volume.read()
@@ -317,15 +443,20 @@ def test_the_flow_renews_stores_and_says_what_is_due(scene: Scene, prefect_serve
     source_block(CERTIFICATES).of(settings).save("tls", overwrite=True)
     Platform.of(scene.place.settings).save("small", overwrite=True)
     BackupStore.of(FolderStore(path=str(scene.store))).save("nightly", overwrite=True)
+    scene.installed(short := made_pair(days=10, since=80))
     state = certificate_renew("tls", return_state=True)
     assert state.is_completed(), state.message
-    assert re.match("Renewed, since|Nothing is due", str(state.message)), state.message
+    assert re.match("Renewed, since no authority has issued it: .*stored in nightly", str(state.message)), state.message
+    renewed = scene.shown()
+    assert renewed.fingerprint != short.fingerprint
     wrong = {"directory": "https://127.0.0.1:9/dir", "names": ("another.example.test",)}
     source_block(CERTIFICATES).of(settings.model_copy(update=wrong)).save("tls", overwrite=True)
     state = certificate_renew("tls", return_state=True)
     assert state.is_completed() and "cannot be reached" in str(state.message), state.message
-    source = scene.source()
-    with source.lock("test"):
-        source.front.install("short", made_pair(ec.generate_private_key(ec.SECP256R1()), days=10), silent)
+    scene.installed(made_pair(days=10, since=80))
     state = certificate_renew("tls", return_state=True)
     assert state.is_failed() and "has 10 days left" in str(state.message), state.message
+    source_block(CERTIFICATES).of(settings).save("tls", overwrite=True)
+    state = restore_certificate("tls", in_place=True, confirm=("tls",), return_state=True)
+    assert state.is_completed(), state.message
+    assert scene.shown().fingerprint == renewed.fingerprint
