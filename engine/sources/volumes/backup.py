@@ -106,7 +106,7 @@ class VolumeBackup:
         return tuple(each for each in found if each.wal)
 
     def _writers(self) -> tuple[Mounting, ...]:
-        return tuple(each for each in mounting(self.sandbox.docker, self.volume.name) if each.running and each.writes)
+        return tuple(each for each in mounting(self.sandbox.docker, self.volume) if each.running and each.writes)
 
     def _tar(
         self, leaving_out: Sequence[str] = (), only: Sequence[str] = (), *, waits: bool = False

@@ -34,6 +34,8 @@ def main(what: str, *arguments: str) -> None:
         exchange(arguments[0], arguments[1])
     elif what == "unchanged":
         tell([name for name in arguments if is_unchanged(name)])
+    elif what == "empty":
+        tell([name for name in arguments if is_empty(name)])
     elif what == "unmark":
         for name in arguments:
             if os.path.exists(beside(name, MARK)):
@@ -143,6 +145,13 @@ def is_unchanged(name: str) -> bool:
     try:
         with open(beside(name, MARK)) as file:
             return file.read() == str(os.stat(beside(name, "_data")).st_ino)
+    except OSError:
+        return is_empty(name)  # who made it was killed before it was marked; there is nothing to lose in any case
+
+
+def is_empty(name: str) -> bool:
+    try:
+        return os.listdir(beside(name, "_data")) == []
     except OSError:
         return False
 

@@ -21,7 +21,8 @@ from engine.sources.volumes.unpacking import compare, unpack
 def prove(repository: Repository, body: Body, findings: Findings, progress: Progress, host: HostSettings) -> None:
     """See `engine.sources.base.Prover`."""
     sandbox = Sandbox(Docker(open_host(host), host.docker_host), f"{body.source}/drill")
-    sandbox.sweep()
+    sandbox.sweep_containers()
+    sandbox.sweep_volumes()
     findings.noun = VOLUME.noun
     with sandbox.scratch("scratch") as volume:
         began = time.monotonic()

@@ -91,13 +91,13 @@ def _volume(found: dict[str, Any]) -> Volume:
     )
 
 
-def mounting(docker: Docker, volume: str) -> tuple[Mounting, ...]:
-    """The containers that mount it, running or not, by name.
+def mounting(docker: Docker, volume: Volume) -> tuple[Mounting, ...]:
+    """The containers that mount it, running or not, by name: as a volume, or its folder by path.
 
     Raises:
         OperationFailed: the engine does not answer.
     """
-    listed = docker.call(("docker", "ps", "--all", "--quiet", "--no-trunc", "--filter", f"volume={volume}"))
+    listed = docker.call(("docker", "ps", "--all", "--quiet", "--no-trunc"))
     return _mounting(docker, listed.decode().split(), volume)
 
 
@@ -108,10 +108,10 @@ def of_project(docker: Docker, project: str) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(each["Name"] for each in one.get("Mounts") or () if each.get("Name")) for one in found)
 
 
-def _mounting(docker: Docker, ids: Sequence[str], volume: str) -> tuple[Mounting, ...]:
+def _mounting(docker: Docker, ids: Sequence[str], volume: Volume) -> tuple[Mounting, ...]:
     found = []
     for one in _containers(docker, ids):
-        mounts = [each for each in one.get("Mounts") or () if each.get("Name") == volume]
+        mounts = [each for each in one.get("Mounts") or () if _is_of(each, volume)]
         labels = one["Config"].get("Labels") or {}
         if mounts and OURS not in labels:
             name = one["Name"].removeprefix("/")
@@ -124,6 +124,12 @@ def _mounting(docker: Docker, ids: Sequence[str], volume: str) -> tuple[Mounting
             )
             found.append(Mounting(one["Id"], name, service, project, running, writes, bool(once)))
     return tuple(sorted(found, key=lambda each: each.name))
+
+
+def _is_of(mount: Mapping[str, Any], volume: Volume) -> bool:
+    source = mount.get("Source") or ""
+    by_path = bool(volume.mountpoint) and (source == volume.mountpoint or source.startswith(f"{volume.mountpoint}/"))
+    return mount.get("Name") == volume.name or by_path
 
 
 def _containers(docker: Docker, ids: Sequence[str]) -> list[dict[str, Any]]:

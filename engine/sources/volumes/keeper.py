@@ -9,6 +9,7 @@ of that again and removes itself. So nothing waits for a next run.
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -24,33 +25,37 @@ from engine.sources.volumes.sandbox import Sandbox
 HEARTBEAT_SECONDS, LEASE_SECONDS = 5.0, 30
 PATIENCE_SECONDS = 12.0
 """How long a lock is waited for: that of a run which was killed just now starts what it stopped, and goes."""
-OWNER = "platform-ops.owner"
+OWNER, _TRY = "platform-ops.owner", "platform-ops.try"
 _SOCKET = "/run/engine.sock"
 _DOCKER = "/tmp/docker"  # noqa: S108 - a place in the container
-_KEEP = f"""
+_KEEP = rf"""
 trap "" INT QUIT HUP TERM
 name=$1; limit=$2; engine={_DOCKER}; since=0
+started=$(cat /keep/started 2>/dev/null)
 back() {{
-  while [ -s /keep/stopped ]; do
-    : >/keep/still
+  for round in 1 2 3; do
+    left=
     while read -r id; do
+      case $started in *"$id"*) continue;; esac
       "$engine" stop "$id" >/dev/null 2>&1 </dev/null  # a stop under way goes on without who asked for it
-      said=$("$engine" start "$id" 2>&1 </dev/null) && continue
+      if said=$("$engine" start "$id" 2>&1 </dev/null); then
+        started="$started $id"; echo "$id" >>/keep/started; continue
+      fi
       case $said in *"o such container"*|*"o container with name"*) continue;; esac
-      echo "$id" >>/keep/still
+      left=1; echo "is trying to start $id: $(echo "$said" | tr "\n" " ")" >&2
     done </keep/stopped
-    mv /keep/still /keep/stopped
-    [ ! -s /keep/stopped ] || sleep 2
+    [ -n "$left" ] || {{ "$engine" rm --force "$name" >/dev/null 2>&1 </dev/null; exit 0; }}
+    sleep 1
   done
-  "$engine" rm --force "$name" >/dev/null 2>&1 </dev/null
-  exit 0
+  exit 1  # the engine starts this again, later each time: a socket that was made anew is seen then
 }}
 [ ! -e /keep/begun ] || back
+"$engine" version >/dev/null </dev/null || exit 1
 : >/keep/begun && : >/keep/stopped && echo taken || exit 1
-while line=$(timeout {LEASE_SECONDS} sh -c 'read -r line && echo "$line"'); do
+while line=$(timeout -s KILL {LEASE_SECONDS} sh -c 'read -r line && echo "$line"'); do
   case $line in
     "+ "*) [ -s /keep/stopped ] || since=$(date +%s); echo "${{line#+ }}" >>/keep/stopped && sync && echo ok;;
-    "- "*) grep -vxF -e "${{line#- }}" /keep/stopped >/keep/still; mv /keep/still /keep/stopped && echo ok;;
+    "- "*) grep -vxF -e "${{line#- }}" /keep/stopped >/keep/still; [ $? -le 1 ] && mv /keep/still /keep/stopped && echo ok;;
   esac
   [ ! -s /keep/stopped ] || [ $(($(date +%s) - since)) -lt "$limit" ] || break
 done
@@ -157,7 +162,8 @@ def keeping(sandbox: Sandbox, owner: str, limit_seconds: float) -> Iterator[Keep
 
 def _taken(sandbox: Sandbox, name: str, owner: str, limit_seconds: float) -> Program:
     told = json.dumps({"owner": owner, "since": datetime.now(UTC).isoformat(timespec="seconds")})
-    options = ("--restart", "always", "--label", f"{OWNER}={told}")
+    own = ("--label", f"{_TRY}={secrets.token_hex(8)}")
+    options = ("--restart", "always", "--userns", "host", "--label", f"{OWNER}={told}", *own)
     engine = _engine(sandbox.docker)
     program = ("sh", "-c", _KEEP, "sh", name, str(int(limit_seconds)))
     argv = sandbox.argv(name, program, engine, (), options)
@@ -169,6 +175,7 @@ def _taken(sandbox: Sandbox, name: str, owner: str, limit_seconds: float) -> Pro
         said = _first_line(started)
         if said == b"taken\n":
             return started
+        _remove(sandbox.docker, own[1])
         words = _said(started)
         if "already in use" not in words:
             raise OperationFailed(
@@ -216,6 +223,14 @@ def _said(program: Program) -> str:
     return words or "it said nothing"
 
 
+def _remove(docker: Docker, label: str) -> None:
+    """The container of this label, which the engine would start again and again."""
+    with suppress(PlatformOpsError):
+        listed = docker.call(("docker", "ps", "--all", "--quiet", "--filter", f"label={label}")).decode().split()
+        if listed:
+            docker.tried(("docker", "rm", "--force", *listed))
+
+
 def _wake(docker: Docker, name: str) -> None:
     """One that is there and does not run (its host was restarted) is started: it starts what it has noted, and goes."""
     done = docker.tried(("docker", "inspect", "--format", "{{.State.Running}} {{.State.Restarting}}", name))
@@ -227,7 +242,11 @@ def _owner(docker: Docker, name: str) -> str:
     with suppress(PlatformOpsError, ValueError, KeyError):
         label = docker.call(("docker", "inspect", "--format", f'{{{{index .Config.Labels "{OWNER}"}}}}', name))
         found = json.loads(label)
-        return f"{found['owner']} since {found['since']}"
+        said = docker.tried(("docker", "logs", "--tail", "1", name)).stderr.strip()
+        trying = (
+            f", and {said[-500:]} (`docker rm --force {name}` gives that up)" if "is trying to start" in said else ""
+        )
+        return f"{found['owner']} since {found['since']}{trying}"
     return "another run"
 
 

@@ -14,13 +14,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from engine.errors import ConfigurationError, DamagedSet, OperationFailed, PlatformOpsError
+from engine.errors import ConfigurationError, DamagedSet, OperationFailed, PlatformOpsError, TransientFailure
 from engine.progress import Progress, readable_seconds
 from engine.repository.body import Body
 from engine.repository.keys import TIME
 from engine.repository.repository import Repository
 from engine.sources.base import Restored
-from engine.sources.volumes.inventory import OURS, Volume, mounting, volume_called
+from engine.sources.volumes.inventory import OURS, Mounting, Volume, mounting, volume_called
 from engine.sources.volumes.keeper import Keeper
 from engine.sources.volumes.kinds import facts_of
 from engine.sources.volumes.sandbox import Sandbox
@@ -29,6 +29,8 @@ from engine.sources.volumes.unpacking import compare, unpack
 
 KEPT = "platform-ops.kept"
 """The label of a volume that is kept: what it was called."""
+_FOR = "platform-ops.for"
+"""The label of a scratch volume that is filled for one that was not there: what that is called."""
 _FOLDERS = "/volumes"
 _RIGHTS = ("DAC_OVERRIDE", "FOWNER")
 
@@ -49,7 +51,7 @@ class VolumeRestore:
             raise ConfigurationError(f"There is a volume {into!r}; give another name, or restore in place of it.")
         if live is not None:
             return self._instead(repository, body, live, progress)
-        with self.sandbox.scratch("restoring") as filled:
+        with self.sandbox.scratch("restoring", f"{_FOR}={into}") as filled:
             counts = self._filled(repository, body, filled, progress)
             self._create(into, self._labels(body, into))
             try:
@@ -60,16 +62,31 @@ class VolumeRestore:
         return Restored(body.key, into, "", counts, self._what_next(into))
 
     def sweep(self) -> None:
-        """Remove what a killed run had filled and not put in place; the volumes that are kept stay."""
-        filters = ("--filter", f"label={OURS}={self.sandbox.source}", "--filter", f"label={KEPT}")
-        names = self.sandbox.docker.call(("docker", "volume", "ls", "--quiet", *filters)).decode().split()
-        volumes = [each for each in (volume_called(self.sandbox.docker, name) for name in names) if each]
+        """Remove what a killed run had made or filled and not put in place; the volumes that are kept stay."""
+        self._sweep_made()
+        volumes = self._labelled(KEPT)
         if not volumes:
             return
         unchanged = json.loads(self._script("unchanged", volumes))
         if unchanged:
             self.sandbox.docker.tried(("docker", "volume", "rm", *unchanged))
         self._script("unmark", [each for each in volumes if each.name not in unchanged])
+
+    def _sweep_made(self) -> None:
+        """One that was made to get its contents in one step, and has not: it would be taken for what was restored."""
+        wanted = {each.labels[_FOR] for each in self._labelled(_FOR)}
+        made = [each for each in self._called(sorted(wanted)) if not mounting(self.sandbox.docker, each)]
+        if made and (empty := json.loads(self._script("empty", made))):
+            self.sandbox.docker.tried(("docker", "volume", "rm", *empty))
+
+    def _labelled(self, label: str) -> list[Volume]:
+        filters = ("--filter", f"label={OURS}={self.sandbox.source}", "--filter", f"label={label}")
+        listed = self.sandbox.docker.call(("docker", "volume", "ls", "--quiet", *filters))
+        return self._called(listed.decode().split())
+
+    def _called(self, names: Sequence[str]) -> list[Volume]:
+        found = [each for each in (volume_called(self.sandbox.docker, name) for name in names) if each]
+        return [each for each in found if _is_plain(each)] if self.sandbox.python else []
 
     def _instead(self, repository: Repository, body: Body, live: Volume, progress: Progress) -> Restored:
         """In the place of a live one, which is the kept one afterwards."""
@@ -81,19 +98,48 @@ class VolumeRestore:
             self._script("mark", [self._volume(kept)])
             counts = self._filled(repository, body, kept, progress)
             self.keeper.require()
-            users = [each for each in mounting(self.sandbox.docker, live.name) if each.running]
+            users = self._running(live)
             with Stop(self.keeper, users) as stop:
+                self._require_nobody(live)
                 self._exchange(live.name, kept)
                 changed = True
+                with Stop(self.keeper, self._running(live)):
+                    pass  # who was started meanwhile writes to the folder of before, which is the kept one now
             self._script("unmark", [self._volume(kept)])
+        except PlatformOpsError as error:
+            if changed:
+                raise OperationFailed(
+                    f"{live.name} was replaced, and what was there is kept as {kept}; but then: {error}"
+                ) from None
+            self._undo()
+            raise
         except BaseException:
             if not changed:
-                with suppress(PlatformOpsError):
-                    self.sweep()  # by the mark on disk: they may have changed places although nobody could say so
+                self._undo()
             raise
         names = ", ".join(each.name for each in users)
         down = (f"{names}: stopped for {readable_seconds(stop.seconds)}.",) if users else ()
         return Restored(body.key, live.name, kept, counts, (*down, *self._what_next(live.name)))
+
+    def _undo(self) -> None:
+        """By the mark on disk: they may have changed places although nobody could say so."""
+        with suppress(PlatformOpsError):
+            self.sweep()
+
+    def _running(self, volume: Volume) -> list[Mounting]:
+        return [each for each in mounting(self.sandbox.docker, volume) if each.running]
+
+    def _require_nobody(self, live: Volume) -> None:
+        """Nobody started what was stopped, or another one.
+
+        Raises:
+            TransientFailure: somebody did; nothing was changed.
+        """
+        self.keeper.require()
+        if started := ", ".join(each.name for each in self._running(live)):
+            raise TransientFailure(
+                f"{started} was started while {live.name} was to be replaced: nothing was; start again."
+            )
 
     def _filled(self, repository: Repository, body: Body, volume: str, progress: Progress) -> dict[str, int]:
         """Fill it and compare it with the proof.
@@ -119,7 +165,7 @@ class VolumeRestore:
         return (f"{OURS}={self.sandbox.source}",)
 
     def _what_next(self, into: str) -> tuple[str, ...]:
-        if any(each.running for each in mounting(self.sandbox.docker, into)):
+        if self._running(self._volume(into)):
             return ()
         return (f"Nothing runs with {into} yet: start what uses it (platformctl start, or docker compose up -d).",)
 
@@ -144,7 +190,7 @@ class VolumeRestore:
         Raises:
             ConfigurationError: it is not.
         """
-        if volume.driver != "local" or volume.options or not volume.mountpoint.endswith(f"/{volume.name}/_data"):
+        if not _is_plain(volume):
             raise ConfigurationError(
                 f"The volume {volume.name} is no plain folder of the engine's ({volume.driver}, with options): it cannot be "
                 "replaced in place; restore beside it, and copy what you need."
@@ -155,7 +201,11 @@ class VolumeRestore:
             return ""
         for each in volumes:
             self._require_folder(each)
-        (folder,) = {each.mountpoint.rpartition("/")[0].rpartition("/")[0] for each in volumes}
+        folder, *others = {each.mountpoint.rpartition("/")[0].rpartition("/")[0] for each in volumes}
+        if others:
+            raise OperationFailed(
+                f"{', '.join(each.name for each in volumes)} are not in one folder: restore beside, and copy."
+            )
         argv, binds = self.sandbox.python_argv(what, *(each.name for each in volumes))
         done = self.sandbox.run(what, argv, (f"{folder}:{_FOLDERS}",), _RIGHTS, binds=binds)
         if done.code != 0:
@@ -164,3 +214,7 @@ class VolumeRestore:
                 f"Volumes cannot change places in {folder}{self.sandbox.docker.host.note}: {said}; restore beside, and copy."
             )
         return done.stdout.decode()
+
+
+def _is_plain(volume: Volume) -> bool:
+    return volume.driver == "local" and not volume.options and volume.mountpoint.endswith(f"/{volume.name}/_data")

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import secrets
+import shlex
 import sys
 import tarfile
 import time
@@ -50,8 +51,17 @@ _BEGIN = (
     'gone() { while kill -0 $client; do docker rm --force "$name"; sleep 0.3; done; }; '
     "trap '(trap \"\" TERM; gone) </dev/null >/dev/null 2>&1 & exit 143' TERM; "
 )
-_OUTWARDS = '{ rm -rf -- "$folder"; cat; } <"$folder/pipe" & '
-_INWARDS = 'exec 3<&0; { rm -rf -- "$folder"; cat <&3; } >"$folder/pipe" & exec 3<&-; '
+_OUTWARDS = '{ rm -rf -- "$folder"; %s; } <"$folder/pipe" & '
+_INWARDS = 'exec 3<&0; { rm -rf -- "$folder"; %s <&3; } >"$folder/pipe" & exec 3<&-; '
+# What passes the bytes on. On this machine no byte is copied for it, and the pipe holds more at once.
+_SPLICE = """
+import fcntl, os, signal
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+for end in (0, 1):
+    try: fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, 1 << 20)
+    except OSError: pass
+while os.splice(0, 1, 1 << 20): pass
+"""
 _END = "wait $client; code=$?; wait; exit $code"
 _IN_IMAGE = ("usr", "lib", "lib32", "lib64", "bin", "sbin", "etc", "volume", "volumes", "run", "keep", "tmp")
 IMAGE = f"platform-ops-nothing:{hashlib.sha256(' '.join(_IN_IMAGE).encode()).hexdigest()[:12]}"
@@ -150,7 +160,18 @@ class Sandbox:
         alone = ("--network", "none", "--user", "0:0", "--cap-drop", "ALL", *added)
         safe = ("--security-opt", "no-new-privileges", "--security-opt", "label=disable")
         named = ("--name", name, "--label", f"{OURS}={self.source}", "--env", "LC_ALL=C.UTF-8")
-        start = ("docker", "run", "--interactive", "--sig-proxy=false", *options, *named, *alone, *safe)
+        start = (
+            "docker",
+            "run",
+            "--pull",
+            "never",
+            "--interactive",
+            "--sig-proxy=false",
+            *options,
+            *named,
+            *alone,
+            *safe,
+        )
         return (*start, *self._binds, *volumes, "--entrypoint", program[0], IMAGE, *program[1:])
 
     def run(
@@ -215,7 +236,9 @@ class Sandbox:
         folder = f"{_TEMPORARY}/{name}"
         argv = self.argv(name, program, (*mounts, f"{folder}/pipe:{PIPE}"), rights)
         passed = _INWARDS if inwards else ("read -r go; " if waits else "") + _OUTWARDS
-        script = ("sh", "-c", f"{_BEGIN}{passed}{_END}", "sh", name, folder)
+        local = isinstance(self.docker.host, Local)
+        passing = shlex.join((sys.executable, "-I", "-S", "-c", _SPLICE)) if local else "cat"
+        script = ("sh", "-c", f"{_BEGIN}{passed % passing}{_END}", "sh", name, folder)
         with self._started(name, (*script, *argv), stdin=inwards or waits) as started:
             yield started
 
@@ -256,10 +279,10 @@ class Sandbox:
         return tuple(self.docker.call(("docker", "ps", "--all", *filters)).decode().split())
 
     @contextmanager
-    def scratch(self, what: str) -> Iterator[str]:
+    def scratch(self, what: str, *labels: str) -> Iterator[str]:
         """An empty volume that nobody else mounts; it goes with the block."""
         name = self.name(what)
-        self.docker.call(("docker", "volume", "create", *self.mark(SCRATCH), name))
+        self.docker.call(("docker", "volume", "create", *self.mark(SCRATCH, *labels), name))
         try:
             yield name
         finally:
@@ -270,11 +293,14 @@ class Sandbox:
         """Labels of a volume of ours."""
         return tuple(word for label in (f"{OURS}={self.source}", *more) for word in ("--label", label))
 
-    def sweep(self, *sparing: str) -> None:
-        """Remove the containers and scratch volumes that a killed run left; only the lock's holder may."""
+    def sweep_containers(self, *sparing: str) -> None:
+        """Remove the containers that a killed run left; only the lock's holder may."""
         left = [name for name in self.left() if name not in sparing]
         if left:
             self.remove(*left)
+
+    def sweep_volumes(self) -> None:
+        """The scratch volumes too."""
         filters = ("--filter", f"label={OURS}={self.source}", "--filter", f"label={SCRATCH}")
         if names := self.docker.call(("docker", "volume", "ls", "--quiet", *filters)).decode().split():
             self.docker.tried(("docker", "volume", "rm", "--force", *names))

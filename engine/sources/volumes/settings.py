@@ -50,6 +50,8 @@ class VolumesSettings(SourceSettings):
 
     volumes: dict[VolumeName, Quiesce] = Field(default=SEED)
     """By a volume's own name, or its name in the compose file, how it comes to rest: stop, sqlite or none."""
+    jobs: int = Field(default=1, ge=1, le=1)
+    """One at a time: a container may mount several, and is stopped for one."""
     project: Name = "kecp"
     """The compose project whose volumes these are; a volume of it that is named nowhere is told."""
     longest_stop_minutes: float = Field(default=30, gt=0, le=1440)

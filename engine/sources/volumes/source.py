@@ -51,8 +51,9 @@ class Volumes(Source):
         self._keeper = None
 
     def sweep(self) -> None:
-        self.sandbox.sweep(keeper_name(self.sandbox))
+        self.sandbox.sweep_containers(keeper_name(self.sandbox))
         self._restore().sweep()
+        self.sandbox.sweep_volumes()
 
     def items(self) -> Sequence[Item]:
         found = all_volumes(self.docker)
@@ -69,7 +70,7 @@ class Volumes(Source):
     def remarks(self, items: Sequence[Item]) -> Sequence[str]:
         found = all_volumes(self.docker)
         volumes = [self._of(found, key) for key in self.settings.volumes if key not in self.settings.exclude]
-        shared = (_shared(each, mounting(self.docker, each.name)) for each in volumes if each)
+        shared = (_shared(each, mounting(self.docker, each)) for each in volumes if each)
         return (*super().remarks(items), *_forgotten(items, self.settings.exclude), *filter(None, shared))
 
     def forgotten(self) -> Sequence[str]:

@@ -13,12 +13,24 @@ from engine.sources.volumes.tree import ROOT, Entry, line_of
 from engine.streams.pack import widen
 from engine.streams.pipes import Meter, write_all
 
+_RECORD = "--blocking-factor=256"
+"""128 KiB at once: tar's own 10 KiB take three times as long through a pipe."""
+
 
 def tar_argv(
     tar: str, leaving_out: Sequence[str] = (), only: Sequence[str] = (), *, file: str = PIPE
 ) -> tuple[str, ...]:
     """What writes a volume to a pipe, with all that a file system knows of a file."""
-    kept = ("--format=posix", "--numeric-owner", "--sort=name", "--sparse", "--acls", "--xattrs", "--xattrs-include=*")
+    kept = (
+        _RECORD,
+        "--format=posix",
+        "--numeric-owner",
+        "--sort=name",
+        "--sparse",
+        "--acls",
+        "--xattrs",
+        "--xattrs-include=*",
+    )
     without = ("--xattrs-exclude=security.selinux", "--xattrs-exclude=security.ima", "--xattrs-exclude=security.evm")
     exact = ("--anchored", "--no-wildcards", *(f"--exclude=./{path}" for path in leaving_out))
     what = ("--no-recursion", "--", *(f"./{path}" for path in only)) if only else ("--", ".")
@@ -33,6 +45,7 @@ def extract_argv(tar: str) -> tuple[str, ...]:
         "--extract",
         f"--file={PIPE}",
         f"--directory={VOLUME}",
+        _RECORD,
         "--read-full-records",
         "--delay-directory-restore",
         *kept,

@@ -72,14 +72,15 @@ class Engine:
 
     def service(self, volume: str, *, mode: str = "WAL", pause: float = 0.002, more: Sequence[str] = (),
                 stop_signal: str = "KILL") -> str:  # fmt: skip
-        """A container that writes to a database in the volume all the time; its name."""
+        """A container that writes to a database in the volume (or its folder, by path) all the time; its name."""
         name = f"po-v-{secrets.token_hex(4)}"
         self.containers.append(name)
         usr = ("--volume", "/usr:/usr:ro", "--volume", "/lib:/lib:ro", "--volume", "/lib64:/lib64:ro")
         script = SERVICE % (mode, pause)
         self("run", "--detach", "--name", name, "--label", LABEL, "--network", "none", "--init=false", *usr, *more,
              "--stop-signal", stop_signal, "--volume", f"{volume}:/data", "--entrypoint", "/usr/bin/python3", IMAGE, "-c", script)  # fmt: skip
-        until(lambda: (self.folder(volume) / "kuma.db").exists())
+        folder = Path(volume) if "/" in volume else self.folder(volume)
+        until(lambda: (folder / "kuma.db").exists())
         return name
 
     def running(self, name: str) -> bool:
@@ -240,3 +241,10 @@ def longest_pause(path: Path) -> float:
     with sqlite3.connect(path) as one:
         times = [float(at) for (at,) in one.execute("SELECT at FROM beat ORDER BY n")]
     return max(later - earlier for earlier, later in pairwise(times))
+
+
+def in_process(site: Kept, *arguments: str) -> int:
+    """`platformctl` in this process, whose parts a test may hold up; its exit code."""
+    from engine.cli import main
+
+    return main(["--json", "--config", str(site.site.config), *arguments])

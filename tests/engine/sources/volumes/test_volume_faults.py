@@ -6,6 +6,7 @@ import os
 import secrets
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +22,30 @@ from engine.repository.writing import SetWriter
 from engine.sources.volumes.kinds import VolumeFacts
 from engine.stores.opening import open_store
 from tests.engine.cli.site import COMMAND, environment
+from tests.engine.hosts.parts import program
 from tests.engine.sources.volumes.scene import Engine, Kept, kept, until
 from tests.engine.sources.volumes.test_tar_reader import HOSTILE
 from tests.faults.test_full_disks import _mounted
 
 pytestmark = pytest.mark.xdist_group("volumes")
+
+
+RELAY = """
+import socket, socketserver, sys, threading
+def copy(source, sink):
+    while data := source.recv(1 << 16):
+        sink.sendall(data)
+    sink.shutdown(socket.SHUT_WR)
+class One(socketserver.BaseRequestHandler):
+    def handle(self):
+        there = socket.socket(socket.AF_UNIX)
+        there.connect(sys.argv[2])
+        threading.Thread(target=copy, args=(self.request, there)).start()
+        copy(there, self.request)
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    request_queue_size = 100
+Server(sys.argv[1], One).serve_forever()
+"""
 
 
 @contextmanager
@@ -83,12 +103,51 @@ def test_kill_9_while_a_service_is_about_to_stop_and_it_runs_in_the_end(engine: 
     assert engine.running(service) and engine.started(service) != before
 
 
-def test_a_container_that_would_be_gone_when_it_stops_is_not_stopped(engine: Engine, tmp_path: Path) -> None:
+def test_nothing_is_stopped_that_could_not_be_started_again(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container that would be gone when it stops; one whose keeper could not speak to the engine."""
     volume = engine.volume()
     service = engine.service(volume.parent.name, more=("--rm",))
-    site = kept(engine, tmp_path, {volume.parent.name: "stop"})
+    site = kept(engine, tmp_path / "site", {volume.parent.name: "stop"})
     [failed] = site.run("backup", code=1)["failed"]
     assert f"{service} was started with --rm" in failed["sentence"] and engine.running(service)
+    client = tmp_path / "docker"  # as the wrappers of some packages are: it calls what is not in a container
+    client.write_text(f'#!/bin/sh\nexec {tmp_path}/docker.real "$@"\n')
+    client.chmod(0o755)
+    (tmp_path / "docker.real").symlink_to(program("docker"))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    answer = site.answer("backup")
+    assert answer.code == 1
+    assert f"the lock of {site.source} cannot be taken" in answer.problem and "docker.real" in answer.problem
+    assert (engine.ours(site.source), engine.running(service)) == ([], True)
+
+
+def test_kill_9_and_the_engine_s_socket_is_another_one_by_then(engine: Engine, tmp_path: Path) -> None:
+    """What watches over the service is started anew by the engine, and sees the new one."""
+    site, service, _ = stopping(engine, tmp_path)
+    with relayed(tmp_path / "a.sock", engine.socket) as url:
+        config = site.site.config.read_text().replace("[stores.", f'[hosts.here]\ndocker_host = "{url}"\n[stores.', 1)
+        site.site.config.write_text(config.replace("volumes = {", 'runs_on = "here"\nvolumes = {'))
+        with going(site, "backup") as run:
+            until(lambda: not engine.running(service))
+            os.kill(run.pid, signal.SIGSTOP)
+            (tmp_path / "a.sock").unlink()
+    with relayed(tmp_path / "a.sock", engine.socket):
+        until(lambda: engine.running(service), 40)
+        until(lambda: engine.ours(site.source) == [], 40)
+
+
+@contextmanager
+def relayed(path: Path, url: str) -> Iterator[str]:
+    """A socket of ours for an engine; its connections end with the block."""
+    relay = subprocess.Popen([sys.executable, "-c", RELAY, path, url.removeprefix("unix://")])
+    try:
+        until(path.exists)
+        yield f"unix://{path}"
+    finally:
+        relay.kill()
+        relay.wait()
 
 
 def test_kill_9_of_all_of_it_and_the_next_run_starts_what_was_stopped(engine: Engine, tmp_path: Path) -> None:
@@ -109,7 +168,7 @@ def test_kill_9_of_all_of_it_and_the_next_run_starts_what_was_stopped(engine: En
 def test_the_container_that_reads_is_killed_and_the_service_runs_again(engine: Engine, tmp_path: Path) -> None:
     site, service, _ = stopping(engine, tmp_path)
     with going(site, "backup") as run:
-        until(lambda: any("-read-" in name for name in engine.ours(site.source)))
+        until(lambda: any("-read-" in name for name in engine.ours(site.source)) and not engine.running(service))
         [reader] = [name for name in engine.ours(site.source) if "-read-" in name]
         engine("kill", reader, check=False)
         assert run.wait(60) == 1
@@ -122,12 +181,13 @@ def test_the_container_that_reads_is_killed_and_the_service_runs_again(engine: E
 def test_a_store_that_is_full_and_the_service_runs_again(engine: Engine, tmp_path: Path) -> None:
     site, service, _ = stopping(engine, tmp_path)
     site.site.store.mkdir()
+    started = engine.started(service)
     with _mounted(site.site.store, "20m"):
         answer = site.answer("backup")
         assert answer.code == 1
         assert "full" in answer.problem or "No space left" in answer.problem
         assert not [path for path in site.site.files() if path.endswith("manifest.json")]
-    assert engine.running(service)
+    assert engine.running(service) and engine.started(service) != started
     assert engine.ours(site.source) == []
 
 
