@@ -34,21 +34,30 @@ from tasks.opening import documents, open_store, source_settings
 def renew_lists() -> None:
     """Write what every source has stored, and let the forms offer it."""
     try:
-        listings = list(_listings())
-        now = datetime.now(UTC)
+        sources = _sources()
+        listings, now = list(_listings(sources)), datetime.now(UTC)
+        whole = len(listings) == len(sources)  # else what it is of all would lack some
         with get_client(sync_client=True) as client:
-            _write(client, "all-that-is-kept", overview_of(listings, _platforms(client), now))
+            if whole:
+                _write(client, "all-that-is-kept", overview_of(listings, _platforms(client), now))
             for listing in listings:
                 write_list(client, listing, now)
-        offer_in_forms(*offered(listings))
+        if whole:
+            offer_in_forms(*offered(listings))
     except (httpx.HTTPError, PrefectException, PlatformOpsError) as error:
         get_run_logger().warning("The list of stored sets and the forms are as they were: %s", error)
 
 
-def _listings() -> Iterator[Listing]:
-    for name in _sources():
-        repository = open_store(source_settings(name).store)
-        yield listing_of(repository, name, datetime.now(UTC))
+def _listings(sources: Sequence[str]) -> Iterator[Listing]:
+    """Of the sources whose store answers: one that is away keeps no other's list from being written."""
+    for name in sources:
+        try:
+            repository = open_store(source_settings(name).store)
+            yield listing_of(repository, name, datetime.now(UTC))
+        except PlatformOpsError as error:
+            get_run_logger().warning(
+                "The list of %s, all that is kept, and the forms are as they were: %s", name, error
+            )
 
 
 def overview_of(listings: Sequence[Listing], platforms: Mapping[str, str], now: datetime) -> Report:
