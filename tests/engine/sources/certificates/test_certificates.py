@@ -37,6 +37,7 @@ from engine.operations.drill import drill_set
 from engine.progress import silent
 from engine.releases import lock
 from engine.releases.certificate_volume import Held
+from engine.repository.catalogue import catalogue
 from engine.repository.keys import SetKey, new_set_id
 from engine.repository.repository import Repository
 from engine.repository.writing import SetWriter
@@ -447,7 +448,7 @@ def test_the_flow_renews_stores_and_says_what_is_due(scene: Scene, prefect_serve
     state = certificate_renew("tls", return_state=True)
     assert state.is_completed(), state.message
     assert re.match("Renewed, since no authority has issued it: .*stored in nightly", str(state.message)), state.message
-    renewed = scene.shown()
+    renewed, stored = scene.shown(), max(one.key.set_id for one in catalogue(scene.repository(), "tls").sets)
     assert renewed.fingerprint != short.fingerprint
     wrong = {"directory": "https://127.0.0.1:9/dir", "names": ("another.example.test",)}
     source_block(CERTIFICATES).of(settings.model_copy(update=wrong)).save("tls", overwrite=True)
@@ -457,6 +458,6 @@ def test_the_flow_renews_stores_and_says_what_is_due(scene: Scene, prefect_serve
     state = certificate_renew("tls", return_state=True)
     assert state.is_failed() and "has 10 days left" in str(state.message), state.message
     source_block(CERTIFICATES).of(settings).save("tls", overwrite=True)
-    state = restore_certificate("tls", in_place=True, confirm=("tls",), return_state=True)
+    state = restore_certificate("tls", which=stored, in_place=True, confirm=("tls",), return_state=True)
     assert state.is_completed(), state.message
     assert scene.shown().fingerprint == renewed.fingerprint
