@@ -146,6 +146,17 @@ class Pipeline:
                 on_tick()
         self._raise_first()
 
+    def tell(self, seconds: float = _GRACE_SECONDS) -> None:
+        """What went wrong, if anything has or does so within `seconds`: for one who found that not all has come.
+
+        Raises:
+            PlatformOpsError: what went wrong first.
+        """
+        deadline = time.monotonic() + seconds
+        while not self._errors and self._busy() and time.monotonic() < deadline:
+            self._ended.wait(_TICK_SECONDS)
+        self._raise_first()
+
     def _busy(self) -> bool:
         if self._working():
             return True

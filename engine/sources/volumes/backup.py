@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +20,7 @@ from engine.hosts.machine import in_time
 from engine.progress import Progress, Throttled
 from engine.repository.writing import SetWriter
 from engine.sources.volumes.databases import Database, Hold, find, holding
-from engine.sources.volumes.inventory import Mounting, Volume, mounting, volume_called
+from engine.sources.volumes.inventory import Mounting, Volume, came_and_went, mounting, volume_called
 from engine.sources.volumes.keeper import Keeper
 from engine.sources.volumes.kinds import VolumeFacts
 from engine.sources.volumes.sandbox import READ, Sandbox, go, reading
@@ -39,6 +40,8 @@ STORING_SECONDS, _END_SECONDS = 60.0, 60.0
 _CHANGED = 1
 """GNU tar's exit code when something changed as it was read (tar manual, "Synopsis")."""
 _END = bytes(1024)
+_MOST_HELD = 2000
+"""Three words of tar's argv each."""
 
 
 @dataclass
@@ -54,6 +57,8 @@ class VolumeBackup:
     stall_seconds: float
     reading: Reading = field(default_factory=Reading)
     _tars: list[Process] = field(default_factory=list)
+    _stopping: tuple[int, AbstractSet[str]] = (0, frozenset())
+    """When (in seconds of the host) who was stopped."""
 
     def carry_out(self) -> VolumeFacts:
         """Store it.
@@ -69,6 +74,7 @@ class VolumeBackup:
             # Both containers are made before anything stops: they only wait for a word.
             hold = stack.enter_context(holding(self.sandbox, self.volume.name, databases))
             first = stack.enter_context(self._tar(leaving_out=_with_logs(databases), waits=True))
+            self._stopping = (int(self.sandbox.docker.call(("date", "+%s"))), {each.name for each in stopped})
             stop = stack.enter_context(Stop(self.keeper, stopped))
             if hold is not None:
                 hold.take()
@@ -100,10 +106,16 @@ class VolumeBackup:
         found = find(self.sandbox, self.volume.name)
         if self.quiesce == "sqlite" and (other := next((each for each in found if not each.wal), None)):
             raise OperationFailed(
-                f"The database {other.path} of {self.volume.name} is not in WAL mode, so it cannot be held as it is without "
-                "stopping who writes to it: give the volume `stop`."
+                f"The database {other.path!r} of {self.volume.name} is not in WAL mode (or has a second name, or one that is no "
+                "UTF-8), so it cannot be held as it is without stopping who writes to it: give the volume `stop`."
             )
-        return tuple(each for each in found if each.wal)
+        wanted = tuple(each for each in found if each.wal)
+        if len(wanted) > _MOST_HELD:
+            raise OperationFailed(
+                f"{self.volume.name} has {len(wanted)} databases, and {_MOST_HELD} can be held at once: give it `none`, or "
+                "keep them in several volumes."
+            )
+        return wanted
 
     def _writers(self) -> tuple[Mounting, ...]:
         return tuple(each for each in mounting(self.sandbox.docker, self.volume) if each.running and each.writes)
@@ -150,6 +162,7 @@ class VolumeBackup:
         with sink, proof_in:
             proof, late = Lines(proof_in), self.reading.late
             self._one(pipeline, first, sink, meter, proof.add)
+            self._require_none_born(later)
             if self.quiesce == "stop":
                 self._require_stopped()
                 stop.over()
@@ -169,7 +182,7 @@ class VolumeBackup:
         process = pipeline.add(program, name=f"tar of {self.volume.name}")
         self._tars.append(process)
         passing = Passing(pieces_of(process.stdout), sink, meter)
-        reader = passing.reader = TarReader(passing)
+        reader = passing.reader = TarReader(passing, trusted=True, alive=partial(meter.add, 0))
         try:
             for entry, changed in reader.entries():
                 self.reading.add(entry, changed)
@@ -203,10 +216,26 @@ class VolumeBackup:
                     "keeps changing, give the volume `stop`."
                 )
 
+    def _require_none_born(self, held: Sequence[str]) -> None:
+        """No database was read as it was being written to.
+
+        Raises:
+            TransientFailure: one was made since they were looked for.
+        """
+        if self.quiesce == "sqlite" and (
+            born := next((path for path in self.reading.whole_databases if path not in held), None)
+        ):
+            raise TransientFailure(
+                f"The database {born!r} of {self.volume.name} was made, or put in place of another, while the volume was read, "
+                "so nothing was stored; start again."
+            )
+
     def _require_stopped(self) -> None:
-        """Nobody started what was stopped, or another writer, before all was read."""
+        """Nobody started what was stopped, or another writer, before all was read; also none who is gone again."""
         self.keeper.require()
-        if started := [each.name for each in self._writers()]:
+        since, stopped = self._stopping
+        came = set(came_and_went(self.sandbox.docker, self.volume.name, since)) - stopped
+        if started := sorted(came | {each.name for each in self._writers()}):
             raise TransientFailure(
                 f"{', '.join(started)} was started while {self.volume.name} was read, so nothing was stored; start again."
             )

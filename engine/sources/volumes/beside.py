@@ -80,6 +80,7 @@ def checked(name: str) -> str:
 def hold(lease: float, patience: float) -> None:
     """Hold the databases that stdin's first line names until it says `end`; heartbeats are empty lines."""
     kept: list[sqlite3.Connection] = []
+    files: dict[str, int] = {}
     until = time.monotonic() + patience
     names = b"\n"
     while names == b"\n":
@@ -87,22 +88,37 @@ def hold(lease: float, patience: float) -> None:
     for name in json.loads(names):
         try:
             kept.append(held(name, until))
+            files[name] = inode(name)
         except sqlite3.Error as error:
             tell([name, str(error)])
             return
     tell("held")
     while line_of_input(lease) != b"end\n":
         pass
-    tell("whole")
+    other = [name for name in files if inode(name) != files[name]]
+    tell([other[0], "another file took its place"] if other else "whole")
+
+
+def inode(name: str) -> int:
+    try:
+        return os.stat(os.path.join(VOLUME, os.fsencode(name))).st_ino
+    except FileNotFoundError:
+        return 0
 
 
 def held(name: str, until: float) -> sqlite3.Connection:
-    """A reader that began when everything was in the file and nothing in the log."""
+    """A reader that began when everything was in the file and nothing in the log.
+
+    Most of the log is moved without a lock that writers need. TRUNCATE takes theirs and then waits for readers: not long,
+    and not at once again, or a service whose own patience is short would fail."""
     log = os.path.join(VOLUME, os.fsencode(name) + b"-wal")
     one = opened(name)
     while True:
         try:
+            one.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            one.execute("PRAGMA busy_timeout=50")
             one.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            one.execute("PRAGMA busy_timeout=1000")
             one.execute("BEGIN")
             one.execute("SELECT count(*) FROM sqlite_master").fetchall()
             if not os.path.exists(log) or os.path.getsize(log) == 0:
@@ -114,8 +130,8 @@ def held(name: str, until: float) -> sqlite3.Connection:
             if not any(word in str(error) for word in _BUSY):
                 raise
         if time.monotonic() > until:
-            raise sqlite3.OperationalError("somebody writes to it all the time")
-        time.sleep(0.02)
+            raise sqlite3.OperationalError("somebody reads or writes it all the time, or has it for himself alone")
+        time.sleep(0.2)
 
 
 def line_of_input(lease: float) -> bytes:

@@ -24,7 +24,8 @@ TRIES_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Database:
-    """An SQLite database of a volume, by its path there. `wal`: it is in WAL mode and has one name, so it can be held."""
+    """An SQLite database of a volume, by its path there. `wal`: it is in WAL mode and has one name, of UTF-8, so it can
+    be held."""
 
     path: str
     wal: bool
@@ -41,7 +42,7 @@ def find(sandbox: Sandbox, volume: str) -> tuple[Database, ...]:
     done = sandbox.run("find", argv, (reading(volume),), READ, binds=binds)
     if done.code != 0:
         raise OperationFailed(f"Databases of {volume} cannot be looked for: {done.stderr.strip()[-200:]}")
-    return tuple(Database(path, wal) for path, wal in json.loads(done.stdout))
+    return tuple(Database(path, wal and path.isprintable()) for path, wal in json.loads(done.stdout))
 
 
 def check(sandbox: Sandbox, volume: str) -> dict[str, str]:
@@ -100,7 +101,12 @@ class Hold:
         """
         with suppress(OSError, ValueError):
             self._write(b"end\n")
-        if self.lost.is_set() or _told(self.program) != "whole":
+        said = None if self.lost.is_set() else _told(self.program)
+        if isinstance(said, list):
+            raise TransientFailure(
+                f"The database {said[0]} of {self.volume} is not the one that was held: {said[1]} while it was read. Start again."
+            )
+        if said != "whole":
             raise TransientFailure(
                 "The databases of the volume were not held to the end of the copy: what held them was ended. Start again."
             )

@@ -16,6 +16,7 @@ PROJECT, COMPOSE_NAME, SERVICE = (
 )
 OURS = "platform-ops.volumes"
 """The label of what this program makes on an engine: the name of the source it is for."""
+_STARTS = ("--filter", "event=mount", "--filter", "event=create")
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,22 @@ def mounting(docker: Docker, volume: Volume) -> tuple[Mounting, ...]:
     """
     listed = docker.call(("docker", "ps", "--all", "--quiet", "--no-trunc"))
     return _mounting(docker, listed.decode().split(), volume)
+
+
+def came_and_went(docker: Docker, volume: str, since: int) -> list[str]:
+    """Containers, but ours, that were given the volume to write to since then (seconds of the host), by name.
+
+    Podman tells nothing of this: there are none, then."""
+    now = docker.call(("date", "+%s")).decode().strip()
+    done = docker.tried(("docker", "events", "--since", str(since), "--until", now, "--format", "{{json .}}", *_STARTS))
+    events = [json.loads(line) for line in done.stdout.splitlines()] if done.code == 0 else []
+    about = {each["Actor"]["ID"]: each["Actor"]["Attributes"] for each in events if each.get("Type") == "container"}
+    given = [
+        each["Actor"]["Attributes"] for each in events if each.get("Type") == "volume" and each["Actor"]["ID"] == volume
+    ]
+    ids = dict.fromkeys(one.get("container", "") for one in given if one.get("read/write") == "true")
+    others = [about.get(each, {}) for each in ids]
+    return [one.get("name", "a container") for one in others if OURS not in one]
 
 
 def of_project(docker: Docker, project: str) -> tuple[tuple[str, ...], ...]:

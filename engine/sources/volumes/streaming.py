@@ -62,6 +62,8 @@ class Reading:
     root_changed: int = 0
     size: int = 0
     databases: list[str] = field(default_factory=list)
+    whole_databases: list[str] = field(default_factory=list)
+    """Those of a size that SQLite gives them, as `beside.databases` looks for."""
     late: list[bytes] = field(default_factory=list)
     read: bool = False
 
@@ -73,6 +75,8 @@ class Reading:
         self.links_out += leads_out(entry)
         if entry.database:
             self.databases.append(entry.path)
+            if entry.size >= 512 and entry.size % 512 == 0:
+                self.whole_databases.append(entry.path)
 
 
 class Passing:

@@ -1,13 +1,15 @@
 """Reads a tar stream as it passes: what is in it, and nothing that would reach out of where it is unpacked.
 
 The format is POSIX.1-2001's (pax) as GNU tar writes it, with GNU's long names and its sparse files 1.0 (the tar manual,
-"Basic Tar Format", "Storing Sparse Files"; star's SCHILY.xattr and SCHILY.acl). Memory does not grow with the archive.
+"Basic Tar Format", "Storing Sparse Files"; star's SCHILY.xattr and SCHILY.acl). Memory does not grow with the archive, but
+for a number for each symbolic link where an archive is not trusted.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 
 from engine.errors import DamagedSet
@@ -20,6 +22,7 @@ _TYPES = {b"0": "file", b"\0": "file", b"7": "file", b"1": "hardlink", b"2": "sy
 _HEAD_LIMIT = 1 << 20
 """Bytes of a pax header: names, links and attributes of one thing."""
 _SQLITE = b"SQLite format 3\0"
+_TIME = re.compile(rb"-?[0-9]{1,20}(\.[0-9]*)?")
 _HOLE = bytes(1 << 20)
 Pax = dict[str, bytes]
 
@@ -69,8 +72,13 @@ class TarReader:
     """The things of one archive, and where they end: `end` counts the bytes before the marker of its end (None: it has
     not been seen)."""
 
-    def __init__(self, pieces: Iterable[bytes]) -> None:
+    def __init__(
+        self, pieces: Iterable[bytes], *, trusted: bool = False, alive: Callable[[], None] = lambda: None
+    ) -> None:
+        """`trusted`: it is of a real tree, where nothing is behind a link. `alive` is called in a long hole, where no byte
+        comes."""
         self._stream = _Stream(pieces)
+        self._trusted, self._alive = trusted, alive
         self.end: int | None = None
 
     def entries(self) -> Iterator[tuple[Entry, int]]:
@@ -80,17 +88,15 @@ class TarReader:
             HostileMember: one would reach out; none of its bytes has been asked for then.
             DamagedSet: it is no such archive, or ends too early.
         """
-        links: set[str] = set()
+        links: set[int] = set()
         while (head := self._head()) is not None:
             header, pax = head
             entry, stored = _entry(header, pax)
             _refuse(entry, links)
-            if entry.type == "symlink":
-                links.add(entry.path)
+            if entry.type == "symlink" and not self._trusted:
+                links.add(hash(entry.path))
             if entry.type == "file":
                 entry = self._with_contents(entry, stored, pax)
-            elif stored:
-                raise DamagedSet(f"The archive has contents for {entry.path!r}, which is no file.")
             yield entry, _nanoseconds(pax.get("ctime", b"0"))
         if not self._stream.rest_is_empty():
             raise HostileMember("Something follows the end of the archive.")
@@ -98,6 +104,7 @@ class TarReader:
     def _head(self) -> tuple[bytes, Pax] | None:
         """The next member's header, with what pax and GNU headers before it say; None at the end."""
         pax: Pax = {}
+        long: Pax = {}
         while True:
             before = self._stream.position
             header = self._stream.take(BLOCK)
@@ -106,16 +113,18 @@ class TarReader:
                 return None
             _check(header)
             kind = header[156:157]
-            if kind not in b"xgLK":
-                return header, pax
+            if kind == b"g":
+                raise HostileMember("The archive holds a global header, which says something of all that follows.")
+            if kind not in b"xLK":
+                return header, {**long, **pax}  # tar takes pax, in whichever order they come
             size = _number(header[124:136])
-            if size > _HEAD_LIMIT:
+            if not 0 <= size <= _HEAD_LIMIT:
                 raise DamagedSet(f"A header of the archive has {size} bytes.")
             text = self._stream.take(_padded(size))[:size]
             if kind == b"x":
                 pax.update(_pax(text))
-            elif kind in b"LK":
-                pax["path" if kind == b"L" else "linkpath"] = text.rstrip(b"\0")
+            else:
+                long["path" if kind == b"L" else "linkpath"] = text.rstrip(b"\0")
 
     def _with_contents(self, entry: Entry, stored: int, pax: Pax) -> Entry:
         digest, begins = hashlib.sha256(), b""
@@ -136,12 +145,12 @@ class TarReader:
         numbers = self._map(end)
         at = 0
         for offset, length in zip(numbers[0::2], numbers[1::2], strict=True):
-            if offset < at or offset + length > size:
+            if offset < at or length < 0 or offset + length > size:
                 raise DamagedSet("The archive has a sparse file whose map is wrong.")
-            yield from _holes(offset - at)
+            yield from self._holes(offset - at)
             yield from self._stream.passing(length)
             at = offset + length
-        yield from _holes(size - at)
+        yield from self._holes(size - at)
         left = end - self._stream.position
         if left < 0:
             raise DamagedSet("The archive has a sparse file whose map is wrong.")
@@ -149,24 +158,30 @@ class TarReader:
 
     def _map(self, end: int) -> list[int]:
         """Decimal numbers, one a line: how many pieces, then each one's offset and length; filled up to a whole block."""
-        text = self._stream.take(BLOCK)
-        while True:
-            words = text.split(b"\n")
-            try:
-                wanted = 2 * int(words[0])
-                if len(words) - 2 >= wanted:
-                    return [int(word) for word in words[1 : wanted + 1]]
-            except ValueError:
-                raise DamagedSet("The archive has a sparse file whose map is no map.") from None
+        blocks = [self._stream.take(BLOCK)]
+        wanted = 1 + 2 * _whole(blocks[0].partition(b"\n")[0])
+        if not 0 < wanted <= end - self._stream.position + BLOCK:
+            raise DamagedSet("The archive has a sparse file whose map is wrong.")
+        lines = blocks[0].count(b"\n")
+        while lines < wanted:
             if self._stream.position >= end:
                 raise DamagedSet("The archive has a sparse file whose map is too short.")
-            text += self._stream.take(BLOCK)
+            blocks.append(self._stream.take(BLOCK))
+            lines += blocks[-1].count(b"\n")
+        return [_whole(word) for word in b"".join(blocks).split(b"\n", wanted)[1:wanted]]
+
+    def _holes(self, count: int) -> Iterator[memoryview]:
+        while count > 0:
+            yield memoryview(_HOLE)[:count]
+            count -= len(_HOLE)
+            self._alive()
 
 
-def _holes(count: int) -> Iterator[memoryview]:
-    while count > 0:
-        yield memoryview(_HOLE)[:count]
-        count -= len(_HOLE)
+def _whole(word: bytes) -> int:
+    try:
+        return int(word)
+    except ValueError:
+        raise DamagedSet("The archive has a sparse file whose map is no map.") from None
 
 
 def _padded(size: int) -> int:
@@ -248,26 +263,28 @@ def _plain(path: str) -> str:
 
 
 def _decimal(pax: Pax, key: str, field: bytes) -> int:
-    if (value := pax.get(key)) is None:
-        return _number(field)
+    value = pax.get(key)
     try:
-        return int(value)
+        number = _number(field) if value is None else int(value)
     except ValueError:
-        raise DamagedSet(f"The archive of a volume is damaged: {key} is no number.") from None
+        number = -1
+    if number < 0:
+        raise DamagedSet(f"The archive of a volume is damaged: {key} is no number.")
+    return number
 
 
 def _nanoseconds(text: bytes) -> int:
+    if not _TIME.fullmatch(text):
+        raise DamagedSet("The archive of a volume is damaged: a time is none.")
     whole, _, part = text.partition(b".")
-    if part and not whole.startswith(b"-"):
-        try:
-            return int(whole) * 10**9 + int(part[:9].ljust(9, b"0"))
-        except ValueError:
-            raise DamagedSet("The archive of a volume is damaged: a time is none.") from None
-    return int(Decimal(text.decode("ascii", "replace")) * 10**9)
+    if not whole.startswith(b"-"):
+        return int(whole) * 10**9 + int(part[:9].ljust(9, b"0"))
+    return int(Decimal(text.decode("ascii")) * 10**9)
 
 
-def _refuse(entry: Entry, links: set[str]) -> None:
-    """What reaches out of the folder it is unpacked in, by its own name, by a link, or through one.
+def _refuse(entry: Entry, links: set[int]) -> None:
+    """What reaches out of the folder it is unpacked in, by its own name, by a link, or through one; what spells its name
+    as tar does not, since it might be another's.
 
     Raises:
         HostileMember: this one does.
@@ -275,18 +292,16 @@ def _refuse(entry: Entry, links: set[str]) -> None:
     if entry.type in ("device", "unknown"):
         raise HostileMember(f"The archive holds {entry.path!r}, which is a {entry.type}: it is not unpacked.")
     for path in (entry.path, entry.link) if entry.type == "hardlink" else (entry.path,):
-        if path.startswith("/") or ".." in path.split("/") or not path or "\0" in path:
+        if path != ROOT and ("\0" in path or not {"", ".", ".."}.isdisjoint(path.split("/"))):
             raise HostileMember(f"The archive holds {entry.path!r} ({path!r}), which leads out: it is not unpacked.")
         if links and _below(path, links):
             raise HostileMember(f"The archive holds {path!r} behind a symbolic link: it is not unpacked.")
-    if entry.type == "hardlink" and entry.link in links:
-        return  # a second name of a link itself, which tar makes without following it
 
 
-def _below(path: str, links: set[str]) -> bool:
+def _below(path: str, links: set[int]) -> bool:
     at = path.find("/")
     while at > 0:
-        if path[:at] in links:
+        if hash(path[:at]) in links:
             return True
         at = path.find("/", at + 1)
     return False

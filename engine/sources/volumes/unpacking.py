@@ -10,6 +10,7 @@ from heapq import merge
 from typing import IO
 
 from engine.errors import CouldNotVerify, DamagedSet, OperationFailed
+from engine.hosts.machine import in_time
 from engine.progress import Progress, Throttled
 from engine.repository.body import Body, FileEntry
 from engine.repository.reading import stored_pieces
@@ -27,6 +28,7 @@ from engine.streams.pipes import Abandonable, Meter, pieces_of, pump, write_all
 from engine.streams.process import Process
 
 STALL_SECONDS = 600.0
+_END_SECONDS = 60.0
 SHOWN = 1000
 """Differences that are kept: more tell nothing more."""
 
@@ -104,9 +106,18 @@ def _proof(repository: Repository, body: Body) -> Iterator[Iterator[Entry]]:
         for file in files:
             process = start_unpack(pipeline, repository, body, file)
             pipeline.run(partial(pump, stored_pieces(repository, body.key, file), (process.stdin,)), "read")
-            streams.append(entries_of(io.BufferedReader(_Raw(process.stdout), CHUNK)))
+            streams.append(_proven(entries_of(io.BufferedReader(_Raw(process.stdout), CHUNK)), pipeline))
         yield merge(*streams, key=lambda entry: entry.order)
         pipeline.join()
+
+
+def _proven(entries: Iterator[Entry], pipeline: Pipeline) -> Iterator[Entry]:
+    """A proof that breaks off is damaged only where the store gave all of it."""
+    try:
+        yield from entries
+    except DamagedSet:
+        pipeline.tell()
+        raise
 
 
 class _Raw(io.RawIOBase):
@@ -132,17 +143,19 @@ def _tree(sandbox: Sandbox, volume: str, counts: dict[str, int]) -> Iterator[Ite
         sandbox.piped("look", tar_argv(sandbox.tar), (reading(volume),), READ) as program,
     ):
         process = pipeline.add(program, name=f"tar of {volume}")
-        try:
-            yield _counted(TarReader(pieces_of(process.stdout)), counts)
-        except HostileMember as error:
-            raise CouldNotVerify(f"{volume}: {error}") from None
+        yield _counted(TarReader(pieces_of(process.stdout), trusted=True), counts, process)
         pipeline.join()
 
 
-def _counted(reader: TarReader, counts: dict[str, int]) -> Iterator[Entry]:
-    for entry, _ in reader.entries():
-        counts["folder" if entry.type == "folder" else "file"] += 1
-        yield entry
+def _counted(reader: TarReader, counts: dict[str, int], tar: Process) -> Iterator[Entry]:
+    try:
+        for entry, _ in reader.entries():
+            counts["folder" if entry.type == "folder" else "file"] += 1
+            yield entry
+    except DamagedSet as error:  # of what is read back: what was stored is not what is wrong
+        with in_time():
+            why = tar.failure() if tar.popen.wait(_END_SECONDS) else error
+        raise CouldNotVerify(f"What was unpacked cannot be read: {why}") from None
 
 
 def _file(body: Body, role: str) -> FileEntry:

@@ -10,7 +10,7 @@ import secrets
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -20,7 +20,7 @@ from typing import Any
 from engine.compose.docker import Docker
 from engine.hosts.machine import Local
 from engine.sources.volumes.sandbox import IMAGE, Sandbox
-from tests.engine.cli.site import Answer, Site
+from tests.engine.cli.site import COMMAND, Answer, Site, environment
 from tests.engine.hosts.engines import DOCKER
 from tests.engine.hosts.parts import missing
 
@@ -148,11 +148,30 @@ def kept(engine: Engine, folder: Path, volumes: dict[str, str], more: str = "", 
     return Kept(engine, site, source)
 
 
-def until(true: Any, seconds: float = 30.0) -> None:
+@contextmanager
+def going(site: Kept, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`platformctl` at work."""
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        cwd=site.site.folder,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def until(true: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """Wait for it; what it is then."""
     deadline = time.monotonic() + seconds
-    while not true():
+    while not (found := true()):
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.05)
+    return found
 
 
 def odd_things(folder: Path) -> None:

@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,10 @@ HOSTILE = {
     "a link alone": members(a("out", tarfile.SYMTYPE, "../../etc/passwd")),
     "hard link": members(a("out", tarfile.LNKTYPE, "../../etc/passwd")),
     "device": members(a("sda", tarfile.BLKTYPE)),
+    "a link by another spelling": members(a("././out", tarfile.SYMTYPE, "/etc"), a("out/passwd", data=b"x")),
+    "an empty name in a path": members(a("out//passwd", data=b"x")),
+    "a header for all that follows": tarfile.TarInfo.create_pax_global_header({"path": "/etc/passwd"})
+    + members(a("good", data=b"x")),
 }
 
 
@@ -102,6 +107,46 @@ def test_damage_is_told(archive: bytes) -> None:
             read(broken)
     with pytest.raises(DamagedSet):
         list(entries_of([b'["a"]\n']))
+    for wrong in ({"size": "-5"}, {"mtime": "x"}, {"mtime": "1e99999999"}, {"uid": "-1"}):
+        with pytest.raises(DamagedSet):
+            read(told(wrong))
+    for text in (b"-1\n", b"1\n0\n-4\n", b"x\n", b"99999999999\n"):
+        with pytest.raises(DamagedSet):
+            read(sparse(text, b"", 10))
+
+
+def told(pax: dict[str, str], data: bytes = b"") -> bytes:
+    """An archive of one file, of which a pax header says this."""
+    entry, _ = a("file")
+    entry.pax_headers = pax
+    return members((entry, data))
+
+
+def sparse(text: bytes, data: bytes, size: int) -> bytes:
+    padded = text + bytes(-len(text) % 512)
+    head = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "a", "GNU.sparse.realsize": str(size)}
+    return told(head, padded + data)
+
+
+def test_the_map_of_a_sparse_file_is_read_in_time_that_grows_with_it() -> None:
+    def seconds(count: int) -> float:
+        offsets = b"".join(b"%d\n1\n" % (2 * number) for number in range(count))
+        archive = sparse(b"%d\n" % count + offsets, b"x" * count, 2 * count)
+        began = time.process_time()
+        [entry] = read(archive)
+        took = time.process_time() - began
+        assert entry.sha256 == hashlib.sha256(b"x\0" * count).hexdigest()
+        return took
+
+    assert seconds(80_000) < 10 * max(seconds(20_000), 0.05)
+
+
+def test_a_name_is_the_one_that_tar_takes() -> None:
+    entry = tarfile.TarInfo("p")
+    entry.pax_headers = {"path": "by-pax"}
+    both = entry.tobuf(tarfile.PAX_FORMAT)[:1024] + tarfile.TarInfo("n" * 150).tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+    assert [entry.path for entry in read(both)] == ["by-pax"]
+    assert subprocess.run(["tar", "--list"], input=both, capture_output=True, check=True).stdout == b"by-pax\n"
 
 
 @pytest.mark.parametrize("what", HOSTILE)

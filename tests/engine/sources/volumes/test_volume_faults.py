@@ -20,10 +20,10 @@ from engine.repository.keys import SetKey, new_set_id
 from engine.repository.repository import Repository
 from engine.repository.writing import SetWriter
 from engine.sources.volumes.kinds import VolumeFacts
+from engine.sources.volumes.sandbox import IMAGE
 from engine.stores.opening import open_store
-from tests.engine.cli.site import COMMAND, environment
 from tests.engine.hosts.parts import program
-from tests.engine.sources.volumes.scene import Engine, Kept, kept, until
+from tests.engine.sources.volumes.scene import Engine, Kept, going, kept, until
 from tests.engine.sources.volumes.test_tar_reader import HOSTILE
 from tests.faults.test_full_disks import _mounted
 
@@ -46,23 +46,6 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     request_queue_size = 100
 Server(sys.argv[1], One).serve_forever()
 """
-
-
-@contextmanager
-def going(site: Kept, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`platformctl` at work."""
-    process = subprocess.Popen(
-        [*COMMAND, *arguments],
-        cwd=site.site.folder,
-        env=environment(),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def stopping(engine: Engine, folder: Path) -> tuple[Kept, str, Path]:
@@ -236,6 +219,39 @@ def test_hostile_members_are_refused_by_drill_and_restore(engine: Engine, tmp_pa
     [failed] = site.run("volume", "restore", name, "--set", str(writer.key), code=1)["failed"]
     assert "it is not unpacked" in failed["sentence"]
     assert engine.named(name) == []
+
+
+def test_who_writes_between_a_stop_and_a_start_and_is_gone_again_fails_the_set(engine: Engine, tmp_path: Path) -> None:
+    site, service, volume = stopping(engine, tmp_path)
+    once, usr = f"po-v-{secrets.token_hex(4)}", ("/usr", "/lib", "/lib64")
+    mounts = [word for path in usr for word in ("--volume", f"{path}:{path}:ro")]
+    with going(site, "backup") as run:
+        until(lambda: not engine.running(service))
+        os.kill(run.pid, signal.SIGSTOP)
+        data = ("--volume", f"{volume.parent.name}:/data", "--network", "none")
+        engine("run", "--rm", "--name", once, *mounts, *data, "--entrypoint", "/usr/bin/true", IMAGE)
+        os.kill(run.pid, signal.SIGCONT)
+        said = run.communicate(timeout=60)[1].decode()
+    assert run.returncode == 1
+    assert f"{once} was started while {volume.parent.name} was read" in said
+    assert (engine.running(service), site.site.files()) == (True, set())
+
+
+def test_a_drill_whose_container_is_killed_says_nothing_against_its_set(engine: Engine, tmp_path: Path) -> None:
+    volume = engine.volume()
+    (volume / "large").write_bytes(os.urandom(1 << 20) * 64)
+    site = kept(engine, tmp_path, {volume.parent.name: "none"})
+    site.run("backup")
+    with going(site, "drill", "newest") as run:
+        until(lambda: any("-look-" in name for name in engine.ours(f"{site.source}/drill")))
+        os.kill(run.pid, signal.SIGSTOP)
+        [look] = [name for name in engine.ours(f"{site.source}/drill") if "-look-" in name]
+        until(lambda: engine.running(look))
+        engine("kill", look)
+        os.kill(run.pid, signal.SIGCONT)
+        said = run.communicate(timeout=60)[1].decode()
+    assert run.returncode == 3, said
+    assert "What was unpacked cannot be read: " in said and "ended with 137" in said
 
 
 def test_two_at_once_and_the_second_is_told_who_is_at_it(engine: Engine, tmp_path: Path) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sqlite3
 import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from engine.streams.spool import temporary_base
 from tests.engine.hosts.parts import program
-from tests.engine.sources.volumes.scene import Engine, database, kept, longest_pause, odd_things, tree
+from tests.engine.sources.volumes.scene import Engine, database, going, kept, longest_pause, odd_things, tree, until
 
 pytestmark = pytest.mark.xdist_group("volumes")
 
@@ -94,7 +98,9 @@ def test_a_service_that_writes_all_the_time_is_not_stopped_where_sqlite_can_hold
     service = engine.service(name)
     started = engine.started(service)
     site = kept(engine, tmp_path, {name: "sqlite"})
-    [made] = site.run("backup")["stored"]
+    with others_at(folder / "kuma.db", lambda: any("-hold-" in one for one in engine.ours(site.source))) as refused:
+        [made] = site.run("backup")["stored"]
+    assert len(refused) <= 1  # nor is one whose patience is short: on a busy machine it waits for the disk alone
     assert (made["facts"]["databases"], made["facts"]["stopped"]) == (["kuma.db"], [])
     assert (engine.started(service), engine.running(service)) == (started, True)
     drilled = site.run("drill", "newest")
@@ -106,6 +112,74 @@ def test_a_service_that_writes_all_the_time_is_not_stopped_where_sqlite_can_hold
     engine("stop", service)
     assert database(folder / "kuma.db")[1] > rows[1]  # it went on meanwhile
     assert longest_pause(folder / "kuma.db") < 2.0
+
+
+@contextmanager
+def others_at(path: Path, held: Callable[[], bool]) -> Iterator[list[str]]:
+    """One that reads in one long transaction, until some seconds after it is to be held, and one that writes and waits
+    for nobody: what it was refused."""
+    refused: list[str] = []
+    over = threading.Event()
+
+    def read() -> None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as one:
+            one.execute("BEGIN")
+            one.execute("SELECT count(*) FROM beat").fetchall()
+            until(lambda: over.is_set() or held())
+            over.wait(4)
+
+    def write() -> None:
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=0.9)) as one:
+            while not over.wait(0.02):
+                try:
+                    one.execute("CREATE TABLE IF NOT EXISTS hasty (n)")
+                    one.execute("INSERT INTO hasty VALUES (1)")
+                except sqlite3.OperationalError as error:
+                    refused.append(str(error))
+
+    threads = [threading.Thread(target=each) for each in (read, write)]
+    for each in threads:
+        each.start()
+    try:
+        yield refused
+    finally:
+        over.set()
+        for each in threads:
+            each.join()
+
+
+def test_a_database_that_is_made_or_replaced_while_its_volume_is_read_fails_the_set(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """Each of its files may be read whole, and yet they are of two moments."""
+    folder = engine.volume()
+    name, new = folder.parent.name, folder / "new.db"
+    (folder / "large").write_bytes(os.urandom(1 << 20) * 64)
+    for path in (folder / "kuma.db", folder.parent / "next.db"):
+        a_database(path)
+    site = kept(engine, tmp_path, {name: "sqlite"})
+    with going(site, "backup") as run:
+        until(lambda: any("-hold-" in one for one in engine.ours(site.source)))
+        a_database(new)
+        said = run.communicate(timeout=60)[1].decode()
+    assert run.returncode == 1
+    assert f"The database 'new.db' of {name} was made, or put in place of another, while the volume was read" in said
+    new.unlink()
+    with going(site, "backup") as run:
+        [first] = until(lambda: [each for each in engine.ours(site.source) if "-read-" in each])
+        until(lambda: [each for each in engine.ours(site.source) if "-read-" in each and each != first])
+        (folder.parent / "next.db").rename(folder / "kuma.db")
+        said = run.communicate(timeout=60)[1].decode()
+    assert run.returncode == 1
+    assert f"The database kuma.db of {name} is not the one that was held: another file took its place" in said
+    assert site.site.files() == set()
+
+
+def a_database(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as one:
+        one.execute("PRAGMA journal_mode=WAL")
+        one.execute("CREATE TABLE a (b)")
+        one.commit()
 
 
 def test_what_has_to_stop_is_stopped_until_its_files_are_read_and_runs_again_before_its_database_is(
@@ -140,7 +214,7 @@ def test_a_database_that_cannot_be_held_is_said(engine: Engine, tmp_path: Path) 
     site = kept(engine, tmp_path, {name: "sqlite"})
     answer = site.answer("backup")
     assert answer.code == 1
-    assert f"The database kuma.db of {name} is not in WAL mode" in answer.problem
+    assert f"The database 'kuma.db' of {name} is not in WAL mode" in answer.problem
     stopping = kept(engine, tmp_path / "stop", {name: "stop"})
     [made] = stopping.run("backup")["stored"]
     assert made["facts"]["databases"] == ["kuma.db"]
