@@ -39,15 +39,13 @@ def forgetting(host: Host, name: str, api: AdminApi) -> Iterator[None]:
             _at_mark(host, name, 'rm -f "$mark"')
 
 
-def forget_if_left(host: Host, name: str, api: AdminApi | None) -> None:
-    """Let the server forget where a run was killed at its import; raises as `forgetting`."""
-    if api is not None and _at_mark(host, name, '[ ! -e "$mark" ] || echo left'):
-        forget(api)
-        _at_mark(host, name, 'rm -f "$mark"')
+def forget_what_is_left(host: Host, name: str, api: AdminApi) -> None:
+    """Where a run was killed at its import (which the lock's taker is told); raises as `forgetting`."""
+    forget(api)
+    _at_mark(host, name, 'rm -f "$mark"')
 
 
-def _at_mark(host: Host, name: str, command: str) -> bytes:
+def _at_mark(host: Host, name: str, command: str) -> None:
     done = host.run(("sh", "-c", _FOLDER + command, "platform-ops", name), env={}, timeout=_SECONDS)
     if done.code:
         raise OperationFailed(f"No file can be made{host.note} in /dev/shm or /tmp ({done.code}); make one writable.")
-    return done.stdout

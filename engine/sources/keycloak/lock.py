@@ -17,7 +17,7 @@ _SCRIPT = (
     'since() { cut -d" " -f22 "/proc/$1/stat" 2>/dev/null; }; trap "" INT QUIT HUP; '
     'folder=/dev/shm; [ -w "$folder" ] || folder=/tmp; lock=$folder/platform-ops-$1.lock; '
     'for try in 1 2 3; do if ln -s "$$ $(since $$) $2" "$lock" 2>/dev/null; then '
-    'trap "rm -f \\"$lock\\"; exit 0" TERM; echo taken; read -r _; rm -f "$lock"; exit 0; fi; '
+    'trap "rm -f \\"$lock\\"; exit 0" TERM; [ ! -e "$folder/platform-ops-$1.import" ] || echo left; echo taken; read -r _; rm -f "$lock"; exit 0; fi; '
     'held=$(readlink "$lock"); pid=${held%% *}; rest=${held#* }; '
     '[ -n "$pid" ] && [ "$(since "$pid")" = "${rest%% *}" ] && { echo "held ${rest#* }"; exit 75; }; '
     # Of two that see the same dead link the slower one takes away what the quicker one has made since: it gives it back.
@@ -28,10 +28,11 @@ _SCRIPT = (
 
 @dataclass
 class Held:
-    """See `engine.sources.base.Held`."""
+    """See `engine.sources.base.Held`. `left`: a run was killed at its import (`caches`)."""
 
     program: Program
     where: str
+    left: bool
 
     def require(self) -> None:
         if self.program.poll() is not None:
@@ -48,8 +49,7 @@ def keycloak_lock(host: Host, name: str, label: str) -> Iterator[Held]:
     """
     program = host.stream(("sh", "-c", _SCRIPT, "platform-ops", name, label), env={}, stdin=True)
     try:
-        _require_taken(program, name, host)
-        yield Held(program, f"{name}{host.note}")
+        yield Held(program, f"{name}{host.note}", left=_taken(program, name, host))
     finally:
         with suppress(OSError, ValueError):
             if program.stdin is not None:
@@ -64,15 +64,16 @@ def keycloak_lock(host: Host, name: str, label: str) -> Iterator[Held]:
                 stream.close()
 
 
-def _require_taken(program: Program, name: str, host: Host) -> None:
+def _taken(program: Program, name: str, host: Host) -> bool:
+    """What `Held.left` says; raises as `keycloak_lock`."""
     answer = b""
-    while not answer.endswith(b"\n"):
+    while not answer.endswith(b"\n") or answer == b"left\n":
         piece = program.stdout.read(4096) if program.stdout else b""
         if not piece:
             break
         answer += piece
-    if answer == b"taken\n":
-        return
+    if answer.endswith(b"taken\n"):
+        return answer.startswith(b"left")
     if answer.startswith(b"held "):
         holder = answer.decode("utf8", "replace").removeprefix("held ").strip()
         raise LockedByAnother(f"Another run is at Keycloak {name}{host.note}: {holder}; wait for it, then start again.")

@@ -26,7 +26,7 @@ from engine.secrets import resolve
 from engine.sources.base import Held, Restored, Source
 from engine.sources.item import Item, Run, Unchanged
 from engine.sources.keycloak.admin import AdminApi
-from engine.sources.keycloak.caches import forget_if_left
+from engine.sources.keycloak.caches import forget_what_is_left
 from engine.sources.keycloak.diff import Change, changes, summary
 from engine.sources.keycloak.export import Exported, Keycloak
 from engine.sources.keycloak.facts import RealmFacts
@@ -64,6 +64,7 @@ class KeycloakSource(Source):
         self.host = open_host(host)
         self.keycloak = Keycloak.of(self.host, name, settings)
         self._held: AdminApi | None = None
+        self._left = False
 
     @property
     def address(self) -> str:
@@ -76,7 +77,7 @@ class KeycloakSource(Source):
             api = AdminApi(self.name, self.settings, self.host)
             try:
                 api.ask("GET", "/master")
-                self._held = api
+                self._held, self._left = api, held.left
                 yield held
             finally:
                 self._held = None
@@ -84,7 +85,9 @@ class KeycloakSource(Source):
 
     def sweep(self) -> None:
         self.host.end_leftovers({MARK: self.name})
-        forget_if_left(self.host, self.name, self._held)
+        if self._held and self._left:
+            forget_what_is_left(self.host, self.name, self._held)
+            self._left = False
 
     def items(self) -> Sequence[RealmFound]:
         with self.asked() as api:
