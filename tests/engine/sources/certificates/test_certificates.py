@@ -10,11 +10,13 @@ import socket
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -143,6 +145,13 @@ def scene(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sc
     (folder / "store").mkdir()
     with running_authority(folder / "pebble", 28_700 + WORKER * 100, published(place, 80)) as authority:
         yield Scene(place, authority, folder / "store")
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An authority is asked every second whether it has come to an end; this one is quick."""
+    hasty = SimpleNamespace(sleep=lambda seconds: time.sleep(min(seconds, 0.1)), time=time.time)
+    monkeypatch.setattr("acme.client.time", hasty)
 
 
 def pairs(scene: Scene) -> set[str]:
@@ -414,16 +423,17 @@ def test_an_operator_s_own_files_become_a_pair_and_stay_beside(scene: Scene, tmp
     """Also those that no nginx takes: a renewal replaces them. Here the platform's host is reached over SSH."""
     chain, key = self_signed(("by.hand.example.test",))
     volume = scene.source().front.volume
-    for files, why in (
-        ({"fullchain": chain, "privkey": made_pair().key}, "its private key is another's"),
-        ({"fullchain": b"hello"}, "its private key is none"),
-    ):
-        scene.put_by_hand(**files)
-        made = scene.renewed(method="self-signed")
-        assert made.problem is None and why in made.why, made.sentence
-        assert made.pair is not None and scene.shown().fingerprint == made.pair.fingerprint
-        held = volume.read()
-        assert held is not None and volume.pair(held.previous)[0] == files["fullchain"]
+    scene.put_by_hand(fullchain=chain, privkey=made_pair().key)
+    front = scene.source().front
+    foreign = front.settle(silent)
+    assert not front.unsettled, "nginx was not asked to read them"
+    assert due(foreign, scene.source().settings, datetime.now(UTC)) == "its private key is another's"
+    scene.put_by_hand(fullchain=b"hello")
+    made = scene.renewed(method="self-signed")
+    assert made.problem is None and "its private key is none" in made.why, made.sentence
+    assert made.pair is not None and scene.shown().fingerprint == made.pair.fingerprint
+    held = volume.read()
+    assert held is not None and volume.pair(held.previous) == (b"hello", b"")
     scene.put_by_hand(fullchain=chain, privkey=key)
     with running_sshd(tmp_path / "sshd") as sshd:
         away = replace(scene, place=replace(scene.place, host=sshd.settings))
