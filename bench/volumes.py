@@ -127,9 +127,10 @@ def _downtime(engine: Engine) -> list[Figure]:
         quiet, other = stack.enter_context(_site(engine, "sqlite"))
         writer = engine.service(other.parent.name, pause=0.01)
         _grow(other / "kuma.db", 1 << 30)
+        since = time.time()
         quiet.run("backup")
         engine("stop", writer)
-        pause = longest_pause(other / "kuma.db")
+        pause = longest_pause(other / "kuma.db", since)
         return [
             Figure(
                 "volumes: down with 1 GB of SQLite, beyond stop and start", down - own, "s", "<=", 2.0, 1.0, _COMMANDS

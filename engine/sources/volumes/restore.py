@@ -207,11 +207,12 @@ class VolumeRestore:
                 f"{', '.join(each.name for each in volumes)} are not in one folder: restore beside, and copy."
             )
         argv, binds = self.sandbox.python_argv(what, *(each.name for each in volumes))
+        binds = (*binds, "--userns", "host")  # the engine's own folders are root's, also where containers have another
         done = self.sandbox.run(what, argv, (f"{folder}:{_FOLDERS}",), _RIGHTS, binds=binds)
         if done.code != 0:
             said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise OperationFailed(
-                f"Volumes cannot change places in {folder}{self.sandbox.docker.host.note}: {said}; restore beside, and copy."
+                f"Volumes cannot change places in {folder}{self.sandbox.docker.host.note}: {said}; unpack the set as docs/volumes.md says."
             )
         return done.stdout.decode()
 

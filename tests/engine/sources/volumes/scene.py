@@ -253,12 +253,12 @@ def database(path: Path) -> tuple[str, int]:
     return said, count
 
 
-def longest_pause(path: Path) -> float:
-    """Between two rows that a service wrote, in seconds."""
+def longest_pause(path: Path, since: float = 0.0) -> float:
+    """Between two rows that a service wrote since then (epoch), in seconds."""
     import sqlite3
 
     with sqlite3.connect(path) as one:
-        times = [float(at) for (at,) in one.execute("SELECT at FROM beat ORDER BY n")]
+        times = [float(at) for (at,) in one.execute("SELECT at FROM beat WHERE at >= ? ORDER BY n", (since,))]
     return max(later - earlier for earlier, later in pairwise(times))
 
 
