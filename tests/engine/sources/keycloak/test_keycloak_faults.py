@@ -197,7 +197,8 @@ def test_a_restore_killed_in_its_import_leaves_the_old_realm_or_the_new_one(
         process.wait()
     assert shown() == "before the restore"
     site.back_up(REALM)
-    assert shown() is None and pair.run("ls -A /dev/shm").split() == []
+    of_the_set = json.loads(pair.run(f"cat {FULL}")).get("displayName")
+    assert shown() == of_the_set and pair.run("ls -A /dev/shm").split() == []
 
 
 def test_what_somebody_made_meanwhile_is_not_removed(
