@@ -442,11 +442,9 @@ def test_an_operator_s_own_files_become_a_pair_and_stay_beside(scene: Scene, tmp
         close_hosts()
     held = volume.read()
     assert held is not None and held.previous.startswith("before-") and not held.plain
-    volume.switch(held.previous)
-    found = scene.source().front.found()
-    assert found is not None and found.pair.names == ("by.hand.example.test",)
-    require_whole(found.pair)
-    volume.switch(held.live)
+    found = Pair(*volume.pair(held.previous))
+    assert found.names == ("by.hand.example.test",)
+    require_whole(found)
 
 
 def test_the_flow_renews_stores_and_says_what_is_due(scene: Scene, prefect_server: str) -> None:
