@@ -66,6 +66,6 @@ class BackupStore(S3Store, FolderStore, ConfigBlock, _First):
             )
         values = {name: getattr(self, name) for name in model.model_fields}
         kinds = default_retention()
-        said = {kind: own for kind, own in self.retention.model_dump(exclude_unset=True).items() if kind in kinds}
+        set_here = {kind: own for kind, own in self.retention.model_dump(exclude_unset=True).items() if kind in kinds}
         where = f"{self.get_block_type_slug()}/{self._block_document_name}"
-        return with_retention(where, model.model_validate({**values, "retention": said}), kinds)
+        return with_retention(where, model.model_validate({**values, "retention": set_here}), kinds)

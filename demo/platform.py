@@ -37,7 +37,7 @@ def up(layout: Layout, progress: Progress) -> None:
     from deployments.apply import apply
 
     with progress.doing("Prefect: applying platform-ops.toml and prefect.yaml"):
-        apply(load_settings(layout.config), say=lambda line: progress.say(f"Prefect: {line}"))
+        apply(load_settings(layout.config), report=lambda line: progress.say(f"Prefect: {line}"))
     started = prefect_server.start_workers(layout, progress)
     from demo.flow_runs import run, settle_orphans
 

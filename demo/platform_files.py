@@ -177,15 +177,15 @@ def remove(*, everything: bool, project: str = PROJECT_NAME) -> None:
         return
     _remove("network", [], ["--filter", label])
     _remove("volume", [], ["--filter", label])
-    tags = _said(["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"])
+    tags = _output_lines(["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"])
     if mine := [tag for tag in tags if tag.startswith(f"{project}/")]:
         subprocess.run(["docker", "image", "rm", *mine], capture_output=True)
 
 
 def _remove(kind: str, flags: list[str], which: list[str]) -> None:
-    if found := _said(["docker", kind, "ls", "--quiet", *which]):
+    if found := _output_lines(["docker", kind, "ls", "--quiet", *which]):
         subprocess.run(["docker", kind, "rm", *flags, *found], capture_output=True)
 
 
-def _said(argv: list[str]) -> list[str]:
+def _output_lines(argv: list[str]) -> list[str]:
     return subprocess.run(argv, capture_output=True, text=True).stdout.split()

@@ -40,7 +40,7 @@ def _prefect(layout: Layout, progress: Progress) -> None:
     from deployments.apply import apply
 
     with progress.doing("Prefect: applying platform-ops.toml and prefect.yaml"):
-        apply(load_settings(layout.config), say=lambda line: progress.say(f"Prefect: {line}"))
+        apply(load_settings(layout.config), report=lambda line: progress.say(f"Prefect: {line}"))
     started = prefect_server.start_workers(layout, progress)
     from demo.flow_runs import settle_orphans
 

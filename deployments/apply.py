@@ -19,7 +19,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import get_current_settings
 from prefect.utilities.callables import parameter_schema
 
-from deployments.assets import Say, known_assets, known_sets, known_versions, stored_lists
+from deployments.assets import Reporter, known_assets, known_sets, known_versions, stored_lists
 from deployments.automations import ALERT_BLOCK, POOLS, alert_block, apply_automation, remove_unwanted, wanted
 from deployments.config_blocks import (
     apply_block,
@@ -49,33 +49,33 @@ PREFECT_YAML = Path(__file__).parent.parent / "prefect.yaml"
 _DEPLOY_TIMEOUT_SECONDS = 180
 
 
-def apply(settings: Settings, say: Say = click.echo) -> None:
+def apply(settings: Settings, report: Reporter = click.echo) -> None:
     """Apply everything; each line given to `say` tells what was made (+), changed (~) or is as it was (=).
 
     Raises:
         PlatformOpsError: the server does not answer, or refuses a part.
     """
     for place in only_inside_prefect(settings):
-        say(f"! {place} is a prefect: reference; a shell on the worst day cannot read it")
+        report(f"! {place} is a prefect: reference; a shell on the worst day cannot read it")
     with connected() as client:
-        apply_blocks(client, settings, say)
+        apply_blocks(client, settings, report)
         for name, description in POOLS.items():
-            say(f"{'+' if ensure_pool(client, name, description) else '='} work pool {name}")
-        apply_deployments(client, settings, say)
-        apply_automations(client, settings, say)
+            report(f"{'+' if ensure_pool(client, name, description) else '='} work pool {name}")
+        apply_deployments(client, settings, report)
+        apply_automations(client, settings, report)
 
 
-def apply_blocks(client: SyncPrefectClient, settings: Settings, say: Say) -> None:
+def apply_blocks(client: SyncPrefectClient, settings: Settings, report: Reporter) -> None:
     """Write the blocks that differ from the file."""
     register_types()
     for name, block in config_blocks(settings):
         for line in apply_block(client, name, block):
-            say(line)
+            report(line)
     for title in unmanaged_blocks(client, settings):
-        say(f"? {title} is not in the file; it is left as it is, and no form offers it")
+        report(f"? {title} is not in the file; it is left as it is, and no form offers it")
 
 
-def apply_deployments(client: SyncPrefectClient, settings: Settings, say: Say) -> None:
+def apply_deployments(client: SyncPrefectClient, settings: Settings, report: Reporter) -> None:
     """Deploy all of prefect.yaml, completed for the sources and stores of the file."""
     document = yaml.safe_load(PREFECT_YAML.read_text(encoding="utf8"))
     schemas = {entry["name"]: _schema(entry["entrypoint"]) for entry in document["deployments"]}
@@ -87,13 +87,13 @@ def apply_deployments(client: SyncPrefectClient, settings: Settings, say: Say) -
     existing = {name: as_existing(deployment) for name, deployment in before.items()}
     for name, entry in entries.items():
         if queue := entry["work_pool"].get("work_queue_name"):
-            say(f"{ensure_queue(client, entry['work_pool']['name'], queue)} work queue {name}: one at a time")
+            report(f"{ensure_queue(client, entry['work_pool']['name'], queue)} work queue {name}: one at a time")
     _deploy(completed(document, schemas, settings, existing, _lists(client, settings)))
-    assets, sets, versions = known_assets(settings, say), known_sets(settings), known_versions(settings, say)
+    assets, sets, versions = known_assets(settings, report), known_sets(settings), known_versions(settings, report)
     for name, entry in entries.items():
         form = with_services(with_dropdowns(schemas[name], settings, name, assets, sets), versions)
         after = _finish(client, entry, form, settings)
-        say(_line(name, before.get(name), after))
+        report(_line(name, before.get(name), after))
 
 
 def _lists(client: SyncPrefectClient, settings: Settings) -> str:
@@ -162,16 +162,16 @@ def _deployed(client: SyncPrefectClient, name: str) -> DeploymentResponse:
     return deployment
 
 
-def apply_automations(client: SyncPrefectClient, settings: Settings, say: Say) -> None:
+def apply_automations(client: SyncPrefectClient, settings: Settings, report: Reporter) -> None:
     """Create, update or remove the automations."""
     block = alert_block(client)
     automations = list(wanted(block, settings.sources))
     for automation in automations:
-        say(apply_automation(client, automation))
+        report(apply_automation(client, automation))
     for line in remove_unwanted(client, {automation.name for automation in automations}):
-        say(line)
+        report(line)
     if block is None:
-        say(
+        report(
             f"? nobody is told of failures: make a notification block called {ALERT_BLOCK} in the UI "
             "(Blocks, +, Slack, Teams, mail, ...) and apply again"
         )

@@ -21,10 +21,10 @@ from engine.sources.registry import open_source
 from tasks.forms import choices
 from tasks.stored_list import write_list
 
-Say = Callable[[str], None]
+Reporter = Callable[[str], None]
 
 
-def known_assets(settings: Settings, say: Say) -> tuple[str, ...]:
+def known_assets(settings: Settings, report: Reporter) -> tuple[str, ...]:
     """What every source that answers has, and what there are sets of, for the forms: `cluster`, `db/kohub`."""
     found: set[tuple[str, str]] = set()
     for name, source in settings.sources.items():
@@ -32,7 +32,7 @@ def known_assets(settings: Settings, say: Say) -> tuple[str, ...]:
             try:
                 found |= known(settings, name, source.store)
             except PlatformOpsError as error:
-                say(f"? the forms do not offer all that {name} has: {error}")
+                report(f"? the forms do not offer all that {name} has: {error}")
     return tuple(sorted(f"{kind}/{name}" if name else kind for kind, name in found))
 
 
@@ -56,7 +56,7 @@ def known_sets(settings: Settings) -> tuple[str, ...]:
     return choices(found)
 
 
-def known_versions(settings: Settings, say: Say) -> dict[str, tuple[str, ...]]:
+def known_versions(settings: Settings, report: Reporter) -> dict[str, tuple[str, ...]]:
     """By service of any platform the versions whose images are on its host, for the forms of a deploy."""
     found: dict[str, set[str]] = {}
     for name, platform in settings.platforms.items():
@@ -64,7 +64,7 @@ def known_versions(settings: Settings, say: Say) -> dict[str, tuple[str, ...]]:
             for service, versions in versions_there(open_platform(name, platform, settings.hosts)).items():
                 found.setdefault(service, set()).update(versions)
         except PlatformOpsError as error:
-            say(f"? the forms do not offer the services of {name}: {error}")
+            report(f"? the forms do not offer the services of {name}: {error}")
     return {service: tuple(sorted(versions)) for service, versions in sorted(found.items())}
 
 

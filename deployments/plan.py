@@ -65,8 +65,8 @@ def scheduled_values(settings: Settings, parameter: str, flow: str) -> list[str]
 def is_wanted(schema: Schema, settings: Settings, flow: str) -> bool:
     """Whether a deployment has anything to be about: one that changes platforms needs a platform, one of a type of source
     such a source."""
-    asked = (each for each in named_parameters() if each in schema.get("properties", {}))
-    return all(names(settings, each, flow) for each in asked)
+    named = (each for each in named_parameters() if each in schema.get("properties", {}))
+    return all(names(settings, each, flow) for each in named)
 
 
 def completed(

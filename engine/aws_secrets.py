@@ -55,8 +55,8 @@ def iam_token(reference: str) -> str:
         raise ConfigurationError(
             f"rds-iam:{reference} is no user@host:port; give the role, the server's own name and port."
         )
-    told = _REGION.search(found["host"])
-    region = found["region"] or (told[1] if told else None)
+    region_in_host = _REGION.search(found["host"])
+    region = found["region"] or (region_in_host[1] if region_in_host else None)
 
     def make() -> str:
         client = _client("rds", region, f"rds-iam:{reference}")
@@ -118,8 +118,10 @@ def _value_at(text: str, name: str, key: str) -> str:
         return text
     if isinstance(value := keys.get(key), str):
         return value
-    said = f"has the keys {', '.join(sorted(map(str, keys)))}" if keys else "is no JSON object"
-    raise ConfigurationError(f"The secret aws:{name} {said}; give aws:{name}{'#key with one of them' if keys else ''}.")
+    content = f"has the keys {', '.join(sorted(map(str, keys)))}" if keys else "is no JSON object"
+    raise ConfigurationError(
+        f"The secret aws:{name} {content}; give aws:{name}{'#key with one of them' if keys else ''}."
+    )
 
 
 def _problem(reference: str, error: Exception) -> PlatformOpsError:

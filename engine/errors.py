@@ -97,8 +97,8 @@ class OutOfResources(OperationFailed):
 def out_of(error: object) -> OutOfResources | None:
     """What to say when the process or the machine has no more of what each step needs; None: it is another error."""
     number = errno.ENOMEM if isinstance(error, MemoryError) else error.errno if isinstance(error, OSError) else 0
-    said = _LIMITS.get(number or 0)
-    return OutOfResources(f"{said}, then start again.") if said else None
+    limit = _LIMITS.get(number or 0)
+    return OutOfResources(f"{limit}, then start again.") if limit else None
 
 
 _LIMITS = {

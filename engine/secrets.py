@@ -28,7 +28,7 @@ from engine.errors import ConfigurationError
 Resolver = Callable[[str], str]
 
 _log = logging.getLogger(__name__)
-_told: set[str] = set()
+_warned: set[str] = set()
 
 
 _SCHEMES = ("env", "file", "prefect", "aws", "rds-iam")
@@ -61,7 +61,7 @@ def _from_file(path: str) -> str:
     try:
         place = Path(path).expanduser()
         text = place.read_bytes().decode("utf8")  # read_text would take a CR for a line end
-        _tell_when_open(place)
+        _warn_when_open(place)
         return text
     except PermissionError:
         raise ConfigurationError(
@@ -83,11 +83,11 @@ def _not_read(error: Exception) -> str:
     return "it is UTF-16, as some editors save; save it as UTF-8" if utf16 else "it is not text (UTF-8)"
 
 
-def _tell_when_open(place: Path) -> None:
+def _warn_when_open(place: Path) -> None:
     """Say once that others may read it; not refused, since containers mount their secrets so."""
     mode = place.stat().st_mode
-    if stat.S_ISREG(mode) and mode & stat.S_IROTH and str(place) not in _told:
-        _told.add(str(place))
+    if stat.S_ISREG(mode) and mode & stat.S_IROTH and str(place) not in _warned:
+        _warned.add(str(place))
         _log.warning("Every user of this host may read the secret file:%s; chmod 600 it.", place)
 
 

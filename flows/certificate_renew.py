@@ -9,13 +9,13 @@ from prefect.client.schemas.objects import State
 
 from tasks.backups import require_whole
 from tasks.certificates import RenewalRecord, renew, require_renewed
-from tasks.monitoring import tell_monitor
+from tasks.monitoring import ping_monitor
 from tasks.naming import run_name
 from tasks.scheduling import skipped_if_missed
 from tasks.stored_list import renew_lists
 
 
-@flow(name="certificate-renew", flow_run_name=run_name, on_completion=[tell_monitor], timeout_seconds=3600)
+@flow(name="certificate-renew", flow_run_name=run_name, on_completion=[ping_monitor], timeout_seconds=3600)
 def certificate_renew(source: str = "tls") -> State[Any]:
     """Issue or renew a certificate, try it, let nginx show it, and store it as a set when it changed.
 

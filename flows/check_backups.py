@@ -9,14 +9,14 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from tasks.artifacts import Record
-from tasks.monitoring import tell_monitor
+from tasks.monitoring import ping_monitor
 from tasks.naming import run_name
 from tasks.scheduling import skipped_if_missed
 from tasks.stored_list import renew_lists
 from tasks.watching import look_at, require_fresh
 
 
-@flow(name="check-backups", flow_run_name=run_name, on_completion=[tell_monitor], timeout_seconds=1800)
+@flow(name="check-backups", flow_run_name=run_name, on_completion=[ping_monitor], timeout_seconds=1800)
 def check_backups(
     source: str = "platform", max_hours: Annotated[float, Field(gt=0, le=8760)] | None = None
 ) -> State[Any]:

@@ -11,19 +11,19 @@ from tasks.artifacts import BackupRecord
 from tasks.backups import back_up, require_whole
 from tasks.clusters import backup_of
 from tasks.naming import run_name
+from tasks.notifying import notify_outcome
 from tasks.scheduling import skipped_if_missed
 from tasks.stored_list import renew_lists
-from tasks.telling import tell_outcome
 
 
 @flow(
     name="daily-backup",
     flow_run_name=run_name,
     timeout_seconds=6 * 3600,
-    on_completion=[tell_outcome],
-    on_failure=[tell_outcome],
-    on_cancellation=[tell_outcome],
-    on_crashed=[tell_outcome],
+    on_completion=[notify_outcome],
+    on_failure=[notify_outcome],
+    on_cancellation=[notify_outcome],
+    on_crashed=[notify_outcome],
 )
 def daily_backup(cluster: str = "production") -> State[Any]:
     """Back up the source that the cluster's settings name (`backup`), as nightly-backup does.

@@ -9,12 +9,12 @@ from prefect.client.schemas.objects import State
 
 from tasks.artifacts import BackupRecord
 from tasks.backups import back_up, require_whole
-from tasks.monitoring import tell_monitor
+from tasks.monitoring import ping_monitor
 from tasks.naming import run_name
 from tasks.stored_list import renew_lists
 
 
-@flow(name="image-archive", flow_run_name=run_name, on_completion=[tell_monitor], timeout_seconds=4 * 3600)
+@flow(name="image-archive", flow_run_name=run_name, on_completion=[ping_monitor], timeout_seconds=4 * 3600)
 def image_archive(source: str = "images") -> State[Any]:
     """Store the images of the release that runs and of the good one before it, so that a new host needs no registry.
 

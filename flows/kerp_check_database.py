@@ -19,5 +19,5 @@ def kerp_check_database(cluster: str = "production") -> State[Any]:
         cluster: The application in a cluster, as [clusters.NAME] describes it.
     """
     with incident("Database check", cluster) as record:
-        act(record, lambda one, steps, told: one.check_database(steps, told))
+        act(record, lambda one, steps, progress: one.check_database(steps, progress))
     return record.completed()

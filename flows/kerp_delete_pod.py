@@ -9,17 +9,17 @@ from prefect.client.schemas.objects import State
 
 from tasks.clusters import act, incident
 from tasks.naming import run_name
-from tasks.telling import tell_outcome
+from tasks.notifying import notify_outcome
 
 
 @flow(
     name="kerp-delete-pod",
     flow_run_name=run_name,
     timeout_seconds=3600,
-    on_completion=[tell_outcome],
-    on_failure=[tell_outcome],
-    on_cancellation=[tell_outcome],
-    on_crashed=[tell_outcome],
+    on_completion=[notify_outcome],
+    on_failure=[notify_outcome],
+    on_cancellation=[notify_outcome],
+    on_crashed=[notify_outcome],
 )
 def kerp_delete_pod(cluster: str = "production", pod: str = "") -> State[Any]:
     """Delete one pod of the application, no other, and wait for the one that takes its place.
@@ -29,5 +29,5 @@ def kerp_delete_pod(cluster: str = "production", pod: str = "") -> State[Any]:
         pod: Its whole name.
     """
     with incident(f"Delete {pod}", cluster) as record:
-        act(record, lambda one, steps, told: one.delete_pod(pod, steps, told))
+        act(record, lambda one, steps, progress: one.delete_pod(pod, steps, progress))
     return record.completed()

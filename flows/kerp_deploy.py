@@ -9,17 +9,17 @@ from prefect.client.schemas.objects import State
 
 from tasks.clusters import ClusterRecord, release
 from tasks.naming import run_name
-from tasks.telling import tell_outcome
+from tasks.notifying import notify_outcome
 
 
 @flow(
     name="kerp-deploy",
     flow_run_name=run_name,
     timeout_seconds=4 * 3600,
-    on_completion=[tell_outcome],
-    on_failure=[tell_outcome],
-    on_cancellation=[tell_outcome],
-    on_crashed=[tell_outcome],
+    on_completion=[notify_outcome],
+    on_failure=[notify_outcome],
+    on_cancellation=[notify_outcome],
+    on_crashed=[notify_outcome],
 )
 def kerp_deploy(cluster: str = "production", version: str = "") -> State[Any]:
     """Plan by a server-side dry run, wait for approval (production), back up and migrate where migrations are due, apply,

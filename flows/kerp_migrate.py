@@ -10,17 +10,17 @@ from pydantic import Field
 
 from tasks.clusters import MigrationRecord, migrate
 from tasks.naming import run_name
-from tasks.telling import tell_outcome
+from tasks.notifying import notify_outcome
 
 
 @flow(
     name="kerp-migrate",
     flow_run_name=run_name,
     timeout_seconds=4 * 3600,
-    on_completion=[tell_outcome],
-    on_failure=[tell_outcome],
-    on_cancellation=[tell_outcome],
-    on_crashed=[tell_outcome],
+    on_completion=[notify_outcome],
+    on_failure=[notify_outcome],
+    on_cancellation=[notify_outcome],
+    on_crashed=[notify_outcome],
 )
 def kerp_migrate(
     cluster: str = "production",

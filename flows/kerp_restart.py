@@ -9,17 +9,17 @@ from prefect.client.schemas.objects import State
 
 from tasks.clusters import act, incident
 from tasks.naming import run_name
-from tasks.telling import tell_outcome
+from tasks.notifying import notify_outcome
 
 
 @flow(
     name="kerp-restart",
     flow_run_name=run_name,
     timeout_seconds=3600,
-    on_completion=[tell_outcome],
-    on_failure=[tell_outcome],
-    on_cancellation=[tell_outcome],
-    on_crashed=[tell_outcome],
+    on_completion=[notify_outcome],
+    on_failure=[notify_outcome],
+    on_cancellation=[notify_outcome],
+    on_crashed=[notify_outcome],
 )
 def kerp_restart(cluster: str = "production") -> State[Any]:
     """Start all pods anew, one after another, so that none is missing meanwhile; what fails is put back.
@@ -28,5 +28,5 @@ def kerp_restart(cluster: str = "production") -> State[Any]:
         cluster: The application in a cluster, as [clusters.NAME] describes it.
     """
     with incident("Restart", cluster) as record:
-        act(record, lambda one, steps, told: one.restart(steps, told))
+        act(record, lambda one, steps, progress: one.restart(steps, progress))
     return record.completed()

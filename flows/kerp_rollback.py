@@ -10,17 +10,17 @@ from pydantic import Field
 
 from tasks.clusters import ClusterRecord, release
 from tasks.naming import run_name
-from tasks.telling import tell_outcome
+from tasks.notifying import notify_outcome
 
 
 @flow(
     name="kerp-rollback",
     flow_run_name=run_name,
     timeout_seconds=4 * 3600,
-    on_completion=[tell_outcome],
-    on_failure=[tell_outcome],
-    on_cancellation=[tell_outcome],
-    on_crashed=[tell_outcome],
+    on_completion=[notify_outcome],
+    on_failure=[notify_outcome],
+    on_cancellation=[notify_outcome],
+    on_crashed=[notify_outcome],
 )
 def kerp_rollback(cluster: str = "production", to_revision: Annotated[int, Field(ge=0)] = 0) -> State[Any]:
     """Go back to the revision before, or to one of kerp-history: its image, and the ConfigMaps as its pods read them.

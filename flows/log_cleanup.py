@@ -9,18 +9,18 @@ from prefect.client.schemas.objects import State
 
 from tasks.clusters import JobRecord, run_job
 from tasks.naming import run_name
+from tasks.notifying import notify_outcome
 from tasks.scheduling import skipped_if_missed
-from tasks.telling import tell_outcome
 
 
 @flow(
     name="log-cleanup",
     flow_run_name=run_name,
     timeout_seconds=6 * 3600,
-    on_completion=[tell_outcome],
-    on_failure=[tell_outcome],
-    on_cancellation=[tell_outcome],
-    on_crashed=[tell_outcome],
+    on_completion=[notify_outcome],
+    on_failure=[notify_outcome],
+    on_cancellation=[notify_outcome],
+    on_crashed=[notify_outcome],
 )
 def log_cleanup(cluster: str = "production") -> State[Any]:
     """Run the job that removes logs older than 90 days, and wait for it.

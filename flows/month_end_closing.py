@@ -9,17 +9,17 @@ from prefect.client.schemas.objects import State
 
 from tasks.clusters import JobRecord, closing_month, run_job
 from tasks.naming import run_name
-from tasks.telling import tell_outcome
+from tasks.notifying import notify_outcome
 
 
 @flow(
     name="month-end-closing",
     flow_run_name=run_name,
     timeout_seconds=6 * 3600,
-    on_completion=[tell_outcome],
-    on_failure=[tell_outcome],
-    on_cancellation=[tell_outcome],
-    on_crashed=[tell_outcome],
+    on_completion=[notify_outcome],
+    on_failure=[notify_outcome],
+    on_cancellation=[notify_outcome],
+    on_crashed=[notify_outcome],
 )
 def month_end_closing(cluster: str = "production", month: str = "") -> State[Any]:
     """Run the worker as a Job and wait for it. A month that was closed is not closed again, and a Job that runs is waited for.

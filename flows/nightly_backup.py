@@ -9,13 +9,13 @@ from prefect.client.schemas.objects import State
 
 from tasks.artifacts import BackupRecord
 from tasks.backups import back_up, require_whole
-from tasks.monitoring import tell_monitor
+from tasks.monitoring import ping_monitor
 from tasks.naming import run_name
 from tasks.scheduling import skipped_if_missed
 from tasks.stored_list import renew_lists
 
 
-@flow(name="nightly-backup", flow_run_name=run_name, on_completion=[tell_monitor], timeout_seconds=6 * 3600)
+@flow(name="nightly-backup", flow_run_name=run_name, on_completion=[ping_monitor], timeout_seconds=6 * 3600)
 def nightly_backup(source: str = "platform") -> State[Any]:
     """Back up a source: of a PostgreSQL server one cluster set and one set for each database; then copies and retention.
 

@@ -9,13 +9,13 @@ from prefect.client.schemas.objects import State
 
 from tasks.artifacts import Record
 from tasks.checks import choose_sets, drill_set, past_drills, record_drill, require_all_equal
-from tasks.monitoring import tell_monitor
+from tasks.monitoring import ping_monitor
 from tasks.naming import run_name
 from tasks.scheduling import skipped_if_missed
 from tasks.stored_list import renew_lists
 
 
-@flow(name="restore-drill", flow_run_name=run_name, on_completion=[tell_monitor], timeout_seconds=6 * 3600)
+@flow(name="restore-drill", flow_run_name=run_name, on_completion=[ping_monitor], timeout_seconds=6 * 3600)
 def restore_drill(source: str = "platform", store: str = "", what: str = "", which: str = "newest") -> State[Any]:
     """Restore a set into something nobody can reach (a scratch server), compare it with its proof, remove it again.
 

@@ -10,13 +10,13 @@ from pydantic import Field
 
 from tasks.artifacts import Record
 from tasks.checks import record_verification, require_verified, verify_least_recent
-from tasks.monitoring import tell_monitor
+from tasks.monitoring import ping_monitor
 from tasks.naming import run_name
 from tasks.scheduling import skipped_if_missed
 from tasks.stored_list import renew_lists
 
 
-@flow(name="verify-backups", flow_run_name=run_name, on_completion=[tell_monitor], timeout_seconds=6 * 3600)
+@flow(name="verify-backups", flow_run_name=run_name, on_completion=[ping_monitor], timeout_seconds=6 * 3600)
 def verify_backups(store: str = "nightly", budget_gib: Annotated[float, Field(gt=0, le=100000)] = 50) -> State[Any]:
     """Read stored bytes again and compare them with the manifests, least recently verified first.
 

@@ -60,12 +60,12 @@ def _question(plan: Report) -> str:
 
 
 def _lines(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
-    said, first = [], ""
+    lines, first = [], ""
     for row in rows:
         first = row[0] or first
         cells = [(name, cell) for name, cell in zip(header, (first, *row[1:]), strict=True) if cell]
-        said.append(", ".join(escaped(f"{name} {cell}" if name in _NAMED else cell) for name, cell in cells))
-    return "\n".join(f"- {each}" for each in said)
+        lines.append(", ".join(escaped(f"{name} {cell}" if name in _NAMED else cell) for name, cell in cells))
+    return "\n".join(f"- {each}" for each in lines)
 
 
 def _waiting(plan: Report, minutes: float) -> Report:

@@ -11,7 +11,7 @@ from engine.operations.backup import BackupRun
 from engine.reports.prune import prune_report
 from engine.reports.stored_sets import with_shown_sizes
 from engine.repository.lease import PATIENCE_SECONDS
-from engine.repository.prune import PruneReport, prune
+from engine.repository.prune import PruneResult, prune
 from engine.repository.prune_plan import PrunePlan, plan_prune
 from tasks.artifacts import BackupRecord, Record
 from tasks.opening import open_source, open_store, store_of
@@ -54,12 +54,12 @@ def plan_retention(source: str, store: str = "", allow_clock_jump: bool = False)
     retry_delay_seconds=10,
     retry_condition_fn=worth_retrying,
 )
-def delete_expired(plan: PrunePlan, source: str, store: str = "") -> PruneReport:
+def delete_expired(plan: PrunePlan, source: str, store: str = "") -> PruneResult:
     """Delete what the plan lets go, unless the store has changed so that it is wanted again."""
     repository = open_store(store_of(source, store))
     return prune(repository, plan, str(flow_run.name), logged_progress(), wait_seconds=PATIENCE_SECONDS)
 
 
-def record_retention(record: Record, plan: PrunePlan, done: PruneReport | None = None) -> None:
+def record_retention(record: Record, plan: PrunePlan, done: PruneResult | None = None) -> None:
     """Put into the record what goes, or went."""
     record.report = prune_report([(plan, done)])

@@ -15,7 +15,7 @@ from tasks.running import SAMPLED
 from tasks.watching import is_proven
 
 
-def tell_monitor(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+def ping_monitor(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Push to the monitor that the source or store has for this operation, if any; a sample is no success, nor is the
     drill of a part while not all of the source is proven in time."""
     if state.name == SAMPLED:

@@ -12,8 +12,8 @@ WHOM = ("source", "server", "platform", "cluster", "store")
 
 def run_name() -> str:
     """For `@flow(flow_run_name=run_name)`: Prefect asks for it as the run begins."""
-    asked = dict(flow_run.parameters or {})
-    whom = next((str(asked[each]) for each in WHOM if asked.get(each)), "all")
+    parameters = dict(flow_run.parameters or {})
+    whom = next((str(parameters[each]) for each in WHOM if parameters.get(each)), "all")
     return f"{whom} {called_at(flow_run.scheduled_start_time)}"
 
 

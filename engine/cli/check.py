@@ -48,7 +48,7 @@ def command(invocation: Invocation, source: str | None, max_hours: float | None)
         for name in names
         for one in check_source(name, settings.source(name), invocation.repository, now, max_hours)
     ]
-    more = [said for name in names for said in forgotten(name, settings.source(name), invocation.source)]
+    more = [line for name in names for line in forgotten(name, settings.source(name), invocation.source)]
     problem = overdue_sentence(found, now, more)
     return Outcome(
         "check",

@@ -45,8 +45,8 @@ def command(
     everything |= invocation.as_json
     thing = one_of(wanted)
     listings = [listing_of(invocation.repository(name), source, now, thing, everything) for name in names]
-    said = unknown(listings, thing)
-    problem = Problem(ConfigurationError.exit_code, ConfigurationError.__name__, said) if said else None
+    why = unknown(listings, thing)
+    problem = Problem(ConfigurationError.exit_code, ConfigurationError.__name__, why) if why else None
     if invocation.as_json:
         return Outcome("list", {"stores": [_document(listing, now) for listing in listings]}, problem=problem)
     parts = None if source or thing else invocation.settings.platforms_of_sources

@@ -54,9 +54,9 @@ def problem_of(error: BaseException, program: str = "platformctl") -> Problem:
             return Problem(130, "Interrupted", "Interrupted.")
         case click.UsageError():
             path = error.ctx.command_path if error.ctx else program
-            said = error.format_message()
-            end = "" if said.endswith((".", "?")) else "."
-            return Problem(2, "UsageError", f"{said}{end} See `{path} --help`.")
+            message = error.format_message()
+            end = "" if message.endswith((".", "?")) else "."
+            return Problem(2, "UsageError", f"{message}{end} See `{path} --help`.")
         case click.ClickException():
             return Problem(2, kind, error.format_message())
     return Problem(

@@ -12,7 +12,7 @@ from engine.cli.invocation import Invocation, operation, source_option, store_op
 from engine.cli.outcome import Outcome
 from engine.reports.prune import prune_report
 from engine.reports.stored_sets import with_shown_sizes
-from engine.repository.prune import PruneReport, prune
+from engine.repository.prune import PruneResult, prune
 from engine.repository.prune_plan import PrunePlan, plan_prune
 from engine.repository.repository import Repository
 from engine.repository.retention import Decision
@@ -36,7 +36,7 @@ from engine.repository.retention import Decision
 @click.option("--even-so", is_flag=True, help="Judge although the clock is in doubt.")
 @operation
 def command(invocation: Invocation, store: str | None, source: str | None, delete: bool, even_so: bool) -> Outcome:
-    judged: list[tuple[PrunePlan, PruneReport | None]] = []
+    judged: list[tuple[PrunePlan, PruneResult | None]] = []
     for repository, name in _places(invocation, store, source):
         invocation.progress(f"judge the sets of {name} in {repository.store.name}")
         plan = plan_prune(repository, name, datetime.now(UTC), even_so, sizes=True)
@@ -64,7 +64,7 @@ def _places(invocation: Invocation, store: str | None, source: str | None) -> It
         yield from ((invocation.repository(own), name) for own in invocation.stores(None, name))
 
 
-def _document(plan: PrunePlan, done: PruneReport | None) -> dict[str, Any]:
+def _document(plan: PrunePlan, done: PruneResult | None) -> dict[str, Any]:
     return {
         "source": plan.source,
         "address": plan.address,

@@ -19,7 +19,7 @@ from engine.errors import ConfigurationError, CouldNotVerify, OperationFailed
 from engine.progress import Throttled
 from engine.reports.verify import verify_report, verify_sentence
 from engine.repository.verify import VerifyRun, verify_and_record, verify_stored, worst
-from engine.repository.verify_set import VerifyReport
+from engine.repository.verify_set import VerifyResult
 
 _GIB = 2**30
 
@@ -70,7 +70,7 @@ def command(
 
 def _named(
     invocation: Invocation, chosen: Sequence[str], source: str | None, wanted: Wanted | None, store: str | None
-) -> Iterator[VerifyReport]:
+) -> Iterator[VerifyResult]:
     sets = [find_set(invocation, one, source=source, store=store, wanted=wanted) for one in chosen]
     for found in sets:
         invocation.progress(f"verify {found.set.key}")

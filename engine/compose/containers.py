@@ -47,7 +47,7 @@ def _container(found: dict[str, Any], network: str) -> Container:
     networks = (found.get("NetworkSettings") or {}).get("Networks") or {}
     endpoint: dict[str, Any] = networks.get(network) or next(iter(networks.values()), {})
     health = state.get("Health") or {}
-    said = [str(each.get("Output", "")).strip() for each in health.get("Log") or []]
+    outputs = [str(each.get("Output", "")).strip() for each in health.get("Log") or []]
     return Container(
         id=found["Id"],
         name=found["Name"].removeprefix("/"),
@@ -62,7 +62,7 @@ def _container(found: dict[str, Any], network: str) -> Container:
         started=moment(started) if (started := state.get("StartedAt", "")) and not started.startswith("0001") else None,
         restarts=int(found.get("RestartCount", 0)),
         exit_code=int(state.get("ExitCode", 0)),
-        health_output=said[-1] if said else "",
+        health_output=outputs[-1] if outputs else "",
     )
 
 

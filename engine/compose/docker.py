@@ -10,7 +10,7 @@ from engine.compose.commands import ComposeFiles, config_argv, hashes_argv, list
 from engine.compose.containers import Container, parse_containers
 from engine.compose.model import Model, parse_model
 from engine.errors import ConfigurationError, NotFound, OperationFailed
-from engine.hosts.base import Done, Host
+from engine.hosts.base import Completed, Host
 
 QUICK_SECONDS, SLOW_SECONDS = 60.0, 900.0
 _BY_COMPOSE = (
@@ -43,7 +43,7 @@ class Docker:
             raise self.refused(argv, done)
         return done.stdout
 
-    def tried(self, argv: Sequence[str], *, timeout: float = QUICK_SECONDS, stdin: bytes | None = None) -> Done:
+    def tried(self, argv: Sequence[str], *, timeout: float = QUICK_SECONDS, stdin: bytes | None = None) -> Completed:
         """The same, whatever it ends with. Variables of our own shell never change what a file means."""
         return self.host.run(argv, env=self.environment, timeout=timeout, stdin=stdin)
 
@@ -53,18 +53,18 @@ class Docker:
         env: dict[str, str | None] = dict.fromkeys((*_BY_COMPOSE, *self.variables))
         return env | {"DOCKER_HOST": self.socket} if self.socket else env
 
-    def refused(self, argv: Sequence[str], done: Done) -> OperationFailed:
+    def refused(self, argv: Sequence[str], done: Completed) -> OperationFailed:
         words = [word for word in argv[1:] if not word.startswith("-") and "/" not in word][:3]
-        said = _last_words(self.masked(done.stderr))
-        if "unknown command: docker compose" in said or "is not a docker command" in said:
+        message = _last_words(self.masked(done.stderr))
+        if "unknown command: docker compose" in message or "is not a docker command" in message:
             return OperationFailed(
                 f"Docker{self.host.note} has no compose plugin; install Compose 2.26 or newer there."
             )
-        if "Cannot connect to the Docker daemon" in said or "error during connect" in said:
+        if "Cannot connect to the Docker daemon" in message or "error during connect" in message:
             return OperationFailed(
                 f"No Docker engine answers{self.host.note or ' on this machine'}; start it (docker version)."
             )
-        return OperationFailed(f"{' '.join((argv[0], *words))}{self.host.note} ended with {done.code}: {said}")
+        return OperationFailed(f"{' '.join((argv[0], *words))}{self.host.note} ended with {done.code}: {message}")
 
     def masked(self, text: str) -> str:
         """A text without any of the secrets, longest first."""

@@ -120,8 +120,8 @@ def with_retention(where: str, store: StoreSettings, kinds: Mapping[str, Retenti
     """
     if unknown := sorted(store.retention.keys() - kinds):
         raise ConfigurationError(f"{where}.retention names the kind {unknown[0]!r}; there are: {', '.join(kinds)}.")
-    said = {kind: policy.model_dump(exclude_unset=True) for kind, policy in store.retention.items()}
-    whole = {kind: policy.model_copy(update=said.get(kind, {})) for kind, policy in kinds.items()}
+    set_here = {kind: policy.model_dump(exclude_unset=True) for kind, policy in store.retention.items()}
+    whole = {kind: policy.model_copy(update=set_here.get(kind, {})) for kind, policy in kinds.items()}
     return store.model_copy(update={"retention": whole})
 
 

@@ -20,7 +20,7 @@ OUTPUT_LIMIT = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Completed:
     """A program that has ended: its exit code (negative: the signal that ended it) and what it wrote."""
 
     code: int
@@ -95,7 +95,7 @@ class Host(Protocol):
         """The id of the image the programs come from; None where there is none."""
         ...
 
-    def run(self, argv: Sequence[str], *, env: Environment, timeout: float, stdin: bytes | None = None) -> Done:
+    def run(self, argv: Sequence[str], *, env: Environment, timeout: float, stdin: bytes | None = None) -> Completed:
         """Run a program to its end, give it `stdin`, and keep all it writes (at most `OUTPUT_LIMIT` bytes).
 
         Raises:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from docker.models.containers import Container as Found
 
 from engine.hosts import remote, remote_put, remote_run
-from engine.hosts.base import Data, Done, Environment, Program
+from engine.hosts.base import Completed, Data, Environment, Program
 from engine.hosts.container_engine import ContainerEngine
 from engine.hosts.container_files import addresses, answers, is_here, socket_here
 from engine.hosts.container_relay import Relay
@@ -55,7 +55,7 @@ class Container:
     def image(self) -> str | None:
         return str(self._found().attrs["Image"])
 
-    def run(self, argv: Sequence[str], *, env: Environment, timeout: float, stdin: bytes | None = None) -> Done:
+    def run(self, argv: Sequence[str], *, env: Environment, timeout: float, stdin: bytes | None = None) -> Completed:
         return remote_run.run(self, argv, env, timeout, stdin)
 
     def stream(self, argv: Sequence[str], *, env: Environment, stdin: bool = False) -> Program:

@@ -62,8 +62,8 @@ def ended_in_order(signals: Collection[signal.Signals]) -> Iterator[None]:
 
 
 def _watch(reader: int, signals: frozenset[int], over: threading.Event) -> None:
-    with os.fdopen(reader, "rb", buffering=0) as told:
-        while numbers := told.read(64):
+    with os.fdopen(reader, "rb", buffering=0) as pipe:
+        while numbers := pipe.read(64):
             if not signals.isdisjoint(numbers):
                 _ending.set()
                 _end_children(over)
@@ -72,15 +72,15 @@ def _watch(reader: int, signals: frozenset[int], over: threading.Event) -> None:
 
 def _end_children(over: threading.Event) -> None:
     """End every child, also those that threads go on to start, until all is unwound."""
-    asked: dict[ProcessIdentity, float] = {}
+    since: dict[ProcessIdentity, float] = {}
     me = ProcessIdentity.current().pid
     while not over.is_set():
         now = time.monotonic()
         for child in () if _sparing.is_set() else _children(me):
-            if child not in asked:
-                asked[child] = now
+            if child not in since:
+                since[child] = now
                 _send(child, signal.SIGINT)  # PostgreSQL's programs cancel and end; a server ends its sessions
-            elif now - asked[child] > _PATIENCE_SECONDS:
+            elif now - since[child] > _PATIENCE_SECONDS:
                 _send(child, signal.SIGKILL)
         over.wait(_POLL_SECONDS)
 

@@ -35,7 +35,7 @@ class ExecStream:
         self._socket.settimeout(None)
         self._inspect = inspect
         self._kind, self._left = 0, 0
-        self._said: deque[bytes] = deque(maxlen=_STDERR_PIECES)
+        self._stderr_pieces: deque[bytes] = deque(maxlen=_STDERR_PIECES)
         self._ended = threading.Event()
         self._ended_at = 0.0
         self._reading = threading.Lock()
@@ -48,7 +48,7 @@ class ExecStream:
                     return data
                 if not data:
                     break
-                self._said.append(data)
+                self._stderr_pieces.append(data)
             self._end()
             return b""
 
@@ -66,7 +66,7 @@ class ExecStream:
             if waiting.poll(_STALL_MILLISECONDS):
                 with contextlib.suppress(BlockingIOError):
                     view = view[self._socket.send(view, socket.MSG_DONTWAIT) :]
-            elif self._told_code() is not None:
+            elif self._reported_code() is not None:
                 self.close()
                 raise BrokenPipeError("the program has ended")
 
@@ -78,18 +78,18 @@ class ExecStream:
 
     def stderr_lines(self) -> Iterator[bytes]:
         self._ended.wait()
-        yield from b"".join(self._said).splitlines()
+        yield from b"".join(self._stderr_pieces).splitlines()
 
     def exit_code(self) -> int | None:
         self._look()
         if not self._ended.is_set():
             return None
-        code = self._told_code()
+        code = self._reported_code()
         if code is None and time.monotonic() - self._ended_at > _SETTLE_SECONDS:
             return LOST
         return code
 
-    def _told_code(self) -> int | None:
+    def _reported_code(self) -> int | None:
         """What the engine says, whatever has come of its output."""
         try:
             state = self._inspect()
@@ -102,7 +102,7 @@ class ExecStream:
         return False  # a signal has an exit code here
 
     def final_code(self) -> int:
-        while (code := self.exit_code() if self._ended.is_set() else self._told_code()) is None:
+        while (code := self.exit_code() if self._ended.is_set() else self._reported_code()) is None:
             time.sleep(_POLL_SECONDS)
         return code
 
@@ -123,7 +123,7 @@ class ExecStream:
             while not (self._left and self._kind == _STDOUT) and self._has_come():
                 data = self._received(self._left) if self._left else b""
                 if data:
-                    self._said.append(data)
+                    self._stderr_pieces.append(data)
                 elif self._left or not self._next_frame():
                     self._end()
                     return

@@ -31,14 +31,14 @@ _WATCH = (
     "for try in 1 2 3; do lives || exit 0; sleep 1; done; lives && kill -KILL $$; exit 0) "
     "</dev/null >/dev/null 2>&1 & "
 )
-_TELL = 'echo "$! $(readlink /proc/$$/fd/5)"; exec 5>&-; '
+_REPORT = 'echo "$! $(readlink /proc/$$/fd/5)"; exec 5>&-; '
 _EXPORT = 'while [ -n "$1" ]; do case $1 in *=*) export "$1";; *) unset "$1";; esac; shift; done; shift; '
 _LIFELINE = _READ + _WATCH % ("", ":") + _EXPORT + 'exec "$@" </dev/null 3<&-'
 _WITH_INPUT = (
     _READ
     + _PIPE
     + _WATCH % ("exec 4<&-; ", 'exec 5>&-; [ "$line" = end ] || exit 0')
-    + _TELL
+    + _REPORT
     + _EXPORT
     + 'exec "$@" <&4 3<&- 4<&-'
 )

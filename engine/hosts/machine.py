@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import OperationFailed, TransientFailure, out_of
-from engine.hosts.base import Data, Done, Environment, Program
+from engine.hosts.base import Completed, Data, Environment, Program
 from engine.hosts.endpoints import Endpoint, Tunnel
 from engine.hosts.local_input import start_with_input
 from engine.hosts.placing import checked, pieces, place
@@ -45,7 +45,7 @@ class Local:
     def __str__(self) -> str:
         return "this machine"
 
-    def run(self, argv: Sequence[str], *, env: Environment, timeout: float, stdin: bytes | None = None) -> Done:
+    def run(self, argv: Sequence[str], *, env: Environment, timeout: float, stdin: bytes | None = None) -> Completed:
         try:
             with in_time(), _given(stdin) as given:
                 done = subprocess.run(
@@ -53,7 +53,7 @@ class Local:
                 )
         except OSError as error:
             raise _not_started(argv, error) from None
-        return Done(done.returncode, done.stdout, done.stderr.decode("utf8", "replace"))
+        return Completed(done.returncode, done.stdout, done.stderr.decode("utf8", "replace"))
 
     def stream(self, argv: Sequence[str], *, env: Environment, stdin: bool = False) -> Program:
         try:

@@ -59,12 +59,12 @@ def pieces(data: Data) -> Iterator[bytes]:
         yield from data
 
 
-def not_placed(path: str, note: str, said: str) -> OperationFailed:
+def not_placed(path: str, note: str, why: str) -> OperationFailed:
     """Why a file is not there, in a sentence; `said` is what the system or a tool says."""
-    reason = next((known for known in _ADVICE if known in said), "")
-    told = reason or " ".join(said.split())[-200:] or "no reason was given"
+    reason = next((known for known in _ADVICE if known in why), "")
+    shown = reason or " ".join(why.split())[-200:] or "no reason was given"
     return OperationFailed(
-        f"{path}{note or ' on this machine'} cannot be written: {told}; {_ADVICE.get(reason, 'look at its folder')}."
+        f"{path}{note or ' on this machine'} cannot be written: {shown}; {_ADVICE.get(reason, 'look at its folder')}."
     )
 
 
@@ -106,19 +106,19 @@ def sweep(folder: Path) -> int:
 
 def _filled(file: int, data: Iterable[bytes], mode: int, path: str) -> None:
     """What `data` itself raises is not the file's trouble, and goes on as it is."""
-    with _told(path):
+    with _as_not_placed(path):
         os.fchmod(file, mode)
     for piece in data:
         view = memoryview(piece)
         while view:
-            with _told(path):
+            with _as_not_placed(path):
                 view = view[os.write(file, view) :]
-    with _told(path):
+    with _as_not_placed(path):
         os.fsync(file)
 
 
 @contextlib.contextmanager
-def _told(path: str) -> Iterator[None]:
+def _as_not_placed(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -39,10 +39,10 @@ class _Stdout(io.RawIOBase):
 
 @dataclass(frozen=True, slots=True)
 class _Stderr:
-    said: Callable[[], Iterator[bytes]]
+    lines: Callable[[], Iterator[bytes]]
 
     def __iter__(self) -> Iterator[bytes]:
-        return self.said()
+        return self.lines()
 
     def close(self) -> None:
         """It ends with its channel."""
@@ -65,7 +65,7 @@ class RemoteProgram:
 
     @property
     def stderr(self) -> _Stderr:
-        return _Stderr(self._said)
+        return _Stderr(self._stderr_lines)
 
     def feed_by(self, feed: ExecChannel) -> None:
         """Its input goes by this channel."""
@@ -81,7 +81,7 @@ class RemoteProgram:
             self.returncode = LOST
             self._channel.close()
 
-    def _said(self) -> Iterator[bytes]:
+    def _stderr_lines(self) -> Iterator[bytes]:
         yield from self._channel.stderr_lines()
         if self.poll() == LOST:
             signalled = self._channel.connected() and not self._input_broke
@@ -150,7 +150,9 @@ def _pipe_of(channel: ExecChannel, what: str) -> tuple[str, str]:
     if byte and watcher.isdigit() and pipe:
         return watcher, pipe
     code = channel.final_code()
-    said = b" ".join(channel.stderr_lines()).decode("utf8", "replace")[-200:]
+    lines = b" ".join(channel.stderr_lines()).decode("utf8", "replace")[-200:]
     if code == LOST:
-        raise TransientFailure(f"{what} did not start: {said or 'the connection was lost'}; try again.")
-    raise OperationFailed(f"{what} cannot be given an input: {said or f'sh ended with {code}'}; it needs sh and /proc.")
+        raise TransientFailure(f"{what} did not start: {lines or 'the connection was lost'}; try again.")
+    raise OperationFailed(
+        f"{what} cannot be given an input: {lines or f'sh ended with {code}'}; it needs sh and /proc."
+    )

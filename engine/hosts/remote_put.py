@@ -47,8 +47,8 @@ def put(host: Launcher, path: str, data: Data, mode: int) -> None:
     checked(path, mode)
     program = start(host, put_argv(path, mode), {}, stdin=True)
     watchdog = _Watchdog(program)
-    said: list[bytes] = []
-    listener = threading.Thread(target=lambda: said.extend(program.stderr), daemon=True)
+    lines: list[bytes] = []
+    listener = threading.Thread(target=lambda: lines.extend(program.stderr), daemon=True)
     listener.start()
     try:
         _send(program, data, watchdog)
@@ -62,7 +62,7 @@ def put(host: Launcher, path: str, data: Data, mode: int) -> None:
     if watchdog.barked or code == LOST:
         raise TransientFailure(f"{path}{host.note} was not written: {watchdog.reason}; what was there still is.")
     if code:
-        raise not_placed(path, host.note, b"\n".join(said).decode("utf8", "replace"))
+        raise not_placed(path, host.note, b"\n".join(lines).decode("utf8", "replace"))
 
 
 def put_argv(path: str, mode: int) -> tuple[str, ...]:

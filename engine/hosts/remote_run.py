@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from engine.errors import OperationFailed, TransientFailure
-from engine.hosts.base import OUTPUT_LIMIT, Done, Environment
+from engine.hosts.base import OUTPUT_LIMIT, Completed, Environment
 from engine.hosts.channel import CHUNK, Launcher
 from engine.hosts.remote import RemoteProgram, start
 from engine.hosts.shell import sweep_argv
@@ -17,7 +17,7 @@ _SWEEP_SECONDS = 60.0
 _LAST_WORDS_SECONDS = 5.0
 
 
-def run(host: Launcher, argv: Sequence[str], env: Environment, timeout: float, stdin: bytes | None = None) -> Done:
+def run(host: Launcher, argv: Sequence[str], env: Environment, timeout: float, stdin: bytes | None = None) -> Completed:
     """See `engine.hosts.base.Host.run`.
 
     Raises:
@@ -36,7 +36,7 @@ def end_leftovers(host: Launcher, marks: Mapping[str, str], sparing: str) -> int
     return len(done.stdout.split())
 
 
-def _finish(program: RemoteProgram, what: str, timeout: float, stdin: bytes) -> Done:
+def _finish(program: RemoteProgram, what: str, timeout: float, stdin: bytes) -> Completed:
     ran_out = threading.Event()
 
     def give_up() -> None:
@@ -45,9 +45,9 @@ def _finish(program: RemoteProgram, what: str, timeout: float, stdin: bytes) -> 
 
     timer = threading.Timer(timeout, give_up)
     timer.daemon = True
-    said: list[bytes] = []
+    lines: list[bytes] = []
     threads = [
-        threading.Thread(target=lambda: said.extend(program.stderr), daemon=True),
+        threading.Thread(target=lambda: lines.extend(program.stderr), daemon=True),
         threading.Thread(target=_feed, args=(program, stdin), daemon=True),
     ]
     timer.start()
@@ -62,8 +62,8 @@ def _finish(program: RemoteProgram, what: str, timeout: float, stdin: bytes) -> 
         program.kill()
     if ran_out.is_set():
         raise TransientFailure(f"{what} took longer than {timeout:.0f} s and was ended; look at locks and load.")
-    text = b"".join(line if line.endswith(b"\n") else line + b"\n" for line in said)
-    return Done(code, output, text.decode("utf8", "replace"))
+    text = b"".join(line if line.endswith(b"\n") else line + b"\n" for line in lines)
+    return Completed(code, output, text.decode("utf8", "replace"))
 
 
 def _feed(program: RemoteProgram, data: bytes) -> None:

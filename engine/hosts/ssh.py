@@ -15,7 +15,7 @@ import paramiko
 
 from engine.errors import ConfigurationError, PlatformOpsError, TransientFailure
 from engine.hosts import remote, remote_put, remote_run
-from engine.hosts.base import Data, Done, Environment, Program
+from engine.hosts.base import Completed, Data, Environment, Program
 from engine.hosts.endpoints import Endpoint, Tunnel, Unix
 from engine.hosts.forward import Duplex
 from engine.hosts.forwards import Forwards
@@ -51,7 +51,7 @@ class Ssh:
     def note(self) -> str:
         return f" on {self}"
 
-    def run(self, argv: Sequence[str], *, env: Environment, timeout: float, stdin: bytes | None = None) -> Done:
+    def run(self, argv: Sequence[str], *, env: Environment, timeout: float, stdin: bytes | None = None) -> Completed:
         return remote_run.run(self, argv, env, timeout, stdin)
 
     def stream(self, argv: Sequence[str], *, env: Environment, stdin: bool = False) -> Program:

@@ -94,9 +94,9 @@ def objects_of_revision(connection: Connection, revision: int) -> tuple[list[Obj
     chosen = revision or max((revision_of(each) for each in others if revision_of(each) < now), default=0)
     found = next((each for each in sets if revision_of(each) == chosen), None)
     if found is None or chosen == now:
-        said = ", ".join(map(str, known))
+        message = ", ".join(map(str, known))
         what = f"revision {revision} to go back to" if revision else "revision before the one that runs"
-        raise ConfigurationError(f"{name_of(live)} has no {what}; there are {said}, and {now} runs.")
+        raise ConfigurationError(f"{name_of(live)} has no {what}; there are {message}, and {now} runs.")
     wanted = as_applied(live)
     wanted["spec"]["template"] = template_of(found)
     configs, remark = _configs_of(connection, found)

@@ -38,26 +38,28 @@ def away(cluster: str, why: object) -> Away:
 
 def refused(cluster: str, what: str, status: int, body: bytes, identity: str) -> PlatformOpsError:
     """The error of an answer that is no 2xx. `what` was asked (`get deployments/kerp-api`); `identity`: whose rights."""
-    said = _message(body)
+    message = _message(body)
     match status:
         case 401:
             return Unauthorized(
                 f"{cluster} does not take the credentials of {identity} (401): the token has expired or is wrong; log in "
                 "again (for AWS `aws sso login` or a new role session) and start again."
             )
-        case 403 if "exceeded quota" in said or "violates" in said:
-            return Invalid(f"{cluster} refuses to {what}: {said}")
+        case 403 if "exceeded quota" in message or "violates" in message:
+            return Invalid(f"{cluster} refuses to {what}: {message}")
         case 403:
-            return Forbidden(f"{identity} may not {what} in {cluster}: {said}; stack/k8s/once has the rights it needs.")
+            return Forbidden(
+                f"{identity} may not {what} in {cluster}: {message}; stack/k8s/once has the rights it needs."
+            )
         case 404:
-            return NotFound(f"{cluster} has no such thing: {what} ({said}).")
+            return NotFound(f"{cluster} has no such thing: {what} ({message}).")
         case 409:
-            return Conflict(f"{cluster} could not {what}: {said}")
-        case 500 if "typed patch" in said:  # so an unknown field is answered in a server-side apply
-            return Invalid(f"{cluster} refuses to {what}: {said.partition('): ')[2] or said}")
+            return Conflict(f"{cluster} could not {what}: {message}")
+        case 500 if "typed patch" in message:  # so an unknown field is answered in a server-side apply
+            return Invalid(f"{cluster} refuses to {what}: {message.partition('): ')[2] or message}")
         case _ if status in _AGAIN:
-            return away(cluster, f"{status}: {said}")
-    return Invalid(f"{cluster} refuses to {what}: {said}")
+            return away(cluster, f"{status}: {message}")
+    return Invalid(f"{cluster} refuses to {what}: {message}")
 
 
 def _message(body: bytes) -> str:

@@ -28,8 +28,8 @@ def rendered(folder: Path) -> list[Object]:
             texts = [path.read_text(encoding="utf8") for path in sorted(folder.glob("*.y*ml"))]
         found = [each for text in texts for each in yaml.load_all(text, _Loader) if each]
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        said = str(error).partition("\n")[0]
-        raise ConfigurationError(f"The manifests in {folder} cannot be read: {said}.") from None
+        message = str(error).partition("\n")[0]
+        raise ConfigurationError(f"The manifests in {folder} cannot be read: {message}.") from None
     if not found:
         raise ConfigurationError(f"There are no manifests in {folder}; give the folder of an overlay.")
     return found
@@ -47,6 +47,6 @@ def _kustomized(folder: Path) -> str:
     except subprocess.TimeoutExpired:
         raise ConfigurationError(f"kubectl kustomize {folder} did not end within {_SECONDS} s.") from None
     if done.returncode:
-        said = " ".join(done.stderr.split())[:500]
-        raise ConfigurationError(f"kubectl kustomize {folder} ended with {done.returncode}: {said}")
+        message = " ".join(done.stderr.split())[:500]
+        raise ConfigurationError(f"kubectl kustomize {folder} ended with {done.returncode}: {message}")
     return done.stdout

@@ -47,13 +47,13 @@ def require(connection: Connection, needed: Sequence[Right]) -> None:
 def _allowed(connection: Connection, right: Right) -> bool:
     verb, group, resource = right
     plural, _, below = resource.partition("/")
-    asked = {"namespace": connection.namespace, "verb": verb, "group": group, "resource": plural}
+    attributes = {"namespace": connection.namespace, "verb": verb, "group": group, "resource": plural}
     if below:
-        asked["subresource"] = below
+        attributes["subresource"] = below
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": asked},
+        "spec": {"resourceAttributes": attributes},
     }
     answer = connection.post(_PATH, review, "ask what it may do")
     return bool(answer["status"]["allowed"])

@@ -33,7 +33,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RolloutState:
     """How far it is. `superseded`: somebody changed the Deployment since."""
 
     wanted: int
@@ -69,7 +69,7 @@ def replica_set_for(template: Object, deployment: Object, replica_sets: Sequence
     return next((each for each in reversed(own) if template_of(each) == template), None)
 
 
-def standing(
+def state_of(
     template: Object,
     deployment: Object,
     replica_sets: Sequence[Object],
@@ -77,7 +77,7 @@ def standing(
     unschedulable_seconds: float,
     now: datetime,
     stale: str = "",
-) -> Standing:
+) -> RolloutState:
     """How the rollout of this pod template stands, by the cluster's own clock.
 
     `stale` is when a deadline was exceeded before this rollout began: the controller leaves that standing until there
@@ -91,11 +91,11 @@ def standing(
         image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
         superseded = f"somebody changed the Deployment meanwhile (revision {revision_of(deployment)}, image {image})"
     if replica_set is None:
-        return Standing(wanted, 0, 0, int(status.get("replicas", 0)), 0, superseded)
+        return RolloutState(wanted, 0, 0, int(status.get("replicas", 0)), 0, superseded)
     mine = [each for each in pods if owned_by(each, replica_set["metadata"]["uid"])]
     trouble = next(_troubles(deployment, replica_set, mine, unschedulable_seconds, now, stale), None)
     updated = int(status.get("updatedReplicas", 0))
-    return Standing(
+    return RolloutState(
         wanted,
         updated,
         # A pod that was deleted just now is still counted in the Deployment's status.
@@ -147,8 +147,8 @@ def pod_troubles(pod: Object, unschedulable_seconds: float, now: datetime) -> It
         if waited >= unschedulable_seconds:
             yield Trouble(f"no node takes it: {scheduled.get('message', '')}", name)
     if status.get("phase") == "Failed":
-        said = " ".join(filter(None, (status.get("reason"), status.get("message"))))
-        yield Trouble(f"it failed: {said or 'its container ended with an error'}", name, crashed=True)
+        text = " ".join(filter(None, (status.get("reason"), status.get("message"))))
+        yield Trouble(f"it failed: {text or 'its container ended with an error'}", name, crashed=True)
     specs = {each["name"]: each for kind in ("initContainers", "containers") for each in pod["spec"].get(kind) or ()}
     for kind in ("initContainerStatuses", "containerStatuses"):
         for each in status.get(kind) or ():

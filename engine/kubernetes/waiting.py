@@ -11,7 +11,7 @@ from engine.errors import NotFound, OperationFailed, PlatformOpsError
 from engine.kubernetes.connection import PODS, Connection
 from engine.kubernetes.errors import Away
 from engine.kubernetes.objects import DEPLOYMENTS, EVENTS, REPLICA_SETS, Object, name_of, owned_by, selector_of
-from engine.kubernetes.rollout import Standing, Trouble, deadline_exceeded, is_ready, replica_set_for, standing
+from engine.kubernetes.rollout import RolloutState, Trouble, deadline_exceeded, is_ready, replica_set_for, state_of
 from engine.progress import Progress, readable_seconds
 
 _POLL_SECONDS, _AWAY_SECONDS = 0.4, 120.0
@@ -44,10 +44,10 @@ class Rollout:
     connection: Connection
     deployment: str
     template: Object
-    seen: Standing | None = None
+    seen: RolloutState | None = None
     _stale: str | None = None
 
-    def wait(self, seconds: float, progress: Progress, still_ours: Callable[[], None]) -> Standing:
+    def wait(self, seconds: float, progress: Progress, still_ours: Callable[[], None]) -> RolloutState:
         """Until all pods are of this template and available. `still_ours` is asked on the way.
 
         An API server that is away (it restarts, it is updated) is waited for, two minutes at most.
@@ -65,10 +65,10 @@ class Rollout:
             except Away:
                 if time.monotonic() - answered > _AWAY_SECONDS:
                     raise
-                self._tell(None, progress)
+                self._report(None, progress)
                 time.sleep(_POLL_SECONDS)
                 continue
-            self._tell(found, progress)
+            self._report(found, progress)
             if found.superseded:
                 raise Superseded(f"{self.deployment}: {found.superseded}; this rollout is no more waited for.")
             if found.trouble:
@@ -80,7 +80,7 @@ class Rollout:
                 raise self._failed(Trouble(why), found)
             time.sleep(_POLL_SECONDS)
 
-    def _look(self) -> Standing:
+    def _look(self) -> RolloutState:
         connection = self.connection
         deployment = connection.get(DEPLOYMENTS, self.deployment)
         labels = selector_of(deployment)
@@ -88,16 +88,16 @@ class Rollout:
         if self._stale is None:  # of the rollout before this one: no deadline is over at its first sight
             self._stale = deadline_exceeded(deployment)
         patience = connection.settings.unschedulable_seconds
-        return standing(self.template, deployment, sets, pods, patience, connection.now(), self._stale)
+        return state_of(self.template, deployment, sets, pods, patience, connection.now(), self._stale)
 
-    def _tell(self, found: Standing | None, progress: Progress) -> None:
+    def _report(self, found: RolloutState | None, progress: Progress) -> None:
         if found is None:
             progress("the API server is away: waiting for it")
         elif self.seen is None or str(found) != str(self.seen):
             progress(f"revision {found.revision or '?'}: {found}")
         self.seen = found or self.seen
 
-    def _failed(self, trouble: Trouble, found: Standing) -> RolloutFailed:
+    def _failed(self, trouble: Trouble, found: RolloutState) -> RolloutFailed:
         where = f"{trouble.pod}{f'/{trouble.container}' if trouble.container else ''}: " if trouble.pod else ""
         error = RolloutFailed(
             f"Revision {found.revision or '?'} of {self.deployment} cannot succeed: {where}{trouble.why}."
@@ -142,12 +142,12 @@ def _states(pod: Object) -> list[tuple[str, str, str]]:
         states: Object = each.get("state") or {}
         kind = next(iter(states), "unknown")
         state: Object = states.get(kind) or {}
-        said = " ".join(filter(None, (state.get("reason"), state.get("message"))))
+        message = " ".join(filter(None, (state.get("reason"), state.get("message"))))
         last: Object = (each.get("lastState") or {}).get("terminated") or {}
         if last:
-            said += f"; before: exit code {last.get('exitCode')} ({last.get('reason', '')})"
+            message += f"; before: exit code {last.get('exitCode')} ({last.get('reason', '')})"
         restarts = each.get("restartCount", 0)
-        rows.append((f"{name_of(pod)}/{each['name']}", kind, f"{said or 'no reason'}; {restarts} restarts"))
+        rows.append((f"{name_of(pod)}/{each['name']}", kind, f"{message or 'no reason'}; {restarts} restarts"))
     return rows or [(name_of(pod), str((pod.get("status") or {}).get("phase", "")), _unscheduled(pod))]
 
 

@@ -49,9 +49,9 @@ def _stored(run: BackupRun, name: str, steps: Steps) -> str:
         raise problem
     skipped = next((item.skipped for item in run.result.found if item.skipped), "")
     if run.result.stored:
-        said = f"{name} was stored after it, as {run.result.stored[0].key}."
+        message = f"{name} was stored after it, as {run.result.stored[0].key}."
     elif skipped:
-        said = f"The release runs; {name} was not stored after it: {skipped}."
+        message = f"The release runs; {name} was not stored after it: {skipped}."
     else:
-        said = f"{name} is stored as it is."
-    return " ".join((said, *run.result.remarks))
+        message = f"{name} is stored as it is."
+    return " ".join((message, *run.result.remarks))

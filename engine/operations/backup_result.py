@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from engine.errors import PlatformOpsError
 from engine.repository.copies import CopyRun
-from engine.repository.prune import PruneReport
+from engine.repository.prune import PruneResult
 from engine.repository.prune_plan import PrunePlan
 from engine.sources.item import Item, StoredItem, Unchanged
 
@@ -29,7 +29,7 @@ class BackupResult:
     seconds: float = 0.0
     failures: list[tuple[Item, PlatformOpsError]] = field(default_factory=list)
     plan: PrunePlan | None = None
-    pruned: PruneReport | None = None
+    pruned: PruneResult | None = None
     prune_failure: str = ""
     copies: list[CopyRun] = field(default_factory=list)
     remarks: Sequence[str] = ()

@@ -66,24 +66,24 @@ class Change:
         self.before = [as_applied(each.live) for each in changing if each.live]
         self.created = tuple(f"{each.body['kind']} {name_of(each.body)}" for each in changing if not each.live)
         others = [name_of(each.body) for each in changing if each.resource == DEPLOYMENTS]
-        told = {
+        changes = {
             "others": tuple(name for name in others if name != self.deployment),
             "unrecorded": tuple(f"Secret {name_of(each)}" for each in self.before if each["kind"] == "Secret"),
         }
-        self.release = release.model_copy(update=told)
+        self.release = release.model_copy(update=changes)
         lease.require()
         records.write(self.connection, self.release, self.before)
 
-    def note(self, **told: Any) -> None:
+    def note(self, **changes: Any) -> None:
         """Write down how far it is."""
         assert self.release is not None  # noqa: S101 - it has begun
-        self.release = self.release.model_copy(update=told)
+        self.release = self.release.model_copy(update=changes)
         records.write(self.connection, self.release, self.before)
 
     def end(self, state: str, why: str = "", revision: int = 0) -> None:
         assert self.release is not None  # noqa: S101 - it has begun
-        told = {"state": state, "why": why, "revision": revision, "ended": datetime.now(UTC)}
-        self.release = self.release.model_copy(update=told)
+        changes = {"state": state, "why": why, "revision": revision, "ended": datetime.now(UTC)}
+        self.release = self.release.model_copy(update=changes)
         records.write(self.connection, self.release)
 
     def carry_out(self, steps: Steps, record: Record, lease: Held, planned: Planned) -> None:
@@ -168,16 +168,16 @@ class Change:
                     self.end("failed", why)
 
     def _undone(self, found: Object | None) -> str:
-        said = ["What was changed is as it was."] if self.before and found is None else []
+        sentences = ["What was changed is as it was."] if self.before and found is None else []
         if found is not None:
-            said.append(f"It was undone: {', '.join(images_of(found).values())} runs again.")
+            sentences.append(f"It was undone: {', '.join(images_of(found).values())} runs again.")
         elif not self.release or not self.release.before_revision:
-            said.append("There is no earlier revision to go back to: what is new stays.")
+            sentences.append("There is no earlier revision to go back to: what is new stays.")
         if self.lost:
-            said.append(f"But {', '.join(self.lost)} may hold what is new: no record has what it held before.")
+            sentences.append(f"But {', '.join(self.lost)} may hold what is new: no record has what it held before.")
         if self.before and self.created:
-            said.append(f"New, and not taken away: {', '.join(self.created)}.")
-        return " ".join(said)
+            sentences.append(f"New, and not taken away: {', '.join(self.created)}.")
+        return " ".join(sentences)
 
     def _put_back(self, lease: Held, progress: Progress) -> Object | None:
         made = put_back(self.connection, self.before, self.deployment, lease.require)

@@ -56,7 +56,7 @@ class Incident:
 
     connection: Connection
     owner: str
-    said: str = ""
+    outcome: str = ""
     remarks: list[str] = field(default_factory=list)
     evidence: Evidence = field(default_factory=Evidence)
     timings: Timings = field(default_factory=Timings)
@@ -79,8 +79,8 @@ class Incident:
             work = partial(self._scale, replicas, lease)
             self._timed(steps, record, f"scale to {replicas}", work)
             now = int(self._live()["spec"]["replicas"])
-            asked = "" if now == replicas else f"; {replicas} were asked for, and something else set {now}"
-            self.said = f"{self.deployment} has {now} pods, {before} before{asked}."
+            but = "" if now == replicas else f"; {replicas} were asked for, and something else set {now}"
+            self.outcome = f"{self.deployment} has {now} pods, {before} before{but}."
 
     def _scale(self, replicas: int, lease: Held, progress: Progress) -> None:
         self.connection.patch(DEPLOYMENTS, self.deployment, {"spec": {"replicas": replicas}}, "scale")
@@ -93,19 +93,19 @@ class Incident:
 
     def _autoscalers(self, replicas: int) -> list[str]:
         found = [e for e in self.connection.list(AUTOSCALERS) if self.deployment in scaled_by([e])]
-        said = []
+        shown = []
         for each in found:
             least, most = int(each["spec"].get("minReplicas", 1)), int(each["spec"]["maxReplicas"])
             if least <= replicas <= most:
-                said.append(
+                shown.append(
                     f"The autoscaler {name_of(each)} ({least} to {most}) goes on from {replicas}: it may change it within minutes."
                 )
             else:
-                said.append(
+                shown.append(
                     f"The autoscaler {name_of(each)} keeps {least} to {most} pods: it will undo {replicas} within seconds; change its "
                     "limits in the manifests and deploy."
                 )
-        return said
+        return shown
 
     def restart(self, steps: Steps, record: Record = NO_RECORD) -> None:
         """All pods anew, one after another, none missing meanwhile; what fails is put back.
@@ -115,8 +115,8 @@ class Incident:
             OperationFailed: a release was cut off and is not put right yet: its pods would be taken for good.
         """
         with self._locked(steps, record, list(rights.rights(DEPLOYMENTS, "patch"))) as lease:
-            if said := self._cut_off():
-                raise OperationFailed(f"{said} Nothing was started anew.")
+            if shown := self._cut_off():
+                raise OperationFailed(f"{shown} Nothing was started anew.")
             before = (template_of(self._live())["metadata"].get("annotations") or {}).get(RESTARTED)
             try:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -126,7 +126,7 @@ class Incident:
                 lease.require()
                 self._timed(steps, record, "undo", partial(self._marked, before, lease))
                 raise RolloutFailed(f"{error} It was undone: the old pods serve.") from None
-            self.said = f"All pods of {self.deployment} were started anew."
+            self.outcome = f"All pods of {self.deployment} were started anew."
 
     def _marked(self, when: str | None, lease: Held, progress: Progress) -> None:
         """As `kubectl rollout restart` marks them: another mark, other pods; the mark of before, the pods of before."""
@@ -143,7 +143,7 @@ class Incident:
         with self._locked(steps, record, list(rights.rights(PODS, "get", "delete"))) as lease:
             self.remarks += filter(None, [self._cut_off()])
             self._timed(steps, record, f"delete {pod}", partial(self._delete, pod, lease))
-            self.said = f"{pod} was deleted, and another has taken its place."
+            self.outcome = f"{pod} was deleted, and another has taken its place."
 
     def _delete(self, pod: str, lease: Held, progress: Progress) -> None:
         found = next((each for each in self.pods() if name_of(each) == pod), None)
@@ -170,11 +170,11 @@ class Incident:
         text = []
         for each in found:
             try:
-                said = self.connection.log(name_of(each), lines=lines)
+                shown = self.connection.log(name_of(each), lines=lines)
             except (NotFound, Invalid) as error:  # one that has not begun yet has none
                 self.remarks.append(str(error))
             else:
-                text += [with_pod(name_of(each), line, many) for line in said.splitlines()]
+                text += [with_pod(name_of(each), line, many) for line in shown.splitlines()]
         return text
 
     def follow(self, lines: int, pod: str = "", seconds: float | None = None) -> Iterator[str]:
@@ -215,10 +215,10 @@ class Incident:
         if not ready:
             raise OperationFailed(f"No pod of {self.deployment} is ready: there is none to ask.")
         done = execute(self.connection, name_of(ready[0]), argv)
-        said = done.output.strip()[-500:] or "no output"
+        shown = done.output.strip()[-500:] or "no output"
         if done.exit_code:
-            raise OperationFailed(f"{' '.join(argv)} in {name_of(ready[0])} ended with {done.exit_code}: {said}")
-        self.said = f"{name_of(ready[0])} reaches its database: {said}"
+            raise OperationFailed(f"{' '.join(argv)} in {name_of(ready[0])} ended with {done.exit_code}: {shown}")
+        self.outcome = f"{name_of(ready[0])} reaches its database: {shown}"
 
     # Common -----------------------------------------------------------------------------------------------------------
 

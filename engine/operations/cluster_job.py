@@ -82,8 +82,8 @@ class JobRun:
             progress(f"{name_of(earlier[-1])}: {self.found}")
             return earlier[-1]
         variable = _PERIOD_VARIABLES.get(self.cron_job)
-        told = {variable: self.period} if variable and self.period else {}
-        wanted = job_of(cron_job, self._name(len(earlier)), self.period, told)
+        variables = {variable: self.period} if variable and self.period else {}
+        wanted = job_of(cron_job, self._name(len(earlier)), self.period, variables)
         with suppress(Conflict):  # a try whose answer was lost
             return self.connection.create(JOBS, wanted)
         return self.connection.get(JOBS, name_of(wanted))
@@ -102,7 +102,7 @@ class JobRun:
 
     def _wait(self, progress: Progress) -> None:
         deadline, answered = time.monotonic() + self.timeout_seconds, time.monotonic()
-        told = ""
+        shown = ""
         while True:
             try:
                 job = self.connection.get(JOBS, self.job)
@@ -114,8 +114,8 @@ class JobRun:
                 time.sleep(_POLL_SECONDS)
                 continue
             self.image = ", ".join(images_of(job).values())
-            if (now := _standing(job, pods)) != told:
-                progress(told := now)
+            if (now := _state_of(job, pods)) != shown:
+                progress(shown := now)
             self._look(job, pods)
             if state_of(job).ended == "Complete":
                 self.lines = self._log(pods)
@@ -150,7 +150,7 @@ class JobRun:
         return ()
 
 
-def _standing(job: Object, pods: list[Object]) -> str:
+def _state_of(job: Object, pods: list[Object]) -> str:
     status = job.get("status") or {}
     counts = [f"{status[key]} {key}" for key in ("active", "succeeded", "failed") if status.get(key)]
     return f"{name_of(job)}: {', '.join(counts) or 'begun'}"

@@ -41,9 +41,9 @@ def _migrating(change: Change, cut: Release) -> str:
     """Nothing was applied: there is nothing to put back but what people have to look at."""
     backed_up = f"after the backup {cut.backups[0]}" if cut.backups else "before its backup was done"
     names = ", ".join(cut.migrations)
-    said = f"{backed_up}, while {names} were to be run; nothing was applied"
-    change.end("failed", f"it was cut off {said}")
-    return f"{said}. `platformctl k8s migrate --status` says where the database is."
+    message = f"{backed_up}, while {names} were to be run; nothing was applied"
+    change.end("failed", f"it was cut off {message}")
+    return f"{message}. `platformctl k8s migrate --status` says where the database is."
 
 
 def _finished(change: Change, cut: Release, steps: Steps, record: Record, lease: Held, live: Object) -> str:

@@ -197,7 +197,7 @@ class ReleaseRun:
         try:
             carry_out(Rollout(context, self._afterwards()), partial(self._run_part, steps, record), lease.require)
         finally:
-            self.smoke, self.remarks = context.smoke, context.told
+            self.smoke, self.remarks = context.smoke, context.notes
             with suppress(PlatformOpsError):
                 self.lost = context.gateway.lost_since(since)
         self._require_kept()
@@ -221,14 +221,14 @@ class ReleaseRun:
         if self.operation in OF_EARLIER:
             return staged
         before = records.read_migrated(self.platform.site)  # by a try that did not come to be
-        told = {
+        notes = {
             "by": self.owner,
             "approved_by": self.approved_by,
             "backups": (before.backups if before and before.breaking else ()) or self.backups,
             "migrated": tuple(dict.fromkeys((*(before.services if before else ()), *plan.migrations))),
             "breaking": tuple(dict.fromkeys((*(before.breaking if before else ()), *plan.breaking))),
         }
-        release = staged.release.model_copy(update=told)
+        release = staged.release.model_copy(update=notes)
         records.write(self.platform.site, release)
         return Staged(release, staged.model, staged.values)
 

@@ -14,7 +14,7 @@ from engine.progress import Progress
 from engine.repository.keys import SetKey
 from engine.repository.repository import Repository
 from engine.repository.verify import verify_and_record
-from engine.repository.verify_set import VerifyReport
+from engine.repository.verify_set import VerifyResult
 from engine.sources.base import Source
 from engine.steps import Record, Step, Steps
 
@@ -46,5 +46,5 @@ def back_up_and_verify(
     return tuple(str(one.key) for one in run.result.stored)
 
 
-def _verified(repository: Repository, key: SetKey, progress: Progress) -> VerifyReport:
+def _verified(repository: Repository, key: SetKey, progress: Progress) -> VerifyResult:
     return verify_and_record(repository, key, datetime.now(UTC), progress)

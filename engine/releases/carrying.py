@@ -38,7 +38,7 @@ def carry_out(rollout: Rollout, run: Run, require: Callable[[], None]) -> None:
     except BaseException as error:
         if not rollout.journal.accepted:
             _take_back(rollout, done, run, require, f"{error} And then it")
-            Migrations(rollout.context).tell_of(error)
+            Migrations(rollout.context).remark_on(error)
         raise
     require()
     rollout.close()

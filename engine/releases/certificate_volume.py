@@ -100,12 +100,12 @@ class CertificateVolume:
 
     def read(self) -> Held | None:
         """What is there; None where there is no certificate."""
-        told = self._run(_READ).split(b"\n", 4)
-        if len(told) < 5:
+        parts = self._run(_READ).split(b"\n", 4)
+        if len(parts) < 5:
             return None
-        live, previous, there, form = (line.decode() for line in told[:4])
+        live, previous, there, form = (line.decode() for line in parts[:4])
         live, previous = live.removeprefix("pairs/"), previous.removeprefix("pairs/")
-        return Held(*_parts(told[4]), live, previous, form == "plain", tuple(there.split()))
+        return Held(*_parts(parts[4]), live, previous, form == "plain", tuple(there.split()))
 
     def pair(self, identity: str) -> tuple[bytes, bytes]:
         """The chain and the key (b"": it has none) of a pair beside the one that is used.

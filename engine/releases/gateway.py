@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from engine.compose.containers import Container, moment
 from engine.errors import ConfigurationError, OperationFailed
-from engine.hosts.base import Done
+from engine.hosts.base import Completed
 from engine.nginx.access_log import is_lost
 from engine.nginx.connections import established_to
 from engine.nginx.upstreams import FOLDER, GENERATION, Upstream, generation_text
@@ -85,10 +85,10 @@ class Gateway:
             )
         self._require_accepted(done)
 
-    def _require_accepted(self, done: Done) -> None:
+    def _require_accepted(self, done: Completed) -> None:
         if done.code != 0:
-            said = next((line for line in done.stderr.splitlines() if "[emerg]" in line), done.stderr.strip()[-300:])
-            raise ConfigurationError(f"nginx refuses the configuration; what runs goes on with the old one: {said}")
+            why = next((line for line in done.stderr.splitlines() if "[emerg]" in line), done.stderr.strip()[-300:])
+            raise ConfigurationError(f"nginx refuses the configuration; what runs goes on with the old one: {why}")
 
     def container(self) -> Container | None:
         """nginx's running container; None where there is none."""
@@ -130,22 +130,22 @@ class Gateway:
             return
         docker = self.probes.docker
         docker.call(("docker", "kill", "--signal", "HUP", container.id))
-        began, seen, asked = time.monotonic(), 0, False
+        began, seen, looked = time.monotonic(), 0, False
         while seen < _TIMES:
-            told = self.probes.ask(container.address, _INNER_PORT, "/generation").text.strip()
-            seen = seen + 1 if told == generation else 0
+            answer = self.probes.ask(container.address, _INNER_PORT, "/generation").text.strip()
+            seen = seen + 1 if answer == generation else 0
             waited = time.monotonic() - began
             if waited > _RELOAD_SECONDS:
                 raise OperationFailed(
                     "nginx did not take over the new configuration; look at its log (platformctl logs nginx)."
                 )
-            if waited > _SOON_SECONDS and not asked:
+            if waited > _SOON_SECONDS and not looked:
                 test = ("docker", "exec", container.id, "nginx", "-t", "-q", "-c", f"{FOLDER}/live/nginx.conf")
                 self._require_accepted(docker.tried(test))
-                asked = True
+                looked = True
             time.sleep(0.01 if seen else 0.03)
 
-    def told_versions(self, services: Collection[str]) -> dict[str, str]:
+    def versions_seen(self, services: Collection[str]) -> dict[str, str]:
         """The version that nginx gets from each service; '' where none is told."""
         container, found = self.container(), dict.fromkeys(services, "")
         for name in services if container else ():
@@ -182,7 +182,7 @@ class Gateway:
         return sum(map(is_lost, self.probes.docker.tried(argv).stdout.decode("utf8", "replace").splitlines()))
 
 
-def _version(told: str) -> tuple[int, ...]:
+def _version(answer: str) -> tuple[int, ...]:
     """What `nginx -v` tells: nginx version: nginx/1.30.6 (Debian)."""
-    found = re.search(r"nginx/(\d+(?:\.\d+)*)", told)
+    found = re.search(r"nginx/(\d+(?:\.\d+)*)", answer)
     return tuple(map(int, found[1].split("."))) if found else (0,)

@@ -65,10 +65,10 @@ def held(site: Site, owner: str, part: str = "") -> Iterator[Held]:
     Raises:
         LockedByAnother: somebody else is at it: who, and since when.
     """
-    told = json.dumps({"owner": owner, "since": datetime.now(UTC).isoformat(timespec="seconds")})
+    holder = json.dumps({"owner": owner, "since": datetime.now(UTC).isoformat(timespec="seconds")})
     program = site.host.stream(("sh", "-c", _HOLD, "sh", site.path("run", *filter(None, [part]))), env={}, stdin=True)
     try:
-        _taken(site, program, told, f"{site.directory} ({part})" if part else site.directory)
+        _taken(site, program, holder, f"{site.directory} ({part})" if part else site.directory)
         lease = Held(program)
         done = threading.Event()
         beat = threading.Thread(target=_beat, args=(lease, done), name="heartbeat", daemon=True)
@@ -91,10 +91,10 @@ def held(site: Site, owner: str, part: str = "") -> Iterator[Held]:
                 stream.close()
 
 
-def _taken(site: Site, program: Program, told: str, name: str) -> None:
+def _taken(site: Site, program: Program, holder: str, name: str) -> None:
     assert program.stdin is not None and program.stdout is not None  # noqa: S101 - both were asked for
     with suppress(OSError):  # one that is refused has ended already
-        program.stdin.write(f"{told}\n".encode())
+        program.stdin.write(f"{holder}\n".encode())
         program.stdin.flush()
     answer = b""
     while not answer.endswith(b"\n") or answer.startswith(b"held"):
@@ -106,8 +106,8 @@ def _taken(site: Site, program: Program, told: str, name: str) -> None:
         return
     if answer.startswith(b"held"):
         raise LockedByAnother(f"{name} is locked by {_owner(answer)}; wait, or look at that run.")
-    said = b"".join(program.stderr or ()).decode("utf8", "replace").strip()
-    raise OperationFailed(f"{site.path('run')}{site.host.note} cannot be locked: {said or 'it said nothing'}")
+    why = b"".join(program.stderr or ()).decode("utf8", "replace").strip()
+    raise OperationFailed(f"{site.path('run')}{site.host.note} cannot be locked: {why or 'it said nothing'}")
 
 
 def _owner(answer: bytes) -> str:

@@ -221,8 +221,8 @@ def _effective(service: Service, old: ServiceRelease | None, new: ServiceRelease
     rollout = service.rollout
     if rollout.strategy is not Strategy.ROLLING or not rollout.within_version or old is None:
         return rollout.strategy
-    told = new.version not in ("", "latest")
-    same = old.version == new.version if told else old.image_id == new.image_id
+    versioned = new.version not in ("", "latest")
+    same = old.version == new.version if versioned else old.image_id == new.image_id
     return Strategy.ROLLING if same else Strategy.STOP_FIRST
 
 

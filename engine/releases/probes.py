@@ -35,10 +35,10 @@ class Answer:
     json: Any = None
 
     @property
-    def said(self) -> str:
+    def shown(self) -> str:
         """What it says, for a sentence: no page of HTML."""
-        said = " ".join(self.text.split())
-        return f": {said}" if said and not said.startswith("<") else ""
+        shown = " ".join(self.text.split())
+        return f": {shown}" if shown and not shown.startswith("<") else ""
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ class Probes:
     def ask(self, address: str, port: int, path: str) -> Answer:
         """One request to an address of the platform's network."""
         at = self.docker.host.tunnel(Tcp(address, port), from_there=True).at
-        return _asked(f"http://{at}{path}", {"Host": "localhost"})
+        return _get(f"http://{at}{path}", {"Host": "localhost"})
 
     def public(self, path: str) -> Answer:
         """One request as a client of the platform makes it, to the published port."""
-        return _asked(f"https://{self.public_at()}{path}", {"Host": self.values.get("PUBLIC_HOST", "localhost")})
+        return _get(f"https://{self.public_at()}{path}", {"Host": self.values.get("PUBLIC_HOST", "localhost")})
 
     def public_at(self) -> Endpoint:
         """Where this machine reaches the published port."""
@@ -84,32 +84,32 @@ class Probes:
             return "" if container.health in ("healthy", "") else "its health check has not passed"
         answer = self.ask(container.address, rollout.port, rollout.health)
         if answer.status != httpx.codes.OK:
-            return f"{rollout.health} answers {answer.status or 'nothing'}{answer.said}"
-        if container.health == "starting" and (said := self._own_check(service, container)):
-            return f"its health check fails: {said}"
-        return self._told(service, container.address, version)
+            return f"{rollout.health} answers {answer.status or 'nothing'}{answer.shown}"
+        if container.health == "starting" and (shown := self._own_check(service, container)):
+            return f"its health check fails: {shown}"
+        return self._wrong_version(service, container.address, version)
 
     def version(self, probe: VersionProbe, address: str, port: int, below: str = "") -> str:
         """The version that is told there; '' where none is."""
         answer = self.ask(address, port, f"{below}{probe.path}")
         return str((answer.json or {}).get(probe.key, "")) if isinstance(answer.json, dict) else ""
 
-    def _told(self, service: Service, address: str, version: str) -> str:
+    def _wrong_version(self, service: Service, address: str, version: str) -> str:
         rollout = service.rollout
         if rollout.version is None or rollout.port is None or not rollout.tells(version):
             return ""
-        told = self.version(rollout.version, address, rollout.port)
-        if not told:
+        version_seen = self.version(rollout.version, address, rollout.port)
+        if not version_seen:
             return f"{rollout.version.path} tells no {rollout.version.key}"
-        return "" if told == version else f"{_ANOTHER_VERSION} {told}, not {version}"
+        return "" if version_seen == version else f"{_ANOTHER_VERSION} {version_seen}, not {version}"
 
     def _own_check(self, service: Service, container: Container) -> str:
         """Its own health check, now: docker asks only every few seconds."""
         kind, *words = service.definition["healthcheck"]["test"]
         argv = ("sh", "-c", words[0]) if kind == "CMD-SHELL" else tuple(words)
         done = self.docker.tried(("docker", "exec", container.id, *argv))
-        said = (done.stdout.decode("utf8", "replace") + done.stderr).strip()
-        return "" if done.code == 0 else (said or f"it ended with {done.code}")
+        shown = (done.stdout.decode("utf8", "replace") + done.stderr).strip()
+        return "" if done.code == 0 else (shown or f"it ended with {done.code}")
 
     def wait_until_well(self, service: Service, name: str, version: str, *, soak: bool = True) -> Container:
         """Wait until a container is well, and stays so for a moment.
@@ -177,17 +177,17 @@ class Probes:
             wrong = (
                 ""
                 if answer.status == route.status
-                else f"{route.status} was expected{self.docker.masked(answer.said)[:_SHOWN]}"
+                else f"{route.status} was expected{self.docker.masked(answer.shown)[:_SHOWN]}"
             )
             found.append((path, answer.status, wrong))
         return found
 
 
-def _asked(url: str, headers: Mapping[str, str]) -> Answer:
+def _get(url: str, headers: Mapping[str, str]) -> Answer:
     # What is asked is the certificate's own server: that its name fits is certificate-renew's business.
     try:
-        told = {**headers, "User-Agent": OUR_AGENT}
-        response = httpx.get(url, headers=told, timeout=_SECONDS, verify=False)  # noqa: S501
+        sent = {**headers, "User-Agent": OUR_AGENT}
+        response = httpx.get(url, headers=sent, timeout=_SECONDS, verify=False)  # noqa: S501
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return Answer(0, type(error).__name__)
     try:

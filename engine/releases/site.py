@@ -63,8 +63,8 @@ class Site:
         """
         done = self.host.run(argv, env={}, timeout=_SECONDS)
         if done.code != 0:
-            said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            raise OperationFailed(f"{argv[0]}{self.host.note} ended with {done.code}: {said[-300:]}")
+            why = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            raise OperationFailed(f"{argv[0]}{self.host.note} ended with {done.code}: {why[-300:]}")
         return done.stdout
 
     def read(self, path: str) -> bytes | None:

@@ -195,8 +195,8 @@ def _fetched(docker: Docker, site: Site, name: str, reference: str, progress: Pr
     progress(f"fetch {reference}")
     done = docker.tried(("docker", "pull", "--quiet", reference), timeout=SLOW_SECONDS)
     if done.code != 0:
-        said = docker.refused(("docker", "pull"), done)
-        raise ConfigurationError(f"The image {reference} of {name} cannot be fetched; nothing was changed. {said}")
+        message = docker.refused(("docker", "pull"), done)
+        raise ConfigurationError(f"The image {reference} of {name} cannot be fetched; nothing was changed. {message}")
     return docker.image(reference)
 
 

@@ -30,7 +30,7 @@ def backup_report(result: BackupResult, state: RunState = ENDED_WELL) -> Report:
         facts=_facts(result),
         tables=(
             _stored_table(result),
-            *(table for one in result.stored for table in one.facts.told()),
+            *(table for one in result.stored for table in one.facts.details()),
             Table("Failed", ("what", "why"), failed),
             Table(
                 "Unchanged",
@@ -72,27 +72,27 @@ def _sentence(result: BackupResult, state: RunState) -> str:
     own = [one for one in result.stored if not one.item.closes]
     failed = [item for item, _ in result.failures if not item.closes]
     of = None if state == ENDED_WELL and not failed else sum(not (one.skipped or one.closes) for one in result.found)
-    said = (
+    text = (
         f"{counted(len(own), _noun([one.item for one in own] or result.found), of)}{_contents(own)} stored in {result.store} "
         f"({readable_bytes(result.stored_bytes)}, {readable_seconds(result.seconds)})"
     )
     if result.unchanged:
-        said += f"; {counted(len(result.unchanged), _noun(item for item, _ in result.unchanged))} unchanged"
+        text += f"; {counted(len(result.unchanged), _noun(item for item, _ in result.unchanged))} unchanged"
     if state.going:
-        return f"Going on: {said}{f', {len(failed):,} failed' if failed else ''}."
+        return f"Going on: {text}{f', {len(failed):,} failed' if failed else ''}."
     whole = next((f"{kind_named(one.kind).noun} set" for one in result.found if one.closes), "")
     if failed:
         return (
-            f"{counted(len(failed), _noun(failed))} failed; {said}{f', and no {whole} was published' if whole else ''}."
+            f"{counted(len(failed), _noun(failed))} failed; {text}{f', and no {whole} was published' if whole else ''}."
         )
     if result.failures:
-        return f"The {whole} failed; {said}."
+        return f"The {whole} failed; {text}."
     if state.problem:
         too = f", {f'the {whole} too' if result.closed else f'no {whole}'}" if whole else ""
-        return f"Failed: {state.problem} What is stored all the same: {said}{too}."
+        return f"Failed: {state.problem} What is stored all the same: {text}{too}."
     if whole:
-        said += f", as one {whole} and one set each" if result.closed else f", as one set each, without a {whole}"
-    return f"{said}.{_gone(result)}"
+        text += f", as one {whole} and one set each" if result.closed else f", as one set each, without a {whole}"
+    return f"{text}.{_gone(result)}"
 
 
 def _noun(items: Iterable[Item]) -> str:

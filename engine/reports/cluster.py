@@ -42,8 +42,8 @@ def cluster_plan_sentence(plan: ClusterPlan) -> str:
         parts += [f"{counted(count, 'object')} {verb}"] if count else []
     if plan.to_revision:
         parts.append(f"back to revision {plan.to_revision}")
-    said = ", ".join(parts)
-    return f"{said[:1].upper()}{said[1:]}; {_images(plan)}."
+    message = ", ".join(parts)
+    return f"{message[:1].upper()}{message[1:]}; {_images(plan)}."
 
 
 def _images(plan: ClusterPlan) -> str:
@@ -149,7 +149,7 @@ def history_report(
     deployment: str, cluster: str, rows: Sequence[tuple[str, ...]], releases: Sequence[Release]
 ) -> Report:
     """The revisions that there are to go back to, and the releases that are recorded, newest first."""
-    told = tuple(
+    rows_of_releases = tuple(
         (
             each.id,
             each.state,
@@ -165,10 +165,10 @@ def history_report(
     header = ("release", "state", "begun", "revision", "images", "by", "approved by", "why it failed")
     return Report(
         f"History of {deployment} in {cluster}",
-        f"{counted(len(rows), 'revision')} to go back to, {counted(len(told), 'release')} recorded.",
+        f"{counted(len(rows), 'revision')} to go back to, {counted(len(rows_of_releases), 'release')} recorded.",
         tables=(
             Table("Revisions", ("revision", "images", "made", "pods", "deployed by"), tuple(rows)),
-            Table("Releases", header, told),
+            Table("Releases", header, rows_of_releases),
         ),
         next_steps=("platformctl k8s rollback --to-revision N goes back to one.",),
     )

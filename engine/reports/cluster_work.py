@@ -26,17 +26,17 @@ def steps_table(timings: Timings) -> Table:
 def migration_report(run: MigrationRun, state: RunState = ENDED_WELL) -> Report:
     """Which migrations were run, and where the database is."""
     after = "before the first" if run.after.version is None else f"at version {run.after.version}"
-    said = f"{counted(len(run.ran), 'migration')} run; the database is {after}."
+    sentence = f"{counted(len(run.ran), 'migration')} run; the database is {after}."
     if run.after.dirty:
-        said = f"The database is dirty at version {run.after.version}: a migration failed or was cut off."
+        sentence = f"The database is dirty at version {run.after.version}: a migration failed or was cut off."
     if state.problem:
-        said = f"Failed: {state.problem}"
+        sentence = f"Failed: {state.problem}"
     elif state.going:
-        said = "Going on."
+        sentence = "Going on."
     before = "none" if run.before.version is None else str(run.before.version)
     return Report(
         f"Migration of {run.name}",
-        said,
+        sentence,
         facts=(("environment", run.cluster.environment), ("version before", before), ("asked for", run.way)),
         tables=(steps_table(run.timings),),
         next_steps=(going_step(),) if state.going else (),
@@ -45,14 +45,14 @@ def migration_report(run: MigrationRun, state: RunState = ENDED_WELL) -> Report:
 
 def job_report(run: JobRun, state: RunState = ENDED_WELL) -> Report:
     """What a job did, and its last lines."""
-    said = f"{run.job or run.cron_job} ended well. {run.found}".strip()
+    sentence = f"{run.job or run.cron_job} ended well. {run.found}".strip()
     if state.problem:
-        said = f"Failed: {state.problem}"
+        sentence = f"Failed: {state.problem}"
     elif state.going:
-        said = f"Going on: {run.timings[-1][0]}." if run.timings else "Going on."
+        sentence = f"Going on: {run.timings[-1][0]}." if run.timings else "Going on."
     return Report(
         f"{run.cron_job} in {run.connection.name}",
-        said,
+        sentence,
         facts=(("job", run.job or "-"), ("for", run.period or "now"), ("image", run.image or "-")),
         tables=(
             steps_table(run.timings),
@@ -66,14 +66,14 @@ def job_report(run: JobRun, state: RunState = ENDED_WELL) -> Report:
 
 def incident_report(title: str, incident: Incident, state: RunState = ENDED_WELL) -> Report:
     """What a command did."""
-    said, evidence = incident.said or "Done.", incident.evidence
+    sentence, evidence = incident.outcome or "Done.", incident.evidence
     if state.problem:
-        said = f"Failed: {state.problem}"
+        sentence = f"Failed: {state.problem}"
     elif state.going:
-        said = f"Going on: {incident.timings[-1][0]}." if incident.timings else "Going on."
+        sentence = f"Going on: {incident.timings[-1][0]}." if incident.timings else "Going on."
     return Report(
         title,
-        said,
+        sentence,
         facts=(("started by", incident.owner), ("namespace", incident.connection.namespace)),
         tables=(
             steps_table(incident.timings),
@@ -99,8 +99,10 @@ def load_report(deployment: str, found: Sequence[PodLoad]) -> Report:
         for each in found
     )
     header = ("pod", "CPU", "of its limit", "memory", "of its limit ", "restarts")
-    said = f"{counted(len(rows), 'pod')} measured." if rows else "Nothing was measured yet; a new pod takes a minute."
-    return Report(f"Load of {deployment}", said, tables=(Table("", header, rows, right=header[1:]),))
+    sentence = (
+        f"{counted(len(rows), 'pod')} measured." if rows else "Nothing was measured yet; a new pod takes a minute."
+    )
+    return Report(f"Load of {deployment}", sentence, tables=(Table("", header, rows, right=header[1:]),))
 
 
 def _share(used: float, limit: float) -> str:

@@ -173,9 +173,9 @@ def _time(value: object) -> str:
 
 def _next_steps(result: DrillResult) -> tuple[str, ...]:
     if result.result == "passed":
-        said = "The set is proven: it was restored and compared with the proof taken at the backup."
+        message = "The set is proven: it was restored and compared with the proof taken at the backup."
         lacks = "Proven is what is in the set; what is listed as not in it has to come from somewhere else."
-        return (said, lacks) if result.missing else (said,)
+        return (message, lacks) if result.missing else (message,)
     if result.result == "sampled":
         return (
             "The set restores, but it is not proven: what is outside the sample may have changed. With "

@@ -33,11 +33,11 @@ def _overdue(found: Sequence[Freshness], now: datetime) -> str:
             late.setdefault(f"{one.asset.label} of {one.asset.source} in {one.store}", []).append(one)
     if not late:
         return ""
-    said = "; ".join(
+    message = "; ".join(
         f"{where} {', '.join(_late(one, now) for one in those)}{_allowed(those)}" for where, those in late.items()
     )
     runs = " and ".join(dict.fromkeys(_done_by(one) for one in found if not one.fresh))
-    return f"{said[:1].upper()}{said[1:]}; look at the last runs of {runs}, or start one."
+    return f"{message[:1].upper()}{message[1:]}; look at the last runs of {runs}, or start one."
 
 
 def _allowed(late: Sequence[Freshness]) -> str:

@@ -11,14 +11,14 @@ from engine.words.report import Report, Table
 from engine.words.wording import readable_time
 
 if TYPE_CHECKING:
-    from engine.repository.prune import PruneReport
+    from engine.repository.prune import PruneResult
     from engine.repository.prune_plan import PrunePlan
     from engine.repository.retention import Decision
 
 _HEADER = ("what", "state", "why", "size", "begun", "set")  # a narrow page cuts off the end
 
 
-def prune_report(judged: Sequence[tuple[PrunePlan, PruneReport | None]]) -> Report:
+def prune_report(judged: Sequence[tuple[PrunePlan, PruneResult | None]]) -> Report:
     """What goes and what stays, for each source of each store; a plan without a report was only shown."""
     applied = any(done for _, done in judged)
     return Report(
@@ -29,24 +29,24 @@ def prune_report(judged: Sequence[tuple[PrunePlan, PruneReport | None]]) -> Repo
     )
 
 
-def deleted_table(plan: PrunePlan, done: PruneReport) -> Table:
+def deleted_table(plan: PrunePlan, done: PruneResult) -> Table:
     """The sets that are gone, and why."""
     gone = set(done.deleted)
     rows = tuple(_row(decision) for decision in plan.decisions if decision.set.key in gone)
     return Table(f"Pruned from {plan.address}", _HEADER, rows, right=("size",))
 
 
-def freed(done: PruneReport) -> str:
+def freed(done: PruneResult) -> str:
     """What went, in one sentence."""
-    said = f"{counted(len(done.deleted), 'set')} pruned, {readable_bytes(done.bytes_freed)} freed."
+    message = f"{counted(len(done.deleted), 'set')} pruned, {readable_bytes(done.bytes_freed)} freed."
     if done.retained:
-        said += f" {counted(len(done.retained), 'file')} retained by an object lock."
+        message += f" {counted(len(done.retained), 'file')} retained by an object lock."
     if done.spared:
-        said += f" {counted(len(done.spared), 'set')} spared: the store had changed since they were judged, or a drill reads them."
-    return said
+        message += f" {counted(len(done.spared), 'set')} spared: the store had changed since they were judged, or a drill reads them."
+    return message
 
 
-def _sentence(plan: PrunePlan, done: PruneReport | None) -> str:
+def _sentence(plan: PrunePlan, done: PruneResult | None) -> str:
     where = f"{plan.source} in {plan.address}:"
     doubt = done.doubt if done else plan.doubt
     if doubt:
@@ -59,7 +59,7 @@ def _sentence(plan: PrunePlan, done: PruneReport | None) -> str:
     return f"{where} {going}{bytes_to_free} would go, {staying} would stay."
 
 
-def _tables(plan: PrunePlan, done: PruneReport | None) -> tuple[Table, ...]:
+def _tables(plan: PrunePlan, done: PruneResult | None) -> tuple[Table, ...]:
     kept = [decision for decision in plan.decisions if decision.keep]
     shown = newest_of_each(kept)
     older = len(kept) - len(shown)
@@ -83,7 +83,7 @@ def _row(decision: Decision) -> tuple[str, ...]:
     return whose, one.state, why, size, readable_time(one.created), one.key.set_id
 
 
-def _next_steps(judged: Sequence[tuple[PrunePlan, PruneReport | None]], applied: bool) -> tuple[str, ...]:
+def _next_steps(judged: Sequence[tuple[PrunePlan, PruneResult | None]], applied: bool) -> tuple[str, ...]:
     if applied:
         return ()
     if any(plan.doubt for plan, _ in judged):

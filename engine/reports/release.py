@@ -93,15 +93,15 @@ def database_rollback_report(run: DatabaseRollback, state: RunState = ENDED_WELL
     """What a rollback with databases did."""
     images, release = run.images, run.release
     what = f"release {release.id}" if release else "the release"
-    said = f"{', '.join(run.restored)} restored as before {what}, and services started in the versions before it."
+    message = f"{', '.join(run.restored)} restored as before {what}, and services started in the versions before it."
     if state.problem:
-        said = f"Failed: {state.problem}"
+        message = f"Failed: {state.problem}"
     elif state.going:
-        said = f"Going on: taking back {what}."
+        message = f"Going on: taking back {what}."
     rows = tuple(step_row(each) for each in images.timings)
     return Report(
         f"Rollback of {run.platform.name} with its databases",
-        said,
+        message,
         facts=(
             ("started by", images.owner),
             ("taken back", release.id if release else "-"),

@@ -74,12 +74,12 @@ def _kept(run: RestoreRun) -> Iterator[str]:
 def _sentence(run: RestoreRun, state: RunState) -> str:
     of = None if state == ENDED_WELL and not run.failures else len(run.choices)
     names = ", ".join(repr(one.name) for one in run.restored[:5])
-    said = (
+    message = (
         f"{counted(len(run.restored), run.kind.noun, of)} restored{f' as {names}' if names else ''}, each equal to its proof "
         f"({readable_seconds(run.seconds)})"
     )
     if state.going:
-        return f"Going on: {said}."
+        return f"Going on: {message}."
     if state.problem:
-        return f"Failed: {state.problem} {said}."
-    return f"{counted(len(run.failures), run.kind.noun)} failed; {said}." if run.failures else f"{said}."
+        return f"Failed: {state.problem} {message}."
+    return f"{counted(len(run.failures), run.kind.noun)} failed; {message}." if run.failures else f"{message}."

@@ -9,7 +9,7 @@ from engine.words.report import Report, Table
 
 if TYPE_CHECKING:
     from engine.repository.verify import VerifyRun
-    from engine.repository.verify_set import VerifyReport
+    from engine.repository.verify_set import VerifyResult
 
 _SHOWN = 200
 _TITLES = {"passed": "all equal", "failed": "FAILED", "unverified": "could not verify"}
@@ -55,7 +55,7 @@ def _sets(run: VerifyRun) -> Table:
     )
 
 
-def _row(one: VerifyReport) -> tuple[str, ...]:
+def _row(one: VerifyResult) -> tuple[str, ...]:
     whose = one.key.source, one.key.asset.label, one.key.set_id
     return *whose, one.result, f"{len(one.checks):,}", readable_bytes(one.read), readable_seconds(one.seconds)
 

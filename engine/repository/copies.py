@@ -15,12 +15,12 @@ from datetime import datetime
 from engine.errors import PartialSuccess, PlatformOpsError
 from engine.progress import Progress, silent
 from engine.repository.catalogue import catalogue
-from engine.repository.copying import CopyReport, copy_set
+from engine.repository.copying import CopyResult, copy_set
 from engine.repository.keys import SetKey, source_prefix
 from engine.repository.lacking import DAYS, missing
 from engine.repository.lease import PATIENCE_SECONDS
 from engine.repository.needs import needs_in
-from engine.repository.prune import PruneReport, prune
+from engine.repository.prune import PruneResult, prune
 from engine.repository.prune_plan import PrunePlan, plan_prune
 from engine.repository.repository import Repository
 from engine.repository.sweep import sweep_incomplete
@@ -40,13 +40,13 @@ class CopyRun:
     first: str
     store: str
     address: str
-    copied: list[CopyReport] = field(default_factory=list)
+    copied: list[CopyResult] = field(default_factory=list)
     lacking: tuple[SetKey, ...] = ()
     failures: dict[SetKey, str] = field(default_factory=dict)
     failure: str = ""
     retryable: bool = False
     plan: PrunePlan | None = None
-    pruned: PruneReport | None = None
+    pruned: PruneResult | None = None
     prune_failure: str = ""
 
     @property
@@ -89,7 +89,7 @@ def update_copy(
     try:
         copy_missing(first, destination, source, now, run, progress)
     except PlatformOpsError as error:
-        return replace(run, failure=_told(run, error), retryable=error.retryable)
+        return replace(run, failure=_failure(run, error), retryable=error.retryable)
     if apply_retention:
         _prune(run, first, destination, source, now, label, progress, patience_seconds)
     return run
@@ -98,11 +98,11 @@ def update_copy(
 def failed_copy(first: str, store: str, error: BaseException) -> CopyRun:
     """The run of a store that could not be opened, or whose step failed. `first`, `store`: their names."""
     run = CopyRun(first, store, "")
-    told = str(error) if isinstance(error, PartialSuccess) else _told(run, error)
-    return replace(run, failure=told, retryable=isinstance(error, PlatformOpsError) and error.retryable)
+    failure = str(error) if isinstance(error, PartialSuccess) else _failure(run, error)
+    return replace(run, failure=failure, retryable=isinstance(error, PlatformOpsError) and error.retryable)
 
 
-def _told(run: CopyRun, error: BaseException) -> str:
+def _failure(run: CopyRun, error: BaseException) -> str:
     return (
         f"The first store, {run.first}, has everything; the copy to {run.store} was not made, and the next night "
         f"makes it up: {error}"

@@ -30,7 +30,7 @@ from engine.streams.pack import CHUNK
 
 
 @dataclass(frozen=True, slots=True)
-class CopyReport:
+class CopyResult:
     """One set's copy: files and bytes that were sent, none when it was there whole already."""
 
     key: SetKey
@@ -39,7 +39,7 @@ class CopyReport:
     seconds: float
 
 
-def copy_set(first: Repository, destination: Repository, key: SetKey, progress: Progress = silent) -> CopyReport:
+def copy_set(first: Repository, destination: Repository, key: SetKey, progress: Progress = silent) -> CopyResult:
     """Copy one set. One that is there whole is left as it is; a half one is finished.
 
     The caller holds the source's lock.
@@ -57,7 +57,7 @@ def copy_set(first: Repository, destination: Repository, key: SetKey, progress: 
     there = {one.key.removeprefix(key.prefix): one.size for one in store.list(key.prefix)}
     if MANIFEST in there:
         if _is_whole(destination, body, data, there):
-            return CopyReport(key, 0, 0, time.monotonic() - began)
+            return CopyResult(key, 0, 0, time.monotonic() - began)
         store.delete([key.manifest])  # it is no set until it is whole
     require_needs(destination, key, [parse_set(text) for text in body.needs])
     _clear(store, key, there.keys() - {file.name for file in body.files} - {MANIFEST})
@@ -65,7 +65,7 @@ def copy_set(first: Repository, destination: Repository, key: SetKey, progress: 
     with store.writer(key.manifest, expected_bytes=len(data)) as writer:
         writer.write(data)
     total = sum(file.size for file in sent) + len(data)
-    return CopyReport(key, len(sent) + 1, total, time.monotonic() - began)
+    return CopyResult(key, len(sent) + 1, total, time.monotonic() - began)
 
 
 def _check_fits(first: Repository, destination: Repository, body: Body) -> None:
@@ -109,13 +109,13 @@ def _clear(store: Store, key: SetKey, names: Iterable[str]) -> None:
 def _send(first: Repository, store: Store, body: Body, there: dict[str, int], progress: Progress) -> list[FileEntry]:
     """Store the files that are not there yet. What no new try would finish is taken back."""
     sent: list[FileEntry] = []
-    tell = _Told(f"copy {body.key} to {store.name}", body.size, progress)
+    report = _Reporter(f"copy {body.key} to {store.name}", body.size, progress)
     try:
         for file in body.files:
             if there.get(file.name) == file.size and _is_equal(store, body.key.prefix + file.name, file):
-                tell(file.size)
+                report(file.size)
                 continue
-            steadily(partial(_send_file, first, store, body.key, file, tell))
+            steadily(partial(_send_file, first, store, body.key, file, report))
             sent.append(file)
     except PlatformOpsError as error:
         if not error.retryable:
@@ -126,7 +126,7 @@ def _send(first: Repository, store: Store, body: Body, there: dict[str, int], pr
 
 
 def _send_file(
-    first: Repository, store: Store, key: SetKey, file: FileEntry, tell: Callable[[int], None], again: bool
+    first: Repository, store: Store, key: SetKey, file: FileEntry, report: Callable[[int], None], again: bool
 ) -> None:
     with (
         store.writer(key.prefix + file.name, expected_bytes=file.size) as writer,
@@ -134,7 +134,7 @@ def _send_file(
     ):
         for piece in pieces:  # raises at the end when it differs from the manifest: no file then
             writer.write(piece)
-            tell(len(piece))
+            report(len(piece))
 
 
 def _is_equal(store: Store, key: str, file: FileEntry) -> bool:
@@ -146,7 +146,7 @@ def _is_equal(store: Store, key: str, file: FileEntry) -> bool:
     return digest.hexdigest() == file.sha256
 
 
-class _Told:
+class _Reporter:
     """Progress by bytes: told at once, then now and then."""
 
     def __init__(self, what: str, total: int, progress: Progress) -> None:

@@ -92,9 +92,9 @@ def _storable(result: DrillResult, findings: Findings) -> DrillResult:
     names are private."""
     if findings.body is None or not findings.body.encrypted:
         return result
-    said = {"expected": "(in the encrypted set)", "found": "(see the run's own report)"}
-    said |= {"name": "(not shown)"} if findings.private else {}
-    named = tuple(difference.model_copy(update=said) for difference in result.differences)
+    hidden = {"expected": "(in the encrypted set)", "found": "(see the run's own report)"}
+    hidden |= {"name": "(not shown)"} if findings.private else {}
+    named = tuple(difference.model_copy(update=hidden) for difference in result.differences)
     sentence = _failed(replace(findings, differences=named)) if named and findings.private else result.sentence
     return result.model_copy(update={"differences": named, "sentence": sentence})
 
@@ -128,14 +128,14 @@ def _equal(findings: Findings) -> str:
         for noun, count in one.counts.items():
             totals[noun] = totals.get(noun, 0) + count
     parts = [counted(len(findings.compared), findings.noun), *(counted(n, noun) for noun, n in totals.items() if n)]
-    said = f"{', '.join(parts[:-1])} and {parts[-1]} came back" if len(parts) > 1 else f"{parts[0]} came back"
+    sentence = f"{', '.join(parts[:-1])} and {parts[-1]} came back" if len(parts) > 1 else f"{parts[0]} came back"
     if findings.sample_percent == 100:
-        said += " equal"
+        sentence += " equal"
     else:
-        said += (
+        sentence += (
             f"; all of it was counted, but only {findings.sample_percent} % was compared, and is equal: a sample does not "
             "prove the set"
         )
     if lacks := findings.missing:
-        said += f"; not in the set: {'; '.join(lacks[:5])}{' ...' if len(lacks) > 5 else ''}"
-    return said
+        sentence += f"; not in the set: {'; '.join(lacks[:5])}{' ...' if len(lacks) > 5 else ''}"
+    return sentence

@@ -26,7 +26,7 @@ from datetime import UTC, datetime, timedelta
 from engine.errors import LockedByAnother, PlatformOpsError, TransientFailure
 from engine.hosts.identity import this_process
 from engine.repository.keys import SetKey
-from engine.repository.lease_row import HELD, Holder, Row, Standing, clock, names
+from engine.repository.lease_row import HELD, Holder, LeaseState, Row, clock, names
 from engine.repository.parsing import parse_set_folder
 from engine.stores.base import Store
 
@@ -91,11 +91,11 @@ class Lease:
             self._until = began + self._holder.seconds
             pause = self._holder.seconds / _RENEWALS
 
-    def _advance(self, said: Holder) -> bool:
+    def _advance(self, holder: Holder) -> bool:
         """Create the next object; False when another did."""
-        while not self._row.append(self._number + 1, said):
+        while not self._row.append(self._number + 1, holder):
             # Where the answer to the try before was lost, the object is there, and is ours.
-            if not self._row.is_ours(self._number + 1, said.token):
+            if not self._row.is_ours(self._number + 1, holder.token):
                 return False
             self._number += 1
         self._number += 1
@@ -158,7 +158,7 @@ def leased_sets(store: Store, source: str) -> frozenset[SetKey]:
     Raises:
         PlatformOpsError: the store cannot be read.
     """
-    holders = (Row(store, source, name).standing().holder for name in names(store, source))
+    holders = (Row(store, source, name).state().holder for name in names(store, source))
     keys = (parse_set_folder(text) for holder in holders if holder for text in holder.sets)
     return frozenset(key for key in keys if key)
 
@@ -168,10 +168,10 @@ def _taken(row: Row, holder: Holder, wait_seconds: float) -> Lease:
     HELD.add(holder.token)
     try:
         for _ in range(_ROUNDS):
-            standing = await_free(row, deadline - clock())
+            state = await_free(row, deadline - clock())
             since = clock()
-            if row.append(standing.number + 1, holder):
-                return Lease(row, holder, standing.number + 1, since)
+            if row.append(state.number + 1, holder):
+                return Lease(row, holder, state.number + 1, since)
     except BaseException:
         HELD.discard(holder.token)
         raise
@@ -181,18 +181,18 @@ def _taken(row: Row, holder: Holder, wait_seconds: float) -> Lease:
     )
 
 
-def await_free(row: Row, wait_seconds: float) -> Standing:
+def await_free(row: Row, wait_seconds: float) -> LeaseState:
     """How the lease stands once nobody holds it."""
     deadline, pause = clock() + wait_seconds, _FIRST_LOOK_SECONDS
-    while (standing := row.standing()).holder:
+    while (state := row.state()).holder:
         if clock() >= deadline:
-            raise LockedByAnother(_told(row, standing.holder, standing.age))
+            raise LockedByAnother(_held_by(row, state.holder, state.age))
         time.sleep(pause)
         pause = min(_LONGEST_LOOK_SECONDS, 1.5 * pause)
-    return standing
+    return state
 
 
-def _told(row: Row, holder: Holder, age: float) -> str:
+def _held_by(row: Row, holder: Holder, age: float) -> str:
     ends = datetime.now(UTC) + timedelta(seconds=holder.seconds - age)
     who = " ".join(part for part in (repr(holder.label) if holder.label else "one", f"on {holder.host}") if part)
     return (

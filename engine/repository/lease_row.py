@@ -69,7 +69,7 @@ class Holder(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LeaseState:
     """How a lease stands: its last number (0: there is none), who holds it, and for how many seconds
     it was not renewed."""
 
@@ -93,7 +93,7 @@ class Row:
     def key(self, number: int) -> str:
         return f"{self.prefix}{self.name}.{number:09d}.json"
 
-    def standing(self) -> Standing:
+    def state(self) -> LeaseState:
         """Who holds it now.
 
         Raises:
@@ -103,7 +103,7 @@ class Row:
         for _ in range(_TRIES):
             number = max(self._numbers(self._listed()), default=0)
             if not number:
-                return Standing(0)
+                return LeaseState(0)
             try:
                 holder = self._read(number)
             except TransientFailure:
@@ -112,12 +112,12 @@ class Row:
                 problem = error
                 continue
             if holder.has_ended:
-                return Standing(number)
+                return LeaseState(number)
             age = self._age(number)
             if age is not None:
                 age = age if holder.age is None else holder.age
                 live = abs(age) <= holder.seconds + MARGIN_SECONDS
-                return Standing(number, holder if live else None, age)
+                return LeaseState(number, holder if live else None, age)
         raise problem or TransientFailure(
             f"The lease of {self.name} of {self.source} in {self.store.address} keeps changing; start again."
         )
@@ -128,8 +128,8 @@ class Row:
         Raises:
             PlatformOpsError: the store cannot be read or written; it may have been done nevertheless.
         """
-        said = holder.model_copy(update={"written": clock()}).model_dump_json(indent=1)
-        if not self.store.create(self.key(number), said.encode() + b"\n"):
+        text = holder.model_copy(update={"written": clock()}).model_dump_json(indent=1)
+        if not self.store.create(self.key(number), text.encode() + b"\n"):
             return False
         listed = self._listed()
         last = max(self._numbers(listed))

@@ -27,7 +27,7 @@ BATCH = 250
 
 
 @dataclass(frozen=True, slots=True)
-class PruneReport:
+class PruneResult:
     """What went. `retained` keys are held by an object lock; `spared` sets were planned to go but the
     store had changed since, so that they are wanted again or already gone, or a drill reads them."""
 
@@ -47,7 +47,7 @@ def prune(
     *,
     spare: Collection[SetKey] = (),
     wait_seconds: float = 0.0,
-) -> PruneReport:
+) -> PruneResult:
     """Do what a plan says, under the store's lease; the set of a drill that runs is spared, and those in `spare`.
 
     `label` tells others who prunes. `wait_seconds`: how long to wait for another pruning to end.
@@ -69,7 +69,7 @@ def apply_prune(
     *,
     spare: Collection[SetKey] = (),
     before_each: Callable[[], None] = lambda: None,
-) -> PruneReport:
+) -> PruneResult:
     """Do what a plan says, as far as it still holds; sets in `spare` stay, and what those need.
 
     The store is listed again and judged again: only what both judgements let go goes. The caller holds
@@ -98,7 +98,7 @@ def apply_prune(
     living = {one.key for one in stored.sets}.difference(one.key for one in deleted)
     before_each()
     old = repository.store.delete(map(str, () if fresh.doubt else expired(stored.verdicts, living, plan.now)))
-    return PruneReport(
+    return PruneResult(
         deleted=tuple(one.key for one in deleted),
         retained=(*retained, *old.retained),
         spared=tuple(sorted(planned.difference(one.key for one in going), key=str)),

@@ -15,7 +15,7 @@ ABANDONED = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
-class SweepReport:
+class SweepResult:
     """Remains that were removed. `retained` keys are held by an object lock."""
 
     deleted: tuple[SetKey, ...]
@@ -30,7 +30,7 @@ def sweep_incomplete(
     older_than: timedelta | None = ABANDONED,
     keep: Collection[str] = (),
     progress: Callable[[str], None] | None = None,
-) -> SweepReport:
+) -> SweepResult:
     """Remove a source's files that have no manifest; those of the set ids in `keep` stay.
 
     `older_than` None means all the others, however young: only for a caller who holds the source's
@@ -57,4 +57,4 @@ def sweep_incomplete(
             deleted.append(one.key)
             if progress:
                 progress(f"swept {one.key}")
-    return SweepReport(tuple(deleted), tuple(retained), freed)
+    return SweepResult(tuple(deleted), tuple(retained), freed)

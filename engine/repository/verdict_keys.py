@@ -40,7 +40,7 @@ class VerdictKey(NamedTuple):
         at, own = self.at.astimezone(UTC).strftime(TIME), source_prefix(self.set.source)
         return f"{own}{VERDICTS}/{str(self.set).removeprefix(own)}.{at}-{self.check}-{self.result}"
 
-    def sealed(self, digest_key: str | None) -> VerdictKey:
+    def tagged(self, digest_key: str | None) -> VerdictKey:
         """The same verdict with the tag that only who has the key can make; without one when there is no key."""
         if digest_key is None:
             return self._replace(tag="")

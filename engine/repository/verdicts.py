@@ -102,7 +102,7 @@ def authentic(repository: Repository, verdicts: Sequence[VerdictKey]) -> tuple[V
     digest_key = repository.digest_key
     if digest_key is None:
         return tuple(verdicts)
-    return tuple(one for one in verdicts if hmac.compare_digest(one.tag, one.sealed(digest_key).tag))
+    return tuple(one for one in verdicts if hmac.compare_digest(one.tag, one.tagged(digest_key).tag))
 
 
 def record_verdict(repository: Repository, key: VerdictKey, document: dict[str, Any]) -> VerdictKey:
@@ -117,7 +117,7 @@ def record_verdict(repository: Repository, key: VerdictKey, document: dict[str, 
     store = repository.store
     for second in range(_TRIES):
         at = key.at.astimezone(UTC).replace(microsecond=0) + timedelta(seconds=second)
-        moved = key._replace(at=at).sealed(repository.digest_key)
+        moved = key._replace(at=at).tagged(repository.digest_key)
         data = _to_json(moved, document)
         if store.create(str(moved), data) or read_small(store, str(moved), _LARGEST) == data:
             return moved

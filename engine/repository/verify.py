@@ -14,7 +14,7 @@ from engine.repository.repository import Repository
 from engine.repository.stored import Catalogue, StoredSet
 from engine.repository.verdict_keys import VerdictKey
 from engine.repository.verdicts import record_verdict
-from engine.repository.verify_set import Result, VerifyReport, verified
+from engine.repository.verify_set import Result, VerifyResult, verified
 from engine.words.wording import called_alike
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -26,13 +26,13 @@ class VerifyRun:
     addresses of the stores that were looked into."""
 
     result: Result
-    reports: tuple[VerifyReport, ...]
+    reports: tuple[VerifyResult, ...]
     read: int
     left: int
     where: tuple[str, ...] = ()
 
 
-def verify_set(repository: Repository, key: SetKey, progress: Callable[[str], None] | None = None) -> VerifyReport:
+def verify_set(repository: Repository, key: SetKey, progress: Callable[[str], None] | None = None) -> VerifyResult:
     """Read one set again, 1 MiB at a time, and compare it with its manifest. Writes nothing.
 
     Raises:
@@ -49,7 +49,7 @@ def verify_set(repository: Repository, key: SetKey, progress: Callable[[str], No
 
 def verify_and_record(
     repository: Repository, key: SetKey, now: datetime, progress: Callable[[str], None] | None = None
-) -> VerifyReport:
+) -> VerifyResult:
     """Verify one set and write the verdict; the report names it. `now` is the time of the call.
 
     Raises:
@@ -83,7 +83,7 @@ def verify_stored(
     if wanted is not None:
         due = [one for one in due if one.key.kind == wanted[0] and called_alike(wanted[1], one.key.name)]
     chosen = _within(repository, due, byte_budget)
-    reports: list[VerifyReport] = []
+    reports: list[VerifyResult] = []
     for one in chosen:
         report = verified(repository, one.key, progress)
         if report:  # None: pruned since it was listed
@@ -97,7 +97,7 @@ def verify_stored(
     )
 
 
-def worst(reports: Iterable[VerifyReport]) -> Result:
+def worst(reports: Iterable[VerifyResult]) -> Result:
     """The result of several sets together. None at all shows nothing: a lost disk may look like an empty store."""
     results = {report.result for report in reports}
     if "failed" in results:
@@ -121,7 +121,7 @@ def _going_on(now: datetime) -> Callable[[], datetime]:
     return lambda: now + timedelta(seconds=monotonic() - began)
 
 
-def _recorded(repository: Repository, report: VerifyReport, read: datetime) -> VerifyReport:
+def _recorded(repository: Repository, report: VerifyResult, read: datetime) -> VerifyResult:
     """With a verdict of the time when the set had been `read`."""
     key = VerdictKey(report.key, read, "verify", report.result)
     return replace(report, verdict=str(record_verdict(repository, key, _evidence(report))))
@@ -137,7 +137,7 @@ def _within(repository: Repository, due: Iterable[StoredSet], byte_budget: int) 
     return chosen
 
 
-def _evidence(report: VerifyReport) -> dict[str, object]:
+def _evidence(report: VerifyResult) -> dict[str, object]:
     """What the verdict keeps: only the files that are not equal, so that it stays small."""
     return {
         "sentence": report.sentence,

@@ -45,7 +45,7 @@ class FileCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class VerifyReport:
+class VerifyResult:
     """One set's verification: `sentence` is the outcome in words, `read` counts bytes."""
 
     key: SetKey
@@ -57,7 +57,7 @@ class VerifyReport:
     verdict: str | None = None
 
 
-def verified(repository: Repository, key: SetKey, progress: Callable[[str], None] | None) -> VerifyReport | None:
+def verified(repository: Repository, key: SetKey, progress: Callable[[str], None] | None) -> VerifyResult | None:
     """The report; None when there is no such set, or no longer."""
     began = monotonic()
     first = _checks(repository, key, progress)
@@ -160,21 +160,23 @@ def _blame(error: PlatformOpsError) -> Finding:
     return "differs" if isinstance(error, DamagedSet) else "unreadable"
 
 
-def _report(repository: Repository, key: SetKey, checks: list[FileCheck], seconds: float) -> VerifyReport:
+def _report(repository: Repository, key: SetKey, checks: list[FileCheck], seconds: float) -> VerifyResult:
     findings = {check.finding for check in checks}
     result: Result = "failed" if findings.intersection(_BAD) else "passed"
     if result == "passed" and "unreadable" in findings:
         result = "unverified"
     read = sum(check.stored_size or 0 for check in checks if check.finding == "equal")
-    return VerifyReport(key, result, _sentence(repository, key, result, checks), tuple(checks), read, seconds)
+    return VerifyResult(key, result, _sentence(repository, key, result, checks), tuple(checks), read, seconds)
 
 
 def _sentence(repository: Repository, key: SetKey, result: Result, checks: list[FileCheck]) -> str:
     where = f"{key} in {repository.store.address}"
     if result == "passed":
         unsteady = [check for check in checks if check.unsteady]
-        told = f"; {unsteady[0].name} {unsteady[0].detail}, look at its disks and the network to it" if unsteady else ""
-        return f"{where} is equal to its manifest: {len(checks)} files{told}."
+        unsteady_note = (
+            f"; {unsteady[0].name} {unsteady[0].detail}, look at its disks and the network to it" if unsteady else ""
+        )
+        return f"{where} is equal to its manifest: {len(checks)} files{unsteady_note}."
     first, *more = [check for check in checks if check.finding != "equal"]
     if first.name == MANIFEST:
         return first.detail

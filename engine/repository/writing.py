@@ -17,7 +17,7 @@ from engine.repository.manifest import write_manifest
 from engine.repository.needs import require_needs
 from engine.repository.repository import Repository
 from engine.stores.base import ByteWriter
-from engine.streams.pack import CHUNK, pack_bytes, seal
+from engine.streams.pack import CHUNK, encrypt, pack_bytes
 from engine.streams.pipes import pieces_of
 from engine.version import VERSION
 
@@ -64,7 +64,7 @@ class SetWriter:
         of: str = "",
         *,
         whole: Callable[[], bool],
-        seal_here: bool,
+        encrypt_here: bool,
         expected_bytes: int | None = None,
     ) -> FileEntry:
         """Store what comes, gzipped already. It gets its name only when `whole` says that all it comes from ended well.
@@ -80,7 +80,7 @@ class SetWriter:
         with packed, self.repository.store.writer(key, expected_bytes=expected_bytes) as writer:
             sink = _Sink(writer)
             try:
-                _send(packed, sink, self.repository.recipients if seal_here else ())
+                _send(packed, sink, self.repository.recipients if encrypt_here else ())
             except BrokenPipeError:
                 raise sink.error or BrokenPipeError() from None
             if not whole():
@@ -194,7 +194,7 @@ class _Sink:
 def _send(packed: IO[bytes], sink: _Sink, to: Sequence[str]) -> None:
     if to:
         with io.BufferedReader(cast("io.RawIOBase", packed), CHUNK) as source:
-            seal(source, sink, to)
+            encrypt(source, sink, to)
     else:
         for piece in pieces_of(packed):
             sink.write(piece)

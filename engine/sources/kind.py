@@ -36,7 +36,7 @@ class Facts(BaseModel):
         """By column, what more a backup's report says of one set."""
         return {}
 
-    def told(self) -> tuple[Table, ...]:
+    def details(self) -> tuple[Table, ...]:
         """What the report of the run that made the set says beside, and no manifest."""
         return ()
 

@@ -93,7 +93,7 @@ class Aide:
     """The process: of this machine, as the folder is. It raises nothing: what it does not answer is False."""
 
     def __init__(self, root: Path) -> None:
-        self._asked = 0
+        self._pending = 0
         self._process: subprocess.Popen[bytes] | None = None
         with suppress(OSError):
             # In the root, so that all it is told are the plain names of keys, in whatever encoding.
@@ -108,7 +108,7 @@ class Aide:
 
     def ask(self, prefixes: Sequence[str], mark: str | None) -> None:
         """Have it look into these folders; `answers` has to be called before the next question."""
-        self._asked = len(prefixes)
+        self._pending = len(prefixes)
         if self._process and self._process.stdin and prefixes:
             try:
                 self._process.stdin.write(json.dumps([prefixes, mark]).encode() + b"\n")
@@ -118,14 +118,14 @@ class Aide:
 
     def answers(self) -> Sequence[Look | bool]:
         """What it saw in each folder it was asked for."""
-        if self._process and self._process.stdout and self._asked:
+        if self._process and self._process.stdout and self._pending:
             with suppress(OSError, ValueError):
                 if _comes(self._process.stdout):
                     found: list[Look | bool] = json.loads(self._process.stdout.readline())
-                    if len(found) == self._asked:
+                    if len(found) == self._pending:
                         return found
             self.close()
-        return [False] * self._asked
+        return [False] * self._pending
 
     def close(self) -> None:
         """End it; from now on it answers nothing."""

@@ -113,8 +113,8 @@ def _delete(bucket: Bucket, objects: Sequence[ObjectIdentifierTypeDef]) -> list[
 
 
 def _is_locked(bucket: Bucket, refused: ErrorTypeDef) -> bool:
-    said = refused.get("Message", "").lower()
-    if "object lock" in said or "worm" in said or refused.get("Code") == "ObjectLocked":
+    message = refused.get("Message", "").lower()
+    if "object lock" in message or "worm" in message or refused.get("Code") == "ObjectLocked":
         return True
     try:
         found = bucket.client.head_object(

@@ -24,7 +24,7 @@ class Blame:
 
     def is_known(self) -> bool:
         """Whether nothing that ends later could say better what went wrong."""
-        if self._telling():
+        if self._telling_errors():
             return True
         culprits = self._culprits()
         if any(process.explains_itself() for process in culprits):
@@ -35,7 +35,7 @@ class Blame:
 
     def tell(self) -> None:
         """Raise the cause, if anything failed."""
-        if telling := self._telling():
+        if telling := self._telling_errors():
             raise telling[0]
         if broken := self._culprits() or self.broken():
             raise next((process for process in broken if process.explains_itself()), broken[0]).failure()
@@ -46,5 +46,5 @@ class Blame:
         """Those that did not merely end because their reader was gone."""
         return [process for process in self.broken() if not process.is_victim()]
 
-    def _telling(self) -> list[BaseException]:
+    def _telling_errors(self) -> list[BaseException]:
         return [error for error in self.errors if not isinstance(error, (BrokenPipeError, ValueError))]

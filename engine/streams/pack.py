@@ -68,10 +68,10 @@ def pack(source: IO[bytes], target: Any, recipients: Sequence[str]) -> None:
         for piece in compressed(source):
             target.write(piece)
         return
-    seal(io.BufferedReader(IteratorReader(compressed(source)), CHUNK), target, recipients)
+    encrypt(io.BufferedReader(IteratorReader(compressed(source)), CHUNK), target, recipients)
 
 
-def seal(source: IO[bytes], target: Any, recipients: Sequence[str]) -> None:
+def encrypt(source: IO[bytes], target: Any, recipients: Sequence[str]) -> None:
     """Encrypt `source`, which is compressed already, to all recipients.
 
     Raises:

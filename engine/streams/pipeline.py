@@ -76,8 +76,8 @@ class Pipeline:
                 bufsize=0,
             )
         except OSError as error:
-            said = f"{name} cannot be started from {argv[0]}: {error.strerror}."
-            raise out_of(error) or OperationFailed(said) from None
+            why = f"{name} cannot be started from {argv[0]}: {error.strerror}."
+            raise out_of(error) or OperationFailed(why) from None
         return self.add(popen, name=name)
 
     def add(self, program: Program, *, name: str) -> Process:

@@ -10,7 +10,7 @@ from typing import IO
 from engine.errors import PlatformOpsError, TransientFailure
 from engine.hosts.base import Program
 from engine.streams.pack import READER_GONE
-from engine.streams.said import Said
+from engine.streams.stderr import StderrSummary
 
 _VICTIMS = (READER_GONE, -signal.SIGPIPE)
 
@@ -28,7 +28,7 @@ class Process:
         self.stalled: TransientFailure | None = None
         self.explains: dict[int, PlatformOpsError] = {}
         self.failed_as: type[PlatformOpsError] = TransientFailure
-        self._said = Said()
+        self._stderr = StderrSummary()
         self._reader = threading.Thread(target=self._collect, daemon=True)
         self._reader.start()
 
@@ -45,12 +45,12 @@ class Process:
     def _collect(self) -> None:
         if self.popen.stderr is not None:
             for line in self.popen.stderr:
-                self._said.add(line.decode("utf8", "replace"))
+                self._stderr.add(line.decode("utf8", "replace"))
 
     def says(self) -> str:
         """What it said of its end in one line, without rows of data."""
         self._reader.join(1)
-        return self._said.text()
+        return self._stderr.text()
 
     def end_stalled(self, seconds: float) -> None:
         """End it because nothing has come from it for so long."""
@@ -67,10 +67,10 @@ class Process:
         """Whether its exit code tells what went wrong, and not only that something did."""
         return self.stalled is not None or self.popen.returncode in self.explains
 
-    def all_it_said(self) -> str:
+    def whole_stderr(self) -> str:
         """Its warnings and errors: to look something up in, not to show."""
         self._reader.join(1)
-        return self._said.loud()
+        return self._stderr.loud()
 
     def failure(self) -> PlatformOpsError:
         if self.stalled is not None:

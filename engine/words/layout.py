@@ -17,7 +17,7 @@ _RED, _GREEN, _BOLD = "\x1b[31m{}\x1b[0m", "\x1b[32m{}\x1b[0m", "\x1b[1m{}\x1b[0
 _COLOURS = dict.fromkeys(("proven", "passed", "equal", "in time"), _GREEN) | dict.fromkeys(
     ("failed", "FAILED", "OVERDUE"), _RED
 )
-TELLING = ("state", "verdict", "result")
+COLOURED = ("state", "verdict", "result")
 """Headers of columns that say how something is."""
 
 
@@ -54,7 +54,7 @@ def aligned(rows: Sequence[Row], right: Sequence[int], screen: Screen, indent: i
         yield from _wrapped(columns, natural, frozenset(right), screen, screen.columns - indent)
         return
     padded = [
-        [screen.padded(cell, wide, number in right, cell if cells[0] in TELLING else "") for cell in cells]
+        [screen.padded(cell, wide, number in right, cell if cells[0] in COLOURED else "") for cell in cells]
         for number, (cells, wide) in enumerate(zip(columns, natural, strict=True))
     ]
     yield from ("  ".join(cells).rstrip() for cells in zip(*padded, strict=True))
@@ -81,7 +81,7 @@ def _wrapped(
                     own[number] if number < len(own) else "",
                     wide,
                     index in right,
-                    row[index] if columns[index][0] in TELLING else "",
+                    row[index] if columns[index][0] in COLOURED else "",
                 )
                 for index, (own, wide) in enumerate(zip(cells, widths, strict=True))
             )

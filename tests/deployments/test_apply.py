@@ -44,7 +44,7 @@ def settings(port: int = 5432) -> Settings:
 
 def applied(configured: Settings) -> list[str]:
     lines: list[str] = []
-    apply(configured, say=lines.append)
+    apply(configured, report=lines.append)
     return lines
 
 

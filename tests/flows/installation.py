@@ -219,7 +219,7 @@ def installed(folder: Path, settings: Settings, **more: str) -> Iterator[Install
     try:
         installation.start_server()
         with temporary_settings({PREFECT_API_URL: installation.api}):
-            apply(settings, say=lambda line: None)
+            apply(settings, report=lambda line: None)
         yield installation
     finally:
         installation.end()

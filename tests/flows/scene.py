@@ -168,7 +168,7 @@ def _settings(folder: Path, private: Path, port: int, bucket_url: str, recipient
         aws_secret_access_key="b",
     ).create_bucket(Bucket="offsite")
     server = ServerSettings(port=port, password=secret("password"), store="nightly", stall_minutes=0.1, jobs=2)
-    sealed = FolderStore(
+    tagged = FolderStore(
         path=str(folder / "sealed"),
         recipients=(recipient,),
         identity=secret("identity"),
@@ -183,9 +183,9 @@ def _settings(folder: Path, private: Path, port: int, bucket_url: str, recipient
         },
         stores={
             "nightly": FolderStore(path=str(folder / "nightly"), retention=default_retention()),
-            "sealed": sealed,
-            "misread": sealed.model_copy(update={"identity": secret("other")}),
-            "forged": sealed.model_copy(update={"digest_key": secret("guess")}),
+            "sealed": tagged,
+            "misread": tagged.model_copy(update={"identity": secret("other")}),
+            "forged": tagged.model_copy(update={"digest_key": secret("guess")}),
             "offsite": S3Store(
                 bucket="offsite",
                 endpoint_url=bucket_url,

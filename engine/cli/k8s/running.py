@@ -50,9 +50,9 @@ def carry_out(invocation: Invocation, run: ClusterRun) -> Outcome:
             raise
         problem = error
     state = RunState(problem=str(problem) if problem else "")
-    told = problem_of(problem) if problem else None
+    shown = problem_of(problem) if problem else None
     return Outcome(
-        f"k8s {run.operation}", result_of(run, changed=not problem), cluster_report(run, state), problem=told
+        f"k8s {run.operation}", result_of(run, changed=not problem), cluster_report(run, state), problem=shown
     )
 
 
@@ -84,6 +84,6 @@ def incident_of(invocation: Invocation, cluster: str | None, command: str) -> In
 
 
 def incident_outcome(command: str, incident: Incident) -> Outcome:
-    text = "".join(f"{line}\n" for line in (incident.said, *incident.remarks))
-    result = {"said": incident.said, "remarks": incident.remarks, "steps": steps_of(incident.timings)}
+    text = "".join(f"{line}\n" for line in (incident.outcome, *incident.remarks))
+    result = {"outcome": incident.outcome, "remarks": incident.remarks, "steps": steps_of(incident.timings)}
     return Outcome(f"k8s {command}", result, text=text)

@@ -31,7 +31,7 @@ class Context:
     staged: Staged
     before: Staged | None
     journal: Journal
-    told: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     smoke: list[tuple[str, int, str]] = field(default_factory=list)
     ill_before: frozenset[str] = frozenset()
 

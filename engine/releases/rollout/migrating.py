@@ -48,8 +48,8 @@ class Migrations:
                 f"database may be migrated in part. {error}"
             ) from None
         if done.code != 0:
-            said = (done.stdout.decode("utf8", "replace") + done.stderr).strip().splitlines()
-            last = self.context.docker.masked(" | ".join(said[-4:]))[-500:]
+            lines = (done.stdout.decode("utf8", "replace") + done.stderr).strip().splitlines()
+            last = self.context.docker.masked(" | ".join(lines[-4:]))[-500:]
             raise OperationFailed(
                 f"The migration of {name} ended with {done.code}; the old version goes on, and its database may be "
                 f"migrated in part. It said: {last}"
@@ -73,7 +73,7 @@ class Migrations:
                 records.Migrated(services=ran, breaking=breaking, backups=self.context.staged.release.backups),
             )
 
-    def tell_of(self, error: BaseException) -> None:
+    def remark_on(self, error: BaseException) -> None:
         """Say with the failure that the databases are migrated already.
 
         Raises:

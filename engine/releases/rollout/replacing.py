@@ -38,9 +38,9 @@ class Replacing:
         container = self.context.up(self.context.staged, name)
         well = self.context.probes.wait_until_well(service, container.id, version, soak=False)
         if name != NGINX and service.rollout.port:
-            self._tell_nginx(Upstream(name, service.rollout.port, well.address))
+            self._direct_nginx(Upstream(name, service.rollout.port, well.address))
 
-    def _tell_nginx(self, upstream: Upstream) -> None:
+    def _direct_nginx(self, upstream: Upstream) -> None:
         """It has learnt that nobody has the name; and the port may be another, also of an nginx that is started later."""
         self.context.by_name([upstream], self.context.gateway.folder())
 
@@ -65,4 +65,4 @@ class Replacing:
         container = self.context.up(before, name)
         if name != NGINX and before.model.services[name].rollout.port:
             address = self.context.probes.container(container.id).address
-            self._tell_nginx(Upstream(name, self.context.old_port(name), address))
+            self._direct_nginx(Upstream(name, self.context.old_port(name), address))

@@ -103,11 +103,11 @@ class Rolling:
     def _switch(self, progress: Progress) -> None:
         upstreams = [self.context.pinned(name, new) for name, new in self.context.new().items()]
         self.context.gateway.switch(upstreams, self.context.staged.release.nginx_folder)
-        for name, told in self.context.gateway.told_versions(self.context.rolling).items():
+        for name, seen in self.context.gateway.versions_seen(self.context.rolling).items():
             version = self.context.version(name)
-            if self.context.model.services[name].rollout.tells(version) and told != version:
-                raise OperationFailed(f"nginx still gets {told or 'no version'} of {name}, not {version}.")
-            progress(f"nginx sends requests for {name} to {told or 'the new one'}")
+            if self.context.model.services[name].rollout.tells(version) and seen != version:
+                raise OperationFailed(f"nginx still gets {seen or 'no version'} of {name}, not {version}.")
+            progress(f"nginx sends requests for {name} to {seen or 'the new one'}")
 
     def _drain(self, progress: Progress) -> None:
         """The old ones stand by while connections to them end; a new one that falls over now is taken out again."""
@@ -142,7 +142,7 @@ class Rolling:
                 if not left:
                     return
                 if waited > keepalive + cap:
-                    self.context.told.append(
+                    self.context.notes.append(
                         f"{left} connections to the old containers were still open after {waited:.0f} s and were ended."
                     )
                     return

@@ -66,9 +66,9 @@ class Rollout:
         wrong = {
             path: f"{path} answers {status or 'nothing'}: {why}" for path, status, why in self.context.smoke if why
         }
-        if new := [said for path, said in wrong.items() if not self._was_ill(path)]:
+        if new := [what for path, what in wrong.items() if not self._was_ill(path)]:
             raise OperationFailed(f"The smoke test failed: {'; '.join(new)}")
-        self.context.told += [f"It was so before this change already: {said}" for said in wrong.values()]
+        self.context.notes += [f"It was so before this change already: {what}" for what in wrong.values()]
         progress(f"{len(self.context.smoke)} routes answer")
 
     def _was_ill(self, path: str) -> bool:

@@ -112,8 +112,8 @@ class Front:
             OperationFailed: nginx refuses it, or did not take it over; the sentence says what is shown then.
         """
         progress(f"let nginx try the certificate {pair.fingerprint[:12]}")
-        if said := self.volume.tried(identity, self.platform.site):
-            raise OperationFailed(f"nginx refuses the certificate; the one before stays: {said}")
+        if message := self.volume.tried(identity, self.platform.site):
+            raise OperationFailed(f"nginx refuses the certificate; the one before stays: {message}")
         progress("change over")
         before = self.volume.read()
         self.volume.switch(identity)
@@ -186,12 +186,12 @@ class Front:
             OperationFailed: it takes neither.
         """
         held, site = found.held, self.platform.site
-        said = "" if held.plain or not held.live else self.volume.tried(held.live, site)
-        if not said:
+        message = "" if held.plain or not held.live else self.volume.tried(held.live, site)
+        if not message:
             return found
         before = Pair(*self.volume.pair(held.previous)) if held.previous else None
         if before is None or not is_usable(before, datetime.now(UTC)) or self.volume.tried(held.previous, site):
-            raise OperationFailed(f"nginx refuses it, and there is no other that it would take: {said}")
+            raise OperationFailed(f"nginx refuses it, and there is no other that it would take: {message}")
         self.volume.back(held.previous, "")
         return self.found() or found
 

@@ -61,7 +61,7 @@ def issue(settings: CertificateSettings, account_key: bytes, places: Places, at:
         OperationFailed: the authority refuses, or could not see the file; TransientFailure: it does not answer in time.
         ConfigurationError: what is configured of it cannot be used.
     """
-    with _told(settings.directory, settings.issue_seconds):
+    with _as_ours(settings.directory, settings.issue_seconds):
         return _Order(settings, account_key, places, at, progress).carry_out()
 
 
@@ -139,7 +139,7 @@ class _Order:
         )
 
 
-def _require_same_time(directory: str, told: str, at: datetime) -> None:
+def _require_same_time(directory: str, shown: str, at: datetime) -> None:
     """Nothing is ordered by a clock that is wrong: an authority issues a few in a week for the same names, and this one
     would not be installed.
 
@@ -147,7 +147,7 @@ def _require_same_time(directory: str, told: str, at: datetime) -> None:
         OperationFailed: the authority's clock says another time.
     """
     try:
-        theirs = parsedate_to_datetime(told)
+        theirs = parsedate_to_datetime(shown)
         differ = abs(theirs - at) > CLOCKS_DIFFER
     except (ValueError, TypeError):  # it tells no time, or one without its zone
         return
@@ -159,7 +159,7 @@ def _require_same_time(directory: str, told: str, at: datetime) -> None:
 
 
 @contextmanager
-def _told(directory: str, seconds: float) -> Iterator[None]:
+def _as_ours(directory: str, seconds: float) -> Iterator[None]:
     """What the client raises, as one sentence of ours."""
     try:
         yield
@@ -170,9 +170,9 @@ def _told(directory: str, seconds: float) -> Iterator[None]:
     except errors.TimeoutError:
         raise TransientFailure(f"{directory} issued nothing within {seconds:g} s; the next run asks again.") from None
     except errors.IssuanceError as error:
-        raise OperationFailed(f"{directory} refuses the certificate: {_said(error.error)}") from None
+        raise OperationFailed(f"{directory} refuses the certificate: {_detail(error.error)}") from None
     except messages.Error as error:
-        raise OperationFailed(f"{directory} refuses: {_said(error)}") from None
+        raise OperationFailed(f"{directory} refuses: {_detail(error)}") from None
     except requests.exceptions.SSLError as error:
         if "not yet valid" in str(error) or "expired" in str(error):
             raise OperationFailed(
@@ -192,7 +192,7 @@ def _told(directory: str, seconds: float) -> Iterator[None]:
         raise OperationFailed(f"{directory} does not answer as ACME has it: {str(error)[:200]}") from None
 
 
-def _said(error: messages.Error) -> str:
+def _detail(error: messages.Error) -> str:
     inner = [str(each.detail) for each in error.subproblems or () if each.detail]
     return " ".join((str(error.detail or error.typ), *inner))[:400]
 

@@ -56,8 +56,8 @@ class Renewed:
         if self.problem is not None and self.why:
             return f"The renewal failed, and the certificate of before is kept ({until}): {self.problem}"
         named = f"{', '.join(pair.names)}, issued by {pair.issuer}" if pair else ""
-        said = f"Renewed, since {self.why}: {named}, {until}." if self.why else f"Nothing is due: {named}, {until}."
-        return f"{said} But {self.problem}" if self.problem else said
+        message = f"Renewed, since {self.why}: {named}, {until}." if self.why else f"Nothing is due: {named}, {until}."
+        return f"{message} But {self.problem}" if self.problem else message
 
 
 def due(shown: Shown | None, settings: CertificateSettings, at: datetime) -> str:

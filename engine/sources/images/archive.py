@@ -116,7 +116,7 @@ class Archiving:
         hashing = Hashing(source)
         packed = io.BufferedReader(IteratorReader(compressed(cast("IO[bytes]", hashing))), CHUNK)
         try:
-            out.add_packed("blob", packed, "blob", whole=lambda: hashing.hexdigest == digest, seal_here=True)
+            out.add_packed("blob", packed, "blob", whole=lambda: hashing.hexdigest == digest, encrypt_here=True)
             out.publish(BlobFacts(what="configuration" if digest == configuration else "layer", bytes=hashing.size))
         except BaseException as error:
             out.withdraw()

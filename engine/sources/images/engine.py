@@ -16,8 +16,8 @@ _RESERVE = 1 << 30
 def why_not(docker: Docker) -> str:
     """Why its images cannot be stored; '' where they can. Docker 29 and newer begin with containerd's store, where an
     image's id is not that of its configuration (https://docs.docker.com/engine/storage/containerd)."""
-    said = json.loads(docker.call(("docker", "info", "--format", "{{json .DriverStatus}}"))) or ()
-    if any("io.containerd.snapshotter" in str(value) for _, value in said):
+    message = json.loads(docker.call(("docker", "info", "--format", "{{json .DriverStatus}}"))) or ()
+    if any("io.containerd.snapshotter" in str(value) for _, value in message):
         return (
             f"the engine{docker.host.note} keeps images in containerd's store, which is not supported: set "
             '"features": {"containerd-snapshotter": false} in its daemon.json'
@@ -35,10 +35,10 @@ def require_room(docker: Docker, image: Image) -> None:
         return  # its disk is another machine's
     size = int(docker.call(("docker", "image", "inspect", "--format", "{{.Size}}", image.id)))
     root = docker.call(("docker", "info", "--format", "{{.DockerRootDir}}")).decode().strip()
-    told = docker.host.run(("df", "-Pk", root), env={}, timeout=QUICK_SECONDS)
-    if told.code != 0:
+    shown = docker.host.run(("df", "-Pk", root), env={}, timeout=QUICK_SECONDS)
+    if shown.code != 0:
         return  # a folder of the engine's alone
-    free = int(told.stdout.decode().splitlines()[-1].split()[3]) << 10
+    free = int(shown.stdout.decode().splitlines()[-1].split()[3]) << 10
     if free < size + _RESERVE:
         raise OperationFailed(
             f"The engine{docker.host.note} writes an image to its own disk while it saves it: {image.tag} takes "

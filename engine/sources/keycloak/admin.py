@@ -143,7 +143,7 @@ def http_client(host: Host, url: str, *, from_there: bool = False) -> httpx.Clie
         base_url=f"{known.scheme}://{at}{known.path}", headers={"Host": known.netloc}, timeout=SECONDS, trust_env=False
     )
     if known.scheme == "https":  # the certificate is the address's, whatever port of ours leads there
-        client.event_hooks = {"request": [lambda asked: asked.extensions.update(sni_hostname=known.hostname)]}
+        client.event_hooks = {"request": [lambda requested: requested.extensions.update(sni_hostname=known.hostname)]}
     return client
 
 

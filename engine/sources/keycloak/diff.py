@@ -45,14 +45,14 @@ def _fields(was: Fields, now: Fields) -> Iterator[str]:
     for name in sorted(was.keys() | now.keys()):
         old, new = was.get(name), now.get(name)
         if old != new or isinstance(old, bool) is not isinstance(new, bool):
-            yield f"{name} {_said(old)} to {_said(new)}" if _tellable(old) and _tellable(new) else name
+            yield f"{name} {_message(old)} to {_message(new)}" if _tellable(old) and _tellable(new) else name
 
 
 def _tellable(value: object) -> bool:
     return isinstance(value, bool | int | float)
 
 
-def _said(value: object) -> str:
+def _message(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

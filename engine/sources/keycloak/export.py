@@ -144,7 +144,7 @@ def _ended(process: Process, seconds: float) -> None:
     if process.popen.poll() is None:
         process.popen.kill()
         process.popen.wait()
-    process.all_it_said()
+    process.whole_stderr()
     for stream in (process.popen.stdin, process.popen.stdout, process.popen.stderr):
         if stream is not None:
             with suppress(OSError, ValueError):
@@ -155,13 +155,13 @@ def _failed(process: Process) -> PlatformOpsError:
     """What Keycloak says of it: of its many lines the errors."""
     if process.stalled:
         return process.stalled
-    lines = process.all_it_said().splitlines()
-    said = [_without_values(line.partition(") ")[2] or line) for line in lines if "ERROR" in line]
+    lines = process.whole_stderr().splitlines()
+    message = [_without_values(line.partition(") ")[2] or line) for line in lines if "ERROR" in line]
     code = process.popen.returncode
-    told = "; ".join(said[:3])[:500] or _without_values(process.says())[-300:] or "it said nothing"
-    by_itself = code == 1 and said and not any("OutOfMemory" in line for line in lines)
+    shown = "; ".join(message[:3])[:500] or _without_values(process.says())[-300:] or "it said nothing"
+    by_itself = code == 1 and message and not any("OutOfMemory" in line for line in lines)
     kind = OperationFailed if code in (126, 127) else Refused if by_itself else TransientFailure
-    return kind(f"{process.name} ended with {code}: {told}.")
+    return kind(f"{process.name} ended with {code}: {shown}.")
 
 
 def _without_values(line: str) -> str:

@@ -34,8 +34,8 @@ class RealmFacts(Facts):
         return made
 
     def shown(self) -> tuple[tuple[str, str], ...]:
-        told = {name: value for name, value in super().shown() if name not in ("content", "look", "things")}
-        return (*told.items(), *((f"{noun}s", f"{count:,}") for noun, count in self.things.items()))
+        details = {name: value for name, value in super().shown() if name not in ("content", "look", "things")}
+        return (*details.items(), *((f"{noun}s", f"{count:,}") for noun, count in self.things.items()))
 
     def counts(self) -> Mapping[str, int]:
         return self.things
@@ -43,5 +43,5 @@ class RealmFacts(Facts):
     def cells(self) -> Mapping[str, str]:
         return {"changes": self.changes or "-"}
 
-    def told(self) -> tuple[Table, ...]:
+    def details(self) -> tuple[Table, ...]:
         return (changes_table(f"Changed since {self.before}", self._changes),) if self._changes else ()

@@ -77,5 +77,5 @@ def _taken(program: Program, name: str, host: Host) -> bool:
     if answer.startswith(b"held "):
         holder = answer.decode("utf8", "replace").removeprefix("held ").strip()
         raise LockedByAnother(f"Another run is at Keycloak {name}{host.note}: {holder}; wait for it, then start again.")
-    said = b"".join(program.stderr or ()).decode("utf8", "replace").strip()[-200:]
-    raise OperationFailed(f"Keycloak {name}{host.note} cannot be locked: {said or 'it said nothing'}.")
+    message = b"".join(program.stderr or ()).decode("utf8", "replace").strip()[-200:]
+    raise OperationFailed(f"Keycloak {name}{host.note} cannot be locked: {message or 'it said nothing'}.")

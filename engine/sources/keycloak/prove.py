@@ -202,8 +202,8 @@ def _clients(serving: Serving, realm: str, export: bytes) -> Iterator[tuple[str,
         form = {"grant_type": "client_credentials", "client_id": client["clientId"], "client_secret": client["secret"]}
         answer = serving.token(realm, form)
         # One that may not log in by itself is told so, once its secret was right.
-        told = "unauthorized_client" in answer.text and _REFUSED not in answer.text
-        known = told and not client.get("serviceAccountsEnabled")
+        shown = "unauthorized_client" in answer.text and _REFUSED not in answer.text
+        known = shown and not client.get("serviceAccountsEnabled")
         yield f"client {client['clientId']}", "" if known else _why(answer.status_code, answer.text)
 
 
@@ -211,10 +211,10 @@ def _why(status: int, text: str) -> str:
     if status == 200 and "access_token" in text:
         return ""
     try:
-        said = str(json.loads(text).get("error_description", ""))[:100]
+        message = str(json.loads(text).get("error_description", ""))[:100]
     except (ValueError, AttributeError):
-        said = ""
-    return f"{status}{': ' if said else ''}{said}"
+        message = ""
+    return f"{status}{': ' if message else ''}{message}"
 
 
 def _confidential(export: bytes) -> list[dict[str, Any]]:

@@ -119,10 +119,10 @@ class RealmRestore:
         try:
             yield
         except BaseException as error:
-            told = self._put_back(into, before, own_id)
+            shown = self._put_back(into, before, own_id)
             if isinstance(error, PlatformOpsError):
                 there = f" What was there is also in {kept}." if kept else ""
-                raise OperationFailed(f"{error} {told}{there}") from None
+                raise OperationFailed(f"{error} {shown}{there}") from None
             raise
 
     def _put_back(self, into: str, before: Exported | None, own_id: str) -> str:

@@ -103,13 +103,13 @@ def scratch_keycloak(image: str, owner: str, engine: str = "", users: int = 0) -
     try:
         client = engine_client(engine)
     except (DockerException, OSError) as error:
-        raise CouldNotVerify(f"No container engine answers for a scratch Keycloak: {_said(error)}") from None
+        raise CouldNotVerify(f"No container engine answers for a scratch Keycloak: {_message(error)}") from None
     with closing(client):
         sweep_containers(client)
         try:
             container: Any = client.containers.run(image, **_isolated())
         except (APIError, ImageNotFound, OSError) as error:
-            raise CouldNotVerify(f"No scratch Keycloak of {image} could start: {_said(error)}") from None
+            raise CouldNotVerify(f"No scratch Keycloak of {image} could start: {_message(error)}") from None
         host = Container(ContainerPlace(str(container.name)), engine)
         try:
             yield _prepared(host, owner, users)
@@ -139,8 +139,8 @@ def _prepared(host: Host, owner: str, users: int) -> ScratchKeycloak:
     """Which database it uses is built into a Keycloak."""
     done = host.run(("bash", _KC, "build"), env=_environment(), timeout=_BUILD_SECONDS)
     if done.code:
-        said = " ".join(done.stdout.decode("utf8", "replace").split())[-300:]
-        raise CouldNotVerify(f"The scratch Keycloak could not be built: {said}")
+        message = " ".join(done.stdout.decode("utf8", "replace").split())[-300:]
+        raise CouldNotVerify(f"The scratch Keycloak could not be built: {message}")
     memory, patience = _MEMORY_MIB + users // _USERS_PER_MIB, _READY_SECONDS + users / _USERS_PER_SECOND
     return ScratchKeycloak(host, Keycloak(host, owner, _KC, memory, patience, _SETTINGS))
 
@@ -149,5 +149,5 @@ def _environment() -> Mapping[str, str | None]:
     return {**_SETTINGS, **environment("scratch", _MEMORY_MIB), "JAVA_OPTS_APPEND": "-XX:TieredStopAtLevel=1"}
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return " ".join(str(getattr(error, "explanation", None) or error).split())[:300]

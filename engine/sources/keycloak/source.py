@@ -90,7 +90,7 @@ class KeycloakSource(Source):
             self._left = False
 
     def items(self) -> Sequence[RealmFound]:
-        with self.asked() as api:
+        with self.looked_at() as api:
             found = sorted(api.realms(), key=lambda each: str(each["realm"]))
         return [_found(each) for each in found]
 
@@ -108,7 +108,7 @@ class KeycloakSource(Source):
     def backup(self, item: Item, run: Run, out: SetWriter, progress: Progress) -> RealmFacts | Unchanged:
         self._require_encrypted(out.repository)
         login = self._login(item.name)
-        with self.asked() as api:
+        with self.looked_at() as api:
             now = datetime.now(UTC)
             known = known_set(out.repository, out.key.asset, now)
             look = self._look(api, item.name, login)
@@ -127,7 +127,7 @@ class KeycloakSource(Source):
         before = realm_before(out.repository, known)
         found = changes(before, exported.realm) if before else ()
         out.add_packed(
-            "realm.json", io.BytesIO(exported.packed), EXPORT, whole=lambda: True, seal_here=True,
+            "realm.json", io.BytesIO(exported.packed), EXPORT, whole=lambda: True, encrypt_here=True,
             expected_bytes=len(exported.packed),
         )  # fmt: skip
         if login:
@@ -146,12 +146,12 @@ class KeycloakSource(Source):
         )
 
     def taken(self, name: str) -> bool:
-        with self.asked() as api:
+        with self.looked_at() as api:
             return is_there(api, name)
 
     def restore(self, repository: Repository, body: Body, into: str, *, in_place: bool, progress: Progress) -> Restored:
         self._require_encrypted(repository)
-        with self.asked() as api:
+        with self.looked_at() as api:
             run = RealmRestore(self.name, self.keycloak, api, partial(self._keep, repository, body.name), progress)
             return run.bring_back(repository, body, into, in_place=in_place)
 
@@ -171,7 +171,7 @@ class KeycloakSource(Source):
         return out.key
 
     @contextmanager
-    def asked(self) -> Iterator[AdminApi]:
+    def looked_at(self) -> Iterator[AdminApi]:
         """The session of the run that holds the lock, else one of its own."""
         if self._held is not None:
             yield self._held

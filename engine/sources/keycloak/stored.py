@@ -58,15 +58,15 @@ def known_set(repository: Repository, asset: Asset, now: datetime) -> Known | No
     except (DamagedSet, CouldNotVerify):  # then a new one is better
         return None
     seen = last_seen(repository, usable.key, now, stored)
-    told: Mapping[str, Any] = seen[1] if seen else {}
+    shown: Mapping[str, Any] = seen[1] if seen else {}
     newest = stored.newest(asset, now=now)
     repeat = newest is None or newest.key != usable.key or body.recipients != repository.recipients
-    return Known(body, facts, str(told.get("look", facts.look)), _exported(told) or body.created, repeat)
+    return Known(body, facts, str(shown.get("look", facts.look)), _exported(shown) or body.created, repeat)
 
 
-def _exported(told: Mapping[str, Any]) -> datetime | None:
+def _exported(shown: Mapping[str, Any]) -> datetime | None:
     try:
-        return datetime.fromisoformat(told["exported"])
+        return datetime.fromisoformat(shown["exported"])
     except (KeyError, TypeError, ValueError):
         return None
 

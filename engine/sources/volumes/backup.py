@@ -131,8 +131,8 @@ class VolumeBackup:
         proof_out, proof_in = pipe()
         with Pipeline() as pipeline:
             packed = pipeline.start(pack_argv(self.out.repository.recipients), name="packing")
-            archive = partial(self.out.add_packed, ARCHIVE_NAME, packed.stdout, ARCHIVE, seal_here=False)
-            proof = partial(self.out.add_packed, PROOF_NAME, proof_out, PROOF, seal_here=True)
+            archive = partial(self.out.add_packed, ARCHIVE_NAME, packed.stdout, ARCHIVE, encrypt_here=False)
+            proof = partial(self.out.add_packed, PROOF_NAME, proof_out, PROOF, encrypt_here=True)
             whole = partial(archive, whole=lambda: not packed.popen.wait() and self.reading.read)
             pipeline.run(whole, "store the archive", patience=STORING_SECONDS)
             proven = partial(proof, whole=lambda: self.reading.read)

@@ -53,15 +53,15 @@ def databases() -> Iterator[tuple[bytes, bool]]:
         for name in names:
             path = os.path.join(folder, name)
             try:
-                told = os.lstat(path)
-                if told.st_size < 512 or told.st_size % 512 or not stat.S_ISREG(told.st_mode):
+                shown = os.lstat(path)
+                if shown.st_size < 512 or shown.st_size % 512 or not stat.S_ISREG(shown.st_mode):
                     continue
                 with open(path, "rb", buffering=0) as file:
                     head = file.read(20)
             except OSError:
                 continue
             if head.startswith(_MAGIC):
-                yield os.path.relpath(path, VOLUME), head[18] == 2 and told.st_nlink == 1
+                yield os.path.relpath(path, VOLUME), head[18] == 2 and shown.st_nlink == 1
 
 
 def opened(name: str) -> sqlite3.Connection:

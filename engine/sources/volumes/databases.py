@@ -73,13 +73,13 @@ class Hold:
         """
         with suppress(OSError, ValueError):
             self._write(json.dumps([each.path for each in self.databases]).encode() + b"\n")
-        said = _told(self.program)
-        if said == "held":
+        message = _sentence(self.program)
+        if message == "held":
             return
-        if not isinstance(said, list):
+        if not isinstance(message, list):
             words = b"".join(self.program.stderr or ()).decode("utf8", "replace").strip()
             raise OperationFailed(f"The databases of {self.volume} cannot be held: {words[-300:] or 'it said nothing'}")
-        name, why = said
+        name, why = message
         kind: type[PlatformOpsError] = TransientFailure if "all the time" in why else OperationFailed
         raise kind(
             f"The database {name} of {self.volume} cannot be held as it is: {why}; try again, or give its volume `stop`."
@@ -101,12 +101,12 @@ class Hold:
         """
         with suppress(OSError, ValueError):
             self._write(b"end\n")
-        said = None if self.lost.is_set() else _told(self.program)
-        if isinstance(said, list):
+        message = None if self.lost.is_set() else _sentence(self.program)
+        if isinstance(message, list):
             raise TransientFailure(
-                f"The database {said[0]} of {self.volume} is not the one that was held: {said[1]} while it was read. Start again."
+                f"The database {message[0]} of {self.volume} is not the one that was held: {message[1]} while it was read. Start again."
             )
-        if said != "whole":
+        if message != "whole":
             raise TransientFailure(
                 "The databases of the volume were not held to the end of the copy: what held them was ended. Start again."
             )
@@ -136,7 +136,7 @@ def holding(sandbox: Sandbox, volume: str, databases: Sequence[Database]) -> Ite
             beat.join()
 
 
-def _told(program: Program) -> object:
+def _sentence(program: Program) -> object:
     """What it says in one line; None where it ends without one."""
     try:
         return json.loads(_line(program))
@@ -146,10 +146,10 @@ def _told(program: Program) -> object:
 
 def _line(program: Program) -> str:
     assert program.stdout is not None  # noqa: S101 - it was asked for
-    said = b""
-    while not said.endswith(b"\n"):
+    message = b""
+    while not message.endswith(b"\n"):
         piece = program.stdout.read(1)
         if not piece:
             break
-        said += piece
-    return said.decode("utf8", "replace").strip()
+        message += piece
+    return message.decode("utf8", "replace").strip()

@@ -52,14 +52,14 @@ def prove(repository: Repository, body: Body, findings: Findings, progress: Prog
 def _databases(sandbox: Sandbox, volume: str, findings: Findings) -> tuple[Difference, ...]:
     """SQLite opens each database of the scratch volume, as a service would, and reads all of it."""
     try:
-        said = check(sandbox, volume)
+        message = check(sandbox, volume)
     except ConfigurationError as error:
         findings.remarks["databases"] = f"not opened: {error}"
         return ()
-    if said:
-        findings.remarks["databases"] = ", ".join(f"{path}: {word}" for path, word in sorted(said.items()))[:2000]
+    if message:
+        findings.remarks["databases"] = ", ".join(f"{path}: {word}" for path, word in sorted(message.items()))[:2000]
     return tuple(
         Difference(where=findings.key.name, kind="database", name=path, expected="ok", found=word[:500])
-        for path, word in sorted(said.items())
+        for path, word in sorted(message.items())
         if word != "ok"
     )

@@ -161,9 +161,9 @@ def keeping(sandbox: Sandbox, owner: str, limit_seconds: float) -> Iterator[Keep
 
 
 def _taken(sandbox: Sandbox, name: str, owner: str, limit_seconds: float) -> Program:
-    told = json.dumps({"owner": owner, "since": datetime.now(UTC).isoformat(timespec="seconds")})
+    shown = json.dumps({"owner": owner, "since": datetime.now(UTC).isoformat(timespec="seconds")})
     own = ("--label", f"{_TRY}={secrets.token_hex(8)}")
-    options = ("--restart", "always", "--userns", "host", "--label", f"{OWNER}={told}", *own)
+    options = ("--restart", "always", "--userns", "host", "--label", f"{OWNER}={shown}", *own)
     engine = _engine(sandbox.docker)
     program = ("sh", "-c", _KEEP, "sh", name, str(int(limit_seconds)))
     argv = sandbox.argv(name, program, engine, (), options)
@@ -172,11 +172,11 @@ def _taken(sandbox: Sandbox, name: str, owner: str, limit_seconds: float) -> Pro
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         started = sandbox.docker.host.stream(argv, env=sandbox.docker.environment, stdin=True)
-        said = _first_line(started)
-        if said == b"taken\n":
+        message = _first_line(started)
+        if message == b"taken\n":
             return started
         _remove(sandbox.docker, own[1])
-        words = _said(started)
+        words = _message(started)
         if "already in use" not in words:
             raise OperationFailed(
                 f"{sandbox.docker.host}: the lock of {sandbox.source} cannot be taken: {words[-300:]}"
@@ -216,7 +216,7 @@ def _first_line(program: Program) -> bytes:
     return answer
 
 
-def _said(program: Program) -> str:
+def _message(program: Program) -> str:
     words = b"".join(program.stderr or ()).decode("utf8", "replace").strip()
     program.wait()
     _closed(program)
@@ -242,9 +242,11 @@ def _owner(docker: Docker, name: str) -> str:
     with suppress(PlatformOpsError, ValueError, KeyError):
         label = docker.call(("docker", "inspect", "--format", f'{{{{index .Config.Labels "{OWNER}"}}}}', name))
         found = json.loads(label)
-        said = docker.tried(("docker", "logs", "--tail", "1", name)).stderr.strip()
+        message = docker.tried(("docker", "logs", "--tail", "1", name)).stderr.strip()
         trying = (
-            f", and {said[-500:]} (`docker rm --force {name}` gives that up)" if "is trying to start" in said else ""
+            f", and {message[-500:]} (`docker rm --force {name}` gives that up)"
+            if "is trying to start" in message
+            else ""
         )
         return f"{found['owner']} since {found['since']}{trying}"
     return "another run"

@@ -37,8 +37,8 @@ class VolumeFacts(Facts):
     @classmethod
     def of_all(cls, facts: Sequence[Self]) -> tuple[tuple[str, str], ...]:
         down = [(name, one.down_seconds) for one in facts for name in one.stopped]
-        said = ", ".join(f"{name} for {readable_seconds(seconds)}" for name, seconds in down)
-        return (("stopped meanwhile", said),) if said else ()
+        message = ", ".join(f"{name} for {readable_seconds(seconds)}" for name, seconds in down)
+        return (("stopped meanwhile", message),) if message else ()
 
 
 VOLUME = Kind("volume", "volume", VolumeFacts, Retention(days=28), max_age_hours=8 * 24)

@@ -210,9 +210,9 @@ class VolumeRestore:
         binds = (*binds, "--userns", "host")  # the engine's own folders are root's, also where containers have another
         done = self.sandbox.run(what, argv, (f"{folder}:{_FOLDERS}",), _RIGHTS, binds=binds)
         if done.code != 0:
-            said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            message = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise OperationFailed(
-                f"Volumes cannot change places in {folder}{self.sandbox.docker.host.note}: {said}; unpack the set as docs/volumes.md says."
+                f"Volumes cannot change places in {folder}{self.sandbox.docker.host.note}: {message}; unpack the set as docs/volumes.md says."
             )
         return done.stdout.decode()
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from engine.compose.docker import Docker
 from engine.errors import ConfigurationError, PlatformOpsError
-from engine.hosts.base import Done, Program
+from engine.hosts.base import Completed, Program
 from engine.hosts.ending import children_spared
 from engine.hosts.machine import Local
 from engine.sources.volumes.inventory import OURS
@@ -183,7 +183,7 @@ class Sandbox:
         *,
         binds: Sequence[str] = (),
         timeout: float = 3600.0,
-    ) -> Done:
+    ) -> Completed:
         """Run a small program there to its end.
 
         Raises:

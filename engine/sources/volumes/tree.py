@@ -41,9 +41,9 @@ class Entry(NamedTuple):
         return [] if self.path == ROOT else self.path.encode("utf8", "surrogateescape").split(b"/")
 
     @property
-    def told(self) -> str:
+    def shown(self) -> str:
         """All of it but its path, for people."""
-        said = (
+        message = (
             ("", self.type),
             ("mode ", f"{self.mode:04o}"),
             ("owner ", f"{self.uid}:{self.gid}"),
@@ -53,7 +53,7 @@ class Entry(NamedTuple):
             ("sha256 ", self.sha256[:12]),
             ("xattrs ", " ".join(name for name, _ in self.xattrs)),
         )
-        return ", ".join(f"{word}{value}" for word, value in said if value)
+        return ", ".join(f"{word}{value}" for word, value in message if value)
 
 
 def line_of(entry: Entry) -> bytes:
@@ -90,10 +90,10 @@ def differences(expected: Iterable[Entry], found: Iterable[Entry]) -> Iterator[T
     while one or other:
         if other is None or (one is not None and one.order < other.order):
             assert one is not None  # noqa: S101 - one of the two is there
-            yield TreeDifference(one.path, one.told, "")
+            yield TreeDifference(one.path, one.shown, "")
             one = next(left, None)
         elif one is None or other.order < one.order:
-            yield TreeDifference(other.path, "", other.told)
+            yield TreeDifference(other.path, "", other.shown)
             other = next(right, None)
         else:
             if one != other:
@@ -103,5 +103,5 @@ def differences(expected: Iterable[Entry], found: Iterable[Entry]) -> Iterator[T
 
 def _differ(one: Entry, other: Entry) -> TreeDifference:
     """Where what people are told is the same, they are told that it is not all."""
-    same = "; not told: the rest of it" if one.told == other.told else ""
-    return TreeDifference(one.path, one.told, other.told + same)
+    same = "; not told: the rest of it" if one.shown == other.shown else ""
+    return TreeDifference(one.path, one.shown, other.shown + same)

@@ -20,8 +20,8 @@ def test_the_pair_fits_and_only_the_public_half_is_shown(tmp_path: Path) -> None
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     (secret,) = parse_identities(path.read_text())
     assert secret not in answer.stdout + answer.stderr
-    sealed = encrypt(b"orders", [x25519.Recipient.from_str(result["public_key"])])
-    assert decrypt(sealed, [x25519.Identity.from_str(secret)]) == b"orders"
+    tagged = encrypt(b"orders", [x25519.Recipient.from_str(result["public_key"])])
+    assert decrypt(tagged, [x25519.Identity.from_str(secret)]) == b"orders"
 
 
 def test_the_text_says_what_to_write_where(tmp_path: Path) -> None:

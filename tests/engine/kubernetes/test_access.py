@@ -71,7 +71,7 @@ def test_least_rights_are_enough_and_what_lacks_is_named_before_anything_is_touc
     assert first["metadata"]["name"] not in {each["metadata"]["name"] for each in app.pods()}
     assert len(incident.logs(2)) >= 3
     incident.check_database(InShell(silent))
-    assert "ended" not in incident.said
+    assert "ended" not in incident.outcome
     with pytest.raises(ConfigurationError, match="kerp-api has no pod 'coredns-1'"):
         incident.delete_pod("coredns-1", InShell(silent))
     with pytest.raises(Forbidden):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.kubernetes.rollout import Standing, deadline_exceeded, probe_seconds, standing
+from engine.kubernetes.rollout import RolloutState, deadline_exceeded, probe_seconds, state_of
 
 NOW = datetime(2026, 11, 30, 12, 0, 0, tzinfo=UTC)
 TEMPLATE: dict[str, Any] = {
@@ -68,10 +68,10 @@ def waiting(reason: str, message: str = "", restarts: int = 0) -> dict[str, Any]
 READY: dict[str, Any] = {"conditions": [{"type": "Ready", "status": "True"}]}
 
 
-def judged(*pods: dict[str, Any], **status: Any) -> Standing:
+def judged(*pods: dict[str, Any], **status: Any) -> RolloutState:
     pods = pods or (pod(READY), pod(READY))
     sets = [replica_set(OLDER, 1), replica_set(TEMPLATE, 2)]
-    return standing(TEMPLATE, deployment(**status), sets, pods, 60, NOW)
+    return state_of(TEMPLATE, deployment(**status), sets, pods, 60, NOW)
 
 
 def test_done_is_when_all_pods_are_of_this_revision_and_available() -> None:
@@ -97,13 +97,13 @@ def test_a_deadline_that_was_exceeded_before_this_rollout_is_no_trouble_of_it() 
     exceeded = {"type": "Progressing", "reason": "ProgressDeadlineExceeded", "lastUpdateTime": "2026-11-30T11:59:00Z"}
     assert judged(conditions=[exceeded]).trouble is not None
     found, sets = deployment(conditions=[exceeded]), [replica_set(TEMPLATE, 2)]
-    assert standing(TEMPLATE, found, sets, (), 60, NOW, deadline_exceeded(found)).trouble is None
-    assert standing(TEMPLATE, found, sets, (), 60, NOW, "2026-11-30T11:58:00Z").trouble is not None
+    assert state_of(TEMPLATE, found, sets, (), 60, NOW, deadline_exceeded(found)).trouble is None
+    assert state_of(TEMPLATE, found, sets, (), 60, NOW, "2026-11-30T11:58:00Z").trouble is not None
 
 
 def test_a_number_that_was_changed_meanwhile_is_waited_for_and_a_template_is_not() -> None:
     assert judged(observedGeneration=3, generation=3).superseded == ""
-    other = standing(TEMPLATE, deployment(OLDER), [replica_set(TEMPLATE, 2)], (), 60, NOW)
+    other = state_of(TEMPLATE, deployment(OLDER), [replica_set(TEMPLATE, 2)], (), 60, NOW)
     assert "somebody changed the Deployment meanwhile (revision 2, image a:1)" in other.superseded
 
 
@@ -174,4 +174,4 @@ def test_pods_of_before_and_those_that_end_are_no_trouble_of_this_rollout() -> N
 def test_pods_that_cannot_be_made(since: str, bad: bool) -> None:
     failure = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota", "lastTransitionTime": since}
     sets = [replica_set(TEMPLATE, 2, failure)]
-    assert bool(standing(TEMPLATE, deployment(), sets, (), 60, NOW).trouble) is bad
+    assert bool(state_of(TEMPLATE, deployment(), sets, (), 60, NOW).trouble) is bad

@@ -43,7 +43,7 @@ def test_everything_from_a_shell(app: App, capfd: pytest.CaptureFixture[str]) ->
     assert [each["revision"] for each in found["result"]["revisions"]] == ["1 (runs)"]
     assert found["result"]["releases"][0]["by"].startswith("platformctl k8s deploy by ")
     code, found = ran("scale", "3")
-    assert (code, found["result"]["said"]) == (0, "kerp-api has 3 pods, 2 before.")
+    assert (code, found["result"]["outcome"]) == (0, "kerp-api has 3 pods, 2 before.")
     code, found = ran("scale", "9")
     assert "keeps 2 to 4 pods: it will undo 9 within seconds" in found["result"]["remarks"][0]
     code, found = ran("logs", "--lines", "3")
@@ -51,7 +51,7 @@ def test_everything_from_a_shell(app: App, capfd: pytest.CaptureFixture[str]) ->
     code, found = ran("top")
     assert code == 0
     code, found = ran("check-database")
-    assert code == 0 and "reaches its database" in found["result"]["said"]
+    assert code == 0 and "reaches its database" in found["result"]["outcome"]
 
     for words, sentence in (
         (("rollback",), "kerp-api has no revision before the one that runs"),

@@ -67,7 +67,7 @@ def test_any_name_comes_back_from_its_key_and_from_that_of_a_verdict(kind: str, 
     assert mark_of_sets(str(key)) == "manifest.json"
     verdict = VerdictKey(key, AT, "drill", "incomplete")
     assert parse_verdict_key(str(verdict)) == verdict
-    assert parse_verdict_key(str(verdict.sealed("a key"))) == verdict.sealed("a key")
+    assert parse_verdict_key(str(verdict.tagged("a key"))) == verdict.tagged("a key")
     assert parse_set_key(str(verdict)) is None
     assert parse_verdict_key(key.manifest) is None
 
@@ -77,7 +77,7 @@ def test_two_things_never_share_a_place_nor_a_verdict(one: str, name: str, other
     keys = {SetKey("platform", one, name, ID), SetKey("platform", other, another, ID)}
     assert len({key.prefix for key in keys}) == len(keys)
     assert len({str(VerdictKey(key, AT, "verify", "failed")) for key in keys}) == len(keys)
-    assert len({VerdictKey(key, AT, "verify", "failed").sealed("a key").tag for key in keys}) == len(keys)
+    assert len({VerdictKey(key, AT, "verify", "failed").tagged("a key").tag for key in keys}) == len(keys)
 
 
 def test_a_name_longer_than_a_file_system_allows_reaches_no_store() -> None:
@@ -311,10 +311,10 @@ def test_a_verdict_comes_back_from_its_key(at: datetime, words: tuple[Check, Ver
     assert found is not None
     assert found.at == at.astimezone(UTC).replace(microsecond=0)
     assert (found.set, found.check, found.result, found.tag) == (key, check, result, "")
-    sealed = verdict.sealed("a key")
-    assert parse_verdict_key(str(sealed)) == found.sealed("a key") == found._replace(tag=sealed.tag)
-    assert len(sealed.tag) == 16
-    assert sealed.sealed(None).tag == ""
+    tagged = verdict.tagged("a key")
+    assert parse_verdict_key(str(tagged)) == found.tagged("a key") == found._replace(tag=tagged.tag)
+    assert len(tagged.tag) == 16
+    assert tagged.tagged(None).tag == ""
 
 
 def test_times_in_keys_are_utc() -> None:

@@ -168,7 +168,7 @@ def test_on_every_kind_of_store_one_holds_it_and_gives_it_back(store: Store) -> 
                 pass
             with lease(store, "platform", "drill"), lease(store, "other", "prune"):
                 pass
-    assert Row(store, "platform", "prune").standing().holder is None
+    assert Row(store, "platform", "prune").state().holder is None
     assert rows(store) == [5, 6]
     assert not HELD
 
@@ -201,7 +201,7 @@ def test_who_holds_it_is_said_in_one_sentence(settings: PlaceSettings, others: C
 def test_an_error_in_the_block_gives_it_back(folder: FolderStore) -> None:
     with pytest.raises(ZeroDivisionError), lease(folder, "platform", "prune"):
         raise ZeroDivisionError
-    assert Row(folder, "platform", "prune").standing().holder is None
+    assert Row(folder, "platform", "prune").state().holder is None
     with lease(folder, "platform", "prune"):
         pass
 
@@ -340,17 +340,17 @@ def test_lost_answers_to_renewals_lose_nothing(faulty: Faulty) -> None:
         held.check()
         assert rows(faulty)[-1] >= 4
         faulty.lose_answers = 0
-    assert Row(faulty, "platform", "prune").standing().holder is None
+    assert Row(faulty, "platform", "prune").state().holder is None
 
 
 def test_a_lost_answer_to_giving_it_back_loses_nothing(faulty: Faulty) -> None:
     with lease(faulty, "platform", "prune"):
         faulty.lose_answers = 1
     assert faulty.lose_answers == 0
-    standing = Row(faulty, "platform", "prune").standing()
-    assert (standing.number, standing.holder) == (2, None)
+    state = Row(faulty, "platform", "prune").state()
+    assert (state.number, state.holder) == (2, None)
     with lease(faulty, "platform", "prune"):
-        assert Row(faulty, "platform", "prune").standing().number == 3
+        assert Row(faulty, "platform", "prune").state().number == 3
 
 
 def test_a_holder_that_cannot_renew_in_time_stops(faulty: Faulty) -> None:
@@ -382,8 +382,8 @@ def test_a_store_that_lets_nobody_delete_keeps_small_objects_only(faulty: Faulty
 def test_who_creates_a_number_that_was_used_already_has_lost(folder: FolderStore) -> None:
     with lease(folder, "platform", "prune"):
         row = Row(folder, "platform", "prune")
-        standing = row.standing()
-        late = standing.holder
+        state = row.state()
+        late = state.holder
         assert late is not None
     for _ in range(3):
         with lease(folder, "platform", "prune"):
@@ -485,7 +485,7 @@ def test_a_drill_waits_for_a_pruning_that_may_not_know_of_it(folder: FolderStore
     with lease(folder, "platform", "prune"):
         with pytest.raises(LockedByAnother, match="Another prune"), drilling(folder, key, wait_seconds=0.3):
             pass
-        assert Row(folder, "platform", "drill").standing().holder is None
+        assert Row(folder, "platform", "drill").state().holder is None
     with drilling(folder, key):
         pass
 

@@ -23,7 +23,7 @@ from engine.repository.verify import (
     verify_set,
     verify_stored,
 )
-from engine.repository.verify_set import VerifyReport
+from engine.repository.verify_set import VerifyResult
 from engine.stores.base import StoredObject
 from engine.stores.folder import FolderStore
 from tests.engine.repository.made import NOW, MemoryStore, a_key, judge, parse_verdict_key, store_set, write
@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> FolderStore:
     return FolderStore("local", tmp_path)
 
 
-def findings(report: VerifyReport) -> dict[str, str]:
+def findings(report: VerifyResult) -> dict[str, str]:
     return {check.name: check.finding for check in report.checks}
 
 
@@ -295,9 +295,9 @@ def test_a_verdict_is_sealed_with_the_repository_s_digest_key() -> None:
     store_set(store, KEY, digest_key="key")
     report = verify_and_record(repository, KEY, NOW)
     assert report.verdict is not None
-    sealed = parse_verdict_key(report.verdict)
-    assert sealed is not None
-    assert sealed == sealed.sealed("key")
+    tagged = parse_verdict_key(report.verdict)
+    assert tagged is not None
+    assert tagged == tagged.tagged("key")
     assert catalogue(repository).sets[0].state == "verified"
     without_it = catalogue(Repository(store, digest_key="another"))
     assert (without_it.sets[0].state, without_it.verdicts, without_it.unsealed) == ("recorded", (), 1)

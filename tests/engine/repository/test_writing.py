@@ -50,8 +50,8 @@ def names(store: MemoryStore) -> list[str]:
     return [key.removeprefix(KEY.prefix) for key in sorted(store.objects)]
 
 
-def streamed(out: SetWriter, name: str, packed: bytes, *, whole: bool = True, seal_here: bool = True) -> FileEntry:
-    return out.add_packed(name, io.BytesIO(packed), "dump", "app", whole=lambda: whole, seal_here=seal_here)
+def streamed(out: SetWriter, name: str, packed: bytes, *, whole: bool = True, encrypt_here: bool = True) -> FileEntry:
+    return out.add_packed(name, io.BytesIO(packed), "dump", "app", whole=lambda: whole, encrypt_here=encrypt_here)
 
 
 # --- files
@@ -107,7 +107,7 @@ def test_an_error_of_what_is_read_leaves_nothing(store: MemoryStore, out: SetWri
             raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
-        out.add_packed("app.dump", Broken(), "dump", whole=lambda: True, seal_here=True)
+        out.add_packed("app.dump", Broken(), "dump", whole=lambda: True, encrypt_here=True)
     assert (store.objects, out.files) == ({}, ())
 
 
@@ -164,7 +164,7 @@ def test_where_there_are_recipients_all_is_sealed_for_each_of_them(store: Memory
 def test_what_is_sealed_already_is_not_sealed_again(store: MemoryStore) -> None:
     recipient = str(pyrage.x25519.Identity.generate().to_public())
     out = SetWriter(Repository(store, recipients=(recipient,)), KEY)
-    streamed(out, "app.dump", b"sealed where it was read", seal_here=False)
+    streamed(out, "app.dump", b"sealed where it was read", encrypt_here=False)
     assert store.objects[KEY.prefix + "app.dump.gz.age"] == b"sealed where it was read"
 
 

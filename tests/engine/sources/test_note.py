@@ -36,7 +36,7 @@ RESTORES_DATABASES = {
 OF_ONE_KIND = {"engine/cli/certificate_renew.py", "engine/cli/realm_diff.py", "tasks/certificates.py"}
 """What a kind can do beside all that every kind can: a command of its group (`SourceType.commands`), and its tasks."""
 KUBERNETES = {
-    "engine/config/settings.py", "engine/cli/k8s/running.py", "tasks/naming.py", "tasks/telling.py",
+    "engine/config/settings.py", "engine/cli/k8s/running.py", "tasks/naming.py", "tasks/notifying.py",
     "deployments/forms.py", "deployments/plan.py",
 }  # fmt: skip
 """To these a cluster is one of Kubernetes, not of databases."""
@@ -211,7 +211,7 @@ def test_prefect_has_all_of_it_too(site: Path, prefect_server: str) -> None:
 
     lines: list[str] = []
     settings = registry.load_settings(site / "platform-ops.toml")
-    apply(settings, say=lines.append)
+    apply(settings, report=lines.append)
     assert "+ notebook/diary" in lines
     with get_client(sync_client=True) as client:
         forms = {

@@ -36,7 +36,7 @@ from engine.sources.postgres.server.environment import hidden, run_here
 from engine.sources.postgres.server.raw_text import to_text
 from engine.streams.pipes import pieces_of, write_all
 from engine.streams.process import Patient, Process
-from engine.streams.said import told
+from engine.streams.stderr import summary
 
 _HEAD_PIECE = 1 << 16
 _TOOL_SECONDS = 600
@@ -122,7 +122,7 @@ class Head:
             )
             done = run_here(argv, timeout=_TOOL_SECONDS)
         if done.code:
-            raise OperationFailed(f"pg_restore cannot read the dump's contents: {told(done.stderr)}")
+            raise OperationFailed(f"pg_restore cannot read the dump's contents: {summary(done.stderr)}")
         return done.stdout
 
 
@@ -158,7 +158,7 @@ def read_head(source: Patient, path: Path, programs: Path) -> Head:
         finally:
             _let_go(listed)
     if code:
-        raise OperationFailed(f"pg_dump wrote no readable archive: {told(stderr.decode('utf8', 'replace'))}")
+        raise OperationFailed(f"pg_dump wrote no readable archive: {summary(stderr.decode('utf8', 'replace'))}")
     return Head(path, tuple(line for line in contents.splitlines() if ENTRY.match(line)), programs)
 
 

@@ -87,8 +87,8 @@ def _backed_up(work: Work, *, once: bool) -> DatabaseFacts:
     _add_globals(work.surveyed, out, roles)
     if work.shared is not None:
         work.shared.add(work.shared_proof_name, proof, "proof", work.name)
-    told = tuple(f"{work.name}: {line}" for line in (*work.unreadable.told(), *named(found.extensions)))
-    left_out = (*told, *found.missing, *unread(work.proof))
+    sentences = tuple(f"{work.name}: {line}" for line in (*work.unreadable.sentences(), *named(found.extensions)))
+    left_out = (*sentences, *found.missing, *unread(work.proof))
     out.missing += (*work.surveyed.facts.passwords_missing, *left_out, *found.alone)
     out.sample_percent = server.settings.proof_sample_percent
     return DatabaseFacts(

@@ -88,10 +88,12 @@ def packed_once(
     pipeline.run(reading, "read")
     pipeline.run(partial(compose, plan, preamble, text.stdout, dump_in, text_in, composed), "compose")
     pipeline.run(
-        partial(_store_dump, work, dump_out, whole, seal_here=True), "store the dump", patience=STORING_SECONDS
+        partial(_store_dump, work, dump_out, whole, encrypt_here=True), "store the dump", patience=STORING_SECONDS
     )
     pipeline.run(
-        partial(_store_text, work, shared, text_out, whole, seal_here=True), "store the SQL", patience=STORING_SECONDS
+        partial(_store_text, work, shared, text_out, whole, encrypt_here=True),
+        "store the SQL",
+        patience=STORING_SECONDS,
     )
     return composed
 
@@ -107,13 +109,15 @@ def _pipe() -> tuple[IO[bytes], IO[bytes]]:
     return os.fdopen(reading, "rb", buffering=0), os.fdopen(writing, "wb", buffering=0)
 
 
-def _store_dump(work: Work, packed: IO[bytes], whole: Whole, *, seal_here: bool = False) -> None:
+def _store_dump(work: Work, packed: IO[bytes], whole: Whole, *, encrypt_here: bool = False) -> None:
     size = work.database.size
     work.out.add_packed(
-        work.dump_name, packed, "dump", work.name, whole=whole, seal_here=seal_here, expected_bytes=size
+        work.dump_name, packed, "dump", work.name, whole=whole, encrypt_here=encrypt_here, expected_bytes=size
     )
 
 
-def _store_text(work: Work, shared: SetWriter, packed: IO[bytes], whole: Whole, *, seal_here: bool = False) -> None:
+def _store_text(work: Work, shared: SetWriter, packed: IO[bytes], whole: Whole, *, encrypt_here: bool = False) -> None:
     size = work.database.size
-    shared.add_packed(work.text_name, packed, "sql", work.name, whole=whole, seal_here=seal_here, expected_bytes=size)
+    shared.add_packed(
+        work.text_name, packed, "sql", work.name, whole=whole, encrypt_here=encrypt_here, expected_bytes=size
+    )

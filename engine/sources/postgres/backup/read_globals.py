@@ -19,7 +19,7 @@ from engine.sources.postgres.server.raw_text import RAW, to_bytes, to_text, unco
 from engine.sources.postgres.server.rights import is_superuser
 from engine.sources.postgres.server.server import Server, another_server
 from engine.sources.postgres.server.setting_sql import setting_sql
-from engine.streams.said import told
+from engine.streams.stderr import summary
 
 _TOOL_SECONDS = 600
 _FIRST = "SELECT rolname FROM pg_catalog.pg_roles WHERE oid = 10"
@@ -54,7 +54,7 @@ def _of_this_server(server: Server, tools: Tools, application: str, *, passwords
         with seen_on(server, mark) as seen:
             done = tools.host.run(argv, env=server.dump_variables(mark, RAW), timeout=_TOOL_SECONDS)
         if done.code:
-            raise TransientFailure(f"pg_dumpall of {server.address} failed: {told(done.stderr)}")
+            raise TransientFailure(f"pg_dumpall of {server.address} failed: {summary(done.stderr)}")
         if seen():
             return to_text(done.stdout)
     raise another_server(server.address)

@@ -35,7 +35,7 @@ def foreseen(server: Server, database: str) -> tuple[str, ...]:
     """
     with server.connect(database) as connection:
         try:
-            left_out = unreadable(connection, database, server.settings.user).told()
+            left_out = unreadable(connection, database, server.settings.user).sentences()
             found = survey_database(connection, database)
         except psycopg.Error as error:
             raise failed(f"Reading the catalogue of database {database!r} of {server.address} failed", error) from None

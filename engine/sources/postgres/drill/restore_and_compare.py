@@ -26,7 +26,7 @@ from engine.sources.postgres.proof.roles import EVERYBODY, Roles, is_built_in, r
 from engine.sources.postgres.proof.views import other_rows
 from engine.sources.postgres.restore.replay import APPLICATION, play
 from engine.sources.postgres.restore.restored_proof import reprinter, restored_proof
-from engine.sources.postgres.server.activity import at_work
+from engine.sources.postgres.server.activity import is_active
 from engine.sources.postgres.server.server import Server
 
 _Given = TypeVar("_Given")
@@ -113,7 +113,7 @@ class Trial:
         return tuple(one for one in compare_roles(self.roles, found) if one not in known)
 
     def _play(self, file: FileEntry, argv: Sequence[str], environment: dict[str, str], what: str) -> None:
-        alive = partial(at_work, self.server, file.of or "postgres", APPLICATION)
+        alive = partial(is_active, self.server, file.of or "postgres", APPLICATION)
         through: tuple[str, ...] = ()
         if file.role == "dump" and self.left_out:
             create = file.of not in ("postgres", "template1")

@@ -119,8 +119,8 @@ def ends_in_argv(database: str) -> tuple[str, ...]:
     """For psql: read stdin, then fail unless that ended in this database (the file is not another's)."""
     name = "pg_catalog.current_database()"
     bytes_of_name = f"pg_catalog.encode(pg_catalog.convert_to({name}::pg_catalog.text, 'SQL_ASCII'), 'hex')"
-    told = f"SELECT ('the file is of database ' || {name})::pg_catalog.int4"
-    return ("--file=-", f"--command={told} WHERE {bytes_of_name} <> '{database.encode().hex()}'")
+    raised = f"SELECT ('the file is of database ' || {name})::pg_catalog.int4"
+    return ("--file=-", f"--command={raised} WHERE {bytes_of_name} <> '{database.encode().hex()}'")
 
 
 def restore_argv(

@@ -72,11 +72,11 @@ def programs_here(server: Server, major: int, tls: bool) -> Path:
 def _check_tls(server: Server, host: Host, folder: PurePath, tls: bool) -> None:
     """Refuse programs without TLS where the setting asks for it, and where they would silently go without it."""
     sslmode = server.settings.sslmode
-    asked_for = sslmode in ("require", "verify-ca", "verify-full")
-    if not (asked_for or tls) or _know_tls(host, folder):
+    required = sslmode in ("require", "verify-ca", "verify-full")
+    if not (required or tls) or _know_tls(host, folder):
         return
-    would = "" if asked_for else ", so data would cross the network in the clear"
-    otherwise = "" if asked_for else ', or, where nobody listens on the way, sslmode = "disable"'
+    would = "" if required else ", so data would cross the network in the clear"
+    otherwise = "" if required else ', or, where nobody listens on the way, sslmode = "disable"'
     raise ConfigurationError(
         f"[servers.{server.name}] has sslmode {sslmode!r} and the programs in {folder} were built without TLS"
         f"{would}; install PostgreSQL's own client programs there, or set `tools` to a folder that has them{otherwise}."
@@ -108,5 +108,5 @@ def _probed(server: Server) -> list[Tools]:
 
 def _listed(found: list[Tools]) -> str:
     versions = sorted({tools.version for tools in found})
-    said = ", ".join(f"{major}.{minor}" for major, minor in versions)
-    return f"there is pg_dump of {said} only" if said else "there is no pg_dump with pg_dumpall"
+    message = ", ".join(f"{major}.{minor}" for major, minor in versions)
+    return f"there is pg_dump of {message} only" if message else "there is no pg_dump with pg_dumpall"

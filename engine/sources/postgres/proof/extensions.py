@@ -69,7 +69,7 @@ def lost_members(database: str, expected: Extensions, found: Extensions) -> tupl
 def not_compared(database: str, expected: Extensions, found: Extensions) -> tuple[str, ...]:
     """The extensions whose members say nothing, since another version came back."""
     return tuple(
-        f"{name} of {database} ({_told(before)} backed up, {_told(found[name])} restored)"
+        f"{name} of {database} ({_version(before)} backed up, {_version(found[name])} restored)"
         for name, before in expected.items()
         if name in found and not _alike(before, found[name])
     )
@@ -86,7 +86,7 @@ def _alike(one: ExtensionProof, other: ExtensionProof) -> bool:
     return (one.version, one.major) == (other.version, other.major)
 
 
-def _told(extension: ExtensionProof) -> str:
+def _version(extension: ExtensionProof) -> str:
     return f"{extension.version} on PostgreSQL {extension.major}"
 
 

@@ -15,7 +15,7 @@ def granted(text: str) -> str:
 
     A correct restore may bring the same privileges back in another order, and another pg_dump with other blanks.
     """
-    whose, told = "", []
+    whose, statements_of = "", []
     for found in _STATEMENT.findall(text):
         statement = _QUOTED_OR_BLANK.sub(lambda piece: piece[1] or " ", found).strip()
         if statement.startswith(_AS_ANOTHER):
@@ -23,5 +23,5 @@ def granted(text: str) -> str:
         elif statement == _AS_BEFORE:
             whose = ""
         else:
-            told.append(whose + statement)
-    return "\n".join(sorted(told))
+            statements_of.append(whose + statement)
+    return "\n".join(sorted(statements_of))

@@ -83,8 +83,8 @@ class DatabaseProof(_Frozen):
     @property
     def client_encoding(self) -> str:
         """What the dump was made in: what is restored must be read in the same, or no value would be equal."""
-        said = _ENCODING.search(self.schema_sql)
-        return said[1] if said else "UTF8"
+        found = _ENCODING.search(self.schema_sql)
+        return found[1] if found else "UTF8"
 
     @property
     def rows(self) -> int:

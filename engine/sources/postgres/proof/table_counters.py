@@ -42,7 +42,7 @@ def prove_early(connection: psycopg.Connection[TupleRow], table: bytes) -> dict[
         own = f" AND relid = {sql.Literal(table.decode()).as_string(None)}::pg_catalog.regclass"
     except UnicodeDecodeError:
         return {}
-    before = _told(connection, own)
+    before = _counters(connection, own)
     proofs = prove_rows(connection, table)
     return {name: EarlyProof(proof, before[name][-1]) for name, proof in proofs.items() if name in before}
 
@@ -58,11 +58,13 @@ def unchanged(connection: psycopg.Connection[TupleRow], rows: Mapping[str, Early
         if time.monotonic() > deadline:
             return {}
         time.sleep(_PAUSE_SECONDS)
-    told = _told(connection)
-    return {name: early.table for name, early in rows.items() if told.get(name) == (early.table.rows, 0, 0, early.file)}
+    counters = _counters(connection)
+    return {
+        name: early.table for name, early in rows.items() if counters.get(name) == (early.table.rows, 0, 0, early.file)
+    }
 
 
-def _told(connection: psycopg.Connection[TupleRow], condition: str = "") -> dict[str, tuple[int, ...]]:
+def _counters(connection: psycopg.Connection[TupleRow], condition: str = "") -> dict[str, tuple[int, ...]]:
     """What PostgreSQL has counted for each table, and the number of its file."""
     rows = connection.execute((_COUNTED + condition).encode())
-    return {plain_name(schema, name): tuple(told) for schema, name, *told in rows}
+    return {plain_name(schema, name): tuple(counters) for schema, name, *counters in rows}

@@ -15,7 +15,7 @@ from engine.errors import OperationFailed
 from engine.sources.postgres.archive.archive import Head
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.server.environment import run_here
-from engine.streams.said import told
+from engine.streams.stderr import summary
 
 _TOOL_SECONDS = 600
 _ENTRY = re.compile(rb"^(?P<dump_id>\d+); (?P<what>\d+ \d+ .*)$")
@@ -74,5 +74,5 @@ def _listed(head: Head, *, verbose: bool = False) -> list[bytes]:
     argv = commands.section_list_argv(head.programs, head.path, "post-data", verbose=verbose)
     done = run_here(argv, timeout=_TOOL_SECONDS)
     if done.code:
-        raise OperationFailed(f"pg_restore cannot read the dump's contents: {told(done.stderr)}")
+        raise OperationFailed(f"pg_restore cannot read the dump's contents: {summary(done.stderr)}")
     return done.stdout.splitlines()

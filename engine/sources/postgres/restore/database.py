@@ -14,7 +14,7 @@ from engine.errors import CouldNotVerify
 from engine.sources.postgres.proof.proof import DatabaseProperties
 from engine.sources.postgres.server.server import Server, failed
 from engine.sources.postgres.server.setting_sql import setting_sql
-from engine.streams.said import reason
+from engine.streams.stderr import reason
 
 _NAME_BYTES = 63
 _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}

@@ -22,7 +22,7 @@ from engine.sources.postgres.archive.service_extensions import without_lines
 from engine.sources.postgres.archive.toc import DataPlan
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.restore.database import apply_properties, create_database
-from engine.sources.postgres.restore.load import Filling
+from engine.sources.postgres.restore.load import LoadJob
 from engine.sources.postgres.restore.load_work import Work
 from engine.sources.postgres.restore.not_valid import dump_id, put_back, put_back_foreign_keys
 from engine.sources.postgres.restore.owners import owners_may_create, owners_may_create_in_schemas
@@ -33,7 +33,7 @@ from engine.sources.postgres.server.sql_files import read_sql
 from engine.streams.pipeline import Pipeline
 from engine.streams.pipes import Meter
 from engine.streams.process import Patient
-from engine.streams.said import reason
+from engine.streams.stderr import reason
 
 _ABOUT = re.compile(r"pg_restore: from TOC entry (?P<id>\d+); \d+ \d+ (?P<what>.*) \S+$")
 _ERROR = re.compile(r"pg_restore: error: (?P<why>.*)$")
@@ -49,88 +49,88 @@ class _Some(PlatformOpsError):
     """pg_restore went on after errors; what they are is in its log."""
 
 
-def fill_despite_errors(filling: Filling) -> tuple[str, ...]:
+def fill_despite_errors(job: LoadJob) -> tuple[str, ...]:
     """Make and fill the working database; what it did not take, one line for each.
 
     Raises:
         ConfigurationError: the set is plain SQL, which cannot be taken in part.
         PlatformOpsError: the server went away, or cannot make the database at all.
     """
-    source = filling.source
+    source = job.source
     if source.file.role != "dump":
         raise ConfigurationError(
             f"{source.choice.key} holds {source.choice.database!r} as plain SQL, of which no part can be taken safely; "
             "take a set of the database's own (`list` shows them), or see docs/restore.md."
         )
     properties = source.proof.properties
-    create_database(filling.server, filling.working, properties)
-    told = []
+    create_database(job.server, job.working, properties)
+    problems = []
     try:
-        apply_properties(filling.server, filling.working, properties)  # rows are checked under what the database sets
+        apply_properties(job.server, job.working, properties)  # rows are checked under what the database sets
     except OperationFailed as error:
-        told.append(str(error))
-    work = Work(filling, filling.most_memory())
+        problems.append(str(error))
+    work = Work(job, job.most_memory())
     found = _first_pass(work)
     unchecked: tuple[str, ...] = ()
     if found:
         head = _head(work)
         unchecked = _rows_without_checks(work, head, found)
-        put_back_foreign_keys(filling, head, found)
-    told = [*found.values(), *unchecked, *told]
-    left = len(told) - _MOST
-    return (*told[:_MOST], *((f"and {left} more",) if left > 0 else ()))
+        put_back_foreign_keys(job, head, found)
+    problems = [*found.values(), *unchecked, *problems]
+    left = len(problems) - _MOST
+    return (*problems[:_MOST], *((f"and {left} more",) if left > 0 else ()))
 
 
 def _first_pass(work: Work) -> dict[int, str]:
     """As `load_archive` has it for who is no superuser: schemas first, privileges last."""
-    filling, proof = work.filling, work.filling.source.proof
-    if filling.superuser:
-        kept = without_lines(_head(work).contents, filling.left_out) if filling.left_out else ()
+    job, proof = work.job, work.job.source.proof
+    if job.superuser:
+        kept = without_lines(_head(work).contents, job.left_out) if job.left_out else ()
         return dict(_pass(work, "first", work.listed("first", kept) if kept else None))
     schemas, privileges, others = _head(work).divided()
-    others = without_lines(others, filling.left_out)
-    with owners_may_create(filling.server, filling.working, proof):
+    others = without_lines(others, job.left_out)
+    with owners_may_create(job.server, job.working, proof):
         found = dict(_pass(work, "schemas", work.listed("first schemas", schemas)))
-        with owners_may_create_in_schemas(filling.server, filling.working, proof):
+        with owners_may_create_in_schemas(job.server, job.working, proof):
             found |= _pass(work, "first", work.listed("first others", others))
     return found | dict(_pass(work, "privileges", work.listed("first privileges", privileges)))
 
 
 def _pass(work: Work, name: str, use_list: Path | None = None) -> Iterator[tuple[int, str]]:
     """Restore the archive, or what is listed of it; the entries that were refused."""
-    filling, log = work.filling, work.filling.source.spool / f"{name}.log"
-    argv = commands.restore_argv(filling.programs, filling.working, use_list=use_list, exit_on_error=False)
+    job, log = work.job, work.job.source.spool / f"{name}.log"
+    argv = commands.restore_argv(job.programs, job.working, use_list=use_list, exit_on_error=False)
     try:
-        with filling.source.stored.open("rb") as stored, log.open("xb") as said, Pipeline() as pipeline:
+        with job.source.stored.open("rb") as stored, log.open("xb") as errors_log, Pipeline() as pipeline:
             log.chmod(0o600)
-            unpacked = filling.unpacked(pipeline, stored)
+            unpacked = job.unpacked(pipeline, stored)
             program = subprocess.Popen(
                 argv,
-                env=filling.environment(work.most_memory),
+                env=job.environment(work.most_memory),
                 stdin=unpacked.stdout,
                 stdout=subprocess.DEVNULL,
-                stderr=said,
+                stderr=errors_log,
             )
             tool = pipeline.add(program, name="pg_restore")
             tool.explains[1] = _Some("errors were passed over")
             unpacked.stdout.close()
-            filling.join(pipeline, Meter(), stored)
+            job.join(pipeline, Meter(), stored)
     except _Some:
-        _require_its_end(filling, log)
+        _require_its_end(job, log)
     yield from _refused(log)
 
 
-def _require_its_end(filling: Filling, log: Path) -> None:
+def _require_its_end(job: LoadJob, log: Path) -> None:
     """It says at its end how many errors it passed over; without that something else ended it.
 
     Raises:
         OperationFailed: it did not come to its end.
     """
-    with log.open("rb") as said:
-        said.seek(max(0, log.stat().st_size - 4096))
-        end = said.read().decode("utf8", "replace")
+    with log.open("rb") as errors_log:
+        errors_log.seek(max(0, log.stat().st_size - 4096))
+        end = errors_log.read().decode("utf8", "replace")
     if "pg_restore: warning: errors ignored on restore: " not in end:
-        raise OperationFailed(f"pg_restore into {filling.server.address} ended early: {reason(_last_error(end))}.")
+        raise OperationFailed(f"pg_restore into {job.server.address} ended early: {reason(_last_error(end))}.")
 
 
 def _last_error(text: str) -> str:
@@ -161,7 +161,7 @@ def _rows_without_checks(work: Work, head: Head, found: dict[int, str]) -> tuple
     if not tables:
         return ()
     again = [line for line in head.contents if dump_id(line) in tables or b" MATERIALIZED VIEW DATA " in line]
-    with _unchecked(work.filling, tuple(tables.values())) as checks:
+    with _unchecked(work.job, tuple(tables.values())) as checks:
         refused = dict(_pass(work, "second", work.listed("again", again)))
     for line in again:
         found.pop(dump_id(line), None)
@@ -180,28 +180,28 @@ def _tables(plan: DataPlan, found: _Refused) -> dict[int, sql.Identifier]:
 
 
 def _head(work: Work) -> Head:
-    filling = work.filling
+    job = work.job
     work.head.unlink(missing_ok=True)
-    with filling.source.stored.open("rb") as stored, Pipeline() as pipeline:
-        unpacked = filling.unpacked(pipeline, stored)
-        return read_head(Patient(unpacked, STALL_SECONDS), work.head, filling.programs)
+    with job.source.stored.open("rb") as stored, Pipeline() as pipeline:
+        unpacked = job.unpacked(pipeline, stored)
+        return read_head(Patient(unpacked, STALL_SECONDS), work.head, job.programs)
 
 
 @contextmanager
-def _unchecked(filling: Filling, tables: tuple[sql.Identifier, ...]) -> Iterator[list[str]]:
+def _unchecked(job: LoadJob, tables: tuple[sql.Identifier, ...]) -> Iterator[list[str]]:
     """The tables without their checks, their parents' and their columns' domains'; afterwards those checks are there
     again, for new rows alone, and told in the list."""
-    told: list[str] = []
-    with filling.server.connect(filling.working, application=APPLICATION) as connection:
+    problems: list[str] = []
+    with job.server.connect(job.working, application=APPLICATION) as connection:
         names = [table.as_string(connection) for table in tables]
         try:
             checks = connection.execute(_CHECKS.encode(), {"tables": names}).fetchall()
             for whose, name, _ in checks:
                 connection.execute(f"ALTER {whose} DROP CONSTRAINT {name}".encode())
-            yield told
+            yield problems
             for whose, name, definition in checks:
                 valid = definition.removesuffix(" NOT VALID")
                 added = f"ALTER {whose} ADD CONSTRAINT {name} {valid}"
-                told.append(put_back(connection, added.encode(), f"CHECK {name} of {whose}"))
+                problems.append(put_back(connection, added.encode(), f"CHECK {name} of {whose}"))
         except psycopg.Error as error:
-            raise failed(f"Loading rows of {filling.source.choice.database!r} without checks failed", error) from None
+            raise failed(f"Loading rows of {job.source.choice.database!r} without checks failed", error) from None

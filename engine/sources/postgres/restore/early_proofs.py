@@ -62,7 +62,7 @@ class EarlyProofs:
         while idle < _IDLE_TWICE:
             if not self._building():
                 return False
-            (at_work,) = connection.execute(_AT_WORK).fetchall()[0]
-            idle = idle + 1 if int(str(at_work)) < JOBS else 0
+            (is_active,) = connection.execute(_AT_WORK).fetchall()[0]
+            idle = idle + 1 if int(str(is_active)) < JOBS else 0
             time.sleep(_PAUSE_SECONDS)
         return True

@@ -16,7 +16,7 @@ from engine.progress import Progress, Throttled
 from engine.repository.unpacking import start_unpack
 from engine.sources.postgres.restore.checked_copy import Source
 from engine.sources.postgres.restore.replay import APPLICATION, STALL_SECONDS
-from engine.sources.postgres.server.activity import at_work
+from engine.sources.postgres.server.activity import is_active
 from engine.sources.postgres.server.server import Server
 from engine.streams.pack import widen
 from engine.streams.pipeline import Pipeline
@@ -45,7 +45,7 @@ def sort_memory(size: int, most: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Filling:
+class LoadJob:
     """One database to fill: where it comes from, and the working database it goes to.
 
     `superuser`: whoever fills it is one. `left_out`: extensions of a service that the server lacks.
@@ -113,4 +113,4 @@ class Filling:
         def on_tick() -> None:
             tick(self.what, os.lseek(stored.fileno(), 0, os.SEEK_CUR), total)
 
-        pipeline.join(meter, STALL_SECONDS, on_tick, partial(at_work, self.server, self.working, APPLICATION))
+        pipeline.join(meter, STALL_SECONDS, on_tick, partial(is_active, self.server, self.working, APPLICATION))

@@ -15,7 +15,7 @@ from engine.sources.postgres.programs import commands
 from engine.sources.postgres.proof.table_counters import EarlyProof
 from engine.sources.postgres.restore.after_data import after_data
 from engine.sources.postgres.restore.early_proofs import EarlyProofs
-from engine.sources.postgres.restore.load import JOBS, Filling
+from engine.sources.postgres.restore.load import JOBS, LoadJob
 from engine.sources.postgres.restore.load_work import Loaded, Work
 from engine.sources.postgres.restore.replay import APPLICATION
 from engine.sources.postgres.server.server import failed
@@ -24,13 +24,13 @@ from engine.streams.pipeline import Pipeline
 
 def finish_database(work: Work, loaded: Loaded) -> dict[str, EarlyProof]:
     """What makes the rows a database, and meanwhile proofs of the rows of large tables."""
-    filling, wanted, ended = work.filling, loaded.loading.handover.to_prove, threading.Event()
-    proving = EarlyProofs(filling.server, filling.working, wanted, lambda: not ended.is_set(), filling.encoding)
+    job, wanted, ended = work.job, loaded.loading.scheduler.to_prove, threading.Event()
+    proving = EarlyProofs(job.server, job.working, wanted, lambda: not ended.is_set(), job.encoding)
     with Pipeline() as pipeline:
         if wanted:
             pipeline.run(proving.run, "prove")
         try:
-            _vacuum(filling, loaded)
+            _vacuum(job, loaded)
             _statements_after_data(work, loaded)
         finally:
             ended.set()
@@ -38,7 +38,7 @@ def finish_database(work: Work, loaded: Loaded) -> dict[str, EarlyProof]:
     return loaded.loading.done.proofs | proving.proofs
 
 
-def _vacuum(filling: Filling, loaded: Loaded) -> None:
+def _vacuum(job: LoadJob, loaded: Loaded) -> None:
     """Mark large tables as visible to all: foreign keys are then checked in indexes alone, four times as fast.
 
     While any session loads, its snapshot is older than the rows of another, and VACUUM marks nothing.
@@ -47,20 +47,18 @@ def _vacuum(filling: Filling, loaded: Loaded) -> None:
 
     def vacuum() -> None:
         try:
-            with filling.server.connect(
-                filling.working, application=APPLICATION, encoding=filling.encoding
-            ) as connection:
+            with job.server.connect(job.working, application=APPLICATION, encoding=job.encoding) as connection:
                 connection.execute("SET synchronous_commit = off")
                 with suppress(IndexError):
                     while True:
                         connection.execute(b"VACUUM " + tables.popleft())
         except psycopg.Error as error:
-            raise failed(f"Vacuuming the restored {filling.working!r} failed", error) from None
+            raise failed(f"Vacuuming the restored {job.working!r} failed", error) from None
 
     with Pipeline() as pipeline:
         for _ in range(min(JOBS, len(tables))):
             pipeline.run(vacuum, "vacuum")
-        pipeline.join(on_tick=_ticking(filling, "VACUUM of large tables"))
+        pipeline.join(on_tick=_ticking(job, "VACUUM of large tables"))
 
 
 def _statements_after_data(work: Work, loaded: Loaded) -> None:
@@ -72,11 +70,11 @@ def _statements_after_data(work: Work, loaded: Loaded) -> None:
 
 
 def _environment_of_indexes(work: Work, loaded: Loaded) -> dict[str, str]:
-    filling, loading = work.filling, loaded.loading
+    job, loading = work.job, loaded.loading
     # An index that is not sorted (gin, gist) wants all the memory it can get; so may a materialized view's, of any size.
     only_sorts = loaded.plan is not None and loaded.plan.only_sorts
-    memory = loading.sort_memory(loading.handover.largest) if only_sorts else work.most_memory
-    environment = filling.environment(memory)
+    memory = loading.sort_memory(loading.scheduler.largest) if only_sorts else work.most_memory
+    environment = job.environment(memory)
     # With a table for each session, an index's own workers only cost more.
     if len(loaded.large_tables) >= JOBS:
         options = f"{environment['PGOPTIONS']} -c max_parallel_maintenance_workers=0"
@@ -87,14 +85,14 @@ def _environment_of_indexes(work: Work, loaded: Loaded) -> dict[str, str]:
 def _restore_listed(work: Work, environment: dict[str, str], what: str, lines: Sequence[bytes], jobs: int = 1) -> None:
     if not lines:
         return
-    filling, listed = work.filling, work.listed(what, lines)
-    argv = commands.restore_argv(filling.programs, filling.working, archive=work.head, use_list=listed, jobs=jobs)
+    job, listed = work.job, work.listed(what, lines)
+    argv = commands.restore_argv(job.programs, job.working, archive=work.head, use_list=listed, jobs=jobs)
     with Pipeline() as pipeline:
-        filling.writer(pipeline, argv, environment)
-        pipeline.join(on_tick=_ticking(filling, what))
+        job.writer(pipeline, argv, environment)
+        pipeline.join(on_tick=_ticking(job, what))
 
 
-def _ticking(filling: Filling, what: str) -> Callable[[], None]:
+def _ticking(job: LoadJob, what: str) -> Callable[[], None]:
     """Tells now and then for how long something that moves no bytes goes on."""
-    began, tick = time.monotonic(), Throttled(filling.progress)
-    return lambda: tick(f"{filling.what}: {what}, {time.monotonic() - began:.0f} s")
+    began, tick = time.monotonic(), Throttled(job.progress)
+    return lambda: tick(f"{job.what}: {what}, {time.monotonic() - began:.0f} s")

@@ -18,7 +18,7 @@ from engine.sources.postgres.archive.listing import is_data
 from engine.sources.postgres.archive.service_extensions import without_lines
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.proof.table_counters import EarlyProof
-from engine.sources.postgres.restore.load import Filling
+from engine.sources.postgres.restore.load import LoadJob
 from engine.sources.postgres.restore.load_after_data import finish_database
 from engine.sources.postgres.restore.load_readers import start_readers
 from engine.sources.postgres.restore.load_work import Loaded, Work
@@ -31,32 +31,32 @@ from engine.streams.process import Patient, Process
 _END_SECONDS = 10.0
 
 
-def fill_from_archive(filling: Filling) -> dict[str, EarlyProof]:
+def fill_from_archive(job: LoadJob) -> dict[str, EarlyProof]:
     """Statements before the data, data, statements after; proofs of rows that were taken meanwhile.
 
     Raises:
         OperationFailed: the set does not restore, or the server refuses something in it.
     """
-    work = Work(filling, filling.most_memory())
+    work = Work(job, job.most_memory())
     return finish_database(work, _until_data_are_in(work))
 
 
 def _until_data_are_in(work: Work) -> Loaded:
-    filling, meter = work.filling, Meter()
-    with filling.source.stored.open("rb") as stored, Pipeline() as pipeline:
-        unpacked = filling.unpacked(pipeline, stored)
+    job, meter = work.job, Meter()
+    with job.source.stored.open("rb") as stored, Pipeline() as pipeline:
+        unpacked = job.unpacked(pipeline, stored)
         head = _head(work, unpacked)
         _before_data(work, head)
         with head.path.open("rb") as start:
             pieces = _counted(chain(pieces_of(start), pieces_of(unpacked.stdout)), meter)
             loaded = start_readers(work, pipeline, head, pieces)
-            filling.join(pipeline, meter, stored)
+            job.join(pipeline, meter, stored)
     return loaded
 
 
 def _head(work: Work, unpacked: Process) -> Head:
     try:
-        return read_head(Patient(unpacked, STALL_SECONDS), work.head, work.filling.programs)
+        return read_head(Patient(unpacked, STALL_SECONDS), work.head, work.job.programs)
     except OperationFailed:
         if unpacked.stalled is not None:
             raise unpacked.stalled from None
@@ -65,31 +65,31 @@ def _head(work: Work, unpacked: Process) -> Head:
         code = unpacked.popen.wait(_END_SECONDS)
     if code in unpacked.explains:
         raise unpacked.explains[code]
-    source = work.filling.source
+    source = work.job.source
     raise DamagedSet(f"{source.choice.key}: {source.file.name} holds no readable archive; use another set.")
 
 
 def _before_data(work: Work, head: Head) -> None:
     """The statements before the data. Who is no superuser gives a thing to its owner only where that one may create it:
     so schemas come first, and privileges last, which take back what was granted for it."""
-    filling = work.filling
-    if filling.superuser:
-        kept = without_lines(head.contents, filling.left_out) if filling.left_out else ()
+    job = work.job
+    if job.superuser:
+        kept = without_lines(head.contents, job.left_out) if job.left_out else ()
         _run(work, work.listed("before data", kept) if kept else None)
         return
     schemas, privileges, others = head.divided()
     _run(work, work.listed("schemas", schemas))
-    with owners_may_create_in_schemas(filling.server, filling.working, filling.source.proof):
-        _run(work, work.listed("before data", without_lines(others, filling.left_out)))
+    with owners_may_create_in_schemas(job.server, job.working, job.source.proof):
+        _run(work, work.listed("before data", without_lines(others, job.left_out)))
     # Listed alone they are in no section.
     _run(work, work.listed("privileges", [line for line in privileges if not is_data(line)]), section="")
 
 
 def _run(work: Work, use_list: Path | None, section: str = "pre-data") -> None:
-    filling = work.filling
-    argv = commands.restore_argv(filling.programs, filling.working, section, archive=work.head, use_list=use_list)
+    job = work.job
+    argv = commands.restore_argv(job.programs, job.working, section, archive=work.head, use_list=use_list)
     with Pipeline() as pipeline:
-        filling.writer(pipeline, argv, work.environment)
+        job.writer(pipeline, argv, work.environment)
         pipeline.join()
 
 

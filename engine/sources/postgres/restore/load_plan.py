@@ -10,7 +10,7 @@ from engine.sources.postgres.archive.table_data import copy_of
 from engine.sources.postgres.archive.toc import DataEntry, DataPlan
 from engine.sources.postgres.proof.proof import TableProof
 from engine.sources.postgres.restore.load import JOBS, sort_memory
-from engine.sources.postgres.restore.load_scheduler import Handover
+from engine.sources.postgres.restore.load_scheduler import LoadScheduler
 from engine.sources.postgres.restore.load_session import Loading
 from engine.sources.postgres.restore.load_work import Work
 from engine.sources.postgres.restore.row_order import rows_have_an_order
@@ -22,18 +22,18 @@ _MANY_ROWS = 100_000
 
 def planned_loading(work: Work, plan: DataPlan | None) -> Loading:
     """What the sessions share; `plan` is None where an archive is not understood for certain."""
-    filling = work.filling
+    job = work.job
     # The keys that a sample is chosen by are not there yet.
-    prove = filling.source.proof.sample_percent == 100
-    if rows_have_an_order(filling.server, filling.working):
-        handover = Handover(1, prove=prove)
+    prove = job.source.proof.sample_percent == 100
+    if rows_have_an_order(job.server, job.working):
+        scheduler = LoadScheduler(1, prove=prove)
     elif plan is None:
-        handover = Handover(JOBS, prove=prove)
+        scheduler = LoadScheduler(JOBS, prove=prove)
     else:
         whole = {table for _, table in _tables(plan)}
         indexes = [index for index in plan.indexes if index.table in whole]
-        handover = Handover(JOBS, _worth_a_session(plan, filling.source.proof.tables), indexes, prove=prove)
-    return Loading(filling.server, filling.working, handover, lambda size: sort_memory(size, work.most_memory))
+        scheduler = LoadScheduler(JOBS, _worth_a_session(plan, job.source.proof.tables), indexes, prove=prove)
+    return Loading(job.server, job.working, scheduler, lambda size: sort_memory(size, work.most_memory))
 
 
 def _worth_a_session(plan: DataPlan, proofs: Mapping[str, TableProof]) -> dict[bytes, int]:

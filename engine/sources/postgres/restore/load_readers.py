@@ -32,7 +32,7 @@ def start_readers(work: Work, pipeline: Pipeline, head: Head, pieces: Iterator[b
         pipeline.run(lambda: deque(_passed(pieces, sinks), maxlen=0), "read")
         return Loaded(head, plan, loading)
     rows = rows_of_archive(_passed(pieces, tuple(others)), plan, head.settings())
-    pipeline.run(partial(loading.handover.give, rows), "cut")
+    pipeline.run(partial(loading.scheduler.give, rows), "cut")
     _load(loading, pipeline)
     return Loaded(head, plan, loading)
 
@@ -42,20 +42,20 @@ def _row_readers(work: Work, pipeline: Pipeline, head: Head, loading: Loading) -
     lines = head.lines_of_rows()
     if not lines:
         return
-    filling, handover = work.filling, loading.handover
-    argv = commands.archive_text_argv(filling.programs, use_list=work.listed("rows", lines))
+    job, scheduler = work.job, loading.scheduler
+    argv = commands.archive_text_argv(job.programs, use_list=work.listed("rows", lines))
     text = pipeline.start(argv, name="pg_restore of the rows", env=work.environment)
     text.failed_as = OperationFailed
     widen(text.stdin.fileno())
     widen(text.stdout.fileno())
-    pipeline.run(lambda: handover.give(rows_of(pieces_of(text.stdout))), "cut")
+    pipeline.run(lambda: scheduler.give(rows_of(pieces_of(text.stdout))), "cut")
     _load(loading, pipeline)
     yield text.stdin
 
 
 def _load(loading: Loading, pipeline: Pipeline) -> None:
     """The sessions that load the rows."""
-    for _ in range(loading.handover.sessions):
+    for _ in range(loading.scheduler.sessions):
         pipeline.run(loading.run, "load")
 
 
@@ -64,13 +64,13 @@ def _other_readers(work: Work, pipeline: Pipeline, head: Head) -> Iterator[IO[by
     lines = head.lines_of_other_data()
     if not lines:
         return
-    filling, listed = work.filling, work.listed("others", lines)
+    job, listed = work.job, work.listed("others", lines)
     archive = None if head.has_large_objects else work.head
-    argv = commands.restore_argv(filling.programs, filling.working, "data", archive=archive, use_list=listed)
+    argv = commands.restore_argv(job.programs, job.working, "data", archive=archive, use_list=listed)
     if archive is not None:
-        filling.writer(pipeline, argv, work.environment)
+        job.writer(pipeline, argv, work.environment)
         return
-    yield filling.writer(pipeline, argv, work.environment, subprocess.PIPE).stdin
+    yield job.writer(pipeline, argv, work.environment, subprocess.PIPE).stdin
 
 
 def _passed(pieces: Iterable[bytes], sinks: Sequence[IO[bytes]]) -> Iterator[bytes]:

@@ -21,7 +21,7 @@ _ENOUGH = 2
 """A table is loaded by one session if it has at most so many times the rows of those that are worked on beside."""
 
 
-class Handover:
+class LoadScheduler:
     """Rows on their way from one thread to so many `sessions`, and what can be done beside; whoever leaves ends it for all.
 
     `worth` are the tables (as SQL) that a session may load alone, with their number of rows; `indexes` those that

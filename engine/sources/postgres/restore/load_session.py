@@ -9,7 +9,7 @@ import psycopg
 
 from engine.sources.postgres.archive.table_data import Rows, TableCopy
 from engine.sources.postgres.proof.table_counters import EarlyProof, prove_early
-from engine.sources.postgres.restore.load_scheduler import Handover
+from engine.sources.postgres.restore.load_scheduler import LoadScheduler
 from engine.sources.postgres.restore.load_steps import Build, Load, Step
 from engine.sources.postgres.restore.replay import APPLICATION
 from engine.sources.postgres.server.server import Server, failed
@@ -22,7 +22,7 @@ _LOCK_SECONDS = 10
 
 
 @dataclass(slots=True)
-class Done:
+class LoadedBeside:
     """What sessions did beside loading rows: `frozen` are tables that need no VACUUM, `built` dump ids of indexes."""
 
     frozen: set[bytes] = field(default_factory=set)
@@ -36,9 +36,9 @@ class Loading:
 
     server: Server
     database: str
-    handover: Handover
+    scheduler: LoadScheduler
     sort_memory: Callable[[int], int]
-    done: Done = field(default_factory=Done)
+    done: LoadedBeside = field(default_factory=LoadedBeside)
     encoding: str = "UTF8"
 
     def run(self) -> None:
@@ -55,24 +55,24 @@ class Loading:
                 connection.execute("SET max_parallel_maintenance_workers = 0")
                 _Session(self, connection).run()
         except psycopg.Error as error:
-            self.handover.leave()
+            self.scheduler.leave()
             raise failed(f"Loading the rows of {self.database!r} failed", error) from None
         except BaseException:
-            self.handover.leave()
+            self.scheduler.leave()
             raise
 
 
 class _Session:
     def __init__(self, loading: Loading, connection: psycopg.Connection[tuple[object, ...]]) -> None:
         self._loading = loading
-        self._handover = loading.handover
+        self._scheduler = loading.scheduler
         self._connection = connection
         self._ready = False
 
     def run(self) -> None:
-        while step := self._handover.take():
+        while step := self._scheduler.take():
             self._do(step)
-            self._handover.done(step)
+            self._scheduler.done(step)
 
     def _do(self, step: Step) -> None:
         if isinstance(step, Load):
@@ -115,7 +115,7 @@ class _Session:
         with self._connection.cursor().copy(statement) as copy:
             while rows is not None:
                 copy.write(rows.data)
-                rows = self._handover.more(rows.copy)
+                rows = self._scheduler.more(rows.copy)
 
     def _build(self, step: Build) -> None:
         """What cannot be built, or waits for a lock, is left to pg_restore, which says why."""

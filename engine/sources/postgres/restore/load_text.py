@@ -10,7 +10,7 @@ from engine.errors import DamagedSet
 from engine.sources.postgres.archive.plain_sql import body_marker
 from engine.sources.postgres.archive.service_extensions import without
 from engine.sources.postgres.programs import commands
-from engine.sources.postgres.restore.load import Filling
+from engine.sources.postgres.restore.load import LoadJob
 from engine.sources.postgres.restore.refused import object_at, refused_line
 from engine.streams.pipeline import Pipeline
 from engine.streams.pipes import Meter, pieces_of, pump
@@ -18,32 +18,32 @@ from engine.streams.pipes import Meter, pieces_of, pump
 _PREAMBLE_BYTES = 64 * 2**20
 
 
-def fill_from_text(filling: Filling) -> None:
+def fill_from_text(job: LoadJob) -> None:
     """Run the SQL with psql.
 
     Raises:
         OperationFailed: the set does not restore, or the server refuses something in it.
     """
     meter = Meter()
-    with filling.source.stored.open("rb") as stored, Pipeline() as pipeline:
-        unpacked = filling.unpacked(pipeline, stored)
-        argv = (*commands.psql_argv(filling.programs, filling.working), "--file=-")  # it then says which line
-        psql = filling.writer(pipeline, argv, filling.environment(), subprocess.PIPE)
-        contents = after_marker(pieces_of(unpacked.stdout), body_marker(filling.source.choice.key.set_id))
-        if filling.left_out:
-            contents = without(contents, filling.left_out)
+    with job.source.stored.open("rb") as stored, Pipeline() as pipeline:
+        unpacked = job.unpacked(pipeline, stored)
+        argv = (*commands.psql_argv(job.programs, job.working), "--file=-")  # it then says which line
+        psql = job.writer(pipeline, argv, job.environment(), subprocess.PIPE)
+        contents = after_marker(pieces_of(unpacked.stdout), body_marker(job.source.choice.key.set_id))
+        if job.left_out:
+            contents = without(contents, job.left_out)
         pipeline.run(partial(pump, contents, (psql.stdin,), meter), "restore")
-        filling.join(pipeline, meter, stored)
+        job.join(pipeline, meter, stored)
 
 
-def object_of(filling: Filling, said: str) -> str:
+def object_of(job: LoadJob, stderr: str) -> str:
     """What the statement is of that psql refused, where it says which line that is of."""
-    line = refused_line(said)
+    line = refused_line(stderr)
     if line is None:
         return ""
-    with filling.source.stored.open("rb") as stored, Pipeline() as pipeline:
-        pieces = pieces_of(filling.unpacked(pipeline, stored).stdout)
-        return object_at(after_marker(pieces, body_marker(filling.source.choice.key.set_id)), line)
+    with job.source.stored.open("rb") as stored, Pipeline() as pipeline:
+        pieces = pieces_of(job.unpacked(pipeline, stored).stdout)
+        return object_at(after_marker(pieces, body_marker(job.source.choice.key.set_id)), line)
 
 
 def after_marker(pieces: Iterable[bytes], marker: bytes) -> Iterator[bytes]:

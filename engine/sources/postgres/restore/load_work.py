@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.sources.postgres.archive.archive import Head
 from engine.sources.postgres.archive.toc import DataPlan
-from engine.sources.postgres.restore.load import Filling
+from engine.sources.postgres.restore.load import LoadJob
 from engine.sources.postgres.restore.load_session import Loading
 
 
@@ -16,20 +16,20 @@ from engine.sources.postgres.restore.load_session import Loading
 class Work:
     """`most_memory` is what a session that builds an index may have, in kB."""
 
-    filling: Filling
+    job: LoadJob
     most_memory: int
 
     @property
     def environment(self) -> dict[str, str]:
-        return self.filling.environment(self.most_memory)
+        return self.job.environment(self.most_memory)
 
     @property
     def head(self) -> Path:
-        return self.filling.source.spool / "head"
+        return self.job.source.spool / "head"
 
     def listed(self, name: str, lines: Sequence[bytes]) -> Path:
         """A file that names entries to pg_restore."""
-        path = self.filling.source.spool / f"{name}.list"
+        path = self.job.source.spool / f"{name}.list"
         path.touch(mode=0o600, exist_ok=False)
         path.write_bytes(b"\n".join(lines) + b"\n")
         return path
@@ -45,4 +45,4 @@ class Loaded:
 
     @property
     def large_tables(self) -> tuple[bytes, ...]:
-        return self.loading.handover.large_tables
+        return self.loading.scheduler.large_tables

@@ -11,7 +11,7 @@ from psycopg.rows import TupleRow
 from engine.sources.postgres.archive.globals_sql import RoleStatement, statements_of
 from engine.sources.postgres.server.raw_text import to_bytes
 from engine.sources.postgres.server.server import Server
-from engine.streams.said import reason
+from engine.streams.stderr import reason
 
 _STANDS_FOR = """
 SELECT rolname FROM pg_catalog.pg_roles WHERE rolname IN

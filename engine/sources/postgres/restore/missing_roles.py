@@ -23,7 +23,7 @@ from engine.sources.postgres.server.environment import run_here
 from engine.sources.postgres.server.raw_text import to_bytes, unconverted
 from engine.sources.postgres.server.rights import is_superuser
 from engine.sources.postgres.server.server import Server, failed
-from engine.streams.said import told
+from engine.streams.stderr import summary
 
 _SECONDS = 600
 _MAY_LOG_IN = "SELECT rolname FROM pg_catalog.pg_roles WHERE rolcanlogin AND rolname = ANY (%s) ORDER BY 1"
@@ -102,7 +102,7 @@ def _create(server: Server, programs: Path, text: str, absent: Sequence[str]) ->
     )
     if done.code:
         raise OperationFailed(
-            f"The roles {', '.join(absent)} could not be created, so none was: {told(done.stderr)}; change that on "
+            f"The roles {', '.join(absent)} could not be created, so none was: {summary(done.stderr)}; change that on "
             f"{server.address} or create them there, then restore again."
         )
 

@@ -38,26 +38,26 @@ _NAMED = re.compile(rb"^-- (?:Data for )?Name: (.*); Type: ([A-Z ]+); Schema: (.
 _LONGEST = 1 << 16
 
 
-def lacks(said: str) -> bool:
+def lacks(stderr: str) -> bool:
     """Whether what a program or a server said names something that this server lacks."""
     # A language whose handler no dump carries is looked for as an extension.
-    return _LACKING.search(said) is not None and "PROCEDURAL LANGUAGE" not in said
+    return _LACKING.search(stderr) is not None and "PROCEDURAL LANGUAGE" not in stderr
 
 
 def refused(
-    error: OperationFailed, said: str, where: str, named: str = "", *, superuser: bool = True
+    error: OperationFailed, stderr: str, where: str, named: str = "", *, superuser: bool = True
 ) -> OperationFailed | CouldNotVerify:
     """`error` of a statement, told as whose fault it is.
 
     `said` is all that was said, `where` names the server, `named` the object. The set's stored bytes have been compared.
     `superuser`: who restores is one.
     """
-    if not superuser and _MAY_NOT.search(said):
+    if not superuser and _MAY_NOT.search(stderr):
         return CouldNotVerify(
             f"{error}{f' That is of {named}.' if named else ''} The role that restores into {where} is no superuser and may "
             "not do that; nothing is held against the set. `restore --despite-errors` brings back all else."
         )
-    if lacks(said):
+    if lacks(stderr):
         return CouldNotVerify(
             f"{where} lacks what this set needs, and nothing is held against the set: {error} Give it that, or use "
             "another server like the source."
@@ -69,9 +69,9 @@ def refused(
     )
 
 
-def refused_line(said: str) -> int | None:
+def refused_line(stderr: str) -> int | None:
     """The line of the SQL on psql's stdin whose statement was refused; None where psql does not say."""
-    found = _PSQL_LINE.search(said)
+    found = _PSQL_LINE.search(stderr)
     return int(found[1]) if found else None
 
 

@@ -18,7 +18,7 @@ from engine.sources.postgres.restore.database import fitting_name
 from engine.sources.postgres.restore.replay import APPLICATION
 from engine.sources.postgres.server.rights import MAY_END
 from engine.sources.postgres.server.server import Server, failed
-from engine.streams.said import reason
+from engine.streams.stderr import reason
 
 _SWAP_TRIES = 5
 _PAUSE_SECONDS = 0.05
@@ -81,8 +81,8 @@ def give_name(server: Server, working: str, final: str, *, in_place: bool, repla
         except psycopg.Error as error:
             connection.close()
             if not _has_name(server, session, restored, previous or final, final):
-                said = f"Renaming to {final!r} on {server.address} failed and nothing was renamed"
-                raise failed(said, error) from None
+                sentence = f"Renaming to {final!r} on {server.address} failed and nothing was renamed"
+                raise failed(sentence, error) from None
     return previous
 
 
@@ -130,10 +130,10 @@ def _has_name(server: Server, session: int, restored: int, sign: str, final: str
                 time.sleep(_PAUSE_SECONDS)
             return _oid(connection, final) == restored
     except (PlatformOpsError, psycopg.Error) as error:
-        told = reason(str(error))
+        why = reason(str(error))
         raise TransientFailure(
             f"The restored database is whole, but the session that renamed it to {final!r} on {server.address} was "
-            f"lost, and whether it did cannot be asked ({told}) Look there: if there is a database {sign!r}, it did."
+            f"lost, and whether it did cannot be asked ({why}) Look there: if there is a database {sign!r}, it did."
         ) from None
 
 

@@ -54,7 +54,7 @@ def play(
     """
     meter, tick = Meter(), Throttled(progress)
     pieces = stored_pieces(repository, body.key, file)
-    told: list[Process] = []
+    tools: list[Process] = []
     try:
         with Pipeline() as pipeline:
             unpacked = start_unpack(pipeline, repository, body, file)
@@ -62,15 +62,15 @@ def play(
             if through:
                 source = pipeline.start(through, name=f"{what} to SQL", stdin=unpacked.stdout).stdout
                 unpacked.stdout.close()
-            told.append(_started(pipeline, argv, environment, what, source, without))
+            tools.append(_started(pipeline, argv, environment, what, source, without))
             pipeline.run(partial(pump, pieces, (unpacked.stdin,), meter), "read")
             pipeline.join(meter, STALL_SECONDS, lambda: tick(what, meter.bytes, file.size), alive)
     except (OperationFailed, NoFittingKey) as error:
         _require_the_manifest_s(pieces)
         if type(error) is not OperationFailed:
             raise
-        said = "\n".join((str(error), *(tool.all_it_said() for tool in told)))
-        raise refused(error, said, "The scratch server", _object(repository, body, file, said)) from None
+        stderr = "\n".join((str(error), *(tool.whole_stderr() for tool in tools)))
+        raise refused(error, stderr, "The scratch server", _object(repository, body, file, stderr)) from None
 
 
 def _started(
@@ -104,9 +104,9 @@ def _require_the_manifest_s(pieces: Iterator[bytes]) -> None:
             pass
 
 
-def _object(repository: Repository, body: Body, file: FileEntry, said: str) -> str:
+def _object(repository: Repository, body: Body, file: FileEntry, stderr: str) -> str:
     """What the statement is of that psql refused, where it says which line that is of."""
-    line = refused_line(said)
+    line = refused_line(stderr)
     if line is None:
         return ""
     with suppress(PlatformOpsError), Pipeline() as pipeline:

@@ -33,7 +33,7 @@ from engine.sources.postgres.restore.choice import RestoreChoice as RestoreChoic
 from engine.sources.postgres.restore.choice import choose as choose
 from engine.sources.postgres.restore.database import apply_properties, create_database
 from engine.sources.postgres.restore.despite_errors import fill_despite_errors
-from engine.sources.postgres.restore.load import Filling
+from engine.sources.postgres.restore.load import LoadJob
 from engine.sources.postgres.restore.load_archive import fill_from_archive
 from engine.sources.postgres.restore.load_text import fill_from_text, object_of
 from engine.sources.postgres.restore.missing_roles import MadeRoles, create_missing_roles
@@ -41,7 +41,7 @@ from engine.sources.postgres.restore.owners import acting_for_owners, owners_may
 from engine.sources.postgres.restore.refused import refused
 from engine.sources.postgres.restore.renaming import drop_spare, free_name, give_name, made_meanwhile
 from engine.sources.postgres.restore.restored_proof import reprinter, restored_proof
-from engine.sources.postgres.restore.target import left_out_extensions, left_out_told, look_at
+from engine.sources.postgres.restore.target import left_out_extensions, look_at, omissions_of
 from engine.sources.postgres.server.databases import list_databases
 from engine.sources.postgres.server.holds import OWN, is_spare
 from engine.sources.postgres.server.lock import backup_lock
@@ -171,9 +171,9 @@ def _restore(run: _Run, choice: RestoreChoice) -> RestoredDatabase:
         source = read_source(run.repository, choice, spool, run.progress)
         roles, without = _roles(run, source)
         left_out = left_out_extensions(run.server, source.proof)
-        filling = Filling(source, run.server, working_name(), run.programs, run.progress, run.superuser, left_out)
+        job = LoadJob(source, run.server, working_name(), run.programs, run.progress, run.superuser, left_out)
         with _for_owners(run, source, final):
-            made, previous = _made_and_named(run, filling, final)
+            made, previous = _made_and_named(run, job, final)
     return RestoredDatabase(
         database=choice.database,
         set_key=str(choice.key),
@@ -187,19 +187,19 @@ def _restore(run: _Run, choice: RestoreChoice) -> RestoredDatabase:
         roles_created=roles.created,
         roles_lack=roles.lack,
         roles_without_password=roles.without_password,
-        missing=(*source.body.missing, *_lost(source, made.found), *left_out_told(choice.database, left_out)),
+        missing=(*source.body.missing, *_lost(source, made.found), *omissions_of(choice.database, left_out)),
         refused=(*without, *made.refused),
         differences=made.differences,
     )
 
 
-def _made_and_named(run: _Run, filling: Filling, final: str) -> tuple[_Made, str | None]:
+def _made_and_named(run: _Run, job: LoadJob, final: str) -> tuple[_Made, str | None]:
     try:
-        return _made(run, filling), _named(run, filling, final)
+        return _made(run, job), _named(run, job, final)
     except BaseException:
         # What stays is dropped by the next restore or backup; the reason is told.
         with suppress(PlatformOpsError, psycopg.Error):
-            drop_working(run.server, filling.working)
+            drop_working(run.server, job.working)
         raise
 
 
@@ -220,12 +220,12 @@ def _roles(run: _Run, source: Source) -> tuple[MadeRoles, tuple[str, ...]]:
         return MadeRoles(), (str(error),)
 
 
-def _named(run: _Run, filling: Filling, final: str) -> str | None:
+def _named(run: _Run, job: LoadJob, final: str) -> str | None:
     """Give the database its name; that of the live one which made place. One that held nothing is dropped."""
     server = run.server
     spare = run.in_place and final in OWN and final in _present(server) and is_spare(server, final)
     replaces = run.may_replace or spare
-    previous = give_name(server, filling.working, final, in_place=run.in_place, replace=replaces)
+    previous = give_name(server, job.working, final, in_place=run.in_place, replace=replaces)
     if not (spare and previous and is_spare(server, previous, like=final)):
         return previous
     return None if drop_spare(server, previous) else previous
@@ -245,21 +245,21 @@ class _Made:
     differences: tuple[str, ...] = ()
 
 
-def _made(run: _Run, filling: Filling) -> _Made:
+def _made(run: _Run, job: LoadJob) -> _Made:
     try:
-        rows = _fill(filling)
+        rows = _fill(job)
         filled = time.monotonic()
-        return _Made(_proven(filling, rows), time.monotonic() - filled)
+        return _Made(_proven(job, rows), time.monotonic() - filled)
     except (OperationFailed, CouldNotVerify) as error:
         if not run.despite_errors or error.retryable:
             raise
         run.progress(f"{error} What comes back all the same is taken.")
-    drop_working(run.server, filling.working)
-    refused = fill_despite_errors(filling)
+    drop_working(run.server, job.working)
+    refused = fill_despite_errors(job)
     filled = time.monotonic()
-    found, differences = _compared(filling, {})
-    told = tuple(f"{one.kind} {one.name}" for one in differences)
-    return _Made(found, time.monotonic() - filled, refused, told)
+    found, differences = _compared(job, {})
+    differing = tuple(f"{one.kind} {one.name}" for one in differences)
+    return _Made(found, time.monotonic() - filled, refused, differing)
 
 
 def _lost(source: Source, found: DatabaseProof) -> tuple[str, ...]:
@@ -276,42 +276,42 @@ def _check_replaceable(run: _Run, choice: RestoreChoice) -> None:
         raise made_meanwhile(server, choice.database)
 
 
-def _fill(filling: Filling) -> Mapping[str, EarlyProof]:
+def _fill(job: LoadJob) -> Mapping[str, EarlyProof]:
     """Fill the working database; proofs of rows that were taken on the way."""
     rows: Mapping[str, EarlyProof] = {}
-    properties = filling.source.proof.properties
-    create_database(filling.server, filling.working, properties)
-    filling.progress(filling.what, 0, filling.source.file.size)
-    is_archive = filling.source.file.role == "dump"
+    properties = job.source.proof.properties
+    create_database(job.server, job.working, properties)
+    job.progress(job.what, 0, job.source.file.size)
+    is_archive = job.source.file.role == "dump"
     try:
-        apply_properties(filling.server, filling.working, properties)  # rows are checked under what the database sets
-        with _owners_may_create(filling):
+        apply_properties(job.server, job.working, properties)  # rows are checked under what the database sets
+        with _owners_may_create(job):
             if is_archive:
-                rows = fill_from_archive(filling)
+                rows = fill_from_archive(job)
             else:
-                fill_from_text(filling)
+                fill_from_text(job)
     except OperationFailed as error:
         if type(error) is not OperationFailed:
             raise
-        named = "" if is_archive else object_of(filling, str(error))
-        raise refused(error, str(error), filling.server.address, named, superuser=filling.superuser) from None
+        named = "" if is_archive else object_of(job, str(error))
+        raise refused(error, str(error), job.server.address, named, superuser=job.superuser) from None
     return rows
 
 
-def _owners_may_create(filling: Filling) -> AbstractContextManager[None]:
-    if filling.superuser:
+def _owners_may_create(job: LoadJob) -> AbstractContextManager[None]:
+    if job.superuser:
         return nullcontext()
-    return owners_may_create(filling.server, filling.working, filling.source.proof)
+    return owners_may_create(job.server, job.working, job.source.proof)
 
 
-def _proven(filling: Filling, rows: Mapping[str, EarlyProof]) -> DatabaseProof:
+def _proven(job: LoadJob, rows: Mapping[str, EarlyProof]) -> DatabaseProof:
     """Compare what was restored with the proof.
 
     Raises:
         OperationFailed: it is not what was backed up.
     """
-    choice = filling.source.choice
-    found, differences = _compared(filling, rows)
+    choice = job.source.choice
+    found, differences = _compared(job, rows)
     if differences:
         first = differences[0]
         raise OperationFailed(
@@ -322,9 +322,9 @@ def _proven(filling: Filling, rows: Mapping[str, EarlyProof]) -> DatabaseProof:
     return found
 
 
-def _compared(filling: Filling, rows: Mapping[str, EarlyProof]) -> tuple[DatabaseProof, tuple[Difference, ...]]:
-    server, programs, expected = filling.server, filling.programs, filling.source.proof
-    filling.progress(f"compare {filling.source.choice.database}")
-    found = restored_proof(server, filling.working, programs, filling.encoding, expected.sample_percent, rows)
-    reprint = reprinter(server, programs, found.properties, filling.encoding)
-    return found, compare_databases(expected, found, reprint, filling.left_out)
+def _compared(job: LoadJob, rows: Mapping[str, EarlyProof]) -> tuple[DatabaseProof, tuple[Difference, ...]]:
+    server, programs, expected = job.server, job.programs, job.source.proof
+    job.progress(f"compare {job.source.choice.database}")
+    found = restored_proof(server, job.working, programs, job.encoding, expected.sample_percent, rows)
+    reprint = reprinter(server, programs, found.properties, job.encoding)
+    return found, compare_databases(expected, found, reprint, job.left_out)

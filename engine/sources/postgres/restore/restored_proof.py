@@ -22,8 +22,8 @@ from engine.sources.postgres.server.raw_text import to_bytes
 from engine.sources.postgres.server.server import Server, failed
 from engine.sources.postgres.server.working import drop_working, working_name
 from engine.streams.pipeline import Pipeline
-from engine.streams.said import reason
 from engine.streams.spool import spool_folder
+from engine.streams.stderr import reason
 
 
 def restored_proof(

@@ -46,7 +46,7 @@ def left_out_extensions(server: Server, proof: DatabaseProof) -> frozenset[str]:
     return lacking(proof.extensions, available)
 
 
-def left_out_told(database: str, extensions: frozenset[str]) -> tuple[str, ...]:
+def omissions_of(database: str, extensions: frozenset[str]) -> tuple[str, ...]:
     """One line for all of them."""
     names = ", ".join(sorted(extensions))
     return (

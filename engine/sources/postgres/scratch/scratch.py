@@ -19,7 +19,7 @@ from engine.hosts.processes import ProcessIdentity
 from engine.sources.postgres.programs.account import private_folder
 from engine.sources.postgres.programs.installed import server_programs
 from engine.sources.postgres.scratch.instance import Instance
-from engine.sources.postgres.scratch.sweep import PREFIX, remove_folder, sweep_scratch, told_only
+from engine.sources.postgres.scratch.sweep import PREFIX, logged_only, remove_folder, sweep_scratch
 from engine.sources.postgres.scratch.watcher import start_watcher
 from engine.streams.spool import temporary_base
 
@@ -78,7 +78,7 @@ def scratch_server(
                 raise CouldNotVerify(f"No scratch server of PostgreSQL {major} could start: {error}") from None
             yield server
         finally:
-            with told_only():
+            with logged_only():
                 server.stop(immediate=True)
 
 
@@ -98,7 +98,7 @@ def _folder(base: Path) -> Iterator[Path]:
         watcher = start_watcher(folder)
         yield folder
     finally:
-        with told_only():
+        with logged_only():
             remove_folder(folder)
         if watcher:
             watcher.terminate()

@@ -77,7 +77,7 @@ def scratch_container(
                 image, **_isolated(folder), command=["sh", "-c", _SCRIPT, "sh", *arguments]
             )
         except (APIError, ImageNotFound, OSError) as error:
-            raise CouldNotVerify(f"No scratch container of {image} could start: {_said(error)}") from None
+            raise CouldNotVerify(f"No scratch container of {image} could start: {_summary(error)}") from None
         try:
             _await_ready(container, server)
             yield server
@@ -129,5 +129,5 @@ def _await_ready(container: Any, server: ScratchContainer) -> None:
         time.sleep(_POLL_SECONDS)
 
 
-def _said(error: Exception) -> str:
+def _summary(error: Exception) -> str:
     return " ".join(str(getattr(error, "explanation", None) or error).split())[:300]

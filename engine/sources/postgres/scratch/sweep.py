@@ -28,13 +28,13 @@ def sweep_scratch(base: Path | None = None) -> int:
     """End and remove the scratch servers whose owner is dead; how many there were. One that stays is told in the log."""
     where, swept = base.resolve() if base else temporary_base(), 0
     for folder in sorted(where.glob(f"{PREFIX}*")):
-        with told_only():
+        with logged_only():
             swept += sweep_folder(folder)
     return swept
 
 
 @contextmanager
-def told_only() -> Iterator[None]:
+def logged_only() -> Iterator[None]:
     """What cannot be cleaned up does not change what was found: the log says it, the next scratch server tries again."""
     try:
         yield

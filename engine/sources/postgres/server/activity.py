@@ -23,7 +23,7 @@ SELECT count(*) FROM pg_catalog.pg_stat_activity
 """
 
 
-def at_work(server: Server, database: str, application: str) -> bool:
+def is_active(server: Server, database: str, application: str) -> bool:
     """Whether a session of `application` works in `database`, or in the maintenance database, which it is made from.
 
     One that waits for its client or for a lock does not. No answer within seconds is a no.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from engine.hosts.base import Done
+from engine.hosts.base import Completed
 from engine.hosts.machine import Local
 
 _LIBPQ = tuple(
@@ -73,7 +73,7 @@ def tool_environment(**extra: str) -> dict[str, str]:
 
 def run_here(
     argv: Sequence[str], *, timeout: float, env: Mapping[str, str] | None = None, stdin: bytes | None = None
-) -> Done:
+) -> Completed:
     """A client program on this machine, to its end.
 
     Raises:

@@ -106,7 +106,7 @@ def _lock(server: Server, connection: psycopg.Connection[TupleRow]) -> None:
     row = connection.execute("SELECT pg_catalog.pg_try_advisory_lock(%s, %s)", (_CLASS, _BACKUP)).fetchone()
     holder = connection.execute(_WHO.encode(), (_CLASS, _BACKUP)).fetchone()
     if row is None or not row[0] or holder:
-        raise LockedByAnother(_told(server, holder))
+        raise LockedByAnother(_held_by(server, holder))
     connection.execute((_END_LEFTOVERS + MAY_END).encode(), (WORKER,))
 
 
@@ -117,6 +117,6 @@ def _no_pooler(server: Server, connection: psycopg.Connection[TupleRow]) -> None
         raise pooler(server.address)
 
 
-def _told(server: Server, holder: TupleRow | None) -> str:
+def _held_by(server: Server, holder: TupleRow | None) -> str:
     since = f", held by {holder[0]!r} from {holder[2]} since {holder[1]:%Y-%m-%d %H:%M:%S %Z}" if holder else ""
     return f"Another backup of {server.address} is running{since}; wait for it or end it, then start again."

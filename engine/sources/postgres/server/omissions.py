@@ -197,29 +197,29 @@ _OF_ANOTHER = (
 def left_out_of_dump(connection: psycopg.Connection[TupleRow]) -> list[str]:
     """What a dump of this database lacks, in its own set and in the cluster's."""
     more = _OF_A_SUPERUSER if is_superuser(connection) else _OF_ANOTHER
-    return [*_told(connection, (*_OF_DATABASE, *more)), *_rows_of_extensions(connection)]
+    return [*_found(connection, (*_OF_DATABASE, *more)), *_rows_of_extensions(connection)]
 
 
 def left_out_of_archive(connection: psycopg.Connection[TupleRow]) -> list[str]:
     """What more a set of this database alone lacks, or asks of a restore with stock tools."""
-    return [*_told(connection, (_TABLESPACES_USED,)), *options_to_restore_with(connection)]
+    return [*_found(connection, (_TABLESPACES_USED,)), *options_to_restore_with(connection)]
 
 
 def left_out_of_roles(connection: psycopg.Connection[TupleRow]) -> tuple[str, ...]:
     """What every set lacks whose roles' passwords could not be read."""
-    return tuple(_told(connection, _PASSWORDS))
+    return tuple(_found(connection, _PASSWORDS))
 
 
 def left_out_of_server(connection: psycopg.Connection[TupleRow]) -> tuple[str, ...]:
     """What a restore of the whole server does not bring back."""
-    found = _told(connection, _OF_SERVER)
+    found = _found(connection, _OF_SERVER)
     try:
-        return (*found, *_told(connection, _CONFIGURATION))
+        return (*found, *_found(connection, _CONFIGURATION))
     except psycopg.errors.InsufficientPrivilege:
         return (*found, _UNREADABLE_CONFIGURATION)
 
 
-def _told(connection: psycopg.Connection[TupleRow], findings: Sequence[tuple[str, str]]) -> list[str]:
+def _found(connection: psycopg.Connection[TupleRow], findings: Sequence[tuple[str, str]]) -> list[str]:
     found = [(text, [row[0] for row in connection.execute((_MEMBERS + query).encode())]) for text, query in findings]
     return [text.format(_listed(names)) for text, names in found if names]
 

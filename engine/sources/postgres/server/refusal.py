@@ -64,5 +64,5 @@ def pooler(where: str) -> ConfigurationError:
 def _reason(text: str) -> str:
     """What libpq says, without its advice (which is not about our settings) and without what it says twice."""
     lines = (line.strip().removeprefix("connection failed: ") for line in text.splitlines())
-    told = [line for line in lines if line and not line.startswith(_ADVICE)]
-    return " ".join(dict.fromkeys(told)).rstrip(".")[:300]
+    shown = [line for line in lines if line and not line.startswith(_ADVICE)]
+    return " ".join(dict.fromkeys(shown)).rstrip(".")[:300]

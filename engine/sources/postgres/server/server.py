@@ -29,7 +29,7 @@ from engine.sources.postgres.server.session_settings import (
     options,
 )
 from engine.sources.postgres.settings import ServerSettings
-from engine.streams.said import reason
+from engine.streams.stderr import reason
 
 _IDENTITY = """
 SELECT pg_catalog.concat(system_identifier, ' since ', EXTRACT(epoch FROM pg_catalog.pg_postmaster_start_time()))

@@ -15,7 +15,7 @@ from psycopg.rows import TupleRow
 from engine.sources.postgres.server.raw_text import client_encoding
 from engine.sources.postgres.server.server import Server, failed
 from engine.sources.postgres.server.table_locks import in_the_way
-from engine.streams.said import reason
+from engine.streams.stderr import reason
 
 _CANCEL_SECONDS, _WAKE_SECONDS = 5.0, 10.0
 ISOLATION = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"

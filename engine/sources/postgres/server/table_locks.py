@@ -24,7 +24,7 @@ from psycopg.rows import TupleRow
 from engine.errors import PlatformOpsError, TransientFailure
 from engine.sources.postgres.server.raw_text import to_text
 from engine.sources.postgres.server.server import Server
-from engine.streams.said import reason
+from engine.streams.stderr import reason
 
 _TABLES = """
 SELECT c.oid, pg_catalog.textsend(pg_catalog.concat(pg_catalog.quote_ident(n.nspname::text), '.',

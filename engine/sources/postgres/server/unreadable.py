@@ -60,7 +60,7 @@ class Unreadable:
         """Of all that is not to be read."""
         return frozenset(one.oid for one in (*self.left_out, *self.values, *self.rows, *self.locked))
 
-    def told(self) -> tuple[str, ...]:
+    def sentences(self) -> tuple[str, ...]:
         """For the manifest: what is not in the dump, in words."""
         findings = (
             (

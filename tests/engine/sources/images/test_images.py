@@ -245,18 +245,18 @@ def test_an_engine_that_never_saw_them_gets_the_same_images(scene: Scene, tmp_pa
         assert again.remarks and "is another image here and stays it" in again.remarks[0]
     identity = x25519.Identity.generate()
     (tmp_path / "key").write_text(str(identity))
-    sealed = scene.repository(
+    tagged = scene.repository(
         "of-podman", recipients=(str(identity.to_public()),), identity_reference=f"file:{tmp_path / 'key'}"
     )
     with second_podman() as host:
         docker = Docker(Local(), host.docker_host)
         assert not restore(docker, repository, body, silent, 60).remarks
-        key, same = one_of(scene.archived(sealed, host))
+        key, same = one_of(scene.archived(tagged, host))
         assert same.same_as(facts)
         docker.call(("docker", "image", "rm", "--force", *facts.images))
-        assert not restore(docker, sealed, read_manifest(sealed, key), silent, 60).remarks
+        assert not restore(docker, tagged, read_manifest(tagged, key), silent, 60).remarks
         assert docker.image_ids(list(facts.images)) == {f"sha256:{image.id}" for image in facts.images.values()}
-    assert drill_set(sealed, key, "test", silent).result == "passed"
+    assert drill_set(tagged, key, "test", silent).result == "passed"
     archive = tmp_path / "archive.tar"
     with archive.open("wb", buffering=0) as file:
         write_archive(repository, body, file, Meter())

@@ -106,7 +106,7 @@ def test_prefect_runs_the_same(site: Site, prefect_server: str, monkeypatch: pyt
     from flows.restore_realm import restore_realm
 
     monkeypatch.setenv("PLATFORM_OPS_CONFIG", str(site.config))
-    apply(load_settings(site.config), say=lambda line: None)
+    apply(load_settings(site.config), report=lambda line: None)
     with get_client(sync_client=True) as client:
         [planned] = [one for one in client.read_deployments(limit=100) if one.name == "realm-export"]
     assert [(one.parameters["source"], str(one.schedule.cron)) for one in planned.schedules] == [  # type: ignore[union-attr]
@@ -148,7 +148,7 @@ def test_a_user_s_change_alone_is_seen_by_the_events_of_the_realm(site: Site, pa
     settings = load_settings(site.config)
     source = open_source(settings, SOURCE)
     assert isinstance(source, KeycloakSource)
-    with source.asked() as api:
+    with source.looked_at() as api:
         before = {realm: look_at(api, realm) for realm in (REALM, "master")}
         for realm, name in ((REALM, USER), ("master", ADMIN)):
             [user] = pair.ask("GET", f"/{realm}/users?username={name}")

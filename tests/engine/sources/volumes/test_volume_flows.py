@@ -31,9 +31,9 @@ def test_prefect_snapshots_drills_and_restores(
     site = kept(engine, tmp_path, dict.fromkeys(names, "none"))
     monkeypatch.setenv("PLATFORM_OPS_CONFIG", str(site.site.config))
     settings = load_settings(site.site.config)
-    apply(settings, say=lambda line: None)
+    apply(settings, report=lambda line: None)
     volume_snapshot(site.source)
-    apply(settings, say=lambda line: None)
+    apply(settings, report=lambda line: None)
     with get_client(sync_client=True) as client:
         deployed = {each.name: each for each in client.read_deployments(limit=100)}
     form = (deployed["restore-volumes"].parameter_openapi_schema or {})["properties"]

@@ -392,8 +392,8 @@ def test_without_the_right_key_nothing_is_shown(source: Instance, store_folder: 
     for name, each in (("right", identity), ("wrong", other)):
         (tmp_path / name).write_text(f"# a key\n{each}\n")
     recipients = (str(identity.to_public()),)
-    sealed = store_in(store_folder, recipients=recipients)
-    made = back_up(server_of(source), sealed, ["other"])
+    tagged = store_in(store_folder, recipients=recipients)
+    made = back_up(server_of(source), tagged, ["other"])
     for key in (made.cluster_key, made.key("other")):
         for reference, result, why in (
             (f"file:{tmp_path / 'right'}", "passed", "came back equal"),
@@ -404,8 +404,8 @@ def test_without_the_right_key_nothing_is_shown(source: Instance, store_folder: 
             repository = store_in(store_folder, recipients=recipients, identity_reference=reference)
             report = drill(repository, key)
             assert (report.result, why in report.sentence) == (result, True), report.sentence
-    for file in read_manifest(sealed, made.cluster_key).files:
-        assert read(sealed, made.cluster_key.prefix + file.name).startswith(b"age-encryption.org/v1\n")
+    for file in read_manifest(tagged, made.cluster_key).files:
+        assert read(tagged, made.cluster_key.prefix + file.name).startswith(b"age-encryption.org/v1\n")
     # A changed head looks like another's key, and is not.
     repository = store_in(store_folder, recipients=recipients, identity_reference=f"file:{tmp_path / 'right'}")
     name = made.cluster_key.prefix + the_file(repository, made.cluster_key, "-other.sql.gz.age")

@@ -65,16 +65,16 @@ def test_none_is_begun_while_all_sessions_build(
 ) -> None:
     ended = threading.Event()
     busy = [psycopg.connect(postgres_server.conninfo(fresh_database), autocommit=True) for _ in range(JOBS)]
-    at_work = [threading.Thread(target=one.execute, args=("SELECT pg_sleep(1.5)",)) for one in busy]
-    for thread in at_work:
+    is_active = [threading.Thread(target=one.execute, args=("SELECT pg_sleep(1.5)",)) for one in busy]
+    for thread in is_active:
         thread.start()
     with server_of(postgres_server).connect(fresh_database) as looking:
         count = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
         eventually(lambda: looking.execute(count).fetchone() == (JOBS,), "all sessions are at work")
     proofs, thread = early(postgres_server, fresh_database, ended, "public.plain")
-    at_work[0].join(0.7)
-    assert at_work[0].is_alive() and proofs.proofs == {}
-    for each in at_work:
+    is_active[0].join(0.7)
+    assert is_active[0].is_alive() and proofs.proofs == {}
+    for each in is_active:
         each.join()
     thread.join(20)
     assert list(proofs.proofs) == ["public.plain"]

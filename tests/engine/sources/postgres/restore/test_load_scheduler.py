@@ -10,7 +10,7 @@ import pytest
 
 from engine.sources.postgres.archive.plain_index import PlainIndex
 from engine.sources.postgres.archive.table_data import Rows, TableCopy
-from engine.sources.postgres.restore.load_scheduler import LARGE, Handover
+from engine.sources.postgres.restore.load_scheduler import LARGE, LoadScheduler
 from engine.sources.postgres.restore.load_steps import Build, Load, Prove, Step
 
 A, B, C = (TableCopy(name, b"COPY t FROM stdin", b"") for name in (b"a", b"b", b"c"))
@@ -30,49 +30,49 @@ def indexes(*steps: Step | None) -> list[PlainIndex]:
     return [step.index for step in steps if isinstance(step, Build)]
 
 
-def first_is_in(handover: Handover) -> Load:
+def first_is_in(scheduler: LoadScheduler) -> Load:
     """One session has loaded all of a large table A; another loads B. The latter's step."""
-    handover.give([Rows(A, MUCH), Rows(B, b"1\n")])
-    first = load(handover.take())
-    assert handover.more(A) is None
-    second = load(handover.take())
-    handover.done(first)
+    scheduler.give([Rows(A, MUCH), Rows(B, b"1\n")])
+    first = load(scheduler.take())
+    assert scheduler.more(A) is None
+    second = load(scheduler.take())
+    scheduler.done(first)
     return second
 
 
 def test_all_sessions_load_a_table_when_there_is_nothing_else() -> None:
-    handover = Handover(2, worth=MANY)
-    handover.give([Rows(A, b"1\n"), Rows(A, b"2\n")])
-    steps = [load(handover.take()), load(handover.take())]
+    scheduler = LoadScheduler(2, worth=MANY)
+    scheduler.give([Rows(A, b"1\n"), Rows(A, b"2\n")])
+    steps = [load(scheduler.take()), load(scheduler.take())]
     assert [(step.rows.data, step.alone) for step in steps] == [(b"1\n", False), (b"2\n", False)]
-    assert handover.more(A) is None
-    assert handover.take() is None
+    assert scheduler.more(A) is None
+    assert scheduler.take() is None
 
 
 def test_the_next_table_is_loaded_alone_while_the_others_have_work() -> None:
-    handover = Handover(2, worth=MANY, indexes=(KEY, INDEX, OTHER), prove=True)
-    second = first_is_in(handover)
+    scheduler = LoadScheduler(2, worth=MANY, indexes=(KEY, INDEX, OTHER), prove=True)
+    second = first_is_in(scheduler)
     assert second.alone
-    key = handover.take()
+    key = scheduler.take()
     assert indexes(key) == [KEY]
     assert key is not None
-    handover.done(key)
-    assert indexes(handover.take(), handover.take()) == [INDEX, OTHER]
-    assert handover.to_prove == (b"a",)
+    scheduler.done(key)
+    assert indexes(scheduler.take(), scheduler.take()) == [INDEX, OTHER]
+    assert scheduler.to_prove == (b"a",)
 
 
 def test_a_key_is_never_built_beside_another_index_of_its_table() -> None:
-    handover = Handover(4, indexes=(INDEX, KEY, OTHER))
-    first_is_in(handover)
-    index, other = handover.take(), handover.take()
+    scheduler = LoadScheduler(4, indexes=(INDEX, KEY, OTHER))
+    first_is_in(scheduler)
+    index, other = scheduler.take(), scheduler.take()
     assert indexes(index, other) == [INDEX, OTHER]  # the key waits for both
     for step in (index, other):
         assert step is not None
-        handover.done(step)
+        scheduler.done(step)
 
 
 def test_rows_are_proven_when_no_index_is_left_and_rows_still_come() -> None:
-    handover = Handover(2, worth=MANY, prove=True)
+    scheduler = LoadScheduler(2, worth=MANY, prove=True)
     coming = threading.Event()
 
     def rows() -> Iterator[Rows]:
@@ -81,70 +81,70 @@ def test_rows_are_proven_when_no_index_is_left_and_rows_still_come() -> None:
         coming.wait(10)
         yield Rows(B, b"2\n")
 
-    giving = threading.Thread(target=handover.give, args=(rows(),))
+    giving = threading.Thread(target=scheduler.give, args=(rows(),))
     giving.start()
-    first = load(handover.take())
-    assert handover.more(A) is None
-    second = load(handover.take())
-    handover.done(first)
-    assert handover.take() == Prove(b"a")
-    assert handover.to_prove == ()
+    first = load(scheduler.take())
+    assert scheduler.more(A) is None
+    second = load(scheduler.take())
+    scheduler.done(first)
+    assert scheduler.take() == Prove(b"a")
+    assert scheduler.to_prove == ()
     coming.set()
     giving.join()
     assert second.alone
-    assert handover.more(B) is not None
+    assert scheduler.more(B) is not None
 
 
 def test_what_was_not_proven_while_rows_came_is_left_for_later() -> None:
-    handover = Handover(2, worth=MANY, prove=True)
-    second = first_is_in(handover)  # and these were all rows
-    assert handover.more(B) is None
-    assert handover.take() is None
-    assert handover.to_prove == (b"a",)
-    handover.done(second)
-    assert handover.take() is None
+    scheduler = LoadScheduler(2, worth=MANY, prove=True)
+    second = first_is_in(scheduler)  # and these were all rows
+    assert scheduler.more(B) is None
+    assert scheduler.take() is None
+    assert scheduler.to_prove == (b"a",)
+    scheduler.done(second)
+    assert scheduler.take() is None
 
 
 def test_rows_never_wait_for_sessions_that_build() -> None:
-    handover = Handover(2, worth=MANY, indexes=(KEY, INDEX))
-    second = first_is_in(handover)
-    assert indexes(handover.take()) == [KEY]
-    handover.done(second)
-    thread = threading.Thread(target=handover.give, args=([Rows(C, b"3\n")],))
+    scheduler = LoadScheduler(2, worth=MANY, indexes=(KEY, INDEX))
+    second = first_is_in(scheduler)
+    assert indexes(scheduler.take()) == [KEY]
+    scheduler.done(second)
+    thread = threading.Thread(target=scheduler.give, args=([Rows(C, b"3\n")],))
     thread.start()
     thread.join()
-    assert load(handover.take()).rows.copy is C
+    assert load(scheduler.take()).rows.copy is C
 
 
 def test_a_small_table_has_no_steps_of_its_own() -> None:
-    handover = Handover(2, indexes=(KEY,), prove=True)
-    handover.give([Rows(A, b"1\n"), Rows(B, b"1\n")])
-    first = load(handover.take())
-    second = load(handover.take())
-    handover.done(first)
+    scheduler = LoadScheduler(2, indexes=(KEY,), prove=True)
+    scheduler.give([Rows(A, b"1\n"), Rows(B, b"1\n")])
+    first = load(scheduler.take())
+    second = load(scheduler.take())
+    scheduler.done(first)
     assert not second.alone
-    assert handover.take() is None
-    assert (handover.large_tables, handover.to_prove, handover.largest) == ((), (), 2)
+    assert scheduler.take() is None
+    assert (scheduler.large_tables, scheduler.to_prove, scheduler.largest) == ((), (), 2)
 
 
 def test_who_got_the_start_of_a_row_gets_its_rest() -> None:
-    handover = Handover(4)
+    scheduler = LoadScheduler(4)
     rows = [*[Rows(A, b"x" * 1000, unfinished=True)] * 50, Rows(A, b"\n"), Rows(A, b"end\n")]
     taken: dict[int, bytes] = {}
 
     def session() -> None:
-        while step := handover.take():
+        while step := scheduler.take():
             one: Rows | None = load(step).rows
             while one is not None:
                 me = threading.get_ident()
                 taken[me] = taken.get(me, b"") + one.data
-                one = handover.more(A)
-            handover.done(step)
+                one = scheduler.more(A)
+            scheduler.done(step)
 
     sessions = [threading.Thread(target=session) for _ in range(3)]
     for thread in sessions:
         thread.start()
-    handover.give(rows)
+    scheduler.give(rows)
     for thread in sessions:
         thread.join()
     assert sum(b"x" in data for data in taken.values()) == 1
@@ -154,36 +154,36 @@ def test_who_got_the_start_of_a_row_gets_its_rest() -> None:
 @pytest.mark.parametrize(("rows", "alone"), [(2000, True), (2001, False), (0, False)])
 def test_a_far_larger_table_is_loaded_by_all(rows: int, alone: bool) -> None:
     """What is to be done beside would soon be done, and one core idle for long."""
-    handover = Handover(2, worth={b"a": 1000, b"b": rows}, indexes=(KEY,))
-    assert first_is_in(handover).alone is alone
+    scheduler = LoadScheduler(2, worth={b"a": 1000, b"b": rows}, indexes=(KEY,))
+    assert first_is_in(scheduler).alone is alone
 
 
 def test_a_session_that_ends_a_small_table_is_nothing_beside() -> None:
-    handover = Handover(2, worth={b"b": 1000}, prove=True)
-    handover.give([Rows(A, b"1\n"), Rows(B, b"1\n")])
-    load(handover.take())
-    assert not load(handover.take()).alone
+    scheduler = LoadScheduler(2, worth={b"b": 1000}, prove=True)
+    scheduler.give([Rows(A, b"1\n"), Rows(B, b"1\n")])
+    load(scheduler.take())
+    assert not load(scheduler.take()).alone
 
 
 def test_rows_of_one_table_in_several_places() -> None:
     """The leaves of a hash-partitioned table may all go into their root, with other tables between."""
-    handover = Handover(2, worth=MANY)
+    scheduler = LoadScheduler(2, worth=MANY)
     other_columns = TableCopy(b"b", b"COPY t (other, columns) FROM stdin", b"")
     rows = [Rows(A, MUCH), Rows(B, b"1\n"), Rows(C, b"2\n"), Rows(B, b"3\n"), Rows(other_columns, b"4\n")]
-    threading.Thread(target=handover.give, args=(rows,), daemon=True).start()
+    threading.Thread(target=scheduler.give, args=(rows,), daemon=True).start()
     found: list[tuple[bytes, bool]] = []
 
     def session() -> None:
-        before = load(handover.take())
+        before = load(scheduler.take())
         for _ in range(3):
-            assert handover.more(before.rows.copy) is None
-            step = load(handover.take())  # by another session: the one before is not done yet
-            handover.done(before)
+            assert scheduler.more(before.rows.copy) is None
+            step = load(scheduler.take())  # by another session: the one before is not done yet
+            scheduler.done(before)
             found.append((step.rows.data, step.alone))
             before = step
-        assert handover.more(before.rows.copy) is None
-        handover.done(before)
-        last = load(handover.take())
+        assert scheduler.more(before.rows.copy) is None
+        scheduler.done(before)
+        last = load(scheduler.take())
         found.append((last.rows.data, last.alone))
 
     thread = threading.Thread(target=session, daemon=True)
@@ -193,13 +193,13 @@ def test_rows_of_one_table_in_several_places() -> None:
 
 
 def test_who_leaves_ends_it_for_all() -> None:
-    handover = Handover(1)
-    waiting = threading.Thread(target=handover.take)
+    scheduler = LoadScheduler(1)
+    waiting = threading.Thread(target=scheduler.take)
     waiting.start()
     time.sleep(0.05)
-    handover.leave()
+    scheduler.leave()
     waiting.join(5)
     assert not waiting.is_alive()
-    assert handover.take() is None
+    assert scheduler.take() is None
     with pytest.raises(BrokenPipeError):
-        handover.give([Rows(A, b"1\n")])
+        scheduler.give([Rows(A, b"1\n")])

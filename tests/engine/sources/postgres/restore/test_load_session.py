@@ -15,8 +15,8 @@ from engine.sources.postgres.archive.plain_index import PlainIndex, plain_index
 from engine.sources.postgres.archive.table_data import Rows, TableCopy
 from engine.sources.postgres.proof.table_counters import unchanged
 from engine.sources.postgres.proof.take_proof import take_proof
-from engine.sources.postgres.restore.load_scheduler import Handover
-from engine.sources.postgres.restore.load_session import Done, Loading
+from engine.sources.postgres.restore.load_scheduler import LoadScheduler
+from engine.sources.postgres.restore.load_session import LoadedBeside, Loading
 from engine.sources.postgres.scratch.instance import Instance
 from tests.engine.sources.postgres.backups import server_of
 
@@ -52,7 +52,7 @@ def rows(table: bytes) -> Iterator[Rows]:
         yield Rows(copy, b"".join(b"%d\t%0250d\n" % (at, at) for at in range(start, start + 1000)))
 
 
-def held_back(table: bytes, until: Callable[[Done], bool], done: Done) -> Iterator[Rows]:
+def held_back(table: bytes, until: Callable[[LoadedBeside], bool], done: LoadedBeside) -> Iterator[Rows]:
     """The last rows come when something is done."""
     *first, last = rows(table)
     yield from first
@@ -65,15 +65,15 @@ def held_back(table: bytes, until: Callable[[Done], bool], done: Done) -> Iterat
 def loaded(
     server: Instance,
     database: str,
-    handover: Handover,
+    scheduler: LoadScheduler,
     *tables: bytes,
-    until: Callable[[Done], bool] = lambda done: True,
+    until: Callable[[LoadedBeside], bool] = lambda done: True,
 ) -> Loading:
-    loading = Loading(server_of(server), database, handover, lambda size: 4096)
+    loading = Loading(server_of(server), database, scheduler, lambda size: 4096)
     sessions = [threading.Thread(target=loading.run) for _ in range(2)]
     for session in sessions:
         session.start()
-    handover.give(chain(*map(rows, tables[:-1]), held_back(tables[-1], until, loading.done)))
+    scheduler.give(chain(*map(rows, tables[:-1]), held_back(tables[-1], until, loading.done)))
     for session in sessions:
         session.join(60)
         assert not session.is_alive()
@@ -84,12 +84,12 @@ def test_rows_are_frozen_indexes_built_and_rows_proven_while_others_come(
     postgres_server: Instance, fresh_database: str, empty: Connection
 ) -> None:
     tables = (FIRST, SECOND, THIRD)
-    handover = Handover(2, MANY, (KEY, NOTE, WRONG), prove=True)
+    scheduler = LoadScheduler(2, MANY, (KEY, NOTE, WRONG), prove=True)
 
-    def all_is_done(done: Done) -> bool:
+    def all_is_done(done: LoadedBeside) -> bool:
         return len(done.built) == 2 and len(done.proofs) == 2
 
-    done = loaded(postgres_server, fresh_database, handover, *tables, until=all_is_done).done
+    done = loaded(postgres_server, fresh_database, scheduler, *tables, until=all_is_done).done
     assert done.built == {11, 12}  # what cannot be built is left to pg_restore
     assert done.frozen == {SECOND, THIRD}  # the first one was loaded by both sessions
     empty.execute("CREATE INDEX ON public.third (id)")  # updates what the catalogue says of its table
@@ -107,8 +107,8 @@ def test_rows_are_frozen_indexes_built_and_rows_proven_while_others_come(
 
 def test_a_table_that_has_rows_keeps_them(postgres_server: Instance, fresh_database: str, empty: Connection) -> None:
     empty.execute("INSERT INTO public.third VALUES (-1, 'its own')")
-    handover = Handover(2, MANY, (KEY,), prove=True)
-    assert loaded(postgres_server, fresh_database, handover, FIRST, THIRD).done.frozen == set()
+    scheduler = LoadScheduler(2, MANY, (KEY,), prove=True)
+    assert loaded(postgres_server, fresh_database, scheduler, FIRST, THIRD).done.frozen == set()
     assert empty.execute("SELECT count(*), min(id) FROM public.third").fetchall() == [(ROWS + 1, -1)]
 
 
@@ -118,8 +118,8 @@ def test_a_table_that_has_a_foreign_key_already_is_not_truncated(
     """As those of an extension may have."""
     empty.execute("ALTER TABLE public.third ADD UNIQUE (id)")
     empty.execute("CREATE TABLE child (id int REFERENCES public.third (id))")
-    handover = Handover(2, MANY, (KEY,), prove=True)
-    assert loaded(postgres_server, fresh_database, handover, FIRST, THIRD).done.frozen == set()
+    scheduler = LoadScheduler(2, MANY, (KEY,), prove=True)
+    assert loaded(postgres_server, fresh_database, scheduler, FIRST, THIRD).done.frozen == set()
     assert empty.execute("SELECT count(*) FROM public.third").fetchall() == [(ROWS,)]
 
 
@@ -127,11 +127,11 @@ def test_an_index_that_waits_for_a_lock_is_left_to_pg_restore(
     postgres_server: Instance, fresh_database: str, empty: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.sources.postgres.restore.load_session._LOCK_SECONDS", 0.3)
-    handover = Handover(2, MANY, (KEY, NOTE))
+    scheduler = LoadScheduler(2, MANY, (KEY, NOTE))
     with psycopg.connect(postgres_server.conninfo(fresh_database)) as other:
         other.execute("SELECT FROM public.first")  # a reader is in a key's way, and in no index's
         done = loaded(
-            postgres_server, fresh_database, handover, FIRST, SECOND, until=lambda done: bool(done.built)
+            postgres_server, fresh_database, scheduler, FIRST, SECOND, until=lambda done: bool(done.built)
         ).done
     assert done.built == {12}
 
@@ -142,20 +142,20 @@ def test_a_partitioned_table_is_loaded_through_its_root(
     empty.execute("DROP TABLE public.third")
     empty.execute("CREATE TABLE public.third (id int, note text) PARTITION BY RANGE (id)")
     empty.execute("CREATE TABLE leaf PARTITION OF public.third DEFAULT")
-    handover = Handover(2, MANY, (KEY,), prove=False)
-    assert loaded(postgres_server, fresh_database, handover, FIRST, THIRD).done.frozen == set()
+    scheduler = LoadScheduler(2, MANY, (KEY,), prove=False)
+    assert loaded(postgres_server, fresh_database, scheduler, FIRST, THIRD).done.frozen == set()
     assert empty.execute("SELECT count(*) FROM leaf").fetchall() == [(ROWS,)]
 
 
 def test_a_row_that_the_server_refuses_ends_all_sessions(
     postgres_server: Instance, fresh_database: str, empty: Connection
 ) -> None:
-    handover = Handover(2, MANY)
-    loading = Loading(server_of(postgres_server), fresh_database, handover, lambda size: 4096)
+    scheduler = LoadScheduler(2, MANY)
+    loading = Loading(server_of(postgres_server), fresh_database, scheduler, lambda size: 4096)
     copy = TableCopy(FIRST, b"COPY public.first (id, note) FROM stdin", b"")
-    giving = threading.Thread(target=handover.give, args=([Rows(copy, b"no number\tx\n")],))
+    giving = threading.Thread(target=scheduler.give, args=([Rows(copy, b"no number\tx\n")],))
     giving.start()
     with pytest.raises(OperationFailed, match="invalid input syntax for type integer"):
         loading.run()
     giving.join(10)
-    assert handover.take() is None
+    assert scheduler.take() is None

@@ -16,7 +16,7 @@ from engine.sources.postgres.restore import load as filling
 from engine.sources.postgres.restore import replay
 from engine.sources.postgres.restore.restore import RestoreChoice, restore_databases
 from engine.sources.postgres.scratch.instance import Instance
-from engine.sources.postgres.server.activity import at_work
+from engine.sources.postgres.server.activity import is_active
 from tests.engine.sources.postgres.backups import back_up, drill, execute, server_of, store_in
 
 WHO = "at work in a test"
@@ -64,7 +64,7 @@ def test_who_is_at_work_and_who_waits(empty_server: Instance) -> None:
     server = server_of(empty_server)
 
     def seen() -> bool:
-        return at_work(server, "postgres", WHO)
+        return is_active(server, "postgres", WHO)
 
     with (
         psycopg.connect(empty_server.conninfo(application_name=WHO)) as session,
@@ -90,5 +90,5 @@ def test_a_server_that_is_gone_is_not_at_work(empty_server: Instance) -> None:
     server = server_of(empty_server)
     empty_server.stop(immediate=True)
     began = time.monotonic()
-    assert not at_work(server, "postgres", WHO)
+    assert not is_active(server, "postgres", WHO)
     assert time.monotonic() - began < 5

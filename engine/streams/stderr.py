@@ -45,15 +45,15 @@ def reason(text: str) -> str:
     return line
 
 
-def told(stderr: str) -> str:
+def summary(stderr: str) -> str:
     """What may be shown of all that a program said; '' when it said nothing."""
-    said = Said()
+    lines = StderrSummary()
     for line in stderr.splitlines():
-        said.add(line)
-    return said.text()
+        lines.add(line)
+    return lines.text()
 
 
-class Said:
+class StderrSummary:
     """What a program says, line by line. Memory is bounded, whatever it says."""
 
     def __init__(self) -> None:

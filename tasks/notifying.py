@@ -19,7 +19,7 @@ ALERTS = "alerts"
 process is gone."""
 
 
-def tell_outcome(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+def notify_outcome(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Tell the block that the cluster's settings name: which operation, of what, in which version, how it ended."""
     logger = get_run_logger()
     try:
@@ -45,8 +45,8 @@ def _subject(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> str:
 
 
 def _body(flow_run: FlowRun, state: State[Any]) -> str:
-    said = (state.message or "").replace("Flow run encountered an exception: ", "")
-    return f"{said}\n(run {flow_run.name})"
+    text = (state.message or "").replace("Flow run encountered an exception: ", "")
+    return f"{text}\n(run {flow_run.name})"
 
 
 def _notification_block(name: str) -> Any:

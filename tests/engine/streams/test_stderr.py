@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.streams.said import Said, reason, told
+from engine.streams.stderr import StderrSummary, reason, summary
 
 CHECK = """\
 ERROR:  new row for relation "patient" violates check constraint "in_time"
@@ -70,11 +70,11 @@ pg_dump: detail: Command was: COPY public.t (a, b) TO stdout;
     ],
 )
 def test_the_reason_is_told_and_no_value(stderr: str, shown: str) -> None:
-    assert told(stderr) == shown
+    assert summary(stderr) == shown
 
 
 def test_a_long_statement_does_not_push_the_reason_out() -> None:
-    said = Said()
+    said = StderrSummary()
     for line in (*KEY.splitlines(), *(f"    line {number} of a body that names CANARY" for number in range(10_000))):
         said.add(line)
     assert 'violates foreign key constraint "visit_address_fkey"' in said.text()
