@@ -105,7 +105,7 @@ def mounting(docker: Docker, volume: Volume) -> tuple[Mounting, ...]:
 def came_and_went(docker: Docker, volume: str, since: int) -> list[str]:
     """Containers, but ours, that were given the volume to write to since then (seconds of the host), by name.
 
-    Podman tells nothing of this: there are none, then."""
+    An engine remembers its last 256 events; Podman tells none of these. So one that is not found may have been there."""
     now = docker.call(("date", "+%s")).decode().strip()
     done = docker.tried(("docker", "events", "--since", str(since), "--until", now, "--format", "{{json .}}", *_STARTS))
     events = [json.loads(line) for line in done.stdout.splitlines()] if done.code == 0 else []

@@ -138,6 +138,7 @@ def test_kill_9_of_all_of_it_and_the_next_run_starts_what_was_stopped(engine: En
     keeper = f"platform-ops-volumes-{site.source}"
     with going(site, "backup") as run:
         until(lambda: not engine.running(service))
+        run.send_signal(signal.SIGSTOP)
         assert engine("inspect", "--format", "{{.HostConfig.RestartPolicy.Name}}", keeper) == "always"
         engine("kill", keeper)
         run.send_signal(signal.SIGKILL)
@@ -151,8 +152,10 @@ def test_the_container_that_reads_is_killed_and_the_service_runs_again(engine: E
     site, service, _ = stopping(engine, tmp_path)
     with going(site, "backup") as run:
         until(lambda: any("-read-" in name for name in engine.ours(site.source)) and not engine.running(service))
+        run.send_signal(signal.SIGSTOP)  # more than the pipes hold is to be read yet
         [reader] = [name for name in engine.ours(site.source) if "-read-" in name]
-        engine("kill", reader, check=False)
+        engine("kill", reader)
+        run.send_signal(signal.SIGCONT)
         assert run.wait(60) == 1
         assert run.stderr is not None
         assert b"ended with 137" in run.stderr.read()
@@ -230,9 +233,9 @@ def test_who_writes_between_a_stop_and_a_start_fails_the_set_and_a_second_run_is
     with going(site, "backup") as run:
         until(lambda: not engine.running(service))
         os.kill(run.pid, signal.SIGSTOP)
+        answer = site.answer("backup")
         data = ("--volume", f"{volume.parent.name}:/data", "--network", "none")
         engine("run", "--rm", "--name", once, *mounts, *data, "--entrypoint", "/usr/bin/true", IMAGE)
-        answer = site.answer("backup")
         os.kill(run.pid, signal.SIGCONT)
         said = run.communicate(timeout=60)[1].decode()
     assert answer.code == 4
