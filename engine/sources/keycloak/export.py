@@ -73,7 +73,7 @@ class Keycloak:
         """
         in_pages = has_many(users) and "/" not in realm
         argv = pages_argv(self.kc, realm, _files(users)) if in_pages else export_argv(self.kc, realm)
-        process = self._started(argv, f"The export of realm {realm}", stdin=False)
+        process = self._started(argv, f"The export of realm {realm}", stdin=False, many=in_pages)
         source = Patient(process, self.stall_seconds)
         coming = _Packing(Joined(source, PER_FILE) if in_pages else source)
         problem, found = "it was left", Realm()
@@ -105,10 +105,11 @@ class Keycloak:
         """Import a realm of many users into a Keycloak that is thrown away, and `folder` in it: a page in a transaction, in
         a time that grows as their number does. Raises as `take_in`; then half of it may be there."""
         pages = list(paged(io.BytesIO(export), PER_FILE))
-        self._fed(import_pages_argv(self.kc, realm, folder, [len(page) for page in pages]), realm, pages)
+        sizes = [len(page) for page in pages]
+        self._fed(import_pages_argv(self.kc, realm, folder, sizes), realm, pages, many=True)
 
-    def _fed(self, argv: tuple[str, ...], realm: str, pieces: Iterable[bytes]) -> None:
-        process = self._started(argv, f"The import of realm {realm}", stdin=True)
+    def _fed(self, argv: tuple[str, ...], realm: str, pieces: Iterable[bytes], *, many: bool = False) -> None:
+        process = self._started(argv, f"The import of realm {realm}", stdin=True, many=many)
         try:
             with suppress(BrokenPipeError):  # it has ended: how, its exit code tells
                 for piece in pieces:
@@ -122,8 +123,8 @@ class Keycloak:
         if process.stalled or process.popen.returncode:
             raise _failed(process)
 
-    def _started(self, argv: tuple[str, ...], what: str, *, stdin: bool) -> Process:
-        env = {**self.variables, **environment(self.owner, self.memory_mib)}
+    def _started(self, argv: tuple[str, ...], what: str, *, stdin: bool, many: bool) -> Process:
+        env = {**self.variables, **environment(self.owner, self.memory_mib, many=many)}
         return Process(f"{what}{self.host.note}", self.host.stream(argv, env=env, stdin=stdin))
 
 

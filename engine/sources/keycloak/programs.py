@@ -14,8 +14,9 @@ MARK = "PLATFORM_OPS_EXPORT"
 """In the environment of each such process: whose it is."""
 _ALONE = "-Djgroups.bind.address=127.0.0.1 -Djgroups.mcast_port=46699 -Djgroups.join_timeout=1"
 _QUICK = "-XX:TieredStopAtLevel=1"  # it runs for seconds only
+_MANY = "-XX:TieredStopAtLevel=4 -XX:GCTimeRatio=19"  # it runs long enough that well compiled code pays
 _LONG = "-Dquarkus.transaction-manager.default-transaction-timeout=12H"  # five minutes else, and an import is one
-PER_FILE = 50
+PER_FILE = 20
 """Users in a file, where there are files. Each file is a transaction of its own: in a single one Hibernate looks before
 each query at all it has read, and the time grows with the square of the number of users."""
 _BEFORE = (
@@ -72,7 +73,8 @@ def import_pages_argv(kc: str, realm: str, folder: str, sizes: Sequence[int]) ->
     return ("bash", "-c", _IMPORT_PAGES, "platform-ops", kc, realm, folder, " ".join(map(str, sizes)))
 
 
-def environment(owner: str, memory_mib: int) -> Mapping[str, str | None]:
-    """What such a process is told beside what the server is."""
+def environment(owner: str, memory_mib: int, *, many: bool = False) -> Mapping[str, str | None]:
+    """What such a process is told beside what the server is. `many`: of a realm of many users."""
     heap = f"-Xms64m -Xmx{memory_mib}m"
-    return {MARK: owner, "JAVA_OPTS_KC_HEAP": heap, "PLATFORM_OPS_JAVA": f"{_QUICK} {_ALONE} {_LONG}"}
+    speed = f"{_MANY} -Xmn{memory_mib * 3 // 8}m" if many else _QUICK
+    return {MARK: owner, "JAVA_OPTS_KC_HEAP": heap, "PLATFORM_OPS_JAVA": f"{speed} {_ALONE} {_LONG}"}
