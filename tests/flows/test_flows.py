@@ -232,14 +232,15 @@ def test_the_worst_day_of_an_empty_server_is_done_from_the_form(
 
 
 def test_prune_shows_and_deletes_nothing_unless_told(platform: Platform, night: Catalogue) -> None:
-    old, *_ = [store_set(platform.repository.store, a_key(f"2020-01-0{day}", "desk")) for day in (6, 7, 8)]
+    old = [store_set(platform.repository.store, a_key(f"2020-01-0{day}", "desk")) for day in (6, 7, 8)]
     before = {one.key for one in stored(platform).sets}
     prune_backups("platform", allow_clock_jump=True)
     assert {one.key for one in stored(platform).sets} == before
     [record, *_] = artifacts("prune-backups")
-    assert "1 set (" in str(record.data) and old.set_id in str(record.data)
+    assert "Nothing was deleted yet" in str(record.data) and old[0].set_id in str(record.data)
     prune_backups("platform", delete=True, allow_clock_jump=True)
-    assert before - {one.key for one in stored(platform).sets} == {old}
+    gone = before - {one.key for one in stored(platform).sets}
+    assert old[0] in gone and gone <= set(old)  # of two some stay where nothing else is kept
 
 
 def test_a_second_backup_of_the_same_server_ends_at_once(platform: Platform, night: Catalogue) -> None:
