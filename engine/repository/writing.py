@@ -69,7 +69,7 @@ class SetWriter:
     ) -> FileEntry:
         """Store what comes, gzipped already. It gets its name only when `whole` says that all it comes from ended well.
 
-        `seal_here`: it is not encrypted yet; it is encrypted on its way where the repository has recipients.
+        `encrypt_here`: it is not encrypted yet; it is encrypted on its way where the repository has recipients.
 
         Raises:
             BrokenPipeError: not all came; nothing is left.

@@ -6,6 +6,7 @@ import re
 import socket
 import ssl
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -103,7 +104,11 @@ class Front:
     def beside(self, shown: Shown | None) -> dict[str, Pair]:
         """Pairs of the volume that are neither used nor the one before, the newest first: a run that failed left them."""
         spare = sorted(shown.held.spare, reverse=True) if shown else ()
-        return {each: Pair(*self.volume.pair(each)) for each in spare if each[0].isalnum()}
+        found: dict[str, Pair] = {}
+        for each in spare:
+            with suppress(OperationFailed):  # one that is not whole is of no use, and in nobody's way
+                found |= {each: Pair(*self.volume.pair(each))} if each[0].isalnum() else {}
+        return found
 
     def install(self, identity: str, pair: Pair, progress: Progress) -> None:
         """Let nginx show a pair that was placed, and see that it does. The one before stays beside it.
@@ -127,11 +132,14 @@ class Front:
 
     def _put_back(self, before: Held | None) -> str:
         """Let nginx find again what it found; what came of it, in a sentence."""
-        held = self.volume.read()
-        if before is None or held is None or not held.previous:
-            return "There was none before it."
         try:
+            held = self.volume.read()
+            if before is None or held is None or not held.previous:
+                return "There was none before it."
             self.volume.back(held.previous, before.previous)
+        except PlatformOpsError as error:
+            return f"The one before could not be put in its place again: {error}"
+        try:
             self.take_over(Pair(before.chain, before.key))
         except PlatformOpsError as error:  # why it goes back is the error to tell first
             return f"The one before is in its place again, but is not seen either: {error}"

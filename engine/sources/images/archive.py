@@ -31,17 +31,23 @@ _FIRST_BYTE = 6
 """So many times as long as later ones the first byte of an image may take: Docker writes all of it to its disk before."""
 
 
+class ImageLost(OperationFailed):
+    """An image of a release is not there any more, or its tag means another one."""
+
+
 def images_of(docker: Docker, release: Release) -> tuple[Image, ...]:
     """The images of a release, as they are on the host.
 
     Raises:
-        OperationFailed: one is not there, or its tag means another image by now.
+        ImageLost: one is not there, or its tag means another image by now.
+        OperationFailed: the engine does not answer.
     """
     services = release.services
     tags = [each.image for each in services.values()]
     done = docker.tried(("docker", "image", "inspect", "--format", _INSPECTED, *tags))
     if done.code != 0:
-        raise docker.refused(("docker", "image", "inspect"), done)
+        refused = docker.refused(("docker", "image", "inspect"), done)
+        raise ImageLost(str(refused)) if "no such" in done.stderr.lower() else refused
     found = [json.loads(line) for line in done.stdout.decode().splitlines() if line.strip()]
     return tuple(
         Image(
@@ -58,7 +64,7 @@ def images_of(docker: Docker, release: Release) -> tuple[Image, ...]:
 def _required(each: ServiceRelease, found: str) -> str:
     """The id, where it is the one that the release was made of."""
     if found.removeprefix("sha256:") != each.image_id.removeprefix("sha256:"):
-        raise OperationFailed(
+        raise ImageLost(
             f"{each.image} is another image by now ({found.removeprefix('sha256:')[:12]}) than the one that was released; "
             f"give that one its tag back: docker tag {each.image_id.removeprefix('sha256:')[:12]} {each.image}"
         )

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from engine.config.platforms import PlatformSettings
-from engine.errors import OperationFailed
 from engine.hosts.settings import HostSettings
 from engine.progress import Progress
 from engine.releases import lock, records
@@ -21,7 +20,7 @@ from engine.repository.manifest import read_manifest
 from engine.repository.repository import Repository
 from engine.repository.writing import SetWriter
 from engine.sources.base import Restored, Source
-from engine.sources.images.archive import Archiving, images_of
+from engine.sources.images.archive import Archiving, ImageLost, images_of
 from engine.sources.images.engine import why_not
 from engine.sources.images.kinds import IMAGE, ImagesFacts
 from engine.sources.images.load import facts_of, listed, restore
@@ -92,7 +91,7 @@ class ImagesSource(Source):
         for each in older:
             try:
                 images_of(self.platform.docker, each)
-            except OperationFailed as error:
+            except ImageLost as error:
                 lost[each.id] = str(error)
         return lost
 

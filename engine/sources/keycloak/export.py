@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from threading import Timer
 
 from isal import isal_zlib
 
@@ -110,15 +111,17 @@ class Keycloak:
 
     def _fed(self, argv: tuple[str, ...], realm: str, pieces: Iterable[bytes], *, many: bool = False) -> None:
         process = self._started(argv, f"The import of realm {realm}", stdin=True, many=many)
+        limit = self.stall_seconds * _SILENT
+        timer = Timer(limit, process.end_stalled, (limit,))  # it may never read what it is given
+        timer.start()
         try:
             with suppress(BrokenPipeError):  # it has ended: how, its exit code tells
                 for piece in pieces:
                     process.stdin.write(piece)
                 process.stdin.close()
-            process.popen.wait(self.stall_seconds * _SILENT)
-        except subprocess.TimeoutExpired:
-            process.end_stalled(self.stall_seconds * _SILENT)
+            process.popen.wait()
         finally:
+            timer.cancel()
             _ended(process, _END_SECONDS)
         if process.stalled or process.popen.returncode:
             raise _failed(process)

@@ -61,11 +61,11 @@ class RealmRestore:
             self.progress(f"export the live realm {into}, and keep it")
             before = export_whole(self.keycloak, self.api, into)
             kept = self.keep(before)
-        with self._undone(into, before, kept, own_id):
+        with self._undone(into, before, kept, own_id, expected):
             self.progress(f"import realm {into}")
             self._take_in(into, export, override=live)
             self.progress(f"export realm {into} again, and compare")
-            added, moved = self._compared(expected, into, of_master=body.name == MASTER != into)
+            added, moved = self._compared(expected, into, of_master=body.name == MASTER != into, in_use=live)
         remarks = [_IN_PLACE if live else _BESIDE] if live or into != body.name else []
         if added:
             remarks.append(f"Keycloak has added its defaults to {counted(added, 'field')}, as each import does.")
@@ -92,9 +92,10 @@ class RealmRestore:
         with forgetting(self.keycloak.host, self.name, self.api):
             self.keycloak.take_in(into, pieces, override=override)
 
-    def _compared(self, expected: Realm, into: str, *, of_master: bool) -> tuple[int, int]:
-        """How many fields Keycloak has added, and how many users are others than in the set: from the import on they log in
-        and change what is theirs. Every realm but master gets a client realm-management, which master has not.
+    def _compared(self, expected: Realm, into: str, *, of_master: bool, in_use: bool) -> tuple[int, int]:
+        """How many fields Keycloak has added, and how many users are others than in the set: from the import on those of a
+        realm `in_use` log in and change what is theirs. Every realm but master gets a client realm-management, which
+        master has not.
 
         Raises:
             OperationFailed: something is not as in the set.
@@ -104,7 +105,8 @@ class RealmRestore:
             found.things = {thing: fields for thing, fields in found.things.items() if not _manages(thing)}
         lost, added = losses(expected, found)
         of_users = {one.thing for one in lost if one.thing.part == "user" and (one.field or one.found == "it")}
-        if len(of_users) <= max(_FEW, len(expected.users) // 50):
+        users = len(expected.users)
+        if in_use and len(of_users) <= min(max(_FEW, users // 50), users // 2):
             lost = tuple(one for one in lost if one.thing not in of_users)
         if lost:
             raise OperationFailed(
@@ -114,22 +116,25 @@ class RealmRestore:
         return added, len(of_users)
 
     @contextmanager
-    def _undone(self, into: str, before: Exported | None, kept: SetKey | None, own_id: str) -> Iterator[None]:
+    def _undone(
+        self, into: str, before: Exported | None, kept: SetKey | None, own_id: str, expected: Realm
+    ) -> Iterator[None]:
         """Whatever fails, what was there before is there again."""
         try:
             yield
         except BaseException as error:
-            shown = self._put_back(into, before, own_id)
+            shown = self._put_back(into, before, own_id, expected)
             if isinstance(error, PlatformOpsError):
                 there = f" What was there is also in {kept}." if kept else ""
                 raise OperationFailed(f"{error} {shown}{there}") from None
             raise
 
-    def _put_back(self, into: str, before: Exported | None, own_id: str) -> str:
+    def _put_back(self, into: str, before: Exported | None, own_id: str, expected: Realm) -> str:
         try:
             if before is not None:
-                self._take_in(into, unpack_bytes(before.packed, ()), override=True)
-                self._compared(before.realm, into, of_master=False)
+                if not self._is_still(before.realm, expected, into):
+                    self._take_in(into, unpack_bytes(before.packed, ()), override=True)
+                    self._compared(before.realm, into, of_master=False, in_use=True)
                 return f"The live realm {into} is as it was."
             found = self.api.ask("GET", f"/{quoted(into)}") if is_there(self.api, into) else None
             if found and found.get("id") != own_id:
@@ -141,6 +146,12 @@ class RealmRestore:
         except PlatformOpsError as error:
             return f"What was there could not be put back: {error}"
         return f"There is no realm {into}, as before."
+
+    def _is_still(self, before: Realm, expected: Realm, into: str) -> bool:
+        """Whether the import left the live realm alone: it is nearer to what it was than to the set. Then what its users
+        changed meanwhile is not taken from them."""
+        found = export_whole(self.keycloak, self.api, into).realm
+        return len(losses(before, found)[0]) < len(losses(expected, found)[0])
 
 
 def _manages(thing: Thing) -> bool:

@@ -89,8 +89,17 @@ class Serving:
         self.program.kill()
 
     def token(self, realm: str, form: Mapping[str, str]) -> httpx.Response:
-        """What it answers to somebody who wants a token of a realm."""
-        return self.client.post(f"/realms/{realm}/protocol/openid-connect/token", data=dict(form))
+        """What it answers to somebody who wants a token of a realm.
+
+        Raises:
+            CouldNotVerify: it does not answer.
+        """
+        try:
+            return self.client.post(f"/realms/{realm}/protocol/openid-connect/token", data=dict(form))
+        except httpx.HTTPError as error:
+            raise CouldNotVerify(
+                f"The scratch Keycloak did not answer a login ({type(error).__name__}), so nothing was shown; start again."
+            ) from None
 
 
 @contextmanager

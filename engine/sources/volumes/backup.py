@@ -58,7 +58,7 @@ class VolumeBackup:
     reading: Reading = field(default_factory=Reading)
     _tars: list[Process] = field(default_factory=list)
     _stopping: tuple[int, AbstractSet[str]] = (0, frozenset())
-    """When (in seconds of the host) who was stopped."""
+    """Since when (in seconds of the host) nobody else was to write, and who was stopped."""
 
     def carry_out(self) -> VolumeFacts:
         """Store it.
@@ -69,12 +69,13 @@ class VolumeBackup:
         """
         listed = int(self.sandbox.docker.call(("date", "+%s")))
         databases = self._databases()
+        since = int(self.sandbox.docker.call(("date", "+%s")))
         stopped = self._writers() if self.quiesce == "stop" else ()
         with ExitStack() as stack:
             # Both containers are made before anything stops: they only wait for a word.
             hold = stack.enter_context(holding(self.sandbox, self.volume.name, databases))
             first = stack.enter_context(self._tar(leaving_out=_with_logs(databases), waits=True))
-            self._stopping = (int(self.sandbox.docker.call(("date", "+%s"))), {each.name for each in stopped})
+            self._stopping = (since, {each.name for each in stopped})
             stop = stack.enter_context(Stop(self.keeper, stopped))
             if hold is not None:
                 hold.take()

@@ -32,6 +32,8 @@ def prove(repository: Repository, body: Body, findings: Findings, progress: Prog
         progress(f"compare {body.name}")
         found, folders, files = compare(sandbox, repository, body, volume)
         bad = _databases(sandbox, volume, findings)
+        if found or bad:
+            sandbox.require(volume)
         counts = {"folder": folders, "file": files}
         findings.compared = (
             Compared(

@@ -106,8 +106,11 @@ def came_and_went(docker: Docker, volume: str, since: int) -> list[str]:
     """Containers, but ours, that were given the volume to write to since then (seconds of the host), by name.
 
     An engine remembers its last 256 events; Podman tells none of these. So one that is not found may have been there."""
-    now = docker.call(("date", "+%s")).decode().strip()
-    done = docker.tried(("docker", "events", "--since", str(since), "--until", now, "--format", "{{json .}}", *_STARTS))
+    whole, _, part = docker.call(("date", "+%s.%N")).decode().strip().partition(".")
+    until = f"{whole}.{part}" if part.isdigit() else str(int(whole) + 1)  # of this second, too; busybox knows no parts
+    done = docker.tried(
+        ("docker", "events", "--since", str(since), "--until", until, "--format", "{{json .}}", *_STARTS)
+    )
     events = [json.loads(line) for line in done.stdout.splitlines()] if done.code == 0 else []
     about = {each["Actor"]["ID"]: each["Actor"]["Attributes"] for each in events if each.get("Type") == "container"}
     given = [

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from engine.errors import ConfigurationError, DamagedSet, OperationFailed, PlatformOpsError, TransientFailure
+from engine.hosts.ending import children_spared
 from engine.progress import Progress, readable_seconds
 from engine.repository.body import Body
 from engine.repository.keys import TIME
@@ -53,13 +54,31 @@ class VolumeRestore:
             return self._instead(repository, body, live, progress)
         with self.sandbox.scratch("restoring", f"{_FOR}={into}") as filled:
             counts = self._filled(repository, body, filled, progress)
-            self._create(into, self._labels(body, into))
-            try:
-                self._exchange(into, filled)
-            except BaseException:
-                self.sandbox.docker.tried(("docker", "volume", "rm", into))
-                raise
+            self._made(into, filled, self._labels(body, into))
         return Restored(body.key, into, "", counts, self._what_next(into))
+
+    def _made(self, into: str, filled: str, labels: Sequence[str]) -> None:
+        """Make it, with what was filled in.
+
+        Raises:
+            TransientFailure: somebody else made one meanwhile, which is not touched.
+        """
+        if volume_called(self.sandbox.docker, into) is None:
+            self._create(into, labels)
+        made = self._volume(into)
+        if self._running(made) or into not in json.loads(self._script("empty", [made])):
+            raise TransientFailure(
+                f"Somebody made a volume {into}, and uses it, while the set was unpacked: it was not touched. Look at it, and "
+                "restore again: beside it, or in place of it."
+            )
+        try:
+            with children_spared():
+                self._exchange(into, filled)
+        except BaseException:
+            self._undo()
+            raise
+        with Stop(self.keeper, self._running(made)):
+            pass  # who was started meanwhile writes to the folder that goes now
 
     def sweep(self) -> None:
         """Remove what a killed run had made or filled and not put in place; the volumes that are kept stay."""
@@ -101,7 +120,8 @@ class VolumeRestore:
             users = self._running(live)
             with Stop(self.keeper, users) as stop:
                 self._require_nobody(live)
-                self._exchange(live.name, kept)
+                with children_spared():  # an engine carries out what it was asked for, whoever is ended here
+                    self._exchange(live.name, kept)
                 changed = True
                 with Stop(self.keeper, self._running(live)):
                     pass  # who was started meanwhile writes to the folder of before, which is the kept one now
@@ -151,6 +171,7 @@ class VolumeRestore:
         progress(f"compare {body.name}")
         found, folders, files = compare(self.sandbox, repository, body, volume)
         if found:
+            self.sandbox.require(volume)
             raise DamagedSet(
                 f"{body.key} does not restore to what was backed up: first {found[0].path!r} ({found[0].expected or 'not there'}; "
                 f"found: {found[0].found or 'not there'}). Nothing live was touched; use another set."

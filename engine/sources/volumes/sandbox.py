@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 
 from engine.compose.docker import Docker
-from engine.errors import ConfigurationError, PlatformOpsError
+from engine.errors import ConfigurationError, CouldNotVerify, PlatformOpsError
 from engine.hosts.base import Completed, Program
 from engine.hosts.ending import children_spared
 from engine.hosts.machine import Local
@@ -288,6 +288,17 @@ class Sandbox:
         finally:
             with children_spared(), suppress(PlatformOpsError):
                 self.docker.tried(("docker", "volume", "rm", "--force", name))
+
+    def require(self, volume: str) -> None:
+        """A volume of ours is still the one that was filled: an engine makes an empty one where a container asks for one
+        that is gone.
+
+        Raises:
+            CouldNotVerify: it was removed.
+        """
+        done = self.docker.tried(("docker", "volume", "inspect", "--format", "{{json .Labels}}", volume))
+        if done.code != 0 or OURS not in done.stdout.decode():
+            raise CouldNotVerify(f"The volume {volume} was removed by somebody while it was compared; start again.")
 
     def mark(self, *more: str) -> tuple[str, ...]:
         """Labels of a volume of ours."""

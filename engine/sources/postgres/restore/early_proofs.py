@@ -62,7 +62,7 @@ class EarlyProofs:
         while idle < _IDLE_TWICE:
             if not self._building():
                 return False
-            (is_active,) = connection.execute(_AT_WORK).fetchall()[0]
-            idle = idle + 1 if int(str(is_active)) < JOBS else 0
+            (sessions,) = connection.execute(_AT_WORK).fetchall()[0]
+            idle = idle + 1 if int(str(sessions)) < JOBS else 0
             time.sleep(_PAUSE_SECONDS)
         return True

@@ -12,6 +12,7 @@ from engine.errors import CouldNotVerify, DamagedSet, OperationFailed, Transient
 from engine.hosts.opening import open_host
 from engine.hosts.settings import HostSettings
 from engine.sources.keycloak import export as export_module
+from engine.sources.keycloak import programs
 from engine.sources.keycloak.export import Keycloak, Refused
 from engine.sources.keycloak.prove import _import
 from engine.sources.keycloak.scratch import ScratchKeycloak
@@ -26,6 +27,8 @@ Program = Callable[..., Keycloak]
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     """`program(script, stall_seconds)` is a Keycloak whose program is that script."""
     monkeypatch.setattr(export_module, "_AT_ONCE", 10)
+    for module in (export_module, programs):
+        monkeypatch.setattr(module, "PER_FILE", 50)
     host = open_host(HostSettings())
 
     def made(script: str, stall_seconds: float = 30) -> Keycloak:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,6 +74,32 @@ def test_a_service_that_does_not_start_any_more_is_said_and_what_was_replaced_to
     needed.mkdir()
     until(lambda: engine.running(service), 60)
     until(lambda: engine.ours(site.source) == [])
+
+
+def test_a_volume_that_is_made_while_its_set_is_unpacked_is_not_touched(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """By compose on a host that is new, say: what its service has written since is all there is."""
+    volume = engine.volume()
+    name = volume.parent.name
+    (volume / "a").write_text("a")
+    site = kept(engine, tmp_path, {name: "none"})
+    site.run("backup")
+    engine("volume", "rm", name)
+    filled = VolumeRestore._filled
+
+    def meanwhile(self: VolumeRestore, *args: Any) -> Any:
+        found = filled(self, *args)
+        engine("volume", "create", name)
+        (engine.folder(name) / "b").write_text("b")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(VolumeRestore, "_filled", meanwhile)
+        assert in_process(site, "volume", "restore", "--all", "--in-place") == 1
+    assert f"Somebody made a volume {name}" in capfd.readouterr().err
+    assert [each.name for each in engine.folder(name).iterdir()] == ["b"]
+    assert engine.named(name) == [name]
 
 
 def test_kill_9_on_an_empty_host_leaves_no_empty_volume_for_the_one_that_was_restored(
