@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -98,6 +98,7 @@ def test_a_service_that_writes_all_the_time_is_not_stopped_where_sqlite_can_hold
     service = engine.service(name)
     started = engine.started(service)
     site = kept(engine, tmp_path, {name: "sqlite"})
+    until(lambda: has_rows(folder / "kuma.db"))
     with others_at(folder / "kuma.db", lambda: any("-hold-" in one for one in engine.ours(site.source))) as refused:
         [made] = site.run("backup")["stored"]
     assert len(refused) <= 1  # nor is one whose patience is short: on a busy machine it waits for the disk alone
@@ -112,6 +113,13 @@ def test_a_service_that_writes_all_the_time_is_not_stopped_where_sqlite_can_hold
     engine("stop", service)
     assert database(folder / "kuma.db")[1] > rows[1]  # it went on meanwhile
     assert longest_pause(folder / "kuma.db") < 2.0
+
+
+def has_rows(path: Path) -> bool:
+    """Whether the service has begun to write."""
+    with suppress(sqlite3.OperationalError), closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True)) as one:
+        return bool(one.execute("SELECT count(*) FROM beat").fetchone()[0])
+    return False
 
 
 @contextmanager
