@@ -94,7 +94,9 @@ def _measured(options: argparse.Namespace) -> Iterator[Figure]:
             "sets": lambda: stored_sets.measure(sets, laps),
             "truncates": lambda: truncates.measure(5 if options.quick else 20),
             "realms": lambda: realms.measure(500 if options.quick else 10_000, laps),
-            "volumes": lambda: volumes.measure(1 if options.quick else 4, 1_000 if options.quick else 100_000, laps),
+            "volumes": lambda: volumes.measure(
+                1 if options.quick else 10 if options.large else 4, 1_000 if options.quick else 100_000, laps
+            ),
             "cluster": lambda: cluster_deploys.measure(laps),
             "deploys": lambda: list(deploys.measure(options.quick)),
         }

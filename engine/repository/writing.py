@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import IO, cast
 
 from pydantic import BaseModel
@@ -17,7 +18,7 @@ from engine.repository.manifest import write_manifest
 from engine.repository.needs import require_needs
 from engine.repository.repository import Repository
 from engine.stores.base import ByteWriter
-from engine.streams.pack import CHUNK, encrypt, pack_bytes
+from engine.streams.pack import CHUNK, IteratorReader, encrypt, pack_bytes
 from engine.streams.pipes import pieces_of
 from engine.version import VERSION
 
@@ -75,12 +76,31 @@ class SetWriter:
             BrokenPipeError: not all came; nothing is left.
             PlatformOpsError: the store failed.
         """
+        to = self.repository.recipients if encrypt_here else ()
+        with packed:
+            return self._add(name, partial(_send, packed, pieces_of(packed), to), role, of, whole, expected_bytes)
+
+    def add_pieces(
+        self, name: str, pieces: Iterator[bytes], role: str, of: str = "", *, whole: Callable[[], bool]
+    ) -> FileEntry:
+        """The same for what this process gzips, which is encrypted on its way where the repository has recipients."""
+        send = partial(_send, cast("IO[bytes]", IteratorReader(pieces)), pieces, self.repository.recipients)
+        return self._add(name, send, role, of, whole, None)
+
+    def _add(
+        self,
+        name: str,
+        send: Callable[[_Sink], None],
+        role: str,
+        of: str,
+        whole: Callable[[], bool],
+        expected: int | None,
+    ) -> FileEntry:
         named = self._new_name(name)
-        key = self.key.prefix + named
-        with packed, self.repository.store.writer(key, expected_bytes=expected_bytes) as writer:
+        with self.repository.store.writer(self.key.prefix + named, expected_bytes=expected) as writer:
             sink = _Sink(writer)
             try:
-                _send(packed, sink, self.repository.recipients if encrypt_here else ())
+                send(sink)
             except BrokenPipeError:
                 raise sink.error or BrokenPipeError() from None
             if not whole():
@@ -172,16 +192,22 @@ class _Sink:
         self.error: PlatformOpsError | None = None
 
     def write(self, data: bytes) -> int:
-        self._held += data
-        if len(self._held) >= CHUNK:
+        if len(data) >= CHUNK // 4:
             self.flush()
+            self._pass(data)
+        else:
+            self._held += data
+            if len(self._held) >= CHUNK:
+                self.flush()
         return len(data)
 
     def flush(self) -> None:
-        piece = bytes(self._held)
-        self._held.clear()
-        if not piece:
-            return
+        if self._held:
+            piece = bytes(self._held)
+            self._held.clear()
+            self._pass(piece)
+
+    def _pass(self, piece: bytes) -> None:
         self.digest.update(piece)
         self.size += len(piece)
         try:
@@ -191,11 +217,12 @@ class _Sink:
             raise
 
 
-def _send(packed: IO[bytes], sink: _Sink, to: Sequence[str]) -> None:
+def _send(packed: IO[bytes], pieces: Iterable[bytes], to: Sequence[str], sink: _Sink) -> None:
+    """What can be read from `packed`, or is in `pieces`."""
     if to:
         with io.BufferedReader(cast("io.RawIOBase", packed), CHUNK) as source:
             encrypt(source, sink, to)
     else:
-        for piece in pieces_of(packed):
+        for piece in pieces:
             sink.write(piece)
     sink.flush()

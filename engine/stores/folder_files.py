@@ -14,6 +14,8 @@ from engine.stores.folder_tree import make_folders, open_folder
 _FILE_MODE = 0o600
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 Failing = Callable[[], AbstractContextManager[None]]
+_WRITTEN = 1 << 18
+"""Bytes at once: a MiB at once takes two to five times as long (ext4 of Linux 6.18, 2 GB: 0.7 s, 1.8 to 3.7 s)."""
 _ATTEMPTS = 5  # how often a folder may be removed by another's delete between making and using it
 
 
@@ -76,7 +78,7 @@ def status_of(path: str) -> os.stat_result | None:
 def write_all(descriptor: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
-        rest = rest[os.write(descriptor, rest) :]
+        rest = rest[os.write(descriptor, rest[:_WRITTEN]) :]
 
 
 def link_new(folder: int, part: str, final: str, descriptor: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from engine.sources.images.engine import require_room
 from engine.sources.images.kinds import BLOB, BlobFacts, Image
 from engine.sources.images.saved import Hashing, Saved, each_wanted, read_saved
 from engine.sources.item import Run
-from engine.streams.pack import CHUNK, IteratorReader, compressed
+from engine.streams.pack import CHUNK, compressed
 from engine.streams.pipeline import Pipeline
 from engine.streams.pipes import Meter
 
@@ -120,9 +119,8 @@ class Archiving:
         out = SetWriter(self.repository, self.run.key(BLOB.name, digest))
         out.begin()
         hashing = Hashing(source)
-        packed = io.BufferedReader(IteratorReader(compressed(cast("IO[bytes]", hashing))), CHUNK)
         try:
-            out.add_packed("blob", packed, "blob", whole=lambda: hashing.hexdigest == digest, encrypt_here=True)
+            out.add_pieces("blob", compressed(hashing), "blob", whole=lambda: hashing.hexdigest == digest)
             out.publish(BlobFacts(what="configuration" if digest == configuration else "layer", bytes=hashing.size))
         except BaseException as error:
             out.withdraw()

@@ -29,9 +29,10 @@ from engine.sources.volumes.stop import Stop
 from engine.sources.volumes.streaming import Lines, Passing, Reading, pipe, tar_argv
 from engine.sources.volumes.tar_reader import HostileMember, TarReader
 from engine.sources.volumes.tree import Entry, line_of
-from engine.streams.pack import pack_argv
+from engine.streams.bounded_buffer import BoundedBuffer
+from engine.streams.pack import compressed
 from engine.streams.pipeline import Pipeline
-from engine.streams.pipes import Meter, pieces_of, write_all
+from engine.streams.pipes import Meter, pieces_of
 from engine.streams.process import Process
 
 ARCHIVE, PROOF, LATE_PROOF = "archive", "proof", "late-proof"
@@ -131,14 +132,12 @@ class VolumeBackup:
         meter, tick, label = Meter(), Throttled(self.progress), f"read {self.volume.name}"
         proof_out, proof_in = pipe()
         with Pipeline() as pipeline:
-            packed = pipeline.start(pack_argv(self.out.repository.recipients), name="packing")
-            archive = partial(self.out.add_packed, ARCHIVE_NAME, packed.stdout, ARCHIVE, encrypt_here=False)
+            archive = BoundedBuffer()
+            pipeline.run(partial(self._store_archive, archive), "store the archive", patience=STORING_SECONDS)
             proof = partial(self.out.add_packed, PROOF_NAME, proof_out, PROOF, encrypt_here=True)
-            whole = partial(archive, whole=lambda: not packed.popen.wait() and self.reading.read)
-            pipeline.run(whole, "store the archive", patience=STORING_SECONDS)
             proven = partial(proof, whole=lambda: self.reading.read)
             pipeline.run(proven, "store the proof", patience=STORING_SECONDS, silent=True)
-            read = partial(self._read, pipeline, packed.stdin, proof_in, meter, stop, hold, first, later)
+            read = partial(self._read, pipeline, archive, proof_in, meter, stop, hold, first, later)
             pipeline.run(read, "read", patience=STORING_SECONDS)
             try:
                 pipeline.join(meter, self.stall_seconds, lambda: tick(label, meter.bytes))
@@ -148,10 +147,16 @@ class VolumeBackup:
         if self.reading.late:
             self.out.add(LATE_NAME, b"".join(self.reading.late), LATE_PROOF)
 
+    def _store_archive(self, archive: BoundedBuffer) -> None:
+        try:
+            self.out.add_pieces(ARCHIVE_NAME, compressed(archive), ARCHIVE, whole=lambda: self.reading.read)
+        finally:
+            archive.leave()
+
     def _read(
         self,
         pipeline: Pipeline,
-        sink: IO[bytes],
+        sink: BoundedBuffer,
         proof_in: IO[bytes],
         meter: Meter,
         stop: Stop,
@@ -160,7 +165,7 @@ class VolumeBackup:
         later: Sequence[str],
     ) -> None:
         """The volume but for its held databases, then those, as one archive."""
-        with sink, proof_in:
+        with proof_in, sink:
             proof, late = Lines(proof_in), self.reading.late
             self._one(pipeline, first, sink, meter, proof.add)
             self._require_none_born(later)
@@ -172,12 +177,12 @@ class VolumeBackup:
                     self._one(pipeline, program, sink, meter, lambda entry: late.append(line_of(entry)))
             if hold is not None:
                 hold.require_whole()
-            write_all(sink, _END)
+            sink.write(_END)
             proof.end()
             self.reading.read = True
 
     def _one(
-        self, pipeline: Pipeline, program: Program, sink: IO[bytes], meter: Meter, add: Callable[[Entry], None]
+        self, pipeline: Pipeline, program: Program, sink: BoundedBuffer, meter: Meter, add: Callable[[Entry], None]
     ) -> None:
         """One run of tar, passed on without the marker of its end."""
         process = pipeline.add(program, name=f"tar of {self.volume.name}")

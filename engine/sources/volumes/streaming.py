@@ -10,6 +10,7 @@ from typing import IO
 from engine.sources.volumes.sandbox import PIPE, VOLUME
 from engine.sources.volumes.tar_reader import TarReader, leads_out
 from engine.sources.volumes.tree import ROOT, Entry, line_of
+from engine.streams.bounded_buffer import BoundedBuffer
 from engine.streams.pack import widen
 from engine.streams.pipes import Meter, write_all
 
@@ -82,7 +83,7 @@ class Reading:
 class Passing:
     """Pieces on their way to a sink: each is passed on once all of it has been looked at, up to the archive's end."""
 
-    def __init__(self, pieces: Iterable[bytes], sink: IO[bytes], meter: Meter) -> None:
+    def __init__(self, pieces: Iterable[bytes], sink: BoundedBuffer, meter: Meter) -> None:
         self._pieces, self._sink, self._meter = pieces, sink, meter
         self.reader: TarReader | None = None
 
@@ -92,7 +93,7 @@ class Passing:
             yield piece
             end = self.reader.end if self.reader else None
             kept = piece if end is None else piece[: max(0, end - passed)]
-            write_all(self._sink, kept)
+            self._sink.write(kept)
             passed += len(piece)
             self._meter.add(len(piece))
 

@@ -1,0 +1,67 @@
+"""Pieces from one thread to another as a pipe takes them, but without a copy."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Self
+
+_ROOM = 4 << 20
+
+
+class BoundedBuffer:
+    """What one thread writes another reads, at most 4 MiB and a piece later.
+
+    The one who writes uses it as a context, the other one calls `leave` at last.
+    """
+
+    def __init__(self) -> None:
+        self._pieces: deque[bytes] = deque()
+        self._held = 0
+        self._ended = self._left = False
+        self._changed = threading.Condition()
+
+    def write(self, piece: bytes) -> int:
+        """Waits while there is no room.
+
+        Raises:
+            BrokenPipeError: nobody reads any more.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._held < _ROOM or self._left)
+            if self._left:
+                raise BrokenPipeError
+            if piece:
+                self._pieces.append(piece)
+                self._held += len(piece)
+                self._changed.notify_all()
+        return len(piece)
+
+    def read(self, size: int = -1) -> bytes:
+        """The next piece, or its first `size` bytes; none at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._pieces or self._ended)
+            if not self._pieces:
+                return b""
+            piece = self._pieces.popleft()
+            if 0 <= size < len(piece):
+                self._pieces.appendleft(piece[size:])
+                piece = piece[:size]
+            self._held -= len(piece)
+            self._changed.notify_all()
+        return piece
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing more is written."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def leave(self) -> None:
+        """Nothing more is read: whoever writes is told so."""
+        with self._changed:
+            self._left = True
+            self._changed.notify_all()
