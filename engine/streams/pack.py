@@ -14,10 +14,11 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from isal import isal_zlib
 
+from engine.hosts.base import Readable
 from engine.streams.memory import keep_freed_memory
 
 CHUNK = 1 << 20
@@ -28,10 +29,6 @@ _GZIP = 31  # zlib's wbits for a gzip header and trailer
 _HEADER = b"\x1f\x8b\x08" + bytes(6) + b"\xff"
 _SAMPLE, _SAMPLES, _SHRUNK = 4096, 4, 4000
 """Bytes of a sample, how many of them, and how many bytes are left of one that is worth it."""
-
-
-class Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
 
 
 def compressed(source: Readable) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
+from engine.hosts.answer import answer_of
 from engine.hosts.base import Program
 from engine.sources.volumes.sandbox import FILL, READ, Sandbox, filling, reading
 
@@ -139,17 +140,6 @@ def holding(sandbox: Sandbox, volume: str, databases: Sequence[Database]) -> Ite
 def _sentence(program: Program) -> object:
     """What it says in one line; None where it ends without one."""
     try:
-        return json.loads(_line(program))
+        return json.loads(answer_of(program).decode("utf8", "replace"))
     except ValueError:
         return None
-
-
-def _line(program: Program) -> str:
-    assert program.stdout is not None  # noqa: S101 - it was asked for
-    message = b""
-    while not message.endswith(b"\n"):
-        piece = program.stdout.read(1)
-        if not piece:
-            break
-        message += piece
-    return message.decode("utf8", "replace").strip()

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 
 from engine.compose.docker import Docker
 from engine.errors import ConfigurationError, LockedByAnother, OperationFailed, PlatformOpsError, TransientFailure
+from engine.hosts.answer import answer_of
 from engine.hosts.base import Program
 from engine.sources.volumes.sandbox import Sandbox
 
@@ -118,12 +119,11 @@ class Keeper:
         self.program.stdin.flush()
 
     def _say(self, lines: Iterator[str]) -> None:
-        assert self.program.stdout is not None  # noqa: S101 - it was asked for
         for line in lines:
             try:
                 with self._talks:
                     self._write(f"{line}\n".encode())
-                    answer = self.program.stdout.read(3)
+                    answer = answer_of(self.program)
             except (OSError, ValueError):
                 answer = b""
             if answer != b"ok\n":
@@ -172,8 +172,7 @@ def _taken(sandbox: Sandbox, name: str, owner: str, limit_seconds: float) -> Pro
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         started = sandbox.docker.host.stream(argv, env=sandbox.docker.environment, stdin=True)
-        message = _first_line(started)
-        if message == b"taken\n":
+        if answer_of(started) == b"taken\n":
             return started
         _remove(sandbox.docker, own[1])
         words = _message(started)
@@ -203,17 +202,6 @@ def _engine(docker: Docker) -> tuple[str, ...]:
         )
     client = docker.call(("sh", "-c", 'readlink -f "$(command -v docker)"')).decode().strip()
     return (f"{found.removeprefix('unix://')}:{_SOCKET}", f"{client}:{_DOCKER}:ro")
-
-
-def _first_line(program: Program) -> bytes:
-    assert program.stdout is not None  # noqa: S101 - it was asked for
-    answer = b""
-    while not answer.endswith(b"\n"):
-        piece = program.stdout.read(1)
-        if not piece:
-            break
-        answer += piece
-    return answer
 
 
 def _message(program: Program) -> str:
