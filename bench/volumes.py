@@ -58,12 +58,9 @@ def _fill(folder: Path, size: int) -> None:
 def _streaming(engine: Engine, gigabytes: int, laps: int) -> list[Figure]:
     with _site(engine, "none") as (site, folder):
         _fill(folder, gigabytes << 30)
-        target = site.site.folder / "baseline.tar.zst"
-        # What is not on the disk is no backup, and a set is.
-        baseline = f"tar --create --directory={folder} . | zstd --quiet --force -o {target} && sync {target}"
         seconds = interleaved(
             {
-                "tar | zstd": lambda: shell(baseline, os.environ),
+                "tar | zstd": lambda: _archived(folder, site.site.folder / "baseline.tar.zst"),
                 "volume": lambda: _backed_up(site),
             },
             laps,
@@ -74,6 +71,13 @@ def _streaming(engine: Engine, gigabytes: int, laps: int) -> list[Figure]:
                 f"volumes: storing {gigabytes} GB ÷ `tar | zstd` and `sync` of it", ratio, "", "<=", 1.2, 1.0, _COMMANDS
             )
         ]
+
+
+def _archived(folder: Path, target: Path) -> float:
+    """On the disk, as a set is: what is not is no backup."""
+    took = shell(f"tar --create --directory={folder} . | zstd --quiet -o {target} && sync {target}", os.environ)
+    target.unlink()
+    return took
 
 
 def _backed_up(site: Kept) -> float:
