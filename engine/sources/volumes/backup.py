@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -58,7 +57,7 @@ class VolumeBackup:
     stall_seconds: float
     reading: Reading = field(default_factory=Reading)
     _tars: list[Process] = field(default_factory=list)
-    _stopping: tuple[int, AbstractSet[str]] = (0, frozenset())
+    _stopping: tuple[int, Sequence[Mounting]] = (0, ())
     """Since when (in seconds of the host) nobody else was to write, and who was stopped."""
 
     def carry_out(self) -> VolumeFacts:
@@ -76,7 +75,7 @@ class VolumeBackup:
             # Both containers are made before anything stops: they only wait for a word.
             hold = stack.enter_context(holding(self.sandbox, self.volume.name, databases))
             first = stack.enter_context(self._tar(leaving_out=_with_logs(databases), waits=True))
-            self._stopping = (since, {each.name for each in stopped})
+            self._stopping = (since, stopped)
             stop = stack.enter_context(Stop(self.keeper, stopped))
             if hold is not None:
                 hold.take()
@@ -240,8 +239,15 @@ class VolumeBackup:
         """Nobody started what was stopped, or another writer, before all was read; also none who is gone again."""
         self.keeper.require()
         since, stopped = self._stopping
-        came = set(came_and_went(self.sandbox.docker, self.volume.name, since)) - stopped
-        if started := sorted(came | {each.name for each in self._writers()}):
+        was = {each.name: each.started for each in stopped}
+        came = set(came_and_went(self.sandbox.docker, self.volume.name, since)) - was.keys()
+        now = mounting(self.sandbox.docker, self.volume)
+        came |= {
+            each.name
+            for each in now
+            if (each.running and each.writes) or each.started != was.get(each.name, each.started)
+        }
+        if started := sorted(came):
             raise TransientFailure(
                 f"{', '.join(started)} was started while {self.volume.name} was read, so nothing was stored; start again."
             )

@@ -53,6 +53,8 @@ class Mounting:
     running: bool
     writes: bool
     removed_when_stopped: bool = False
+    started: str = ""
+    """When it was so for the last time, as the engine tells it."""
 
 
 def all_volumes(docker: Docker) -> tuple[Volume, ...]:
@@ -142,7 +144,8 @@ def _mounting(docker: Docker, ids: Sequence[str], volume: Volume) -> tuple[Mount
                 labels.get(PROJECT, ""),
                 one["HostConfig"].get("AutoRemove"),
             )
-            found.append(Mounting(one["Id"], name, service, project, running, writes, bool(once)))
+            started = one["State"].get("StartedAt", "")
+            found.append(Mounting(one["Id"], name, service, project, running, writes, bool(once), started))
     return tuple(sorted(found, key=lambda each: each.name))
 
 

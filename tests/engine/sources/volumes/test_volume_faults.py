@@ -223,8 +223,9 @@ def test_hostile_members_are_refused_by_drill_and_restore(engine: Engine, tmp_pa
     assert engine.named(name) == []
 
 
+@pytest.mark.parametrize("who", ["another", "the one that was stopped"])
 def test_who_writes_between_a_stop_and_a_start_fails_the_set_and_a_second_run_is_told_who_is_at_it(
-    engine: Engine, tmp_path: Path
+    engine: Engine, tmp_path: Path, who: str
 ) -> None:
     """Also one that is gone again by then. The second run leaves the first one its lock."""
     site, service, volume = stopping(engine, tmp_path)
@@ -235,7 +236,12 @@ def test_who_writes_between_a_stop_and_a_start_fails_the_set_and_a_second_run_is
         os.kill(run.pid, signal.SIGSTOP)
         answer = site.answer("backup")
         data = ("--volume", f"{volume.parent.name}:/data", "--network", "none")
-        engine("run", "--rm", "--name", once, *mounts, *data, "--entrypoint", "/usr/bin/true", IMAGE)
+        if who == "another":
+            engine("run", "--rm", "--name", once, *mounts, *data, "--entrypoint", "/usr/bin/true", IMAGE)
+        else:
+            once = service
+            engine("start", service)
+            engine("stop", service)
         os.kill(run.pid, signal.SIGCONT)
         said = run.communicate(timeout=60)[1].decode()
     assert answer.code == 4
