@@ -33,7 +33,7 @@ _AT_ONCE, _SETS = 500, 1000
 
 
 def measure(users: int, laps: int) -> list[Figure]:
-    with keycloak_pair() as pair, tempfile.TemporaryDirectory() as folder:
+    with keycloak_pair("") as pair, tempfile.TemporaryDirectory() as folder:
         _add_users(pair, users)
         site = Site(Path(folder), pair)
         site.write()
