@@ -4,17 +4,21 @@ down."""
 from __future__ import annotations
 
 import os
+import random
+import shutil
 import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from bench.figures import Figure
 from bench.memory import peak_of
-from bench.timing import MeasureError, interleaved, shell, tell
+from bench.timing import MeasureError, Step, interleaved, shell, tell
 from tests.engine.cli.site import COMMAND, environment
 from tests.engine.sources.volumes.scene import Engine, Kept, engine_at, kept, longest_pause
 
@@ -55,22 +59,57 @@ def _fill(folder: Path, size: int) -> None:
                 file.write(text if number % 2 else os.urandom(_PIECE))
 
 
-def _streaming(engine: Engine, gigabytes: int, laps: int) -> list[Figure]:
-    with _site(engine, "none") as (site, folder):
-        _fill(folder, gigabytes << 30)
-        seconds = interleaved(
-            {
-                "tar | zstd": lambda: _archived(folder, site.site.folder / "baseline.tar.zst"),
-                "volume": lambda: _backed_up(site),
-            },
-            laps,
+def _fill_with_databases(folder: Path, size: int) -> None:
+    """SQLite databases of heartbeats, as Uptime Kuma keeps them; each is the same one, and far larger than what a
+    compressor looks back to."""
+    first, chance = folder / "kuma-00.db", random.Random(7)  # noqa: S311
+    with sqlite3.connect(first) as database:
+        database.execute(
+            "CREATE TABLE heartbeat (id INTEGER PRIMARY KEY, important BOOLEAN, monitor_id INTEGER, status SMALLINT, msg TEXT, "
+            "time DATETIME, ping INTEGER, duration INTEGER)"
         )
-        ratio = seconds.ratio("volume", "tar | zstd")
-        return [
-            Figure(
-                f"volumes: storing {gigabytes} GB ÷ `tar | zstd` and `sync` of it", ratio, "", "<=", 1.2, 1.0, _COMMANDS
-            )
-        ]
+        while first.stat().st_size < 4 * _EACH:
+            database.executemany("INSERT INTO heartbeat VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", _heartbeats(chance))
+            database.commit()
+    database.close()
+    for number in range(1, round(size / first.stat().st_size)):
+        shutil.copyfile(first, folder / f"kuma-{number:02d}.db")
+
+
+def _heartbeats(chance: random.Random) -> Iterator[tuple[object, ...]]:
+    at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=chance.randrange(10**7))
+    for _ in range(100_000):
+        at += timedelta(milliseconds=chance.randrange(2500))
+        down = chance.random() < 0.01
+        refused = f"connect ECONNREFUSED 10.0.0.{chance.randrange(256)}:{chance.randrange(65536)}"
+        shown = at.isoformat(" ", "milliseconds")
+        yield (
+            down,
+            chance.randrange(1, 25),
+            int(not down),
+            refused if down else "200 - OK",
+            shown,
+            chance.randrange(5, 900),
+            60,
+        )
+
+
+def _streaming(engine: Engine, gigabytes: int, laps: int) -> Iterator[Figure]:
+    kinds: dict[str, tuple[Callable[[Path, int], None], float | None]] = {
+        "databases as Uptime Kuma's": (_fill_with_databases, 1.2),
+        "half repeated text, half random bytes": (_fill, None),
+    }
+    for what, (fill, must) in kinds.items():
+        with _site(engine, "none") as (site, folder):
+            fill(folder, gigabytes << 30)
+            tell(f"volumes: {gigabytes} GB of {what}")
+            contestants: dict[str, Step] = {
+                "tar | zstd": partial(_archived, folder, site.site.folder / "baseline.tar.zst"),
+                "volume": partial(_backed_up, site),
+            }
+            ratio = interleaved(contestants, laps).ratio("volume", "tar | zstd")
+            label = f"volumes: storing {gigabytes} GB of {what} ÷ `tar | zstd` and `sync` of it"
+            yield Figure(label, ratio, "", "<=", must, 1.0, _COMMANDS)
 
 
 def _archived(folder: Path, target: Path) -> float:

@@ -19,6 +19,7 @@ class BoundedBuffer:
         self._pieces: deque[bytes] = deque()
         self._held = 0
         self._ended = self._left = False
+        self._error: BaseException | None = None
         self._changed = threading.Condition()
 
     def write(self, piece: bytes) -> int:
@@ -38,10 +39,16 @@ class BoundedBuffer:
         return len(piece)
 
     def read(self, size: int = -1) -> bytes:
-        """The next piece, or its first `size` bytes; none at the end."""
+        """The next piece, or its first `size` bytes; none at the end.
+
+        Raises:
+            BaseException: what ended the one who writes.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._pieces or self._ended)
             if not self._pieces:
+                if self._error is not None:
+                    raise self._error
                 return b""
             piece = self._pieces.popleft()
             if 0 <= size < len(piece):
@@ -54,10 +61,10 @@ class BoundedBuffer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Nothing more is written."""
         with self._changed:
-            self._ended = True
+            self._ended, self._error = True, error
             self._changed.notify_all()
 
     def leave(self) -> None:
