@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from types import MappingProxyType
 from typing import Any, Protocol
 
 import psycopg
@@ -34,7 +33,6 @@ from engine.sources.postgres.server.rights import is_superuser
 from engine.sources.postgres.server.unreadable import READABLE, Unreadable
 
 _MODULUS = 1 << 64
-_NONE: Mapping[str, TableProof] = MappingProxyType({})
 
 
 def _of_no_rows(table: Table) -> TableProof:
@@ -79,9 +77,8 @@ class _Reader:
     def rows(self, query: str, *parameters: Any) -> list[TupleRow]:
         return self._connection.execute(query.encode(), parameters or None).fetchall()
 
-    def tables(self, percent: int, choose: Callable[[Table], bool], tables: Tables) -> dict[str, TableProof]:
-        found = [table for table in (Table(*row) for row in self.rows(TABLES)) if choose(table)]
-        found = [table for table in found if table.oid not in self._passed_over]
+    def tables(self, percent: int, tables: Tables) -> dict[str, TableProof]:
+        found = [table for table in (Table(*row) for row in self.rows(TABLES)) if table.oid not in self._passed_over]
         found.sort(key=lambda table: not tables.is_held(table.oid))
         proofs = {_name_of(table): _of_no_rows(table) for table in found if table.unreadable}
         for table, query in self._queries([table for table in found if not table.unreadable], percent):
@@ -162,21 +159,6 @@ class _Reader:
         return DatabaseProperties.model_validate(values)
 
 
-def prove_rows(connection: psycopg.Connection[TupleRow], table: bytes) -> dict[str, TableProof]:
-    """The proof of all rows of one table, whose name is given as SQL.
-
-    None in a database without an encoding whose name is no text.
-    """
-    try:
-        name = table.decode()
-    except UnicodeDecodeError:
-        return {}
-    reader = _Reader(connection)
-    found = connection.execute(b"SELECT " + sql.Literal(name).as_bytes(None) + b"::regclass::oid")
-    ((oid,),) = found.fetchall()
-    return reader.tables(100, lambda one: one.oid == oid, _QUIET)
-
-
 def take_proof(
     connection: psycopg.Connection[TupleRow],
     database: str,
@@ -184,7 +166,6 @@ def take_proof(
     sequences: dict[str, tuple[int, bool]] | None = None,
     *,
     sample_percent: int = 100,
-    rows: Mapping[str, TableProof] = _NONE,
     guarded: Tables = _QUIET,
     unreadable: Unreadable = READABLE,
 ) -> DatabaseProof:
@@ -194,8 +175,7 @@ def take_proof(
     `sequences` are the values in the dump: sequences are not part of a snapshot, so the dump may
     hold a later value than the proof's session would see. None reads them from the database.
     `sample_percent` is that of the proof it will be compared with; every row is counted all the same.
-    `rows` are proofs of tables that were taken before and still hold. `guarded`: how tables are
-    had that others may change. `unreadable` is what the session's role may not read: the dump lacks it too.
+    `guarded`: how tables are had that others may change. `unreadable` is what the session's role may not read: the dump lacks it too.
     """
     reader = _Reader(connection, unreadable)
     properties = reader.properties()
@@ -203,10 +183,7 @@ def take_proof(
     return DatabaseProof(
         database=database,
         properties=properties,
-        tables={
-            **reader.tables(sample_percent, lambda table: _name_of(table) not in rows, guarded),
-            **rows,
-        },
+        tables=reader.tables(sample_percent, guarded),
         sequences=reader.sequences() if sequences is None else {**reader.new_sequences(), **sequences},
         large_objects=reader.large_objects(),
         unpopulated=reader.unpopulated(),

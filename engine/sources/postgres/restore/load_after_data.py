@@ -1,8 +1,7 @@
-"""What is done once all rows are in: VACUUM, indexes and keys, all other statements; proofs of large tables meanwhile."""
+"""What is done once all rows are in: VACUUM, indexes and keys, all other statements."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,9 +11,7 @@ import psycopg
 
 from engine.progress import Throttled
 from engine.sources.postgres.programs import commands
-from engine.sources.postgres.proof.table_counters import EarlyProof
 from engine.sources.postgres.restore.after_data import after_data
-from engine.sources.postgres.restore.early_proofs import EarlyProofs
 from engine.sources.postgres.restore.load import JOBS, LoadJob
 from engine.sources.postgres.restore.load_work import Loaded, Work
 from engine.sources.postgres.restore.replay import APPLICATION
@@ -22,20 +19,10 @@ from engine.sources.postgres.server.server import failed
 from engine.streams.pipeline import Pipeline
 
 
-def finish_database(work: Work, loaded: Loaded) -> dict[str, EarlyProof]:
-    """What makes the rows a database, and meanwhile proofs of the rows of large tables."""
-    job, wanted, ended = work.job, loaded.loading.scheduler.to_prove, threading.Event()
-    proving = EarlyProofs(job.server, job.working, wanted, lambda: not ended.is_set(), job.encoding)
-    with Pipeline() as pipeline:
-        if wanted:
-            pipeline.run(proving.run, "prove")
-        try:
-            _vacuum(job, loaded)
-            _statements_after_data(work, loaded)
-        finally:
-            ended.set()
-        pipeline.join()
-    return loaded.loading.done.proofs | proving.proofs
+def finish_database(work: Work, loaded: Loaded) -> None:
+    """What makes the rows a database."""
+    _vacuum(work.job, loaded)
+    _statements_after_data(work, loaded)
 
 
 def _vacuum(job: LoadJob, loaded: Loaded) -> None:

@@ -17,7 +17,6 @@ from engine.sources.postgres.archive.archive import Head, read_head
 from engine.sources.postgres.archive.listing import is_data
 from engine.sources.postgres.archive.service_extensions import without_lines
 from engine.sources.postgres.programs import commands
-from engine.sources.postgres.proof.table_counters import EarlyProof
 from engine.sources.postgres.restore.load import LoadJob
 from engine.sources.postgres.restore.load_after_data import finish_database
 from engine.sources.postgres.restore.load_readers import start_readers
@@ -31,14 +30,14 @@ from engine.streams.process import Patient, Process
 _END_SECONDS = 10.0
 
 
-def fill_from_archive(job: LoadJob) -> dict[str, EarlyProof]:
-    """Statements before the data, data, statements after; proofs of rows that were taken meanwhile.
+def fill_from_archive(job: LoadJob) -> None:
+    """Statements before the data, data, statements after.
 
     Raises:
         OperationFailed: the set does not restore, or the server refuses something in it.
     """
     work = Work(job, job.most_memory())
-    return finish_database(work, _until_data_are_in(work))
+    finish_database(work, _until_data_are_in(work))
 
 
 def _until_data_are_in(work: Work) -> Loaded:

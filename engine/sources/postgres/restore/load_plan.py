@@ -23,16 +23,14 @@ _MANY_ROWS = 100_000
 def planned_loading(work: Work, plan: DataPlan | None) -> Loading:
     """What the sessions share; `plan` is None where an archive is not understood for certain."""
     job = work.job
-    # The keys that a sample is chosen by are not there yet.
-    prove = job.source.proof.sample_percent == 100
     if rows_have_an_order(job.server, job.working):
-        scheduler = LoadScheduler(1, prove=prove)
+        scheduler = LoadScheduler(1)
     elif plan is None:
-        scheduler = LoadScheduler(JOBS, prove=prove)
+        scheduler = LoadScheduler(JOBS)
     else:
         whole = {table for _, table in _tables(plan)}
         indexes = [index for index in plan.indexes if index.table in whole]
-        scheduler = LoadScheduler(JOBS, _worth_a_session(plan, job.source.proof.tables), indexes, prove=prove)
+        scheduler = LoadScheduler(JOBS, _worth_a_session(plan, job.source.proof.tables), indexes)
     return Loading(job.server, job.working, scheduler, lambda size: sort_memory(size, work.most_memory))
 
 

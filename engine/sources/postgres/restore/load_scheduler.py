@@ -1,7 +1,7 @@
 """Who of several sessions does what while a database's rows come as one stream.
 
 A table's rows go to all sessions, unless there is enough to do beside: then one session loads the next large
-table alone, and the others build the plain indexes of those that are in, or prove their rows.
+table alone, and the others build the plain indexes of those that are in.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from engine.sources.postgres.archive.plain_index import PlainIndex
 from engine.sources.postgres.archive.table_data import Rows, TableCopy
-from engine.sources.postgres.restore.load_steps import Build, Load, Prove, Step
+from engine.sources.postgres.restore.load_steps import Build, Load, Step
 
 LARGE = 8 * 2**20
 """Bytes of rows from which on a table is worth steps of its own."""
@@ -25,7 +25,7 @@ class LoadScheduler:
     """Rows on their way from one thread to so many `sessions`, and what can be done beside; whoever leaves ends it for all.
 
     `worth` are the tables (as SQL) that a session may load alone, with their number of rows; `indexes` those that
-    may be built early; `prove`: whether rows are proven early.
+    may be built early.
     """
 
     def __init__(
@@ -33,13 +33,10 @@ class LoadScheduler:
         sessions: int,
         worth: Mapping[bytes, int] = MappingProxyType({}),
         indexes: Sequence[PlainIndex] = (),
-        *,
-        prove: bool = False,
     ) -> None:
         self.sessions = sessions
         self._worth = worth
         self._indexes = indexes
-        self._prove = prove
         self._changed = threading.Condition()
         self._rows: deque[Rows] = deque()
         self._given: TableCopy | None = None
@@ -49,18 +46,11 @@ class LoadScheduler:
         self._alone: set[bytes] = set()
         self._at_work: list[Step] = []
         self._builds: list[Build] = []
-        self._proofs: deque[Prove] = deque()
 
     @property
     def large_tables(self) -> tuple[bytes, ...]:
         """The tables whose rows were many, as SQL."""
         return tuple(table for table, size in self._bytes.items() if size > LARGE)
-
-    @property
-    def to_prove(self) -> tuple[bytes, ...]:
-        """Those of them that nobody has proven or proves."""
-        left = {step.table for step in self._proofs}
-        return tuple(table for table in self.large_tables if table in left)
 
     @property
     def largest(self) -> int:
@@ -116,11 +106,8 @@ class LoadScheduler:
         if self._left:
             return None
         over = self._is_over()
-        if self._loaded_by() or (over and self._at_work):
-            if step := self._build():
-                return step
-            if self._proofs and not over:
-                return self._proofs.popleft()
+        if (self._loaded_by() or (over and self._at_work)) and (step := self._build()):
+            return step
         return self._load()
 
     def _build(self) -> Build | None:
@@ -142,9 +129,8 @@ class LoadScheduler:
 
     def _is_enough_beside(self, table: bytes) -> bool:
         """Whether the other sessions have something to do while one loads this table."""
-        waiting: list[Step] = [*self._builds, *self._proofs]
-        spare = self.sessions - len(self._at_work) - len(waiting)
-        beside = {step.table for step in self._at_work + waiting}
+        spare = self.sessions - len(self._at_work) - len(self._builds)
+        beside = {step.table for step in (*self._at_work, *self._builds)}
         rows = sum(self._worth.get(other, 0) for other in beside)
         return spare <= 1 and 0 < self._worth.get(table, 0) <= _ENOUGH * rows
 
@@ -184,8 +170,6 @@ class LoadScheduler:
         if self._bytes[table] > LARGE:
             own = (index for index in self._indexes if index.table == table)
             self._builds += [Build(index, self._bytes[table]) for index in own]
-            if self._prove:
-                self._proofs.append(Prove(table))
 
     def leave(self) -> None:
         """Take no more, and let nobody: this session has failed."""

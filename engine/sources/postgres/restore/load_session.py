@@ -1,4 +1,4 @@
-"""A session that loads rows beside others, and meanwhile builds indexes and proves rows of tables that are in."""
+"""A session that loads rows beside others, and meanwhile builds indexes of tables that are in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import psycopg
 
 from engine.sources.postgres.archive.table_data import Rows, TableCopy
-from engine.sources.postgres.proof.table_counters import EarlyProof, prove_early
 from engine.sources.postgres.restore.load_scheduler import LoadScheduler
 from engine.sources.postgres.restore.load_steps import Build, Load, Step
 from engine.sources.postgres.restore.replay import APPLICATION
@@ -27,7 +26,6 @@ class LoadedBeside:
 
     frozen: set[bytes] = field(default_factory=set)
     built: set[int] = field(default_factory=set)
-    proofs: dict[str, EarlyProof] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +75,8 @@ class _Session:
     def _do(self, step: Step) -> None:
         if isinstance(step, Load):
             self._load(step)
-        elif isinstance(step, Build):
-            self._build(step)
         else:
-            self._prove(step.table)
+            self._build(step)
 
     def _load(self, step: Load) -> None:
         table = step.rows.copy
@@ -130,9 +126,3 @@ class _Session:
                 raise
             return
         self._loading.done.built.add(step.index.dump_id)
-
-    def _prove(self, table: bytes) -> None:
-        """In a session under our own settings, not the archive's."""
-        loading = self._loading
-        with loading.server.connect(loading.database, application=APPLICATION, encoding=loading.encoding) as connection:
-            loading.done.proofs |= prove_early(connection, table)

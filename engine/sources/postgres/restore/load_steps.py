@@ -32,11 +32,4 @@ class Build:
         return self.index.table
 
 
-@dataclass(frozen=True, slots=True)
-class Prove:
-    """Prove the rows of a table that are all in."""
-
-    table: bytes
-
-
-Step = Load | Build | Prove
+Step = Load | Build

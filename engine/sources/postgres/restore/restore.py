@@ -8,7 +8,7 @@ database behind it. The old one stays under a name of its own until somebody dro
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +25,6 @@ from engine.sources.postgres.programs.tools import programs_here
 from engine.sources.postgres.proof.compare import compare_databases
 from engine.sources.postgres.proof.extensions import lost_members
 from engine.sources.postgres.proof.proof import DatabaseProof
-from engine.sources.postgres.proof.table_counters import EarlyProof
 from engine.sources.postgres.proof.views import other_rows
 from engine.sources.postgres.restore.checked_copy import Source, read_source
 from engine.sources.postgres.restore.choice import ALL_THE_SAME
@@ -247,9 +246,9 @@ class _Made:
 
 def _made(run: _Run, job: LoadJob) -> _Made:
     try:
-        rows = _fill(job)
+        _fill(job)
         filled = time.monotonic()
-        return _Made(_proven(job, rows), time.monotonic() - filled)
+        return _Made(_proven(job), time.monotonic() - filled)
     except (OperationFailed, CouldNotVerify) as error:
         if not run.despite_errors or error.retryable:
             raise
@@ -257,7 +256,7 @@ def _made(run: _Run, job: LoadJob) -> _Made:
     drop_working(run.server, job.working)
     refused = fill_despite_errors(job)
     filled = time.monotonic()
-    found, differences = _compared(job, {})
+    found, differences = _compared(job)
     differing = tuple(f"{one.kind} {one.name}" for one in differences)
     return _Made(found, time.monotonic() - filled, refused, differing)
 
@@ -276,9 +275,7 @@ def _check_replaceable(run: _Run, choice: RestoreChoice) -> None:
         raise made_meanwhile(server, choice.database)
 
 
-def _fill(job: LoadJob) -> Mapping[str, EarlyProof]:
-    """Fill the working database; proofs of rows that were taken on the way."""
-    rows: Mapping[str, EarlyProof] = {}
+def _fill(job: LoadJob) -> None:
     properties = job.source.proof.properties
     create_database(job.server, job.working, properties)
     job.progress(job.what, 0, job.source.file.size)
@@ -287,7 +284,7 @@ def _fill(job: LoadJob) -> Mapping[str, EarlyProof]:
         apply_properties(job.server, job.working, properties)  # rows are checked under what the database sets
         with _owners_may_create(job):
             if is_archive:
-                rows = fill_from_archive(job)
+                fill_from_archive(job)
             else:
                 fill_from_text(job)
     except OperationFailed as error:
@@ -295,7 +292,6 @@ def _fill(job: LoadJob) -> Mapping[str, EarlyProof]:
             raise
         named = "" if is_archive else object_of(job, str(error))
         raise refused(error, str(error), job.server.address, named, superuser=job.superuser) from None
-    return rows
 
 
 def _owners_may_create(job: LoadJob) -> AbstractContextManager[None]:
@@ -304,14 +300,14 @@ def _owners_may_create(job: LoadJob) -> AbstractContextManager[None]:
     return owners_may_create(job.server, job.working, job.source.proof)
 
 
-def _proven(job: LoadJob, rows: Mapping[str, EarlyProof]) -> DatabaseProof:
+def _proven(job: LoadJob) -> DatabaseProof:
     """Compare what was restored with the proof.
 
     Raises:
         OperationFailed: it is not what was backed up.
     """
     choice = job.source.choice
-    found, differences = _compared(job, rows)
+    found, differences = _compared(job)
     if differences:
         first = differences[0]
         raise OperationFailed(
@@ -322,9 +318,9 @@ def _proven(job: LoadJob, rows: Mapping[str, EarlyProof]) -> DatabaseProof:
     return found
 
 
-def _compared(job: LoadJob, rows: Mapping[str, EarlyProof]) -> tuple[DatabaseProof, tuple[Difference, ...]]:
+def _compared(job: LoadJob) -> tuple[DatabaseProof, tuple[Difference, ...]]:
     server, programs, expected = job.server, job.programs, job.source.proof
     job.progress(f"compare {job.source.choice.database}")
-    found = restored_proof(server, job.working, programs, job.encoding, expected.sample_percent, rows)
+    found = restored_proof(server, job.working, programs, job.encoding, expected.sample_percent)
     reprint = reprinter(server, programs, found.properties, job.encoding)
     return found, compare_databases(expected, found, reprint, job.left_out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from engine.errors import CouldNotVerify
 from engine.sources.postgres.archive import archive
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.proof.proof import DatabaseProof, DatabaseProperties
-from engine.sources.postgres.proof.table_counters import EarlyProof, unchanged
 from engine.sources.postgres.proof.take_proof import take_proof
 from engine.sources.postgres.restore.database import create_database
 from engine.sources.postgres.restore.replay import APPLICATION, STALL_SECONDS
@@ -32,21 +31,18 @@ def restored_proof(
     programs: Path,
     encoding: str = "UTF8",
     sample_percent: int = 100,
-    rows: Mapping[str, EarlyProof] | None = None,
 ) -> DatabaseProof:
     """The proof of a restored database, its schema dumped again; sampled as the one it is compared with.
 
     `encoding` is the client encoding that one was taken in.
-    `rows` are proofs of tables that were taken while the restore was going on; what was written since is read again.
     """
     with (
         server.connect(database, application=APPLICATION, encoding=encoding) as connection,
         ThreadPoolExecutor(1) as pool,
     ):
         try:
-            still = unchanged(connection, rows) if rows and sample_percent == 100 else {}
             schema = pool.submit(_schema, server, database, encoding, programs)
-            proof = take_proof(connection, database, "", sample_percent=sample_percent, rows=still)
+            proof = take_proof(connection, database, "", sample_percent=sample_percent)
             return proof.model_copy(update={"schema_sql": schema.result()})
         except psycopg.errors.InsufficientPrivilege as error:
             raise _may_not_read(server, error) from None

@@ -1,17 +1,16 @@
-"""Who of several sessions does what: all load one table, or one loads and the others build and prove."""
+"""Who of several sessions does what: all load one table, or one loads and the others build."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from engine.sources.postgres.archive.plain_index import PlainIndex
 from engine.sources.postgres.archive.table_data import Rows, TableCopy
 from engine.sources.postgres.restore.load_scheduler import LARGE, LoadScheduler
-from engine.sources.postgres.restore.load_steps import Build, Load, Prove, Step
+from engine.sources.postgres.restore.load_steps import Build, Load, Step
 
 A, B, C = (TableCopy(name, b"COPY t FROM stdin", b"") for name in (b"a", b"b", b"c"))
 KEY = PlainIndex(1, b"a", b"key", alone=True)
@@ -50,7 +49,7 @@ def test_all_sessions_load_a_table_when_there_is_nothing_else() -> None:
 
 
 def test_the_next_table_is_loaded_alone_while_the_others_have_work() -> None:
-    scheduler = LoadScheduler(2, worth=MANY, indexes=(KEY, INDEX, OTHER), prove=True)
+    scheduler = LoadScheduler(2, worth=MANY, indexes=(KEY, INDEX, OTHER))
     second = first_is_in(scheduler)
     assert second.alone
     key = scheduler.take()
@@ -58,7 +57,6 @@ def test_the_next_table_is_loaded_alone_while_the_others_have_work() -> None:
     assert key is not None
     scheduler.done(key)
     assert indexes(scheduler.take(), scheduler.take()) == [INDEX, OTHER]
-    assert scheduler.to_prove == (b"a",)
 
 
 def test_a_key_is_never_built_beside_another_index_of_its_table() -> None:
@@ -69,40 +67,6 @@ def test_a_key_is_never_built_beside_another_index_of_its_table() -> None:
     for step in (index, other):
         assert step is not None
         scheduler.done(step)
-
-
-def test_rows_are_proven_when_no_index_is_left_and_rows_still_come() -> None:
-    scheduler = LoadScheduler(2, worth=MANY, prove=True)
-    coming = threading.Event()
-
-    def rows() -> Iterator[Rows]:
-        yield Rows(A, MUCH)
-        yield Rows(B, b"1\n")
-        coming.wait(10)
-        yield Rows(B, b"2\n")
-
-    giving = threading.Thread(target=scheduler.give, args=(rows(),))
-    giving.start()
-    first = load(scheduler.take())
-    assert scheduler.more(A) is None
-    second = load(scheduler.take())
-    scheduler.done(first)
-    assert scheduler.take() == Prove(b"a")
-    assert scheduler.to_prove == ()
-    coming.set()
-    giving.join()
-    assert second.alone
-    assert scheduler.more(B) is not None
-
-
-def test_what_was_not_proven_while_rows_came_is_left_for_later() -> None:
-    scheduler = LoadScheduler(2, worth=MANY, prove=True)
-    second = first_is_in(scheduler)  # and these were all rows
-    assert scheduler.more(B) is None
-    assert scheduler.take() is None
-    assert scheduler.to_prove == (b"a",)
-    scheduler.done(second)
-    assert scheduler.take() is None
 
 
 def test_rows_never_wait_for_sessions_that_build() -> None:
@@ -117,14 +81,14 @@ def test_rows_never_wait_for_sessions_that_build() -> None:
 
 
 def test_a_small_table_has_no_steps_of_its_own() -> None:
-    scheduler = LoadScheduler(2, indexes=(KEY,), prove=True)
+    scheduler = LoadScheduler(2, indexes=(KEY,))
     scheduler.give([Rows(A, b"1\n"), Rows(B, b"1\n")])
     first = load(scheduler.take())
     second = load(scheduler.take())
     scheduler.done(first)
     assert not second.alone
     assert scheduler.take() is None
-    assert (scheduler.large_tables, scheduler.to_prove, scheduler.largest) == ((), (), 2)
+    assert (scheduler.large_tables, scheduler.largest) == ((), 2)
 
 
 def test_who_got_the_start_of_a_row_gets_its_rest() -> None:
@@ -159,7 +123,7 @@ def test_a_far_larger_table_is_loaded_by_all(rows: int, alone: bool) -> None:
 
 
 def test_a_session_that_ends_a_small_table_is_nothing_beside() -> None:
-    scheduler = LoadScheduler(2, worth={b"b": 1000}, prove=True)
+    scheduler = LoadScheduler(2, worth={b"b": 1000})
     scheduler.give([Rows(A, b"1\n"), Rows(B, b"1\n")])
     load(scheduler.take())
     assert not load(scheduler.take()).alone
