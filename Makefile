@@ -33,7 +33,7 @@ clean: ## end the demo and the platform and remove all they made
 	@if [ -d .demo ]; then $(MAKE) --silent --no-print-directory .venv/.run && $(PYTHON) -m demo.clean; else echo "There is no demo here."; fi
 
 test: .venv/.dev ## install what the tests need and run all of them
-	@$(PYTHON) -m pytest -n 3 --dist loadgroup --durations 60 --durations-min 10
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup --durations 60 --durations-min 10
 
 quick: check ## while you change a line: the static gate and the tests that start no server
 	@PLATFORM_OPS_QUICK_TESTS=1 $(PYTHON) -m pytest -n 2 --dist loadgroup -r fE -q

@@ -45,6 +45,24 @@ LIVE = {
 }
 
 
+_RUNNING = ("cluster", "pair", "place", "scene")
+"""Fixtures of the session whose servers are never idle: health checks alone take a third of a core."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """What is shared by a group of tests ends with the group: nothing of it runs beside all that follow."""
+    if nextitem is None or _group(item) != _group(nextitem):
+        known = item.session._fixturemanager._arg2fixturedefs
+        for definition in (each for name in _RUNNING for each in known.get(name, ())):
+            definition.finish(item._request)  # type: ignore[attr-defined]
+
+
+def _group(item: pytest.Item) -> str:
+    marker = item.get_closest_marker("xdist_group")
+    return str(marker.args[0]) if marker else item.nodeid
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _swept() -> Iterator[None]:
     """What an interrupted run of the tests left is removed before the next one counts what is there."""

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import threading
 
+from engine.errors import TransientFailure
 from engine.hosts.base import Program
 
 ANSWER_SECONDS = 300.0
 
 
 def answer_of(program: Program, seconds: float = ANSWER_SECONDS) -> bytes:
-    """The next line that it writes. One that has not all come in so many seconds ends the program, as a line without its
-    end does."""
+    """The next line that it writes; one without its end where the program ends before.
+
+    Raises:
+        TransientFailure: it has not all come in so many seconds; the program was ended.
+    """
     assert program.stdout is not None  # noqa: S101 - it was asked for
-    timer = threading.Timer(seconds, program.kill)
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        program.kill()
+
+    timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
     line = b""
@@ -22,4 +32,8 @@ def answer_of(program: Program, seconds: float = ANSWER_SECONDS) -> bytes:
             line += piece
     finally:
         timer.cancel()
+    if late.is_set() and not line.endswith(b"\n"):
+        raise TransientFailure(
+            f"A container gave no answer within {seconds:.0f} s and was ended; look at its engine's load."
+        )
     return line

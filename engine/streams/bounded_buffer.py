@@ -12,7 +12,7 @@ _ROOM = 4 << 20
 class BoundedBuffer:
     """What one thread writes another reads, at most 4 MiB and a piece later.
 
-    The one who writes uses it as a context, the other one calls `leave` at last.
+    The one who writes uses it as a context, the other one calls `leave` at last; whoever owns both calls `close`.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class BoundedBuffer:
         return len(piece)
 
     def read(self, size: int = -1) -> bytes:
-        """The next piece, or its first `size` bytes; none at the end.
+        """What is there of the next pieces, `size` bytes at most; none at the end.
 
         Raises:
             BaseException: what ended the one who writes.
@@ -50,13 +50,17 @@ class BoundedBuffer:
                 if self._error is not None:
                     raise self._error
                 return b""
-            piece = self._pieces.popleft()
-            if 0 <= size < len(piece):
-                self._pieces.appendleft(piece[size:])
-                piece = piece[:size]
-            self._held -= len(piece)
+            pieces = [self._pieces.popleft()]
+            count = len(pieces[0])
+            if 0 <= size < count:
+                self._pieces.appendleft(pieces[0][size:])
+                pieces, count = [pieces[0][:size]], size
+            while self._pieces and count + len(self._pieces[0]) <= size:
+                pieces.append(self._pieces.popleft())
+                count += len(pieces[-1])
+            self._held -= count
             self._changed.notify_all()
-        return piece
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def __enter__(self) -> Self:
         return self
@@ -64,11 +68,19 @@ class BoundedBuffer:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Nothing more is written."""
         with self._changed:
-            self._ended, self._error = True, error
+            self._ended, self._error = True, self._error or error
             self._changed.notify_all()
 
     def leave(self) -> None:
         """Nothing more is read: whoever writes is told so."""
         with self._changed:
             self._left = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Neither goes on: what has not been read is not whole."""
+        with self._changed:
+            self._pieces.clear()
+            self._held, self._ended, self._left = 0, True, True
+            self._error = self._error or BrokenPipeError()
             self._changed.notify_all()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import IO
@@ -19,7 +20,7 @@ from engine.hosts.machine import in_time
 from engine.progress import Progress, Throttled
 from engine.repository.writing import SetWriter
 from engine.sources.volumes.databases import Database, Hold, find, holding
-from engine.sources.volumes.inventory import Mounting, Volume, came_and_went, mounting, volume_called
+from engine.sources.volumes.inventory import Mounting, Volume, came_and_went, mounting, now, volume_called
 from engine.sources.volumes.keeper import Keeper
 from engine.sources.volumes.kinds import VolumeFacts
 from engine.sources.volumes.sandbox import READ, Sandbox, go, reading
@@ -57,8 +58,8 @@ class VolumeBackup:
     stall_seconds: float
     reading: Reading = field(default_factory=Reading)
     _tars: list[Process] = field(default_factory=list)
-    _stopping: tuple[int, Sequence[Mounting]] = (0, ())
-    """Since when (in seconds of the host) nobody else was to write, and who was stopped."""
+    _stopping: tuple[int, AbstractSet[str], float] = (0, frozenset(), 0.0)
+    """Since when (in seconds of the host) nobody else was to write, who was stopped, and since when."""
 
     def carry_out(self) -> VolumeFacts:
         """Store it.
@@ -75,7 +76,7 @@ class VolumeBackup:
             # Both containers are made before anything stops: they only wait for a word.
             hold = stack.enter_context(holding(self.sandbox, self.volume.name, databases))
             first = stack.enter_context(self._tar(leaving_out=_with_logs(databases), waits=True))
-            self._stopping = (since, stopped)
+            self._stopping = (since, {each.name for each in stopped}, float("{}.{}".format(*now(self.sandbox.docker))))
             stop = stack.enter_context(Stop(self.keeper, stopped))
             if hold is not None:
                 hold.take()
@@ -130,8 +131,8 @@ class VolumeBackup:
     def _store(self, stop: Stop, hold: Hold | None, first: Program, later: Sequence[str]) -> None:
         meter, tick, label = Meter(), Throttled(self.progress), f"read {self.volume.name}"
         proof_out, proof_in = pipe()
-        with Pipeline() as pipeline:
-            archive = BoundedBuffer()
+        # Nothing is read or stored on once it is over, whoever wrote into it: what was stopped waits for that.
+        with Pipeline() as pipeline, closing(BoundedBuffer()) as archive:
             pipeline.run(partial(self._store_archive, archive), "store the archive", patience=STORING_SECONDS)
             proof = partial(self.out.add_packed, PROOF_NAME, proof_out, PROOF, encrypt_here=True)
             proven = partial(proof, whole=lambda: self.reading.read)
@@ -238,14 +239,12 @@ class VolumeBackup:
     def _require_stopped(self) -> None:
         """Nobody started what was stopped, or another writer, before all was read; also none who is gone again."""
         self.keeper.require()
-        since, stopped = self._stopping
-        was = {each.name: each.started for each in stopped}
-        came = set(came_and_went(self.sandbox.docker, self.volume.name, since)) - was.keys()
-        now = mounting(self.sandbox.docker, self.volume)
+        since, stopped, moment = self._stopping
+        came = set(came_and_went(self.sandbox.docker, self.volume.name, since)) - stopped
         came |= {
             each.name
-            for each in now
-            if (each.running and each.writes) or each.started != was.get(each.name, each.started)
+            for each in mounting(self.sandbox.docker, self.volume)
+            if each.writes and (each.running or each.started > moment)
         }
         if started := sorted(came):
             raise TransientFailure(

@@ -14,13 +14,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
-from engine.hosts.answer import answer_of
+from engine.hosts.answer import ANSWER_SECONDS, answer_of
 from engine.hosts.base import Program
 from engine.sources.volumes.sandbox import FILL, READ, Sandbox, filling, reading
 
 HEARTBEAT_SECONDS, LEASE_SECONDS = 5.0, 30
 TRIES_SECONDS = 20.0
 """How long somebody who writes all the time is waited for."""
+_HOLD_SECONDS = 1800.0
+"""What a log holds is written to its database first, and there may be 2,000 of them."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Hold:
         """
         with suppress(OSError, ValueError):
             self._write(json.dumps([each.path for each in self.databases]).encode() + b"\n")
-        message = _sentence(self.program)
+        message = _sentence(self.program, _HOLD_SECONDS)
         if message == "held":
             return
         if not isinstance(message, list):
@@ -137,9 +139,9 @@ def holding(sandbox: Sandbox, volume: str, databases: Sequence[Database]) -> Ite
             beat.join()
 
 
-def _sentence(program: Program) -> object:
+def _sentence(program: Program, seconds: float = ANSWER_SECONDS) -> object:
     """What it says in one line; None where it ends without one."""
     try:
-        return json.loads(answer_of(program).decode("utf8", "replace"))
+        return json.loads(answer_of(program, seconds).decode("utf8", "replace"))
     except ValueError:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from engine.compose.docker import Docker
@@ -16,7 +17,8 @@ PROJECT, COMPOSE_NAME, SERVICE = (
 )
 OURS = "platform-ops.volumes"
 """The label of what this program makes on an engine: the name of the source it is for."""
-_STARTS = ("--filter", "event=mount", "--filter", "event=create")
+_NEVER = "0001-01-01T00:00:00Z"
+_STARTS = ("--filter", "event=mount", "--filter", "event=create", "--filter", "event=start")
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class Mounting:
     running: bool
     writes: bool
     removed_when_stopped: bool = False
-    started: str = ""
-    """When it was so for the last time, as the engine tells it."""
+    started: float = 0.0
+    """When it was for the last time, in seconds since the epoch."""
 
 
 def all_volumes(docker: Docker) -> tuple[Volume, ...]:
@@ -104,12 +106,18 @@ def mounting(docker: Docker, volume: Volume) -> tuple[Mounting, ...]:
     return _mounting(docker, listed.decode().split(), volume)
 
 
+def now(docker: Docker) -> tuple[int, str]:
+    """What a host's clock says: seconds since the epoch, and the digits of their parts ('': busybox knows none)."""
+    whole, _, part = docker.call(("date", "+%s.%N")).decode().strip().partition(".")
+    return int(whole), part if part.isdigit() else ""
+
+
 def came_and_went(docker: Docker, volume: str, since: int) -> list[str]:
     """Containers, but ours, that were given the volume to write to since then (seconds of the host), by name.
 
     An engine remembers its last 256 events; Podman tells none of these. So one that is not found may have been there."""
-    whole, _, part = docker.call(("date", "+%s.%N")).decode().strip().partition(".")
-    until = f"{whole}.{part}" if part.isdigit() else str(int(whole) + 1)  # of this second, too; busybox knows no parts
+    whole, part = now(docker)
+    until = f"{whole}.{part}" if part else str(whole + 1)  # of this second, too
     done = docker.tried(
         ("docker", "events", "--since", str(since), "--until", until, "--format", "{{json .}}", *_STARTS)
     )
@@ -144,7 +152,7 @@ def _mounting(docker: Docker, ids: Sequence[str], volume: Volume) -> tuple[Mount
                 labels.get(PROJECT, ""),
                 one["HostConfig"].get("AutoRemove"),
             )
-            started = one["State"].get("StartedAt", "")
+            started = datetime.fromisoformat(one["State"].get("StartedAt") or _NEVER).timestamp()
             found.append(Mounting(one["Id"], name, service, project, running, writes, bool(once), started))
     return tuple(sorted(found, key=lambda each: each.name))
 

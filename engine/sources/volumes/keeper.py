@@ -126,6 +126,9 @@ class Keeper:
                     answer = answer_of(self.program)
             except (OSError, ValueError):
                 answer = b""
+            except TransientFailure:
+                self.lost.set()
+                raise
             if answer != b"ok\n":
                 self.lost.set()
                 self.require()
@@ -172,7 +175,13 @@ def _taken(sandbox: Sandbox, name: str, owner: str, limit_seconds: float) -> Pro
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         started = sandbox.docker.host.stream(argv, env=sandbox.docker.environment, stdin=True)
-        if answer_of(started) == b"taken\n":
+        try:
+            taken = answer_of(started) == b"taken\n"
+        except TransientFailure:
+            _remove(sandbox.docker, own[1])
+            _closed(started)
+            raise
+        if taken:
             return started
         _remove(sandbox.docker, own[1])
         words = _message(started)

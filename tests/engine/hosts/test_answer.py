@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
+from engine.errors import TransientFailure
 from engine.hosts.answer import answer_of
 from engine.hosts.base import Program
 from engine.hosts.machine import Local
@@ -28,7 +31,8 @@ def test_lines_come_one_at_a_time() -> None:
 def test_a_line_that_does_not_end_ends_the_program() -> None:
     program = Local().stream(("sh", "-c", "printf half; exec sleep 60"), env={})
     began = time.monotonic()
-    assert answer_of(program, 0.5) == b"half"
+    with pytest.raises(TransientFailure, match="no answer within 0 s"):
+        answer_of(program, 0.4)
     assert program.wait(5) != 0
     closed(program)
     assert time.monotonic() - began < 10

@@ -69,7 +69,7 @@ def _name_of(table: Table) -> str:
 class _Reader:
     """Takes the parts of a proof through one session."""
 
-    def __init__(self, connection: psycopg.Connection[TupleRow], unreadable: Unreadable = READABLE) -> None:
+    def __init__(self, connection: psycopg.Connection[TupleRow], unreadable: Unreadable) -> None:
         self._connection = connection
         self._unreadable = unreadable
         self._passed_over = unreadable.oids

@@ -37,7 +37,6 @@ class Loading:
     scheduler: LoadScheduler
     sort_memory: Callable[[int], int]
     done: LoadedBeside = field(default_factory=LoadedBeside)
-    encoding: str = "UTF8"
 
     def run(self) -> None:
         """One session, until there is no more to do.
@@ -46,9 +45,7 @@ class Loading:
             OperationFailed: the server refuses a row (a TransientFailure where it went away).
         """
         try:
-            with self.server.connect(
-                self.database, application=APPLICATION, encoding=self.encoding, restoring=True
-            ) as connection:
+            with self.server.connect(self.database, application=APPLICATION, restoring=True) as connection:
                 connection.execute("SET synchronous_commit = off")
                 connection.execute("SET max_parallel_maintenance_workers = 0")
                 _Session(self, connection).run()

@@ -7,6 +7,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -146,6 +147,24 @@ def test_kill_9_of_all_of_it_and_the_next_run_starts_what_was_stopped(engine: En
     [made] = site.run("backup")["stored"]
     assert engine.running(service)
     assert made["facts"]["stopped"] == [service]
+
+
+def test_a_run_that_is_ended_reads_no_further_and_the_service_runs_again(engine: Engine, tmp_path: Path) -> None:
+    site, service, volume = stopping(engine, tmp_path)
+    piece = os.urandom(1 << 20)
+    with (volume / "larger").open("wb") as file:
+        for _ in range(3000):
+            file.write(piece)
+    with going(site, "backup") as run:
+        until(lambda: site.site.store.is_dir() and any(site.site.store.rglob(".part-*")))
+        assert not engine.running(service)
+        began = time.monotonic()
+        run.send_signal(signal.SIGTERM)
+        until(lambda: engine.running(service), 4)
+        assert run.wait(10) != 0
+        assert time.monotonic() - began < 6
+    until(lambda: engine.ours(site.source) == [])
+    assert site.site.files() == set()
 
 
 def test_the_container_that_reads_is_killed_and_the_service_runs_again(engine: Engine, tmp_path: Path) -> None:

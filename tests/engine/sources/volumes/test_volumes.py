@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import tempfile
@@ -15,6 +16,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from pyrage import x25519
 
 from engine.streams.spool import temporary_base
 from tests.engine.hosts.parts import program
@@ -63,6 +65,37 @@ def test_whatever_a_volume_holds_comes_back_equal(engine: Engine, tmp_path: Path
     assert labels["Labels"]["its"] == "own"  # compose knows its volumes by their labels
     assert engine.ours(site.source) == []
     assert engine("volume", "ls", "--quiet", "--filter", "label=platform-ops.scratch") == ""
+
+
+def test_encrypted_it_comes_back_equal_too_and_nothing_stays_of_what_broke_off(engine: Engine, tmp_path: Path) -> None:
+    folder = engine.volume()
+    name = folder.parent.name
+    odd_things(folder)
+    (folder / "upload").write_bytes(os.urandom(9 << 20))
+    (folder / "text").write_text("the quick brown fox\n" * 400_000)
+    before = tree(folder)
+    identity = x25519.Identity.generate()
+    (tmp_path / "identity").write_text(f"{identity}\n")
+    site = kept(engine, tmp_path, {name: "none"})
+    with site.site.config.open("a") as config:
+        config.write(f'recipients = ["{identity.to_public()}"]\nidentity = "file:{tmp_path / "identity"}"\n')
+    [made] = site.run("backup")["stored"]
+    assert site.run("drill", "newest")["result"] == "passed"
+    [beside] = site.run("volume", "restore", name)["restored"]
+    engine.named(f"{name}-")
+    assert tree(engine.folder(beside["name"])) == before
+    stored = (site.site.store / made["set_key"] / "volume.tar.gz.age").read_bytes()
+    assert stored.startswith(b"age-encryption.org/v1") and b"quick brown" not in stored
+
+    files = site.site.files()
+    with going(site, "backup") as run:
+        until(lambda: any("-read-" in each for each in engine.ours(site.source)))
+        run.send_signal(signal.SIGSTOP)
+        [reader] = [each for each in engine.ours(site.source) if "-read-" in each]
+        engine("kill", reader)
+        run.send_signal(signal.SIGCONT)
+        assert run.wait(60) == 1
+    assert site.site.files() == files
 
 
 def test_podman_s_own_import_takes_the_archive(engine: Engine, tmp_path: Path, request: pytest.FixtureRequest) -> None:
