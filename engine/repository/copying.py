@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
@@ -23,10 +22,9 @@ from engine.repository.keys import MANIFEST, SetKey
 from engine.repository.manifest import read_checked, stored_bytes
 from engine.repository.needs import require_needs
 from engine.repository.parsing import parse_set
-from engine.repository.reading import steadily, stored_pieces
+from engine.repository.reading import hashed, steadily, stored_pieces
 from engine.repository.repository import Repository
 from engine.stores.base import Store
-from engine.streams.pack import CHUNK
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +110,7 @@ def _send(first: Repository, store: Store, body: Body, there: dict[str, int], pr
     report = _Reporter(f"copy {body.key} to {store.name}", body.size, progress)
     try:
         for file in body.files:
-            if there.get(file.name) == file.size and _is_equal(store, body.key.prefix + file.name, file):
+            if there.get(file.name) == file.size and _is_equal(store, body.key, file):
                 report(file.size)
                 continue
             steadily(partial(_send_file, first, store, body.key, file, report))
@@ -137,13 +135,9 @@ def _send_file(
             report(len(piece))
 
 
-def _is_equal(store: Store, key: str, file: FileEntry) -> bool:
+def _is_equal(store: Store, key: SetKey, file: FileEntry) -> bool:
     """Whether what an earlier try stored is this very file."""
-    digest = hashlib.sha256()
-    with store.reader(key) as reader:
-        while piece := reader.read(CHUNK):
-            digest.update(piece)
-    return digest.hexdigest() == file.sha256
+    return hashed(store, key.prefix + file.name) == (file.size, file.sha256)
 
 
 class _Reporter:

@@ -12,6 +12,7 @@ from engine.repository.body import Body, FileEntry
 from engine.repository.keys import SetKey
 from engine.repository.missing import missing_is_damage
 from engine.repository.repository import Repository, needs_identities
+from engine.stores.base import Store
 from engine.streams.pack import CHUNK
 from engine.streams.unpack import DamagedStreamError, WrongKeyError, unpack_bytes
 
@@ -35,14 +36,14 @@ def steadily(read: Callable[[bool], _Read]) -> _Read:
     return read(True)
 
 
-def hashed(repository: Repository, key: str, *, again: bool = False) -> tuple[int, str]:
+def hashed(store: Store, key: str, *, again: bool = False) -> tuple[int, str]:
     """Size and SHA-256 of a file of a set, as the store gives it now.
 
     Raises:
         DamagedSet: it is not there.
     """
     digest, size = hashlib.sha256(), 0
-    with missing_is_damage(), repository.store.reader(key, again=again) as source:
+    with missing_is_damage(), store.reader(key, again=again) as source:
         while chunk := source.read(CHUNK):
             digest.update(chunk)
             size += len(chunk)
@@ -69,7 +70,7 @@ def stored_pieces(
                 break
             yield piece
     if size != file.size or digest.hexdigest() != file.sha256:
-        found = hashed(repository, key.prefix + file.name, again=True)
+        found = hashed(repository.store, key.prefix + file.name, again=True)
         # Of a file that is too long no more than that was read.
         same = found[0] > file.size if size > file.size else found == (size, digest.hexdigest())
         raise differs(repository, key, file.name) if same else unsteady(repository, key, file.name)

@@ -143,7 +143,7 @@ def _check_file(repository: Repository, key: SetKey, entry: FileEntry, size: int
         detail = f"has {size} bytes where the manifest says {entry.size}"
         return FileCheck(entry.name, "differs", size, entry.size, detail)
     try:
-        read, digest = hashed(repository, key.prefix + entry.name, again=again)
+        read, digest = hashed(repository.store, key.prefix + entry.name, again=again)
     except PlatformOpsError as error:
         detail, unsteady = f"could not be read: {error}", isinstance(error, UnsteadyStore)
         return FileCheck(entry.name, _blame(error), size, entry.size, detail, unsteady=unsteady)
