@@ -57,18 +57,20 @@ BULKY = """
 class SlowStore(FolderStore):
     """A folder that takes half a second for each megabyte, so that a backup has a middle."""
 
+    bytes_in_a_second = 2**21
+
     @contextmanager
     def writer(self, key: str, *, expected_bytes: int | None = None) -> Iterator[ByteWriter]:
         with super().writer(key, expected_bytes=expected_bytes) as inner:
-            yield _Slow(inner)
+            yield _Slow(inner, self.bytes_in_a_second)
 
 
 class _Slow:
-    def __init__(self, inner: ByteWriter) -> None:
-        self._inner = inner
+    def __init__(self, inner: ByteWriter, bytes_in_a_second: int) -> None:
+        self._inner, self._rate = inner, bytes_in_a_second
 
     def write(self, data: bytes, /) -> int:
-        time.sleep(len(data) / 2**21)
+        time.sleep(len(data) / self._rate)
         return self._inner.write(data)
 
 
