@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-
 from engine.errors import TransientFailure
 from engine.hosts.base import Program
+from engine.hosts.time_limit import ended_after
 
 ANSWER_SECONDS = 300.0
 
@@ -17,21 +16,10 @@ def answer_of(program: Program, seconds: float = ANSWER_SECONDS) -> bytes:
         TransientFailure: it has not all come in so many seconds; the program was ended.
     """
     assert program.stdout is not None  # noqa: S101 - it was asked for
-    late = threading.Event()
-
-    def end() -> None:
-        late.set()
-        program.kill()
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
     line = b""
-    try:
+    with ended_after(seconds, program) as late:
         while not line.endswith(b"\n") and (piece := program.stdout.read(1)):
             line += piece
-    finally:
-        timer.cancel()
     if late.is_set() and not line.endswith(b"\n"):
         raise TransientFailure(
             f"A container gave no answer within {seconds:.0f} s and was ended; look at its engine's load."

@@ -12,6 +12,7 @@ from engine.hosts.base import OUTPUT_LIMIT, Completed, Environment
 from engine.hosts.channel import CHUNK, Launcher
 from engine.hosts.remote import RemoteProgram, start
 from engine.hosts.shell import sweep_argv
+from engine.hosts.time_limit import ended_after
 
 _SWEEP_SECONDS = 60.0
 _LAST_WORDS_SECONDS = 5.0
@@ -37,28 +38,19 @@ def end_leftovers(host: Launcher, marks: Mapping[str, str], sparing: str) -> int
 
 
 def _finish(program: RemoteProgram, what: str, timeout: float, stdin: bytes) -> Completed:
-    ran_out = threading.Event()
-
-    def give_up() -> None:
-        ran_out.set()
-        program.kill()
-
-    timer = threading.Timer(timeout, give_up)
-    timer.daemon = True
     lines: list[bytes] = []
     threads = [
         threading.Thread(target=lambda: lines.extend(program.stderr), daemon=True),
         threading.Thread(target=_feed, args=(program, stdin), daemon=True),
     ]
-    timer.start()
     for thread in threads:
         thread.start()
     try:
-        output = _all_of(program, what)
-        code = program.wait()
-        threads[0].join(_LAST_WORDS_SECONDS)
+        with ended_after(timeout, program) as ran_out:
+            output = _all_of(program, what)
+            code = program.wait()
+            threads[0].join(_LAST_WORDS_SECONDS)
     finally:
-        timer.cancel()
         program.kill()
     if ran_out.is_set():
         raise TransientFailure(f"{what} took longer than {timeout:.0f} s and was ended; look at locks and load.")
