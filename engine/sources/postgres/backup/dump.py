@@ -21,7 +21,7 @@ from engine.sources.postgres.archive.plain_sql import SESSION_SETTINGS, body_mar
 from engine.sources.postgres.archive.splice import Composed
 from engine.sources.postgres.archive.sql_scanner import Doubt
 from engine.sources.postgres.archive.toc import NUMBER
-from engine.sources.postgres.backup.outputs import packed_alone, packed_once, packed_twice
+from engine.sources.postgres.backup.outputs import packed_apart, packed_once
 from engine.sources.postgres.backup.work import Work
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.proof.take_proof import take_proof
@@ -84,14 +84,11 @@ def _store(work: Work, snapshot: Snapshot, pipeline: Pipeline, dump: Process, fo
         pipeline.run(partial(_prove, work, snapshot, head, tables), "proof", silent=True)
         plan = head.data_plan() if once and work.shared is not None else None
         with head.path.open("rb") as kept:
-            if work.shared is None:
-                packed_alone(work, pipeline, dump, kept)
-            elif plan is None:
-                packed_twice(work, work.shared, pipeline, dump, kept, _preamble(work, work.shared, head))
+            preamble = _preamble(work, work.shared, head) if work.shared is not None else b""
+            if work.shared is None or plan is None:
+                packed_apart(work, pipeline, dump, kept, work.shared, preamble)
             else:
-                composed = packed_once(
-                    work, work.shared, pipeline, dump, kept, _preamble(work, work.shared, head), plan
-                )
+                composed = packed_once(work, work.shared, pipeline, dump, kept, preamble, plan)
             pipeline.join(
                 work.meter,
                 settings.stall_minutes * 60,

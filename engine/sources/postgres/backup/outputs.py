@@ -25,41 +25,32 @@ Whole = Callable[[], bool]
 """Whether all that a stored file comes from has ended well; waits for it."""
 
 
-def packed_twice(
-    work: Work, shared: SetWriter, pipeline: Pipeline, dump: Process, kept: IO[bytes], preamble: bytes
+def packed_apart(
+    work: Work, pipeline: Pipeline, dump: Process, kept: IO[bytes], shared: SetWriter | None, preamble: bytes
 ) -> None:
-    """Start what stores the archive (`kept` is its start) as it is, and as plain SQL after `preamble`."""
+    """Start what stores the archive (`kept` is its start) as it is and, in `shared`, as plain SQL after `preamble`."""
     recipients = work.out.repository.recipients
-    text_pack = pipeline.start(pack_argv(recipients), name="packing the SQL")
-    write_all(text_pack.stdin, preamble)
-    text = pipeline.start(
-        commands.archive_text_argv(work.surveyed.programs),
-        name="pg_restore to SQL",
-        stdout=text_pack.stdin.fileno(),
-    )
-    text_pack.stdin.close()
     dump_pack = pipeline.start(pack_argv(recipients), name="packing the dump")
+    sinks = [dump_pack.stdin]
+    if shared is not None:
+        text_pack = pipeline.start(pack_argv(recipients), name="packing the SQL")
+        write_all(text_pack.stdin, preamble)
+        text = pipeline.start(
+            commands.archive_text_argv(work.surveyed.programs),
+            name="pg_restore to SQL",
+            stdout=text_pack.stdin.fileno(),
+        )
+        text_pack.stdin.close()
+        sinks.append(text.stdin)
+        pipeline.run(
+            partial(_store_text, work, shared, text_pack.stdout, partial(_ended_well, dump, text, text_pack)),
+            "store the SQL",
+            patience=STORING_SECONDS,
+        )
     pieces = chain(pieces_of(kept), pieces_of(dump.stdout))
-    pipeline.run(partial(pump, pieces, (dump_pack.stdin, text.stdin), work.meter), "read")
+    pipeline.run(partial(pump, pieces, sinks, work.meter), "read")
     pipeline.run(
         partial(_store_dump, work, dump_pack.stdout, partial(_ended_well, dump, dump_pack)),
-        "store the dump",
-        patience=STORING_SECONDS,
-    )
-    pipeline.run(
-        partial(_store_text, work, shared, text_pack.stdout, partial(_ended_well, dump, text, text_pack)),
-        "store the SQL",
-        patience=STORING_SECONDS,
-    )
-
-
-def packed_alone(work: Work, pipeline: Pipeline, dump: Process, kept: IO[bytes]) -> None:
-    """Start what stores the archive (`kept` is its start) as it is, for its own set alone."""
-    packed = pipeline.start(pack_argv(work.out.repository.recipients), name="packing the dump")
-    pieces = chain(pieces_of(kept), pieces_of(dump.stdout))
-    pipeline.run(partial(pump, pieces, (packed.stdin,), work.meter), "read")
-    pipeline.run(
-        partial(_store_dump, work, packed.stdout, partial(_ended_well, dump, packed)),
         "store the dump",
         patience=STORING_SECONDS,
     )

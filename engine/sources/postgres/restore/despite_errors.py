@@ -22,8 +22,8 @@ from engine.sources.postgres.archive.service_extensions import without_lines
 from engine.sources.postgres.archive.toc import DataPlan
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.restore.database import apply_properties, create_database
-from engine.sources.postgres.restore.load import LoadJob
-from engine.sources.postgres.restore.load_work import Work
+from engine.sources.postgres.restore.load.job import LoadJob
+from engine.sources.postgres.restore.load.work import Work
 from engine.sources.postgres.restore.not_valid import dump_id, put_back, put_back_foreign_keys
 from engine.sources.postgres.restore.owners import owners_may_create, owners_may_create_in_schemas
 from engine.sources.postgres.restore.replay import APPLICATION, STALL_SECONDS
@@ -82,7 +82,7 @@ def fill_despite_errors(job: LoadJob) -> tuple[str, ...]:
 
 
 def _first_pass(work: Work) -> dict[int, str]:
-    """As `load_archive` has it for who is no superuser: schemas first, privileges last."""
+    """As `load.archive` has it for who is no superuser: schemas first, privileges last."""
     job, proof = work.job, work.job.source.proof
     if job.superuser:
         kept = without_lines(_head(work).contents, job.left_out) if job.left_out else ()

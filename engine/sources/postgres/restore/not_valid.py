@@ -8,7 +8,7 @@ import psycopg
 
 from engine.sources.postgres.archive.archive import Head
 from engine.sources.postgres.archive.listing import kind
-from engine.sources.postgres.restore.load import LoadJob
+from engine.sources.postgres.restore.load.job import LoadJob
 from engine.sources.postgres.restore.replay import APPLICATION
 from engine.sources.postgres.server.raw_text import to_text
 from engine.sources.postgres.server.server import failed

@@ -32,9 +32,9 @@ from engine.sources.postgres.restore.choice import RestoreChoice as RestoreChoic
 from engine.sources.postgres.restore.choice import choose as choose
 from engine.sources.postgres.restore.database import apply_properties, create_database
 from engine.sources.postgres.restore.despite_errors import fill_despite_errors
-from engine.sources.postgres.restore.load import LoadJob
-from engine.sources.postgres.restore.load_archive import fill_from_archive
-from engine.sources.postgres.restore.load_text import fill_from_text, object_of
+from engine.sources.postgres.restore.load.archive import fill_from_archive
+from engine.sources.postgres.restore.load.job import LoadJob
+from engine.sources.postgres.restore.load.text import fill_from_text, object_of
 from engine.sources.postgres.restore.missing_roles import MadeRoles, create_missing_roles
 from engine.sources.postgres.restore.owners import acting_for_owners, owners_may_create
 from engine.sources.postgres.restore.refused import refused

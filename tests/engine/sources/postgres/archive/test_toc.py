@@ -10,7 +10,7 @@ import pytest
 from engine.errors import TransientFailure
 from engine.sources.postgres.archive import archive
 from engine.sources.postgres.programs.installed import client_programs
-from engine.sources.postgres.restore.load import sort_memory
+from engine.sources.postgres.restore.load.job import sort_memory
 from engine.sources.postgres.scratch.instance import Instance
 from tests.conftest import MAJOR
 from tests.engine.sources.postgres.archive.archives import dumped, load

@@ -192,7 +192,7 @@ def test_sessions_never_wait_for_each_others_partitions(
     goal: Instance, store_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trigger or a foreign key locks all leaves, an index that is attached its parent."""
-    for module in ("load_plan", "load_after_data"):
+    for module in ("load.plan", "load.after_data"):
         monkeypatch.setattr(f"engine.sources.postgres.restore.{module}.JOBS", 4)
     assert from_script(goal, store_folder, PARTITIONED).rows == 4 * 27
 

@@ -33,7 +33,7 @@ RUN = """
 import sys, time
 from pathlib import Path
 import psycopg
-from engine.sources.postgres.restore import load_archive as filling_from_archive
+from engine.sources.postgres.restore.load import archive as filling_from_archive
 from engine.sources.postgres.restore import restore
 from engine.sources.postgres.scratch.instance import Instance
 from engine.repository.parsing import parse_set_folder

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from psycopg.rows import TupleRow
 
-from engine.sources.postgres.restore import load as filling
 from engine.sources.postgres.restore import replay
+from engine.sources.postgres.restore.load import job as filling
 from engine.sources.postgres.restore.restore import RestoreChoice, restore_databases
 from engine.sources.postgres.scratch.instance import Instance
 from engine.sources.postgres.server.activity import is_active

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import psycopg
 
 from engine.sources.postgres.archive.table_data import Rows, TableCopy
-from engine.sources.postgres.restore.load_scheduler import LoadScheduler
-from engine.sources.postgres.restore.load_steps import Build, Load, Step
+from engine.sources.postgres.restore.load.scheduler import LoadScheduler
+from engine.sources.postgres.restore.load.steps import Build, Load, Step
 from engine.sources.postgres.restore.replay import APPLICATION
 from engine.sources.postgres.server.server import Server, failed
 

@@ -14,9 +14,9 @@ from engine.sources.postgres.archive.archive import Head
 from engine.sources.postgres.archive.archive_rows import rows_of_archive
 from engine.sources.postgres.archive.table_data import rows_of
 from engine.sources.postgres.programs import commands
-from engine.sources.postgres.restore.load_plan import planned_loading
-from engine.sources.postgres.restore.load_session import Loading
-from engine.sources.postgres.restore.load_work import Loaded, Work
+from engine.sources.postgres.restore.load.plan import planned_loading
+from engine.sources.postgres.restore.load.session import Loading
+from engine.sources.postgres.restore.load.work import Loaded, Work
 from engine.streams.pack import widen
 from engine.streams.pipeline import Pipeline
 from engine.streams.pipes import pieces_of, write_all

@@ -12,8 +12,8 @@ import psycopg
 from engine.progress import Throttled
 from engine.sources.postgres.programs import commands
 from engine.sources.postgres.restore.after_data import after_data
-from engine.sources.postgres.restore.load import JOBS, LoadJob
-from engine.sources.postgres.restore.load_work import Loaded, Work
+from engine.sources.postgres.restore.load.job import JOBS, LoadJob
+from engine.sources.postgres.restore.load.work import Loaded, Work
 from engine.sources.postgres.restore.replay import APPLICATION
 from engine.sources.postgres.server.server import failed
 from engine.streams.pipeline import Pipeline

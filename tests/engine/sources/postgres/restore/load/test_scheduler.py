@@ -9,8 +9,8 @@ import pytest
 
 from engine.sources.postgres.archive.plain_index import PlainIndex
 from engine.sources.postgres.archive.table_data import Rows, TableCopy
-from engine.sources.postgres.restore.load_scheduler import LARGE, LoadScheduler
-from engine.sources.postgres.restore.load_steps import Build, Load, Step
+from engine.sources.postgres.restore.load.scheduler import LARGE, LoadScheduler
+from engine.sources.postgres.restore.load.steps import Build, Load, Step
 
 A, B, C = (TableCopy(name, b"COPY t FROM stdin", b"") for name in (b"a", b"b", b"c"))
 KEY = PlainIndex(1, b"a", b"key", alone=True)

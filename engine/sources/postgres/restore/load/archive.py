@@ -17,10 +17,10 @@ from engine.sources.postgres.archive.archive import Head, read_head
 from engine.sources.postgres.archive.listing import is_data
 from engine.sources.postgres.archive.service_extensions import without_lines
 from engine.sources.postgres.programs import commands
-from engine.sources.postgres.restore.load import LoadJob
-from engine.sources.postgres.restore.load_after_data import finish_database
-from engine.sources.postgres.restore.load_readers import start_readers
-from engine.sources.postgres.restore.load_work import Loaded, Work
+from engine.sources.postgres.restore.load.after_data import finish_database
+from engine.sources.postgres.restore.load.job import LoadJob
+from engine.sources.postgres.restore.load.readers import start_readers
+from engine.sources.postgres.restore.load.work import Loaded, Work
 from engine.sources.postgres.restore.owners import owners_may_create_in_schemas
 from engine.sources.postgres.restore.replay import STALL_SECONDS
 from engine.streams.pipeline import Pipeline

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from engine.sources.postgres.archive.archive import Head
 from engine.sources.postgres.archive.toc import DataPlan
-from engine.sources.postgres.restore.load import LoadJob
-from engine.sources.postgres.restore.load_session import Loading
+from engine.sources.postgres.restore.load.job import LoadJob
+from engine.sources.postgres.restore.load.session import Loading
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from engine.sources.postgres.archive.names import plain_name
 from engine.sources.postgres.archive.table_data import copy_of
 from engine.sources.postgres.archive.toc import DataEntry, DataPlan
 from engine.sources.postgres.proof.proof import TableProof
-from engine.sources.postgres.restore.load import JOBS, sort_memory
-from engine.sources.postgres.restore.load_scheduler import LoadScheduler
-from engine.sources.postgres.restore.load_session import Loading
-from engine.sources.postgres.restore.load_work import Work
-from engine.sources.postgres.restore.row_order import rows_have_an_order
+from engine.sources.postgres.restore.load.job import JOBS, sort_memory
+from engine.sources.postgres.restore.load.row_order import rows_have_an_order
+from engine.sources.postgres.restore.load.scheduler import LoadScheduler
+from engine.sources.postgres.restore.load.session import Loading
+from engine.sources.postgres.restore.load.work import Work
 from engine.sources.postgres.server.raw_text import to_text
 
 _MANY_ROWS = 100_000

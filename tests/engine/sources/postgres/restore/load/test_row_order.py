@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.sources.postgres.restore.row_order import rows_have_an_order
+from engine.sources.postgres.restore.load.row_order import rows_have_an_order
 from engine.sources.postgres.scratch.instance import Instance
 from tests.engine.sources.postgres.archive.archives import load
 from tests.engine.sources.postgres.backups import server_of

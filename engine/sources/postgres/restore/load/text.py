@@ -10,7 +10,7 @@ from engine.errors import DamagedSet
 from engine.sources.postgres.archive.plain_sql import body_marker
 from engine.sources.postgres.archive.service_extensions import without
 from engine.sources.postgres.programs import commands
-from engine.sources.postgres.restore.load import LoadJob
+from engine.sources.postgres.restore.load.job import LoadJob
 from engine.sources.postgres.restore.refused import object_at, refused_line
 from engine.streams.pipeline import Pipeline
 from engine.streams.pipes import Meter, pieces_of, pump

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from engine.sources.postgres.archive.plain_index import PlainIndex
 from engine.sources.postgres.archive.table_data import Rows, TableCopy
-from engine.sources.postgres.restore.load_steps import Build, Load, Step
+from engine.sources.postgres.restore.load.steps import Build, Load, Step
 
 LARGE = 8 * 2**20
 """Bytes of rows from which on a table is worth steps of its own."""

@@ -14,8 +14,8 @@ from engine.errors import OperationFailed
 from engine.sources.postgres.archive.plain_index import PlainIndex, plain_index
 from engine.sources.postgres.archive.table_data import Rows, TableCopy
 from engine.sources.postgres.proof.take_proof import take_proof
-from engine.sources.postgres.restore.load_scheduler import LoadScheduler
-from engine.sources.postgres.restore.load_session import LoadedBeside, Loading
+from engine.sources.postgres.restore.load.scheduler import LoadScheduler
+from engine.sources.postgres.restore.load.session import LoadedBeside, Loading
 from engine.sources.postgres.scratch.instance import Instance
 from tests.engine.sources.postgres.backups import server_of
 
@@ -120,7 +120,7 @@ def test_a_table_that_has_a_foreign_key_already_is_not_truncated(
 def test_an_index_that_waits_for_a_lock_is_left_to_pg_restore(
     postgres_server: Instance, fresh_database: str, empty: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.sources.postgres.restore.load_session._LOCK_SECONDS", 0.3)
+    monkeypatch.setattr("engine.sources.postgres.restore.load.session._LOCK_SECONDS", 0.3)
     scheduler = LoadScheduler(2, MANY, (KEY, NOTE))
     with psycopg.connect(postgres_server.conninfo(fresh_database)) as other:
         other.execute("SELECT FROM public.first")  # a reader is in a key's way, and in no index's
