@@ -25,7 +25,7 @@ from bench import (
 )
 from bench.figures import Figure
 from bench.place import DATA, SCALE, Place, running
-from bench.timing import MeasureError, tell
+from bench.timing import MeasureError, report
 from engine.errors import PlatformOpsError
 
 NAMES = (
@@ -58,12 +58,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         found = list(_measured(options))
     except (MeasureError, PlatformOpsError) as error:
-        tell(f"bench: {error}")
+        report(f"bench: {error}")
         return 1
     results = DATA / "quick.json" if options.quick else RESULTS
     figures.save(results, found)
     print(figures.table(found), end="")
-    tell(f"written to {results}")
+    report(f"written to {results}")
     return int(any(each.holds(each.must) is False for each in found))
 
 
@@ -102,14 +102,14 @@ def _measured(options: argparse.Namespace) -> Iterator[Figure]:
         }
         for name in NAMES:
             if name in options.only:
-                tell(f"== {name}")
+                report(f"== {name}")
                 yield from work[name]()
         if "volumes" in options.only and not options.quick:
             for gigabytes in (1, 10) if options.large else (1,):
-                tell(f"== volumes, memory at {gigabytes} GB")
+                report(f"== volumes, memory at {gigabytes} GB")
                 yield from volumes.measure_memory(gigabytes)
         if options.large and "memory" in options.only:
-            tell("== memory, 10 GB")
+            report("== memory, 10 GB")
             yield from _memory(place_of(LARGE_SCALE), "10 GB")
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.figures import Figure
-from bench.timing import MeasureError, run, tell
+from bench.timing import MeasureError, report, run
 from engine.kubernetes.waiting import RolloutFailed
 from engine.progress import silent
 from engine.steps import InShell, Made, Step
@@ -65,7 +65,7 @@ def _wait(app: App, laps: int) -> Figure:
         change.carry_out(steps)
         stock.join()
         beyond.append(ended["ours"] - ended["kubectl"])
-    tell(f"cluster: beyond kubectl rollout status {[round(each, 2) for each in beyond]}")
+    report(f"cluster: beyond kubectl rollout status {[round(each, 2) for each in beyond]}")
     return Figure("cluster: our wait beyond kubectl rollout status", max(beyond), "s", "<=", 1.0, 0.5, (_COMMAND,))
 
 
@@ -107,7 +107,7 @@ def _crash(app: App, laps: int) -> Figure:
             over = time.monotonic()
         watcher.join()
         took.append(over - first[0])
-    tell(f"cluster: from the first restart to the old revision {[round(each, 1) for each in took]}")
+    report(f"cluster: from the first restart to the old revision {[round(each, 1) for each in took]}")
     return Figure(
         "cluster: from a crash loop's first restart to the old revision", max(took), "s", "<=", 30.0, 15.0, (_COMMAND,)
     )

@@ -6,7 +6,7 @@ import os
 import statistics
 
 from bench.figures import Figure
-from bench.timing import run, tell
+from bench.timing import report, run
 
 _COMMAND = ".venv/bin/platformctl --help"
 
@@ -16,5 +16,5 @@ def measure(laps: int) -> list[Figure]:
     argv = _COMMAND.split()
     run(argv, os.environ)
     found = [run(argv, os.environ) for _ in range(laps * 5)]
-    tell(f"--help: {min(found):.3f} to {max(found):.3f} s")
+    report(f"--help: {min(found):.3f} to {max(found):.3f} s")
     return [Figure("platformctl --help", statistics.median(found), "s", "<=", 0.5, 0.2, (f"time {_COMMAND}",))]

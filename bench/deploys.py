@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 
 from bench.figures import Figure
-from bench.timing import MeasureError, tell
+from bench.timing import MeasureError, report
 from engine.operations.release import ReleaseRun
 from engine.progress import silent
 from engine.sources.postgres.scratch.socket_and_port import free_port
@@ -77,7 +77,7 @@ def measure(quick: bool) -> Iterator[Figure]:
         _platform(Path(folder)) as place,
     ):
         own = _own_start(place)
-        tell(f"deploys: the application's own start takes {own:.1f} s")
+        report(f"deploys: the application's own start takes {own:.1f} s")
         yield from _idle(place, own)
         yield from _lost(place, 1 if quick else ROLLBACKS, 2 if quick else UPDATES)
         yield from _rollback(place)
@@ -162,8 +162,8 @@ def _lost(place: Place, rollbacks: int, updates: int) -> Iterator[Figure]:
             if number % 3 == 2 and number // 3 < rollbacks:
                 place.change("rollback")
                 place.change("update", kohub_backend=version)
-            tell(f"deploys: {number + 1} of {updates} updates, {time.monotonic() - began:.0f} s")
-    tell(
+            report(f"deploys: {number + 1} of {updates} updates, {time.monotonic() - began:.0f} s")
+    report(
         f"deploys: {counts.sent:,} requests, {counts.unprocessed} HTTP/2 streams above a GOAWAY, failures {dict(counts.failures)}"
     )
     yield Figure(
@@ -206,7 +206,7 @@ def _rollback(place: Place) -> Iterator[Figure]:
                 plain.seen.clear()
                 time.sleep(0.1)
     compose = max(done, *plain.seen.values()) - began
-    tell(
+    report(
         f"deploys: rollback {ours:.1f} s (lost {lost}), compose up --force-recreate {compose:.1f} s (lost {counts.failed} of {counts.sent})"
     )
     yield Figure(
@@ -223,7 +223,9 @@ def _with_databases(whole: Whole, rows: int) -> Figure:
     size = int(whole.sql("kohub", "SELECT sum(length(row::text) + 1) FROM ticket AS row"))
     began = time.monotonic()
     whole.change("update", kohub_backend=BREAKING)
-    tell(f"deploys: {size / 1e9:.2f} GB of rows, the update with its verified backup {time.monotonic() - began:.0f} s")
+    report(
+        f"deploys: {size / 1e9:.2f} GB of rows, the update with its verified backup {time.monotonic() - began:.0f} s"
+    )
     whole.sql("kohub", "DROP TABLE ticket")
     began = time.monotonic()
     whole.back_with_databases(("kohub",)).carry_out(("kohub",), "`confirm`", InShell(silent))

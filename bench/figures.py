@@ -23,8 +23,8 @@ class Figure:
     aim: float | None
     commands: tuple[str, ...]
 
-    def holds(self, asked: float | None) -> bool | None:
-        return None if asked is None else bool(_OPERATORS[self.op](self.value, asked))
+    def holds(self, requested: float | None) -> bool | None:
+        return None if requested is None else bool(_OPERATORS[self.op](self.value, requested))
 
 
 def save(path: Path, figures: Iterable[Figure]) -> None:
@@ -43,8 +43,8 @@ def table(figures: Sequence[Figure]) -> str:
         (
             each.figure,
             f"{_rounded(each.value):g} {each.unit}".strip(),
-            _asked(each, each.must),
-            _asked(each, each.aim),
+            _wanted(each, each.must),
+            _wanted(each, each.aim),
             _verdict(each),
         )
         for each in figures
@@ -54,7 +54,7 @@ def table(figures: Sequence[Figure]) -> str:
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
-def _asked(figure: Figure, value: float | None) -> str:
+def _wanted(figure: Figure, value: float | None) -> str:
     return "" if value is None else f"{figure.op} {value:g}"
 
 

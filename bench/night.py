@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.figures import Figure
 from bench.memory import peak_of
 from bench.place import Place
-from bench.timing import Laps, interleaved, run, shell, tell
+from bench.timing import Laps, interleaved, report, run, shell
 
 START = 'eval "$(.venv/bin/python -m bench.place start)"'
 STOP = ".venv/bin/python -m bench.place stop"
@@ -38,7 +38,7 @@ def measure(place: Place, laps: int) -> list[Figure]:
         },
         laps,
     )
-    tell(f"stored: {_size(place.store):,} bytes, by the shell: {_size(_OUTPUT):,}")
+    report(f"stored: {_size(place.store):,} bytes, by the shell: {_size(_OUTPUT):,}")
     shutil.rmtree(_OUTPUT, ignore_errors=True)
     return [
         _times(found, _DUMPALL, DUMPALL, must=2.0, aim=1.25),
@@ -95,7 +95,7 @@ def measure_memory(place: Place, label: str) -> list[Figure]:
     """Figure 5: the night's peak, then a restore's."""
     place.clear_store()
     night = peak_of(BACKUP.split(), place.environment)
-    tell(f"memory of the night at {label}: RSS {night.rss / 1e6:.0f} MB, PSS {night.pss / 1e6:.0f} MB")
+    report(f"memory of the night at {label}: RSS {night.rss / 1e6:.0f} MB, PSS {night.pss / 1e6:.0f} MB")
     commands = (f".venv/bin/python -m bench --only memory{' --large' if label == '10 GB' else ''}",)
     return [Figure(f"peak memory of the night at {label}", night.rss / 1e6, "MB", "<", 200, None, commands)]
 

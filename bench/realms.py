@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from bench.figures import Figure
-from bench.timing import tell
+from bench.timing import report
 from engine.config.settings import Settings
 from engine.operations.backup import BackupRun
 from engine.operations.drill import drill_set
@@ -76,7 +76,7 @@ def _unchanged(settings: Settings) -> float:
     took = time.monotonic() - began
     if not run.result.unchanged:
         raise AssertionError("it was stored again")
-    tell(f"realms: a run without change took {took:.2f} s")
+    report(f"realms: a run without change took {took:.2f} s")
     return took
 
 
@@ -87,7 +87,7 @@ def _export(settings: Settings, users: int) -> float:
     took = time.monotonic() - began
     if stored.facts.counts()["user"] < users:
         raise AssertionError(f"only {stored.facts.counts()['user']} users came")
-    tell(f"realms: an export took {took:.1f} s, {stored.body.size / 1e6:.1f} MB")
+    report(f"realms: an export took {took:.1f} s, {stored.body.size / 1e6:.1f} MB")
     return took
 
 
@@ -107,13 +107,13 @@ def _drill(settings: Settings, key: SetKey) -> float:
     found = drill_set(open_repository("nightly", settings.store("nightly")), key, "bench", silent)
     if found.result != "passed":
         raise AssertionError(found.sentence)
-    tell(f"realms: {found.sentence}")
+    report(f"realms: {found.sentence}")
     return time.monotonic() - began
 
 
 def _add_users(pair: Pair, users: int) -> None:
     """With credentials as Keycloak hashes them, made without hashing: nobody logs in."""
-    tell(f"realms: adding {users:,} users")
+    report(f"realms: adding {users:,} users")
     for start in range(0, users, _AT_ONCE):
         made = [_user(number) for number in range(start, min(users, start + _AT_ONCE))]
         pair.ask("POST", f"/{REALM}/partialImport", {"ifResourceExists": "SKIP", "users": made})

@@ -14,7 +14,7 @@ from bench.figures import Figure
 from bench.large_tables import LARGE, SEVERAL
 from bench.memory import peak_of
 from bench.place import Place
-from bench.timing import Step, interleaved, run, shell, tell
+from bench.timing import Step, interleaved, report, run, shell
 
 _START = 'eval "$(.venv/bin/python -m bench.place start --kind tables)"'
 _STOP = ".venv/bin/python -m bench.place stop --kind tables"
@@ -52,7 +52,7 @@ def measure_memory(place: Place, label: str) -> list[Figure]:
     run(["platformctl", "backup", "--database", _LARGEST, "--no-prune"], place.environment)
     peak = peak_of(["platformctl", "restore", "--database", _LARGEST], place.environment)
     _clean(place)
-    tell(f"memory of a restore at {label}: RSS {peak.rss / 1e6:.0f} MB, PSS {peak.pss / 1e6:.0f} MB")
+    report(f"memory of a restore at {label}: RSS {peak.rss / 1e6:.0f} MB, PSS {peak.pss / 1e6:.0f} MB")
     commands = (".venv/bin/python -m bench --only memory",)
     return [Figure(f"peak memory of a restore at {label}", peak.rss / 1e6, "MB", "<", 200, None, commands)]
 

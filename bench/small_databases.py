@@ -9,7 +9,7 @@ from psycopg import sql
 
 from bench.figures import Figure
 from bench.place import Place, running
-from bench.timing import MeasureError, tell
+from bench.timing import MeasureError, report
 
 _TABLES = """
 CREATE TABLE account (id integer PRIMARY KEY, name text NOT NULL UNIQUE, created timestamptz NOT NULL);
@@ -68,7 +68,7 @@ def _seconds_each(place: Place, count: int) -> float:
     place.clear_store()
     seconds = _night(place)
     databases = len(place.databases()) + 1  # template1 is read too
-    tell(f"{databases} databases: {seconds:.1f} s, {seconds / databases:.3f} s each")
+    report(f"{databases} databases: {seconds:.1f} s, {seconds / databases:.3f} s each")
     return seconds / databases
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from bench.figures import Figure
 from bench.place import DATA
 from bench.s3_listing import CountingServer
-from bench.timing import Laps, interleaved, run, tell
+from bench.timing import Laps, interleaved, report, run
 from engine.config.settings import Retention, S3Store
 from engine.repository.catalogue import catalogue
 from engine.repository.keys import SetKey, encoded, new_set_id
@@ -135,7 +135,7 @@ def _folder(sets: int, now: datetime, laps: int) -> Laps:
         # What went is gone: there is one lap of it.
         found |= interleaved({"prune --delete": lambda: step(", delete", "prune", "--delete")}, 1).seconds
         for what, seconds in processor.items():
-            tell(f"{sets:,} sets: {what} {statistics.median(seconds):.2f} s")
+            report(f"{sets:,} sets: {what} {statistics.median(seconds):.2f} s")
         return Laps(found | processor)
 
 
@@ -166,7 +166,7 @@ def _make(root: Path, stored: Iterable[str]) -> None:
         (root / "store" / folder).mkdir(parents=True, exist_ok=True)
         for key in files:
             (root / "store" / key).touch(mode=0o600)
-    tell(f"made in {time.monotonic() - began:.0f} s")
+    report(f"made in {time.monotonic() - began:.0f} s")
 
 
 def _requests(sets: int, now: datetime) -> dict[str, int]:
@@ -182,12 +182,12 @@ def _requests(sets: int, now: datetime) -> dict[str, int]:
         began = time.monotonic()
         catalogue(repository, "bench")
         listing = server.take_count()
-        tell(f"list of {sets:,} sets in S3: {listing} requests, {time.monotonic() - began:.1f} s")
+        report(f"list of {sets:,} sets in S3: {listing} requests, {time.monotonic() - began:.1f} s")
         began = time.monotonic()
         plan = plan_prune(repository, "bench", now, sizes=True)
         apply_prune(repository, plan)
         pruning = server.take_count()
-        tell(f"prune of {sets:,} sets in S3: {pruning} requests, {time.monotonic() - began:.1f} s")
+        report(f"prune of {sets:,} sets in S3: {pruning} requests, {time.monotonic() - began:.1f} s")
     return {"list": listing, "prune": pruning}
 
 

@@ -29,8 +29,8 @@ def run(argv: list[str], environment: Mapping[str, str]) -> float:
     done = subprocess.run(argv, env=dict(environment), stdin=subprocess.DEVNULL, capture_output=True, check=False)
     took = time.monotonic() - began
     if done.returncode:
-        said = done.stderr.decode("utf8", "replace").strip().splitlines()[-3:]
-        raise MeasureError(f"{argv[-1][:200]} ended with {done.returncode}: {'; '.join(said)}")
+        message = done.stderr.decode("utf8", "replace").strip().splitlines()[-3:]
+        raise MeasureError(f"{argv[-1][:200]} ended with {done.returncode}: {'; '.join(message)}")
     return took
 
 
@@ -57,9 +57,9 @@ def interleaved(steps: Mapping[str, Step], laps: int) -> Laps:
             os.sync()
             seconds = step()
             found.seconds[name].append(seconds)
-            tell(f"lap {lap + 1} of {laps}: {name} {seconds:.2f} s")
+            report(f"lap {lap + 1} of {laps}: {name} {seconds:.2f} s")
     return found
 
 
-def tell(line: str) -> None:
+def report(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

@@ -13,7 +13,7 @@ import psycopg
 
 from bench.figures import Figure
 from bench.place import Place, running
-from bench.timing import MeasureError, tell
+from bench.timing import MeasureError, report
 
 PAUSE_SECONDS = 0.02
 _DATABASE = "truncated"
@@ -47,8 +47,8 @@ def measure(runs: int) -> list[Figure]:
 def _tried(place: Place, argv: list[str]) -> bool:
     began = time.monotonic()
     done = subprocess.run(argv, env=place.environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    said = done.stderr.decode("utf8", "replace").strip().splitlines()[-1:] if done.returncode else []
-    tell(f"{argv[0]}: exit {done.returncode} after {time.monotonic() - began:.2f} s {''.join(said)}")
+    message = done.stderr.decode("utf8", "replace").strip().splitlines()[-1:] if done.returncode else []
+    report(f"{argv[0]}: exit {done.returncode} after {time.monotonic() - began:.2f} s {''.join(message)}")
     return done.returncode == 0
 
 
@@ -75,7 +75,7 @@ def _application(place: Place) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-    tell(f"the application: {len(took)} TRUNCATEs, median {statistics.median(took):.3f} s, longest {max(took):.2f} s")
+    report(f"the application: {len(took)} TRUNCATEs, median {statistics.median(took):.3f} s, longest {max(took):.2f} s")
 
 
 def _emptied(connection: psycopg.Connection[tuple[object, ...]]) -> float:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench.figures import Figure
 from bench.memory import peak_of
-from bench.timing import MeasureError, Step, interleaved, shell, tell
+from bench.timing import MeasureError, Step, interleaved, report, shell
 from tests.engine.cli.site import COMMAND, environment
 from tests.engine.sources.volumes.scene import Engine, Kept, engine_at, kept, longest_pause
 
@@ -102,7 +102,7 @@ def _streaming(engine: Engine, gigabytes: int, laps: int) -> Iterator[Figure]:
     for what, (fill, must) in kinds.items():
         with _site(engine, "none") as (site, folder):
             fill(folder, gigabytes << 30)
-            tell(f"volumes: {gigabytes} GB of {what}")
+            report(f"volumes: {gigabytes} GB of {what}")
             contestants: dict[str, Step] = {
                 "tar | zstd": partial(_archived, folder, site.site.folder / "baseline.tar.zst"),
                 "volume": partial(_backed_up, site),
@@ -134,9 +134,9 @@ def _small_files(engine: Engine, files: int) -> list[Figure]:
     fewer, _ = _small(engine, files)
     more, peak = _small(engine, 10 * files)
     ratio = (more - fixed) / (10 * (fewer - fixed))
-    said = f"volumes: {10 * files:,} small files ÷ {files:,}, for each"
+    message = f"volumes: {10 * files:,} small files ÷ {files:,}, for each"
     return [
-        Figure(said, ratio, "", "<=", 1.2, 1.0, _COMMANDS),
+        Figure(message, ratio, "", "<=", 1.2, 1.0, _COMMANDS),
         Figure(f"volumes: peak memory at {10 * files:,} files", peak, "MB", "<", 200.0, None, _COMMANDS),
     ]
 
@@ -152,7 +152,7 @@ def _small(engine: Engine, count: int) -> tuple[float, float]:
         began = time.monotonic()
         peak = peak_of([*COMMAND, "--config", str(site.site.config), "backup"], environment())
         took = time.monotonic() - began
-        tell(f"volumes: {count:,} files, {took:.1f} s, {peak.rss / 1e6:.0f} MB")
+        report(f"volumes: {count:,} files, {took:.1f} s, {peak.rss / 1e6:.0f} MB")
         return took, peak.rss / 1e6
 
 
@@ -169,7 +169,7 @@ def _downtime(engine: Engine) -> list[Figure]:
         own = time.monotonic() - began
         [made] = site.run("backup")["stored"]
         down = made["facts"]["down_seconds"]
-        tell(f"volumes: down for {down:.2f} s, its own stop and start {own:.2f} s")
+        report(f"volumes: down for {down:.2f} s, its own stop and start {own:.2f} s")
         if made["facts"]["stopped"] != [service]:
             raise MeasureError("the service was not stopped")
         quiet, other = stack.enter_context(_site(engine, "sqlite"))

@@ -14,7 +14,7 @@ from engine.errors import ConfigurationError
 from engine.sources.postgres.programs import wheel
 from engine.sources.postgres.programs.installed import version_of
 from engine.sources.postgres.scratch.instance import Instance
-from engine.sources.postgres.scratch.socket_and_port import check_place, free_port
+from engine.sources.postgres.scratch.socket_and_port import check_socket_path, free_port
 from engine.streams.spool import temporary_base
 
 NAME = "postgres"
@@ -87,7 +87,7 @@ def _programs() -> Path:
 def _folder(layout: Layout) -> Path:
     """`.demo/postgres`, or a new folder elsewhere where that one is closed or its path too long."""
     try:
-        check_place(layout.postgres)
+        check_socket_path(layout.postgres)
     except ConfigurationError:
         return Path(tempfile.mkdtemp(prefix="platform-ops-demo-", dir=temporary_base()))
     return layout.postgres

@@ -84,12 +84,12 @@ def logged_progress() -> Progress:
     logger = get_run_logger()
     bars: dict[str, UUID] = {}
 
-    def tell(what: str, done: int = 0, total: int = 0) -> None:
+    def report(what: str, done: int = 0, total: int = 0) -> None:
         logger.info("%s%s", what, _how_far(done, total))
         if done and total:
             _draw(bars, what, min(100.0, 100.0 * done / total))
 
-    return tell
+    return report
 
 
 def _draw(bars: dict[str, UUID], what: str, percent: float) -> None:

@@ -47,14 +47,14 @@ def load(
     wanted = _chosen(databases)
     if not (math.isfinite(scale) and scale > 0):
         raise ConfigurationError(f"The demo's scale is {scale}; give a number above 0, 1 is about 260 MB.")
-    tell = _one_at_a_time(progress or (lambda line: None))
+    report = _one_at_a_time(progress or (lambda line: None))
     with connect(conninfo) as maintenance, explained("Loading the demo data", conninfo):
         _refuse_foreign_server(maintenance)
         # Lives as long as this session: a second loader waits, a killed one holds nobody up.
         maintenance.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
-        _run(maintenance, "roles.sql", "roles", tell)
+        _run(maintenance, "roles.sql", "roles", report)
         with ThreadPoolExecutor(max_workers=2, thread_name_prefix="demo-data") as pool:
-            loads = [pool.submit(_load_one, maintenance, conninfo, one, scale, tell) for one in wanted]
+            loads = [pool.submit(_load_one, maintenance, conninfo, one, scale, report) for one in wanted]
             _await(loads)
 
 
@@ -79,11 +79,11 @@ def _chosen(names: Sequence[str] | None) -> list[Database]:
 def _one_at_a_time(progress: Progress) -> Progress:
     lock = threading.Lock()
 
-    def tell(line: str) -> None:
+    def report(line: str) -> None:
         with lock:
             progress(line)
 
-    return tell
+    return report
 
 
 def _refuse_foreign_server(maintenance: Session) -> None:
@@ -103,9 +103,9 @@ def _refuse_foreign_server(maintenance: Session) -> None:
         )
 
 
-def _load_one(maintenance: Session, conninfo: str, database: Database, scale: float, tell: Progress) -> None:
+def _load_one(maintenance: Session, conninfo: str, database: Database, scale: float, report: Progress) -> None:
     if _exists(maintenance, database.name):
-        tell(f"{database.name}: already there")
+        report(f"{database.name}: already there")
         return
     loading = LOADING_PREFIX + database.name
     maintenance.execute(_on("DROP DATABASE IF EXISTS {} WITH (FORCE)", loading))
@@ -114,11 +114,11 @@ def _load_one(maintenance: Session, conninfo: str, database: Database, scale: fl
         with connect(conninfo, loading) as session:
             session.execute("SELECT set_config('demo.scale', %s, false)", [f"{scale:.6f}"])
             _run(session, "prelude.sql", database.name, None)
-            _run(session, database.script, database.name, tell)
+            _run(session, database.script, database.name, report)
     comment = sql.Literal(f"{MARKER}, scale {scale:g}")
     maintenance.execute(_on("COMMENT ON DATABASE {} IS {}", loading, comment))
     maintenance.execute(_on("ALTER DATABASE {} RENAME TO {}", loading, sql.Identifier(database.name)))
-    tell(f"{database.name}: loaded")
+    report(f"{database.name}: loaded")
 
 
 def _exists(maintenance: Session, name: str) -> bool:
@@ -138,10 +138,10 @@ def _on(statement: LiteralString, name: str, *more: sql.Composable) -> sql.Compo
     return sql.SQL(statement).format(sql.Identifier(name), *more)
 
 
-def _run(session: Session, file: str, subject: str, tell: Progress | None) -> None:
+def _run(session: Session, file: str, subject: str, report: Progress | None) -> None:
     """Run a script step by step."""
     for step in steps(file):
-        if tell is not None:
-            tell(f"{subject}: {step.title}")
+        if report is not None:
+            report(f"{subject}: {step.title}")
         with explained(f"Loading {subject} ({step.title})", session.info.dsn):
             session.execute(step.statements)

@@ -37,7 +37,7 @@ from engine.repository.retention import Decision
 @operation
 def command(invocation: Invocation, store: str | None, source: str | None, delete: bool, even_so: bool) -> Outcome:
     judged: list[tuple[PrunePlan, PruneResult | None]] = []
-    for repository, name in _places(invocation, store, source):
+    for repository, name in _repositories(invocation, store, source):
         invocation.progress(f"judge the sets of {name} in {repository.store.name}")
         plan = plan_prune(repository, name, datetime.now(UTC), even_so, sizes=True)
         plan = with_shown_sizes(repository, plan)
@@ -49,7 +49,7 @@ def command(invocation: Invocation, store: str | None, source: str | None, delet
     return Outcome("prune", report=prune_report(judged))
 
 
-def _places(invocation: Invocation, store: str | None, source: str | None) -> Iterator[tuple[Repository, str]]:
+def _repositories(invocation: Invocation, store: str | None, source: str | None) -> Iterator[tuple[Repository, str]]:
     """Each store with each source whose sets are to be judged in it."""
     if store is not None:
         repository = invocation.repository(store)

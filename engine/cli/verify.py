@@ -74,8 +74,8 @@ def _named(
     sets = [find_set(invocation, one, source=source, store=store, wanted=wanted) for one in chosen]
     for found in sets:
         invocation.progress(f"verify {found.set.key}")
-        tell = Throttled(invocation.progress)
-        yield verify_and_record(found.repository, found.set.key, datetime.now(UTC), tell)
+        progress = Throttled(invocation.progress)
+        yield verify_and_record(found.repository, found.set.key, datetime.now(UTC), progress)
 
 
 def _least_recent(
@@ -84,9 +84,9 @@ def _least_recent(
     runs = []
     for name in invocation.stores(store, source):
         invocation.progress(f"verify what is in {name}")
-        tell = Throttled(invocation.progress)
+        progress = Throttled(invocation.progress)
         runs.append(
-            verify_stored(invocation.repository(name), datetime.now(UTC), byte_budget, source, tell, wanted=wanted)
+            verify_stored(invocation.repository(name), datetime.now(UTC), byte_budget, source, progress, wanted=wanted)
         )
     reports = tuple(report for run in runs for report in run.reports)
     where = tuple(address for run in runs for address in run.where)

@@ -50,7 +50,7 @@ class Rollout(Frozen):
     def _words(cls, value: Any) -> Any:
         return tuple(shlex.split(value)) if isinstance(value, str) else value
 
-    def tells(self, version: str) -> bool:
+    def reports_version(self, version: str) -> bool:
         """Whether a container of this version can be asked for it: `latest` and a digest are not what it calls itself."""
         return self.version is not None and version not in ("", "latest")
 

@@ -22,7 +22,7 @@ from engine.hosts.exec_channel import ExecStream
 from engine.hosts.forward import Duplex
 from engine.hosts.forwards import Forwards
 from engine.hosts.shell import relay_argv
-from engine.hosts.where import ContainerPlace
+from engine.hosts.where import InContainer
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -31,7 +31,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 class Container:
     """`engine` is the address of the Docker or Podman socket ('': `$DOCKER_HOST`, else Docker's own)."""
 
-    place: ContainerPlace
+    where: InContainer
     engine: str = ""
     _engine: ContainerEngine = field(init=False)
     _forwards: Forwards = field(init=False)
@@ -41,7 +41,7 @@ class Container:
         self._forwards = Forwards(self._relay)
 
     def __str__(self) -> str:
-        return str(self.place)
+        return str(self.where)
 
     @property
     def note(self) -> str:
@@ -71,14 +71,14 @@ class Container:
         return remote_run.end_leftovers(self, marks, sparing)
 
     def launch(self, argv: Sequence[str]) -> ExecStream:
-        return self._engine.start(self.place, argv)
+        return self._engine.start(self.where, argv)
 
     def close(self) -> None:
         self._forwards.close()
         self._engine.close()
 
     def _found(self) -> Found:
-        return self._engine.found(self.place)
+        return self._engine.found(self.where)
 
     def _direct(self, endpoint: Endpoint, from_there: bool) -> Tunnel | None:
         """The way without a relay, when the container is this machine's."""

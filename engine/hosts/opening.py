@@ -8,7 +8,7 @@ import threading
 from engine.hosts.base import Host
 from engine.hosts.machine import Local
 from engine.hosts.settings import HostSettings
-from engine.hosts.where import ContainerPlace, LocalPlace, parse_where
+from engine.hosts.where import InContainer, OnThisMachine, parse_where
 
 _hosts: dict[HostSettings, Host] = {}
 _lock = threading.Lock()
@@ -31,17 +31,17 @@ def close_hosts() -> None:
 
 
 def _made(settings: HostSettings) -> Host:
-    place = parse_where(settings.where)
-    if isinstance(place, LocalPlace):
+    where = parse_where(settings.where)
+    if isinstance(where, OnThisMachine):
         return Local()
     # Imported when asked for: both libraries take a while to load.
-    if isinstance(place, ContainerPlace):
+    if isinstance(where, InContainer):
         from engine.hosts.container import Container
 
-        return Container(place, settings.docker_host)
+        return Container(where, settings.docker_host)
     from engine.hosts.ssh import Ssh
 
-    return Ssh(place, settings.ssh_key or "", settings.ssh_known_hosts)
+    return Ssh(where, settings.ssh_key or "", settings.ssh_known_hosts)
 
 
 atexit.register(close_hosts)

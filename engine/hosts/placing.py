@@ -60,7 +60,7 @@ def pieces(data: Data) -> Iterator[bytes]:
 
 
 def not_placed(path: str, note: str, why: str) -> OperationFailed:
-    """Why a file is not there, in a sentence; `said` is what the system or a tool says."""
+    """Why a file is not there, in a sentence; `why` is what the system or a tool says."""
     reason = next((known for known in _ADVICE if known in why), "")
     shown = reason or " ".join(why.split())[-200:] or "no reason was given"
     return OperationFailed(

@@ -22,7 +22,7 @@ from engine.hosts.forwards import Forwards
 from engine.hosts.ssh_channel import SshChannel
 from engine.hosts.ssh_connection import CHANNEL_SECONDS, Connector
 from engine.hosts.ssh_transport import UnixCapableTransport
-from engine.hosts.where import SshPlace
+from engine.hosts.where import OverSsh
 
 _WINDOW = 8 << 20  # bytes that may be under way to us in one channel
 
@@ -31,7 +31,7 @@ _WINDOW = 8 << 20  # bytes that may be under way to us in one channel
 class Ssh:
     """`key` is where a private key is ('': the agent's keys); `known_hosts` a file ('': the usual ones)."""
 
-    place: SshPlace
+    where: OverSsh
     key: str = ""
     known_hosts: str = ""
     _client: paramiko.SSHClient | None = None
@@ -45,7 +45,7 @@ class Ssh:
         self._forwards = Forwards(self._open_far)
 
     def __str__(self) -> str:
-        return str(self.place)
+        return str(self.where)
 
     @property
     def note(self) -> str:
@@ -116,7 +116,7 @@ class Ssh:
             if transport is None or not transport.is_active():
                 if self._client is not None:
                     self._client.close()
-                self._client = Connector(self.place, self.key, self.known_hosts).opened()
+                self._client = Connector(self.where, self.key, self.known_hosts).opened()
                 transport = self._client.get_transport()
             assert isinstance(transport, UnixCapableTransport)  # noqa: S101 - the factory's own
             return transport

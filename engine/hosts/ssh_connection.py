@@ -11,7 +11,7 @@ import paramiko
 from engine.errors import ConfigurationError, PlatformOpsError, TransientFailure
 from engine.hosts.ssh_keys import RefuseUnknown, fingerprint, known_host_keys, private_key
 from engine.hosts.ssh_transport import UnixCapableTransport
-from engine.hosts.where import SshPlace
+from engine.hosts.where import OverSsh
 from engine.secrets import resolve
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # our errors tell what it would log
@@ -32,7 +32,7 @@ _KEEPALIVE = (
 class Connector:
     """`key` is where a private key is ('': the agent's keys); `known_hosts` a file ('': the usual ones)."""
 
-    place: SshPlace
+    where: OverSsh
     key: str = ""
     known_hosts: str = ""
 
@@ -48,18 +48,18 @@ class Connector:
         known_host_keys(client, self.known_hosts)
         key = private_key(resolve(self.key), self.key) if self.key else None
         try:
-            connection = socket.create_connection((self.place.host, self.place.port), _CONNECT_SECONDS)
+            connection = socket.create_connection((self.where.host, self.where.port), _CONNECT_SECONDS)
         except OSError as error:
             raise TransientFailure(
-                f"Cannot reach {self.place} by SSH: {error.strerror or error}; check the address and that sshd runs there."
+                f"Cannot reach {self.where} by SSH: {error.strerror or error}; check the address and that sshd runs there."
             ) from None
         for option in _KEEPALIVE:
             connection.setsockopt(*option)
         try:
             client.connect(
-                self.place.host,
-                self.place.port,
-                self.place.user,
+                self.where.host,
+                self.where.port,
+                self.where.user,
                 pkey=key,
                 sock=connection,
                 allow_agent=key is None,
@@ -82,7 +82,7 @@ class Connector:
     def _not_let_in(self, error: Exception) -> PlatformOpsError:
         if isinstance(error, PlatformOpsError):
             return error
-        name, file = self.place.host, self.known_hosts or "~/.ssh/known_hosts"
+        name, file = self.where.host, self.known_hosts or "~/.ssh/known_hosts"
         if isinstance(error, paramiko.BadHostKeyException):
             return ConfigurationError(
                 f"The SSH host key of {name} is not the one in {file} (it offers {fingerprint(error.key)}): "
@@ -91,7 +91,7 @@ class Connector:
         if isinstance(error, paramiko.AuthenticationException):
             with_what = f"the key {self.key}" if self.key else "any key of the SSH agent"
             return ConfigurationError(
-                f"{self.place} does not accept {with_what}; add its public half to authorized_keys there or correct ssh_key."
+                f"{self.where} does not accept {with_what}; add its public half to authorized_keys there or correct ssh_key."
             )
         reason = str(error) or type(error).__name__
-        return TransientFailure(f"SSH to {self.place} failed: {reason}; check what listens there and try again.")
+        return TransientFailure(f"SSH to {self.where} failed: {reason}; check what listens there and try again.")

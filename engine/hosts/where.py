@@ -14,12 +14,12 @@ SSH_PORT = 22
 
 
 @dataclass(frozen=True, slots=True)
-class LocalPlace:
+class OnThisMachine:
     """This machine."""
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerPlace:
+class InContainer:
     """A container by name or id; `user` is who the programs run as ('': the image's own user)."""
 
     name: str
@@ -30,7 +30,7 @@ class ContainerPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class SshPlace:
+class OverSsh:
     """Another machine, reached with SSH."""
 
     user: str
@@ -41,24 +41,24 @@ class SshPlace:
         return f"{self.user}@{self.host}" + (f":{self.port}" if self.port != SSH_PORT else "")
 
 
-Place = LocalPlace | ContainerPlace | SshPlace
+Where = OnThisMachine | InContainer | OverSsh
 
 
-def parse_where(text: str) -> Place:
+def parse_where(text: str) -> Where:
     """The place that `text` names.
 
     Raises:
         ValueError: it names none; the message says what is allowed.
     """
     if text == "local":
-        return LocalPlace()
+        return OnThisMachine()
     if found := _CONTAINER.fullmatch(text):
-        return ContainerPlace(found["name"], found["user"] or "")
+        return InContainer(found["name"], found["user"] or "")
     found = _SSH.fullmatch(text)
     port = int(found["port"] or SSH_PORT) if found else 0
     if found is None or not 0 < port < 65536:
         raise ValueError("say local, container:NAME, container:USER@NAME or ssh:USER@HOST or ssh:USER@HOST:PORT")
-    return SshPlace(found["user"], found["host"].strip("[]"), port)
+    return OverSsh(found["user"], found["host"].strip("[]"), port)
 
 
 def checked_where(text: str) -> str:

@@ -134,9 +134,9 @@ class BackupRun:
 
     def _items(self, progress: Progress) -> Sequence[Item]:
         del progress
-        left_out = self.source.settings.exclude
+        omitted = self.source.settings.exclude
         return tuple(
-            replace(item, skipped=EXCLUDED) if item.name in left_out and not (item.skipped or item.closes) else item
+            replace(item, skipped=EXCLUDED) if item.name in omitted and not (item.skipped or item.closes) else item
             for item in self.source.items()
         )
 

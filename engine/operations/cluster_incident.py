@@ -52,7 +52,7 @@ _LOOK: tuple[Right, ...] = (
 
 @dataclass
 class Incident:
-    """One command on an application. `said` is what came of it, `remarks` what to know beside it."""
+    """One command on an application. `outcome` is what came of it, `remarks` what to know beside it."""
 
     connection: Connection
     owner: str

@@ -107,7 +107,7 @@ def _taken(site: Site, program: Program, holder: str, name: str) -> None:
     if answer.startswith(b"held"):
         raise LockedByAnother(f"{name} is locked by {_owner(answer)}; wait, or look at that run.")
     why = b"".join(program.stderr or ()).decode("utf8", "replace").strip()
-    raise OperationFailed(f"{site.path('run')}{site.host.note} cannot be locked: {why or 'it said nothing'}")
+    raise OperationFailed(f"{site.path('run')}{site.host.note} cannot be locked: {why or 'it message nothing'}")
 
 
 def _owner(answer: bytes) -> str:

@@ -96,7 +96,7 @@ class Probes:
 
     def _wrong_version(self, service: Service, address: str, version: str) -> str:
         rollout = service.rollout
-        if rollout.version is None or rollout.port is None or not rollout.tells(version):
+        if rollout.version is None or rollout.port is None or not rollout.reports_version(version):
             return ""
         version_seen = self.version(rollout.version, address, rollout.port)
         if not version_seen:

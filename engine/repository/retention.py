@@ -51,8 +51,8 @@ def decide(
     wanted: _Wanted = defaultdict(list)
     _want_newest(good, ordered, wanted)
     _want_young(ordered, policy, now, wanted)
-    _want_places(good, policy, wanted)
-    _want_places([one for one in ordered if one.state != "failed"], policy, wanted)
+    _want_slots(good, policy, wanted)
+    _want_slots([one for one in ordered if one.state != "failed"], policy, wanted)
     _want_failed(ordered, good, wanted)
     return tuple(_decision(one, wanted.get(one.key.set_id), policy) for one in ordered)
 
@@ -116,12 +116,12 @@ def _want_young(ordered: Sequence[StoredSet], policy: Retention, now: datetime, 
             wanted[one.key.set_id].append(why)
 
 
-def _want_places(contenders: Sequence[StoredSet], policy: Retention, wanted: _Wanted) -> None:
-    for one, why in _places(contenders, policy):
+def _want_slots(contenders: Sequence[StoredSet], policy: Retention, wanted: _Wanted) -> None:
+    for one, why in _slots(contenders, policy):
         wanted[one.key.set_id].append(why)
 
 
-def _places(newest_first: Sequence[StoredSet], policy: Retention) -> Iterator[tuple[StoredSet, str]]:
+def _slots(newest_first: Sequence[StoredSet], policy: Retention) -> Iterator[tuple[StoredSet, str]]:
     for one in newest_first[: policy.last]:
         yield one, "the newest" if policy.last == 1 else f"one of the newest {policy.last}"
     rules: tuple[tuple[int, Callable[[datetime], str]], ...] = (

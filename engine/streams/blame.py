@@ -33,7 +33,7 @@ class Blame:
             process.explains and process.popen.poll() is None for process in self.processes
         )
 
-    def tell(self) -> None:
+    def raise_first(self) -> None:
         """Raise the cause, if anything failed."""
         if telling := self._telling_errors():
             raise telling[0]

@@ -146,7 +146,7 @@ class Pipeline:
                 on_tick()
         self._raise_first()
 
-    def tell(self, seconds: float = _GRACE_SECONDS) -> None:
+    def raise_failure(self, seconds: float = _GRACE_SECONDS) -> None:
         """What went wrong, if anything has or does so within `seconds`: for one who found that not all has come.
 
         Raises:
@@ -187,7 +187,7 @@ class Pipeline:
                 self._poll()
                 time.sleep(0.01)
         self._poll()
-        blame.tell()
+        blame.raise_first()
 
     def _poll(self) -> None:
         for process in self._processes:

@@ -31,10 +31,10 @@ class Screen:
     def bold(self, text: str) -> str:
         return _BOLD.format(text) if self.colours else text
 
-    def padded(self, cell: str, wide: int, to_the_right: bool, tells: str = "") -> str:
-        """A cell as wide as its column, in the colour of what it `tells` of how something is."""
+    def padded(self, cell: str, wide: int, to_the_right: bool, names: str = "") -> str:
+        """A cell as wide as its column, in the colour of what it `names` of how something is."""
         space = " " * (wide - width(cell))
-        colour = _COLOURS.get(tells.partition(",")[0]) if self.colours and cell else None
+        colour = _COLOURS.get(names.partition(",")[0]) if self.colours and cell else None
         shown = colour.format(cell) if colour else cell
         return space + shown if to_the_right else shown + space
 

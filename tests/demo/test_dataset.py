@@ -176,10 +176,10 @@ def test_nothing_of_the_loading_stays(loaded: Instance) -> None:
 
 def test_a_second_load_changes_nothing(loaded: Instance) -> None:
     before = rows(loaded, "postgres", "SELECT oid, datname FROM pg_database ORDER BY oid")
-    said: list[str] = []
-    load(loaded.conninfo(), scale=0.01, progress=said.append)
+    messages: list[str] = []
+    load(loaded.conninfo(), scale=0.01, progress=messages.append)
     assert rows(loaded, "postgres", "SELECT oid, datname FROM pg_database ORDER BY oid") == before
-    assert {line for line in said if not line.startswith("roles")} == {f"{name}: already there" for name in ALL}
+    assert {line for line in messages if not line.startswith("roles")} == {f"{name}: already there" for name in ALL}
 
 
 def test_stock_tools_dump_and_restore_all_of_it(loaded: Instance, empty_server: Instance, tmp_path: Path) -> None:
@@ -226,9 +226,9 @@ def test_two_loaders_at_once_load_once(empty_server: Instance) -> None:
     command = [sys.executable, "-m", "demo.dataset", "--database", "운영 노트", "--scale", "0.01"]
     command += ["--conninfo", empty_server.conninfo()]
     loaders = [subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.PIPE) for _ in range(2)]
-    said = [each.communicate(timeout=60)[1].decode() for each in loaders]
-    assert [each.returncode for each in loaders] == [0, 0], said
-    assert sorted("already there" in text for text in said) == [False, True]
+    messages = [each.communicate(timeout=60)[1].decode() for each in loaders]
+    assert [each.returncode for each in loaders] == [0, 0], messages
+    assert sorted("already there" in text for text in messages) == [False, True]
 
 
 def test_a_days_work_changes_every_platform_database(empty_server: Instance) -> None:

@@ -56,7 +56,7 @@ def alerts(prefect_server: str) -> Iterator[Webhook]:
         CustomWebhookNotificationBlock.delete("alerts")
 
 
-def told() -> UUID:
+def reported() -> UUID:
     with get_client(sync_client=True) as client:
         block = alert_block(client)
     assert block is not None
@@ -84,7 +84,7 @@ def a_store(folder: Path, server: str) -> str:
 
 
 def test_silence_rings_and_a_verdict_keeps_it_quiet(alerts: Webhook, tmp_path: Path) -> None:
-    block = told()
+    block = reported()
     with get_client(sync_client=True) as client:
         for server in ("never", "once", "often"):
             client.create_automation(silence(server, "cluster", "verified", block, WITHIN))
@@ -159,7 +159,7 @@ def test_a_lost_host_s_run_gives_its_place_back_before_its_first_heartbeat_too(a
 
 def test_a_crashed_run_is_told(alerts: Webhook) -> None:
     with get_client(sync_client=True) as client:
-        for automation in wanted(told(), {}):
+        for automation in wanted(reported(), {}):
             client.create_automation(automation)
         for tag in ("other", TAG):
             run = client.create_flow_run(check_backups, parameters={"source": "hub"}, tags=[tag]).id
@@ -172,7 +172,7 @@ def test_a_crashed_run_is_told(alerts: Webhook) -> None:
 
 def test_a_failed_run_is_told_with_its_sentence(alerts: Webhook, tmp_path: Path) -> None:
     with get_client(sync_client=True) as client:
-        for automation in wanted(told(), {}):
+        for automation in wanted(reported(), {}):
             client.create_automation(automation)
     store = a_store(tmp_path, "damaged")
     [file] = (tmp_path / "damaged").rglob("app.dump.gz")

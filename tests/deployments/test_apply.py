@@ -159,8 +159,8 @@ def test_applying_twice_changes_nothing_and_keeps_what_an_operator_did(prefect_s
         assert {name: queues.get(name) for name in FLOWS} == dict.fromkeys(FLOWS, 1)
         checks = find_deployment(client, "check-backups")
         assert checks is not None
-        asked = {"parameters": {"source": "prod", "nonsense": 1}}
-        refused = httpx.post(f"{prefect_server}/deployments/{checks.id}/create_flow_run", json=asked)
+        requested = {"parameters": {"source": "prod", "nonsense": 1}}
+        refused = httpx.post(f"{prefect_server}/deployments/{checks.id}/create_flow_run", json=requested)
         assert (refused.status_code, refused.json()["detail"]) == (
             409,
             "Error creating flow run: Validation failed. Failure reason: Additional properties are not allowed "

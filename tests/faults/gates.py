@@ -95,6 +95,6 @@ def wait_for(reached: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> 
         time.sleep(0.01)
 
 
-def left_in(folder: Path) -> list[str]:
+def kept_in(folder: Path) -> list[str]:
     """What a command left of its own in `$TMPDIR`."""
     return sorted(path.name for path in folder.glob("platform-ops-*"))

@@ -52,11 +52,11 @@ class Case:
 
     name: str
     code: int
-    said: str
+    message: str
     server: Mapping[str, Any] = field(default_factory=dict)
     store: Mapping[str, Any] = field(default_factory=dict)
     host: Mapping[str, Any] = field(default_factory=dict)
-    asked: tuple[str, ...] = ("backup", "--database", DATABASE)
+    requested: tuple[str, ...] = ("backup", "--database", DATABASE)
 
 
 def _password(file: str) -> dict[str, str]:
@@ -70,7 +70,7 @@ SERVER = [
     Case("unknown role", 2, r"refuses user 'nobody-knows': .*role \"nobody-knows\" does not exist; correct \[servers\.platform\]", {"user": "nobody-knows"}),
     Case("a role that may read nothing", 2, r"role 'weak' may read none of the \d tables of database 'app': grant it SELECT .*, give a superuser", {"user": "weak"}),
     Case("unknown maintenance database", 2, r"database \"nope\" does not exist; correct", {"maintenance_database": "nope"}),
-    Case("unknown database", 2, r"has no database 'nope'; it has: app, postgres, template1", asked=("backup", "--database", "nope")),
+    Case("unknown database", 2, r"has no database 'nope'; it has: app, postgres, template1", requested=("backup", "--database", "nope")),
     Case("TLS asked of programs without it", 2, r"sslmode 'verify-full' and the programs in .* were built without TLS; install", {"sslmode": "verify-full"}),
     Case("no programs in the folder", 2, r"tools folder /nowhere lacks a working pg_dump", {"tools": "/nowhere"}),
     Case("no container engine", 1, r"/nowhere\.sock", host={"where": "container:db", "docker_host": "unix:///nowhere.sock"}),
@@ -95,9 +95,9 @@ CONFIGURATION = [
     Case("a typing mistake", 2, r"servers\.platform\.prot: there is no such setting; correct its name", {"prot": 5432}),
     Case("an unknown store", 2, r"names the store 'nigthly'; there are: nightly", {"store": "nigthly"}),
     Case("a port that is none", 2, r"servers\.platform\.port: .*less than or equal to 65535", {"port": 70000}),
-    Case("an unknown source", 2, r"no source 'platfrom' in the configuration; there are: platform", asked=("backup", "--source", "platfrom")),
-    Case("a hostile source name", 2, r"is not a name of a source", asked=("list", "--store", "nightly", "--source", "../x")),
-    Case("no such configuration", 2, r"none\.toml cannot be read: No such file.*--config", asked=("list", "--config", "none.toml")),
+    Case("an unknown source", 2, r"no source 'platfrom' in the configuration; there are: platform", requested=("backup", "--source", "platfrom")),
+    Case("a hostile source name", 2, r"is not a name of a source", requested=("list", "--store", "nightly", "--source", "../x")),
+    Case("no such configuration", 2, r"none\.toml cannot be read: No such file.*--config", requested=("list", "--config", "none.toml")),
     Case("an unknown recipient", 2, r"recipients has 'age1nobody', which is no age public key", store={"recipients": ["age1nobody"]}),
     Case("a private key among the recipients", 2, r"recipients has an entry, which is no age public key", store={"recipients": [f"AGE-SECRET-KEY-1{CANARY}"]}),
 ]  # fmt: skip
@@ -111,16 +111,16 @@ STORES = [
     Case("a folder where no disk is mounted", 2, r"The disk of store 'nightly' is not mounted at /.*; mount it", store={"mount": "{folder}"}),
     Case("a file where the folder should be", 2, r"a file is in its way; correct its path", store={"path": "{folder}/empty"}),
     Case("a file above the folder", 2, r"a file is in its way; correct its path", store={"path": "{folder}/empty/store"}),
-    Case("list of a file", 2, r"a file is in its way", store={"path": "{folder}/empty"}, asked=("list",)),
-    Case("nothing to verify", 3, r"Nothing was verified: there is no set in /.*/new; look at", asked=("verify",), store={"path": "{folder}/new"}),
-    Case("a budget that is no number", 2, r"--budget-gib nan is no amount", asked=("verify", "--budget-gib", "nan")),
-    Case("hours that are no number", 2, r"--max-hours nan is no time", asked=("check", "--max-hours", "nan")),
-    Case("hours without end", 2, r"'--max-hours': inf is not in the range", asked=("check", "--max-hours", "inf")),
-    Case("no set of that name to verify", 2, r"There is no set of database 'nope' in /.*/store; `list`", asked=("verify", "--database", "nope")),
-    Case("a budget without end", 2, r"'--budget-gib': inf is not in the range", asked=("verify", "--budget-gib", "inf")),
-    Case("no set to drill", 1, r"There is no set of the cluster of platform in", asked=("drill",), store={"path": "{folder}/new"}),
-    Case("no set to restore", 2, r"has no database of platform to restore", asked=("restore", "--all"), store={"path": "{folder}/new"}),
-    Case("an unknown set", 2, r"`list` shows those that are stored", asked=("show", "20200101T000000Z-abcd1234")),
+    Case("list of a file", 2, r"a file is in its way", store={"path": "{folder}/empty"}, requested=("list",)),
+    Case("nothing to verify", 3, r"Nothing was verified: there is no set in /.*/new; look at", requested=("verify",), store={"path": "{folder}/new"}),
+    Case("a budget that is no number", 2, r"--budget-gib nan is no amount", requested=("verify", "--budget-gib", "nan")),
+    Case("hours that are no number", 2, r"--max-hours nan is no time", requested=("check", "--max-hours", "nan")),
+    Case("hours without end", 2, r"'--max-hours': inf is not in the range", requested=("check", "--max-hours", "inf")),
+    Case("no set of that name to verify", 2, r"There is no set of database 'nope' in /.*/store; `list`", requested=("verify", "--database", "nope")),
+    Case("a budget without end", 2, r"'--budget-gib': inf is not in the range", requested=("verify", "--budget-gib", "inf")),
+    Case("no set to drill", 1, r"There is no set of the cluster of platform in", requested=("drill",), store={"path": "{folder}/new"}),
+    Case("no set to restore", 2, r"has no database of platform to restore", requested=("restore", "--all"), store={"path": "{folder}/new"}),
+    Case("an unknown set", 2, r"`list` shows those that are stored", requested=("show", "20200101T000000Z-abcd1234")),
 ]  # fmt: skip
 
 
@@ -147,11 +147,11 @@ def _refused(site: FaultSite, case: Case) -> Answer:
     """Run it: one sentence, the exit code, no traceback, no secret, and the store as it was."""
     before = _contents(site.store)
     site.write(_filled(case.server, site.folder), _filled(case.store, site.folder), case.host)
-    answer = site.run(*case.asked)
+    answer = site.run(*case.requested)
     print(f"{case.name}: exit {answer.code}: {answer.problem}")  # noqa: T201 - what people read
     assert answer.code == case.code, answer.stderr
     [sentence] = sentences(answer)
-    assert re.search(case.said, sentence), sentence
+    assert re.search(case.message, sentence), sentence
     assert sentence == answer.problem
     assert sentence.endswith((".", "?"))
     assert "unexpected error" not in sentence
@@ -213,10 +213,10 @@ TALKS = {
 @pytest.mark.parametrize("sslmode", ["prefer", "disable"])
 @pytest.mark.parametrize("name", TALKS)
 def test_what_answers_is_not_the_server(name: str, sslmode: str, stored: FaultSite) -> None:
-    talk, said = TALKS[name]
+    talk, message = TALKS[name]
     with answering(talk) as port:
         server = {"host": "127.0.0.1", "port": port, "sslmode": sslmode}
-        _refused(stored, Case(name, 2, said, server))
+        _refused(stored, Case(name, 2, message, server))
 
 
 def test_a_pooler_that_hides_itself(stored: FaultSite, fault_server: Instance) -> None:
@@ -239,12 +239,12 @@ def test_a_pooler_that_hides_itself(stored: FaultSite, fault_server: Instance) -
     ids=["expired", "no root certificate"],
 )
 def test_a_certificate_that_is_not_accepted(
-    days: int, own_root: bool, said: str, stored: FaultSite, tmp_path: Path
+    days: int, own_root: bool, message: str, stored: FaultSite, tmp_path: Path
 ) -> None:
     with answering(tls_server(tmp_path, timedelta(days=days))) as port:
         root = str(tmp_path / "server.pem") if own_root else "/nowhere.pem"
         server = {"host": "127.0.0.1", "port": port, "sslmode": "verify-full", "sslrootcert": root}
-        _refused(stored, Case("certificate", 2, said, server))
+        _refused(stored, Case("certificate", 2, message, server))
 
 
 def test_tls_that_the_programs_would_silently_go_without(
@@ -255,9 +255,9 @@ def test_tls_that_the_programs_would_silently_go_without(
     tools = str(client_programs(MAJOR))
     with answering(tls_before(path, tmp_path)) as port:
         server = {"host": "127.0.0.1", "port": port, "user": fault_server.superuser, "tools": tools}
-        said = r"sslmode 'prefer' and the programs in .* were built without TLS, so data would cross the network in"
-        for asked in (("backup",), ("restore", "--database", DATABASE)):
-            _refused(stored, Case("in the clear", 2, said, server, asked=asked))
+        message = r"sslmode 'prefer' and the programs in .* were built without TLS, so data would cross the network in"
+        for requested in (("backup",), ("restore", "--database", DATABASE)):
+            _refused(stored, Case("in the clear", 2, message, server, requested=requested))
         stored.write({**server, "sslmode": "disable"}, {})
         answer = stored.run("backup", "--database", DATABASE)
         assert answer.code == 0, answer.stderr
@@ -266,8 +266,8 @@ def test_tls_that_the_programs_would_silently_go_without(
 def test_a_server_too_new_for_the_programs(stored: FaultSite) -> None:
     with scratch_server(18) as newer:
         server = {"host": str(newer.socket), "port": newer.port, "tools": str(client_programs(MAJOR))}
-        said = rf"has PostgreSQL {MAJOR}\.\d+, which is too old for a server of major 18; install its newest client"
-        _refused(stored, Case("too new", 2, said, server, asked=("backup",)))
+        message = rf"has PostgreSQL {MAJOR}\.\d+, which is too old for a server of major 18; install its newest client"
+        _refused(stored, Case("too new", 2, message, server, requested=("backup",)))
 
 
 def test_a_wrong_password(stored: FaultSite, password_server: Instance) -> None:
@@ -275,8 +275,8 @@ def test_a_wrong_password(stored: FaultSite, password_server: Instance) -> None:
     secret.write_text(f"{CANARY}\n")
     secret.chmod(0o600)
     server = {"host": "127.0.0.1", "port": password_server.port, "password": f"file:{secret}"}
-    said = r"refuses user 'postgres': .*password authentication failed for user \"postgres\"; correct"
-    _refused(stored, Case("wrong password", 2, said, server))
+    message = r"refuses user 'postgres': .*password authentication failed for user \"postgres\"; correct"
+    _refused(stored, Case("wrong password", 2, message, server))
 
 
 def test_a_secret_that_others_may_read_is_said(stored: FaultSite) -> None:
@@ -306,8 +306,8 @@ def ordinary_user() -> Iterator[None]:
 def test_a_secret_that_this_user_may_not_read(tmp_path: Path) -> None:
     secret = tmp_path / "closed"
     secret.touch(mode=0)
-    said = r"closed is not to be read by this user: permission denied;"
-    with ordinary_user(), pytest.raises(ConfigurationError, match=said):
+    message = r"closed is not to be read by this user: permission denied;"
+    with ordinary_user(), pytest.raises(ConfigurationError, match=message):
         resolve(f"file:{secret}")
 
 
@@ -316,8 +316,8 @@ def test_a_configuration_in_a_folder_that_is_closed(tmp_path: Path, monkeypatch:
     closed.mkdir(mode=0)
     monkeypatch.setattr(file, "SYSTEM", closed / "platform-ops.toml")
     monkeypatch.delenv(file.VARIABLE, raising=False)
-    said = r"closed/platform-ops.toml cannot be read: Permission denied; give a readable one"
-    with ordinary_user(), pytest.raises(ConfigurationError, match=said):
+    message = r"closed/platform-ops.toml cannot be read: Permission denied; give a readable one"
+    with ordinary_user(), pytest.raises(ConfigurationError, match=message):
         load_settings()
 
 
@@ -348,7 +348,7 @@ def encrypted(fault_server: Instance, tmp_path_factory: pytest.TempPathFactory) 
         ("none", r"none cannot be read on this host"),
     ],
 )
-def test_a_wrong_key(identity: str | None, said: str, encrypted: FaultSite) -> None:
+def test_a_wrong_key(identity: str | None, message: str, encrypted: FaultSite) -> None:
     reference = identity and f"file:{encrypted.folder / identity}"
     encrypted.write({}, {"recipients": [RECIPIENT], "identity": reference})
     before = _contents(encrypted.store)
@@ -356,7 +356,7 @@ def test_a_wrong_key(identity: str | None, said: str, encrypted: FaultSite) -> N
         answer = encrypted.run(command, "--database", DATABASE)
         [sentence] = sentences(answer)
         assert answer.code == 3, sentence
-        assert re.search(said, sentence), sentence
+        assert re.search(message, sentence), sentence
         assert CANARY not in answer.stderr + answer.stdout
     assert _contents(encrypted.store) == before
 
@@ -381,10 +381,10 @@ FORGED: dict[str, tuple[Forge, str]] = {
 @pytest.mark.parametrize("command", ["verify", "restore"])
 @pytest.mark.parametrize("name", FORGED)
 def test_a_forged_manifest(name: str, command: str, stored: FaultSite, tmp_path: Path) -> None:
-    forge, said = FORGED[name]
+    forge, message = FORGED[name]
     answer = _of_manifest(stored, tmp_path, command, lambda data: _forged(data, forge))
     assert answer.code == 1, answer.stderr
-    assert re.search(said, answer.problem), answer.problem
+    assert re.search(message, answer.problem), answer.problem
 
 
 @pytest.mark.parametrize("command", ["show", "restore"])
@@ -400,8 +400,8 @@ def _of_manifest(stored: FaultSite, folder: Path, command: str, edit: Callable[[
     stored.write({}, {"path": str(folder / "store")})
     path = max((folder / "store").rglob("db/app/*/manifest.json"))
     path.write_bytes(edit(path.read_bytes()))
-    asked = (command,) if command == "restore" else (command, "newest")
-    return stored.run(*asked, "--database", DATABASE)
+    requested = (command,) if command == "restore" else (command, "newest")
+    return stored.run(*requested, "--database", DATABASE)
 
 
 def _forged(data: bytes, forge: Forge) -> bytes:
@@ -440,7 +440,7 @@ def test_a_bucket_that_cannot_be_used(case: Case, stored: FaultSite, start_serve
         }  # fmt: skip
         changed = {**case.store, **({"endpoint_url": address} if address else {})}
         site = FaultSite(stored.folder, stored.server, stored.stores, variables)
-        _refused(site, Case(case.name, case.code, case.said, store={**settings, **changed}))
+        _refused(site, Case(case.name, case.code, case.message, store={**settings, **changed}))
 
 
 def test_libpq_s_variables_lead_nowhere_else(stored: FaultSite) -> None:

@@ -79,7 +79,7 @@ def damaging(fault_server: Instance, start_server: StartServer) -> Iterator[Dama
 
 def test_a_verification_reads_again_before_it_says_failed(damaging: Damaging) -> None:
     """Every one of its requests, four bits of each."""
-    proxy, told = damaging.proxy, 0
+    proxy, reported = damaging.proxy, 0
     proxy.rules.clear()
     proxy.requests.clear()
     assert verify_set(damaging.repository, damaging.key).result == "passed"
@@ -96,9 +96,9 @@ def test_a_verification_reads_again_before_it_says_failed(damaging: Damaging) ->
                 named = report.result == "passed" and "changes its answers, look at its disks" in report.sentence
                 run = VerifyRun(report.result, (report,), report.read, 0)
                 assert ("A store changed its answers" in verify_report(run).as_text()) is named
-                told += named
+                reported += named
             assert rule.injected == 1
-    assert told > 4
+    assert reported > 4
 
 
 def test_a_store_that_never_says_the_same_is_named_and_the_set_is_not_blamed(damaging: Damaging) -> None:

@@ -16,10 +16,10 @@ from engine.sources.postgres.scratch.instance import Instance
 from tests.engine.cli.site import COMMAND, Answer, environment
 from tests.engine.sources.postgres.backups import execute
 from tests.faults.conftest import DATABASE
-from tests.faults.gates import left_in
+from tests.faults.gates import kept_in
 from tests.faults.site import FaultSite, sentences
 
-ASKED = ("backup", "--database", DATABASE)
+BACKUP = ("backup", "--database", DATABASE)
 
 
 @contextmanager
@@ -37,10 +37,10 @@ def _mounted(folder: Path, size: str) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def _one_sentence(answer: Answer, code: int, said: str) -> None:
+def _one_sentence(answer: Answer, code: int, message: str) -> None:
     [sentence] = sentences(answer)
     assert answer.code == code, answer.stderr
-    assert said in sentence, sentence
+    assert message in sentence, sentence
     assert "unexpected error" not in sentence
 
 
@@ -48,25 +48,25 @@ def test_of_the_store(site: FaultSite) -> None:
     with _mounted(site.store, "96k"):
         filler = site.store / "filler"
         filler.write_bytes(b"x" * 80_000)
-        answer = site.run(*ASKED)
+        answer = site.run(*BACKUP)
         _one_sentence(answer, 1, "The disk of store 'nightly' at")
         assert "free space there or keep less in it" in answer.problem
         assert [path.name for path in site.store.rglob("*") if path.is_file()] == ["filler"]
         filler.unlink()
-        again = site.run(*ASKED)
+        again = site.run(*BACKUP)
         assert again.code == 0, again.stderr
 
 
 def test_of_the_store_while_older_sets_are_there(site: FaultSite) -> None:
     """What was stored before stays whole, and a verdict that finds no room is no reason to doubt it."""
     with _mounted(site.store, "256k"):
-        assert site.run(*ASKED).code == 0
+        assert site.run(*BACKUP).code == 0
         before = {path: path.read_bytes() for path in site.store.rglob("*.gz")}
         filler = site.store / "filler"
         with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
             while True:
                 file.write(b"x" * 4096)
-        _one_sentence(site.run(*ASKED), 1, "is full")
+        _one_sentence(site.run(*BACKUP), 1, "is full")
         assert {path: path.read_bytes() for path in site.store.rglob("*.gz")} == before
         _one_sentence(site.run("verify"), 1, "is full")
         filler.unlink()
@@ -78,23 +78,23 @@ def test_of_the_spool(site: FaultSite, server_base: Path) -> None:
     with _mounted(disk, "64k"):
         (disk / "filler").write_bytes(b"x" * 61_440)
         full = FaultSite(site.folder, site.server, site.stores, {"TMPDIR": str(disk)})
-        _one_sentence(full.run(*ASKED), 1, f"The disk of temporary files at {disk} is full; free space there")
-        assert left_in(disk) == []
+        _one_sentence(full.run(*BACKUP), 1, f"The disk of temporary files at {disk} is full; free space there")
+        assert kept_in(disk) == []
     elsewhere = FaultSite(site.folder, site.server, site.stores, {"TMPDIR": "/nowhere"})
-    _one_sentence(elsewhere.run(*ASKED), 2, "No temporary folder can be made in /nowhere: No such file or directory")
+    _one_sentence(elsewhere.run(*BACKUP), 2, "No temporary folder can be made in /nowhere: No such file or directory")
     assert [path for path in site.store.rglob("*") if path.is_file()] == []
-    assert site.run(*ASKED).code == 0
+    assert site.run(*BACKUP).code == 0
 
 
 def test_of_the_scratch_server(site: FaultSite, server_base: Path) -> None:
-    assert site.run(*ASKED).code == 0
+    assert site.run(*BACKUP).code == 0
     disk = server_base / "scratch"
     with _mounted(disk, "12m"):
         os.chown(disk, *account())
         full = FaultSite(site.folder, site.server, site.stores, {"TMPDIR": str(disk)})
         answer = full.run("drill", "--database", DATABASE)
         _one_sentence(answer, 3, "No space left on device")
-        assert left_in(disk) == []
+        assert kept_in(disk) == []
     again = site.run("drill", "--database", DATABASE)
     assert again.code == 0, again.stderr
 
@@ -117,7 +117,7 @@ def test_of_the_scratch_server_in_the_middle_of_a_restore(
             _one_sentence(
                 answer, 3, "The scratch server lacks what this set needs, and nothing is held against the set"
             )
-            assert left_in(disk) == []
+            assert kept_in(disk) == []
         again = site.run("drill", "--database", "large")
         assert again.code == 0, again.stderr
     finally:
@@ -126,9 +126,9 @@ def test_of_the_scratch_server_in_the_middle_of_a_restore(
 
 def test_a_disk_that_is_read_only(site: FaultSite) -> None:
     with _mounted(site.store, "1m"):
-        assert site.run(*ASKED).code == 0
+        assert site.run(*BACKUP).code == 0
         subprocess.run(["mount", "-o", "remount,ro", str(site.store)], check=True)
-        _one_sentence(site.run(*ASKED), 2, "is not allowed (Read-only file system)")
+        _one_sentence(site.run(*BACKUP), 2, "is not allowed (Read-only file system)")
         assert site.run("list").code == 0
         assert site.run("show", "newest", "--database", DATABASE).code == 0
 
@@ -136,12 +136,12 @@ def test_a_disk_that_is_read_only(site: FaultSite) -> None:
 def test_a_disk_that_is_not_mounted(site: FaultSite) -> None:
     """Its mount point is there, as an empty folder of another disk."""
     site.write({}, {"mount": str(site.store), "path": str(site.store / "backups")})
-    said = f"The disk of store 'nightly' is not mounted at {site.store}; mount it and start again."
+    message = f"The disk of store 'nightly' is not mounted at {site.store}; mount it and start again."
     with _mounted(site.store, "1m"):
-        assert site.run(*ASKED).code == 0
+        assert site.run(*BACKUP).code == 0
         assert site.run("verify").code == 0
-    for asked in (ASKED, ("list",), ("verify",), ("prune",), ("drill", "--database", DATABASE)):
-        _one_sentence(site.run(*asked), 2, said)
+    for words in (BACKUP, ("list",), ("verify",), ("prune",), ("drill", "--database", DATABASE)):
+        _one_sentence(site.run(*words), 2, message)
     assert list(site.store.iterdir()) == []
 
 
@@ -149,7 +149,7 @@ def test_of_open_files(site: FaultSite) -> None:
     """Wherever the limit is met, nothing is half-written; with enough of them it works."""
     refused = 0
     for limit in range(11, 64):
-        line = f"ulimit -n {limit}; exec {shlex.join([*COMMAND, *ASKED])}"
+        line = f"ulimit -n {limit}; exec {shlex.join([*COMMAND, *BACKUP])}"
         done = subprocess.run(
             ["sh", "-c", line],
             cwd=site.folder,

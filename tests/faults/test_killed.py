@@ -21,7 +21,7 @@ from tests.engine.stores.conftest import StartServer, new_place
 from tests.engine.stores.proxy import proxy_to
 from tests.engine.stores.servers import KEY_VARIABLE, SECRET_VARIABLE
 from tests.faults.conftest import DATABASE
-from tests.faults.gates import Gate, Gated, left_in, wait_for
+from tests.faults.gates import Gate, Gated, kept_in, wait_for
 from tests.faults.site import FaultSite
 
 SESSIONS = "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'platform-ops%'"
@@ -83,7 +83,7 @@ def _next_run_is_clean(gated: Gated, server: Instance, base: Path) -> None:
         gated.assert_tidy(place)
     wait_for(lambda: execute(server, "postgres", SESSIONS) == [], 10)
     assert execute(server, "postgres", LOCKS) == [(0,)]
-    assert left_in(base) == []
+    assert kept_in(base) == []
     assert _descendants(base) == []
 
 
@@ -149,7 +149,7 @@ def test_in_the_middle_of_a_table(gated: Gated, fault_server: Instance, server_b
     try:
         gated.kill_when(copying, "backup", "--database", "bulky")
         assert gated.assert_whole(gated.first) == 0
-        assert left_in(server_base) != []
+        assert kept_in(server_base) != []
     finally:
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
@@ -192,10 +192,10 @@ def test_while_it_prunes(free: int, gated: Gated, fault_server: Instance, server
 def test_while_it_reads(command: str, gated: Gated, fault_server: Instance, server_base: Path) -> None:
     assert gated.site.run("backup", "--no-prune").code == 0
     files = gated.files(gated.first)
-    asked = (command, "newest", "--database", DATABASE)
-    gated.kill_at(Gate("GET", r"/db/app/.*\.dump\.gz", "stall", 1), *asked)
+    requested = (command, "newest", "--database", DATABASE)
+    gated.kill_at(Gate("GET", r"/db/app/.*\.dump\.gz", "stall", 1), *requested)
     assert gated.files(gated.first) == files
-    again = gated.site.run(*asked)
+    again = gated.site.run(*requested)
     assert again.code == 0, again.stderr
     _next_run_is_clean(gated, fault_server, server_base)
 

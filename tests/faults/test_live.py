@@ -60,10 +60,10 @@ def _meanwhile(site: FaultSite, act: Callable[[], object], *arguments: str) -> A
     return answer
 
 
-def _failed_whole(site: FaultSite, answer: Answer, said: str) -> None:
+def _failed_whole(site: FaultSite, answer: Answer, message: str) -> None:
     """Exit code 1, one sentence, nothing stored; and the next run works."""
     [sentence] = sentences(answer)
-    assert (answer.code, said in sentence) == (1, True), answer.stderr
+    assert (answer.code, message in sentence) == (1, True), answer.stderr
     assert [path for path in site.store.rglob("*") if path.is_file()] == []
     again = site.run("backup", "--database", DATABASE)
     assert again.code == 0, again.stderr

@@ -57,13 +57,15 @@ def test_approval_record_notification_and_the_incident_commands(app: App, prefec
     app.settings |= {"environment": "production", "notify": "kerp-chat"}
     ClusterBlock.of(app.connection.settings).save("box", overwrite=True)
     with webhook() as chat:
-        told = {"subject": "{{subject}}", "body": "{{body}}"}
-        CustomWebhookNotificationBlock(name="chat", url=chat.address, json_data=told).save("kerp-chat", overwrite=True)
+        reported = {"subject": "{{subject}}", "body": "{{body}}"}
+        CustomWebhookNotificationBlock(name="chat", url=chat.address, json_data=reported).save(
+            "kerp-chat", overwrite=True
+        )
 
         with Answering({"decision": "approve", "approved_by": "Ada"}) as person:
             state = kerp_deploy("box", OLD, return_state=True)
         assert state.is_completed(), state.message
-        assert "Plan" in person.asked and OLD in person.asked and CANARY not in person.asked
+        assert "Plan" in person.requested and OLD in person.requested and CANARY not in person.requested
         [release] = records.releases(app.connection, "kerp-api")
         assert (release.state, release.approved_by, release.revision) == ("good", "Ada", 1)
         [record, *_] = artifacts("kerp-deploy")

@@ -49,9 +49,9 @@ def stored(platform: Platform) -> Catalogue:
 
 def artifacts(key: str) -> list[Artifact]:
     """The newest first."""
-    asked = {"artifacts": {"key": {"any_": [key]}}, "sort": "UPDATED_DESC"}
+    requested = {"artifacts": {"key": {"any_": [key]}}, "sort": "UPDATED_DESC"}
     with get_client(sync_client=True) as client:
-        found = client._client.post("/artifacts/filter", json=asked).json()
+        found = client._client.post("/artifacts/filter", json=requested).json()
     return [Artifact.model_validate(each) for each in found]
 
 
@@ -78,8 +78,8 @@ def test_an_error_of_ours_is_a_sentence_in_the_log_and_no_traceback(
 ) -> None:
     with pytest.raises(ConfigurationError):
         restore_drill("platform", which="no-such-set")
-    said = [line for line in caplog.records if line.name in ("prefect.flow_runs", "prefect.task_runs")]
-    assert [line.exc_info for line in said if line.exc_info] == []
+    output = [line for line in caplog.records if line.name in ("prefect.flow_runs", "prefect.task_runs")]
+    assert [line.exc_info for line in output if line.exc_info] == []
     assert "There is no set 'no-such-set' in " in caplog.text
     assert "Traceback" not in caplog.text
 
@@ -113,8 +113,8 @@ def test_a_check_is_red_until_the_server_is_verified_and_green_then(platform: Pl
         check_backups("platform")
     verify_backups("nightly")
     check_backups("platform")
-    said = [str(record.data) for record in artifacts("check-backups") if record.id not in known]
-    assert sorted("OVERDUE" in text for text in said) == [False, True]
+    output = [str(record.data) for record in artifacts("check-backups") if record.id not in known]
+    assert sorted("OVERDUE" in text for text in output) == [False, True]
 
 
 def test_a_drill_of_a_damaged_set_fails_with_its_evidence(platform: Platform, night: Catalogue) -> None:
@@ -208,8 +208,8 @@ def test_the_worst_day_of_an_empty_server_is_done_from_the_form(
     def restored(dry_run: bool) -> tuple[str, dict[str, str]]:
         known = {record.id for record in artifacts("restore-databases")}
         given = (f"desk=file:{tmp_path}/password",)
-        asked = {"to": "empty", "everything": True, "in_place": True, "role_passwords": given, "dry_run": dry_run}
-        assert restore_databases("platform", **asked, return_state=True).type is StateType.COMPLETED
+        requested = {"to": "empty", "everything": True, "in_place": True, "role_passwords": given, "dry_run": dry_run}
+        assert restore_databases("platform", **requested, return_state=True).type is StateType.COMPLETED
         [record] = [one for one in artifacts("restore-databases") if one.id not in known]
         owners = "SELECT datname, pg_get_userbyid(datdba) FROM pg_database WHERE NOT datistemplate"
         with psycopg.connect(empty_server.conninfo()) as connection:

@@ -77,10 +77,10 @@ def test_workers_that_are_gone_and_runs_that_nobody_takes_are_told(scene: Scene)
         # (PRECEDING_EVENT_LOOKBACK); that runs are late it tells all the same.
         wait_for(lambda: client.read_work_pool("backup").status == WorkPoolStatus.READY, pause=0.3)
         with temporary_settings({PREFECT_API_URL: ops.api}):
-            told = CustomWebhookNotificationBlock(
+            reported = CustomWebhookNotificationBlock(
                 name="any", url=heard.address, method="POST", json_data={"text": "{{subject}} :: {{body}}"}
             )
-            block = cast(UUID, told.save("told-of-workers", overwrite=True))
+            block = cast(UUID, reported.save("told-of-workers", overwrite=True))
         for automation in (no_worker(block, soon), late_runs(block, soon)):
             apply_automation(client, automation)
         ops.kill("backup")
@@ -322,8 +322,8 @@ def test_prefect_away_when_a_run_needs_it(scene: Scene) -> None:
 
 def test_nothing_of_prefect_s_was_refused_by_its_own_database(scene: Scene) -> None:
     """After all that the tests before have done to it, on a machine that is busy with them."""
-    said = (scene.installation.layout.logs / "server.log").read_text(errors="replace")
-    assert said.count("database is locked") == 0
+    output = (scene.installation.layout.logs / "server.log").read_text(errors="replace")
+    assert output.count("database is locked") == 0
 
 
 def test_no_work_fails_for_a_picture_of_its_progress(scene: Scene) -> None:
@@ -331,11 +331,11 @@ def test_no_work_fails_for_a_picture_of_its_progress(scene: Scene) -> None:
 
     @flow
     def working() -> str:
-        tell = logged_progress()
-        tell("restore", 1, 2)
+        report = logged_progress()
+        report("restore", 1, 2)
         ops.kill("server")
-        tell("restore", 2, 2)
-        tell("compare", 1, 2)
+        report("restore", 2, 2)
+        report("compare", 1, 2)
         ops.start_server()
         return "done"
 

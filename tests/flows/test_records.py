@@ -79,10 +79,10 @@ def test_a_database_that_fails_does_not_stop_the_others(
     copied = {one.key for one in catalogue(open_repository("second", second), "platform").sets}
     assert new <= copied
     assert old in {one.key for one in catalogue(platform.repository, "platform").sets}
-    said = record(state)
-    assert said.startswith("**1 database failed; 3 of 4 databases with 500 rows stored in nightly")
-    assert "## Failed" in said
-    assert "a backup that failed lets nothing go" in said
+    output = record(state)
+    assert output.startswith("**1 database failed; 3 of 4 databases with 500 rows stored in nightly")
+    assert "## Failed" in output
+    assert "a backup that failed lets nothing go" in output
 
 
 def test_a_night_fails_for_its_dump_and_not_for_cleaning_up(
@@ -142,8 +142,8 @@ def test_a_server_that_restarts_when_a_run_begins_is_waited_for(
 
 
 def test_an_unknown_server(platform: Platform) -> None:
-    said = record(nightly_backup("nowhere", return_state=True))
-    assert "There is no source nowhere in Prefect" in said
+    output = record(nightly_backup("nowhere", return_state=True))
+    assert "There is no source nowhere in Prefect" in output
 
 
 def test_a_restore_of_which_one_fails(platform: Platform) -> None:
@@ -154,33 +154,33 @@ def test_a_restore_of_which_one_fails(platform: Platform) -> None:
     dump.write_bytes(dump.read_bytes()[:-1])
     state = restore_databases("platform", databases=("desk", "hub"), return_state=True)
     assert state.type is StateType.FAILED
-    said = record(state)
-    assert "1 of 2 databases with 500 rows restored" in said
-    assert "1 failed" in said
-    assert "| desk |" in said
-    assert "hub\\_restored\\_" in said
+    output = record(state)
+    assert "1 of 2 databases with 500 rows restored" in output
+    assert "1 failed" in output
+    assert "| desk |" in output
+    assert "hub\\_restored\\_" in output
 
 
 def test_a_restore_that_is_not_confirmed(platform: Platform) -> None:
     state = restore_databases("platform", databases=("desk",), in_place=True, return_state=True)
-    said = record(state).replace("\\", "")
-    assert "**Failed: In place takes the place of 'desk': repeat each name in `confirm`" in said
-    assert "restored" not in said
+    output = record(state).replace("\\", "")
+    assert "**Failed: In place takes the place of 'desk': repeat each name in `confirm`" in output
+    assert "restored" not in output
 
 
-@pytest.mark.parametrize("asked", [{}, {"databases": ("desk",), "everything": True}])
-def test_a_restore_that_does_not_say_of_what(platform: Platform, asked: dict[str, Any]) -> None:
+@pytest.mark.parametrize("requested", [{}, {"databases": ("desk",), "everything": True}])
+def test_a_restore_that_does_not_say_of_what(platform: Platform, requested: dict[str, Any]) -> None:
     """The form submitted as it came restores nothing, and reads nothing: there is no such store."""
-    state = restore_databases("platform", "nowhere", **asked, return_state=True)
+    state = restore_databases("platform", "nowhere", **requested, return_state=True)
     assert state.type is StateType.FAILED
     assert "**Failed: Say what to restore: name it in" in record(state)
 
 
 def test_a_password_that_is_typed_into_the_form_is_not_repeated(platform: Platform) -> None:
     given = ("desk=canary-of-the-desk",)
-    said = record(restore_databases("platform", databases=("desk",), role_passwords=given, return_state=True))
-    assert "`role_passwords` 1 is no ROLE=REFERENCE" in said.replace("\\", "")
-    assert "canary" not in said
+    output = record(restore_databases("platform", databases=("desk",), role_passwords=given, return_state=True))
+    assert "`role_passwords` 1 is no ROLE=REFERENCE" in output.replace("\\", "")
+    assert "canary" not in output
 
 
 def test_others_that_fail(platform: Platform) -> None:

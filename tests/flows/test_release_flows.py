@@ -46,7 +46,7 @@ class Answering:
     """Answers the form of the run that waits for approval, as a person does in the UI."""
 
     def __init__(self, answer: dict[str, str]) -> None:
-        self.answer, self.asked = answer, ""
+        self.answer, self.requested = answer, ""
         self._thread = threading.Thread(target=self._wait, name="approver")
 
     def _wait(self) -> None:
@@ -55,7 +55,7 @@ class Answering:
             while time.monotonic() < deadline:
                 waiting = client.read_flow_runs(flow_run_filter=_PAUSED)
                 if waiting:
-                    self.asked = _asked(waiting[0])
+                    self.requested = _wanted(waiting[0])
                     client.resume_flow_run(waiting[0].id, run_input=self.answer)
                     return
                 time.sleep(0.5)
@@ -68,7 +68,7 @@ class Answering:
         self._thread.join()
 
 
-def _asked(run: FlowRun) -> str:
+def _wanted(run: FlowRun) -> str:
     details = run.state.state_details.run_input_keyset if run.state else None
     assert details is not None
     with get_client(sync_client=True) as client:
@@ -80,7 +80,7 @@ def test_an_approved_plan_is_carried_out_and_recorded(blocks: Place) -> None:
         state = deploy("asking", ("kohub-backend=1.1.0",), return_state=True)
     assert state.is_completed(), state.message
     assert blocks.version("kohub-backend") == "1.1.0"
-    assert "Plan" in person.asked and "kohub-backend" in person.asked and CANARY not in person.asked
+    assert "Plan" in person.requested and "kohub-backend" in person.requested and CANARY not in person.requested
     release = records.current(blocks.platform().site)
     assert release is not None and release.approved_by == "Ada"
     [record, *_] = artifacts("deploy")

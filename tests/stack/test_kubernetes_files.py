@@ -137,9 +137,11 @@ def test_service_ingress_quota_and_budget(objects: Objects, environment: str) ->
     assert service["type"] == "ClusterIP"
     assert [(port["port"], port["targetPort"]) for port in service["ports"]] == [(80, 8080)]
     ingress = objects["Ingress", "kerp-api"]
-    said = {key.removeprefix("alb.ingress.kubernetes.io/"): v for key, v in ingress["metadata"]["annotations"].items()}
-    assert said.pop("certificate-arn").startswith("arn:aws:acm:ap-northeast-2:")
-    assert said == {
+    message = {
+        key.removeprefix("alb.ingress.kubernetes.io/"): v for key, v in ingress["metadata"]["annotations"].items()
+    }
+    assert message.pop("certificate-arn").startswith("arn:aws:acm:ap-northeast-2:")
+    assert message == {
         "scheme": "internet-facing",
         "target-type": "ip",
         "listen-ports": '[{"HTTPS": 443}]',
@@ -219,8 +221,8 @@ def test_accounts_have_no_rights(objects: Objects) -> None:
 
 def test_the_server_takes_all_of_it(prepared: Cluster, environment: str) -> None:
     overlay = str(K8S / "overlays" / environment)
-    said = prepared.kubectl("apply", "--dry-run=server", "--validate=strict", "-k", overlay)
-    assert said.count("(server dry run)") == 13
+    message = prepared.kubectl("apply", "--dry-run=server", "--validate=strict", "-k", overlay)
+    assert message.count("(server dry run)") == 13
     namespace = NAMESPACES[environment]
     example = str(K8S / "secret.example.yaml")
     prepared.kubectl("apply", "--dry-run=server", "--validate=strict", "-n", namespace, "-f", example)
@@ -293,8 +295,8 @@ def test_each_threshold_fires_and_does_not_fire() -> None:
     }
     text = (MONITORING / "rules.test.yaml").read_text()
     for alert in severities:
-        asked = re.findall(rf"alertname: {alert}\n\s+eval_time: \S+\n\s+exp_alerts:(.*)", text)
-        assert {bool(each.strip()) for each in asked} == {False, True}, f"{alert} is not tested both ways"
+        requested = re.findall(rf"alertname: {alert}\n\s+eval_time: \S+\n\s+exp_alerts:(.*)", text)
+        assert {bool(each.strip()) for each in requested} == {False, True}, f"{alert} is not tested both ways"
 
 
 def test_a_rule_that_says_something_else_is_found(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ GRACE_SECONDS = 10.0
 
 @dataclass
 class Context:
-    """What the parts of one change share. `told` is what they have to say to people; `ill_before` are the routes that did
+    """What the parts of one change share. `notes` is what they have to say to people; `ill_before` are the routes that did
     not answer before anything was done."""
 
     site: Site

@@ -105,7 +105,7 @@ class Rolling:
         self.context.gateway.switch(upstreams, self.context.staged.release.nginx_folder)
         for name, seen in self.context.gateway.versions_seen(self.context.rolling).items():
             version = self.context.version(name)
-            if self.context.model.services[name].rollout.tells(version) and seen != version:
+            if self.context.model.services[name].rollout.reports_version(version) and seen != version:
                 raise OperationFailed(f"nginx still gets {seen or 'no version'} of {name}, not {version}.")
             progress(f"nginx sends requests for {name} to {seen or 'the new one'}")
 

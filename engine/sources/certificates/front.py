@@ -206,7 +206,7 @@ class Front:
     # The authority's files ----------------------------------------------------------------------------------------
 
     def put(self, token: str, text: str) -> None:
-        """See `issue.Places`: nginx must give it to us, before the authority asks and counts a failure."""
+        """See `issue.Challenges`: nginx must give it to us, before the authority asks and counts a failure."""
         site = self.platform.site
         site.make_folders("run/nginx/acme/.well-known", _CHALLENGES, mode="0755")
         site.write(f"{_CHALLENGES}/{_checked(token)}", text.encode(), mode=0o644)

@@ -29,7 +29,7 @@ from engine.words.wording import readable_time
 _REQUEST_SECONDS = 30
 
 
-class Places(Protocol):
+class Challenges(Protocol):
     """What the authority finds at `http://NAME/.well-known/acme-challenge/`."""
 
     def put(self, token: str, text: str) -> None:
@@ -54,7 +54,9 @@ def is_account_key(text: bytes) -> bool:
         return False
 
 
-def issue(settings: CertificateSettings, account_key: bytes, places: Places, at: datetime, progress: Progress) -> Pair:
+def issue(
+    settings: CertificateSettings, account_key: bytes, responses: Challenges, at: datetime, progress: Progress
+) -> Pair:
     """A new certificate with a new key. `at` is what time it is here.
 
     Raises:
@@ -62,14 +64,14 @@ def issue(settings: CertificateSettings, account_key: bytes, places: Places, at:
         ConfigurationError: what is configured of it cannot be used.
     """
     with _as_ours(settings.directory, settings.issue_seconds):
-        return _Order(settings, account_key, places, at, progress).carry_out()
+        return _Order(settings, account_key, responses, at, progress).carry_out()
 
 
 @dataclass
 class _Order:
     settings: CertificateSettings
     account_key: bytes
-    places: Places
+    responses: Challenges
     at: datetime
     progress: Progress
 
@@ -91,7 +93,7 @@ class _Order:
         finally:
             for token in self.placed:
                 with suppress(PlatformOpsError):  # a file that stays there does no harm
-                    self.places.remove(token)
+                    self.responses.remove(token)
         return Pair(done.fullchain_pem.encode(), key)
 
     def _authority(self) -> client.ClientV2:
@@ -131,7 +133,7 @@ class _Order:
                 response, text = each.chall.response_and_validation(authority.net.key)
                 token = each.chall.encode("token")
                 self.placed.append(token)
-                self.places.put(token, text)
+                self.responses.put(token, text)
                 return each, response
         raise OperationFailed(
             f"{self.settings.directory} offers no http-01 for {authorization.body.identifier.value}, and nothing else is done "

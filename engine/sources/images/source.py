@@ -53,7 +53,7 @@ class ImagesSource(Source):
     def items(self) -> Sequence[Item]:
         if not (kept := records.kept(self.platform.site)):
             return [Item(IMAGE.name, skipped="nothing was deployed yet")]
-        self._lost = self._left_out(kept[:-1])
+        self._lost = self._omitted(kept[:-1])
         return [Item(IMAGE.name, skipped=why_not(self.platform.docker))]
 
     def remarks(self, items: Sequence[Item]) -> Sequence[str]:
@@ -66,7 +66,7 @@ class ImagesSource(Source):
         del item
         docker = self.platform.docker
         kept = records.kept(self.platform.site)
-        self._lost = self._left_out(kept[:-1])
+        self._lost = self._omitted(kept[:-1])
         releases = {each.id: images_of(docker, each) for each in kept if each.id not in self._lost}
         facts = ImagesFacts(platform=self.settings.platform, releases=releases)
         work = Archiving(docker, out.repository, run, progress, self.settings.stall_minutes * 60)
@@ -84,7 +84,7 @@ class ImagesSource(Source):
         remember_restored(self.platform.site, by_digest)
         return made
 
-    def _left_out(self, older: Sequence[Release]) -> dict[str, str]:
+    def _omitted(self, older: Sequence[Release]) -> dict[str, str]:
         """Releases one could go back to whose images are not whole any more, with the reason: a `docker image prune -a`
         takes them, since no container uses them. The one that runs is stored all the same."""
         lost: dict[str, str] = {}

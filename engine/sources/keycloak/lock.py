@@ -78,4 +78,4 @@ def _taken(program: Program, name: str, host: Host) -> bool:
         holder = answer.decode("utf8", "replace").removeprefix("held ").strip()
         raise LockedByAnother(f"Another run is at Keycloak {name}{host.note}: {holder}; wait for it, then start again.")
     message = b"".join(program.stderr or ()).decode("utf8", "replace").strip()[-200:]
-    raise OperationFailed(f"Keycloak {name}{host.note} cannot be locked: {message or 'it said nothing'}.")
+    raise OperationFailed(f"Keycloak {name}{host.note} cannot be locked: {message or 'it output nothing'}.")

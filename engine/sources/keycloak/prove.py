@@ -59,7 +59,7 @@ def prove(repository: Repository, body: Body, findings: Findings, progress: Prog
         restored = time.monotonic()
         progress("export it again, and compare")
         users = 0 if expected.federated else len(expected.users)
-        found = own.left_out(scratch.keycloak.export(body.name, users).realm)
+        found = own.omitted(scratch.keycloak.export(body.name, users).realm)
         wrong = _differences(findings, expected, found)
         logins: Sequence[tuple[str, str]] = ()
         if enabled:
@@ -161,7 +161,7 @@ class DrillUser:
             client["authenticationFlowBindingOverrides"] = {"direct_grant": self._direct_grant}
         return rewritten(io.BytesIO(export), {"users": [user], "clients": [client]})
 
-    def left_out(self, realm: Realm) -> Realm:
+    def omitted(self, realm: Realm) -> Realm:
         """The realm without them."""
         for part in ("user", "client"):
             realm.things.pop(Thing(part, self.name), None)

@@ -19,7 +19,7 @@ from engine.errors import CouldNotVerify
 from engine.hosts.base import Host, Program
 from engine.hosts.container import Container
 from engine.hosts.owned_containers import engine_client, ours, sweep_containers
-from engine.hosts.where import ContainerPlace
+from engine.hosts.where import InContainer
 from engine.sources.keycloak.admin import http_client
 from engine.sources.keycloak.export import Keycloak
 from engine.sources.keycloak.programs import environment
@@ -119,7 +119,7 @@ def scratch_keycloak(image: str, owner: str, engine: str = "", users: int = 0) -
             container: Any = client.containers.run(image, **_isolated())
         except (APIError, ImageNotFound, OSError) as error:
             raise CouldNotVerify(f"No scratch Keycloak of {image} could start: {_message(error)}") from None
-        host = Container(ContainerPlace(str(container.name)), engine)
+        host = Container(InContainer(str(container.name)), engine)
         try:
             yield _prepared(host, owner, users)
         finally:

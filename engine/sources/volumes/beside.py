@@ -23,9 +23,9 @@ _BUSY = ("locked", "busy")
 
 def main(what: str, *arguments: str) -> None:
     if what == "find":
-        tell([[os.fsdecode(name), held] for name, held in databases()])
+        report([[os.fsdecode(name), held] for name, held in databases()])
     elif what == "check":
-        tell({os.fsdecode(name): checked(os.fsdecode(name)) for name, _ in list(databases())})
+        report({os.fsdecode(name): checked(os.fsdecode(name)) for name, _ in list(databases())})
     elif what == "hold":
         hold(float(arguments[0]), float(arguments[1]))
     elif what == "mark":
@@ -33,16 +33,16 @@ def main(what: str, *arguments: str) -> None:
     elif what == "exchange":
         exchange(arguments[0], arguments[1])
     elif what == "unchanged":
-        tell([name for name in arguments if is_unchanged(name)])
+        report([name for name in arguments if is_unchanged(name)])
     elif what == "empty":
-        tell([name for name in arguments if is_empty(name)])
+        report([name for name in arguments if is_empty(name)])
     elif what == "unmark":
         for name in arguments:
             if os.path.exists(beside(name, MARK)):
                 os.unlink(beside(name, MARK))
 
 
-def tell(found: object) -> None:
+def report(found: object) -> None:
     sys.stdout.write(json.dumps(found) + "\n")
     sys.stdout.flush()
 
@@ -90,13 +90,13 @@ def hold(lease: float, patience: float) -> None:
             kept.append(held(name, until))
             files[name] = inode(name)
         except sqlite3.Error as error:
-            tell([name, str(error)])
+            report([name, str(error)])
             return
-    tell("held")
+    report("held")
     while line_of_input(lease) != b"end\n":
         pass
     other = [name for name in files if inode(name) != files[name]]
-    tell([other[0], "another file took its place"] if other else "whole")
+    report([other[0], "another file took its place"] if other else "whole")
 
 
 def inode(name: str) -> int:

@@ -81,7 +81,9 @@ class Hold:
             return
         if not isinstance(message, list):
             words = b"".join(self.program.stderr or ()).decode("utf8", "replace").strip()
-            raise OperationFailed(f"The databases of {self.volume} cannot be held: {words[-300:] or 'it said nothing'}")
+            raise OperationFailed(
+                f"The databases of {self.volume} cannot be held: {words[-300:] or 'it output nothing'}"
+            )
         name, why = message
         kind: type[PlatformOpsError] = TransientFailure if "all the time" in why else OperationFailed
         raise kind(

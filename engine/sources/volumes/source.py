@@ -9,7 +9,7 @@ from engine.compose.docker import Docker
 from engine.errors import ConfigurationError, OperationFailed
 from engine.hosts.opening import open_host
 from engine.hosts.settings import HostSettings
-from engine.hosts.where import ContainerPlace, parse_where
+from engine.hosts.where import InContainer, parse_where
 from engine.progress import Progress
 from engine.repository.body import Body
 from engine.repository.repository import Repository
@@ -33,7 +33,7 @@ class Volumes(Source):
     settings: VolumesSettings
 
     def __init__(self, name: str, settings: VolumesSettings, host: HostSettings) -> None:
-        if isinstance(parse_where(host.where), ContainerPlace):
+        if isinstance(parse_where(host.where), InContainer):
             raise ConfigurationError(f"{name} runs on a container; volumes are those of an engine: give its host.")
         self.name, self.settings = name, settings
         self.docker = Docker(open_host(host), host.docker_host)
@@ -61,9 +61,9 @@ class Volumes(Source):
         known = {each.name for each in wanted.values() if each}
         others = [each for each in self._ours(found) if each.name not in known]
         declared = [Item(VOLUME.name, key) for key in wanted]
-        left_out = self.settings.exclude
+        omitted = self.settings.exclude
         others_too = (
-            Item(VOLUME.name, each.name, skipped="" if each.name in left_out else _why_not(each)) for each in others
+            Item(VOLUME.name, each.name, skipped="" if each.name in omitted else _why_not(each)) for each in others
         )
         return (*declared, *others_too)
 

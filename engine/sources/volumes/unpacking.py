@@ -116,7 +116,7 @@ def _proven(entries: Iterator[Entry], pipeline: Pipeline) -> Iterator[Entry]:
     try:
         yield from entries
     except DamagedSet:
-        pipeline.tell()
+        pipeline.raise_failure()
         raise
 
 

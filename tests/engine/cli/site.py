@@ -70,11 +70,11 @@ class Site:
 
 def completed(site: Site, *words: str) -> set[str]:
     """What bash offers after these words."""
-    asked = {"_PLATFORMCTL_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(["platformctl", *words])}
+    requested = {"_PLATFORMCTL_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(["platformctl", *words])}
     done = subprocess.run(
         COMMAND,
         cwd=site.folder,
-        env=environment() | asked | {"COMP_CWORD": str(len(words))},
+        env=environment() | requested | {"COMP_CWORD": str(len(words))},
         capture_output=True,
         text=True,
         check=True,

@@ -74,17 +74,17 @@ def test_all_and_json_and_one_database_leave_nothing_out(many: Site) -> None:
 
 
 def test_a_name_that_has_no_set_is_said(many: Site) -> None:
-    said = "There is no set of database 'app_7': `list` without --database shows the names there are."
+    message = "There is no set of database 'app_7': `list` without --database shows the names there are."
     answer = many.run("list", "--database", "app_7")
     assert (answer.stdout, answer.code) == ("Stored sets\n0 sets, 0 B.\n", 2)
-    assert answer.problem == f"platformctl: {said}"
+    assert answer.problem == f"platformctl: {message}"
 
 
 @pytest.mark.parametrize(
-    "asked", [("list",), ("show", "newest"), ("drill", "newest"), ("verify",), ("verify", "newest"), ("restore",)]
+    "requested", [("list",), ("show", "newest"), ("drill", "newest"), ("verify",), ("verify", "newest"), ("restore",)]
 )
-def test_a_name_that_nothing_has_is_the_same_mistake_everywhere(many: Site, asked: tuple[str, ...]) -> None:
-    answer = many.run(*asked, "--database", "app_7", "--json")
+def test_a_name_that_nothing_has_is_the_same_mistake_everywhere(many: Site, requested: tuple[str, ...]) -> None:
+    answer = many.run(*requested, "--database", "app_7", "--json")
     assert (answer.code, answer.document["error"]["kind"]) == (2, "ConfigurationError")
 
 
@@ -139,9 +139,9 @@ def test_a_word_means_in_show_and_drill_what_it_means_in_a_restore(tmp_path: Pat
 
 
 def test_an_empty_store_is_asked_about(empty_site: Site) -> None:
-    said = f"- Nothing was ever stored at {empty_site.store}: is its path right, and is its disk mounted?\n"
-    for asked in (("list",), ("list", "--database", "app_7")):
-        assert empty_site.run(*asked).stdout == f"Stored sets\n0 sets, 0 B.\n\n{said}"
+    message = f"- Nothing was ever stored at {empty_site.store}: is its path right, and is its disk mounted?\n"
+    for requested in (("list",), ("list", "--database", "app_7")):
+        assert empty_site.run(*requested).stdout == f"Stored sets\n0 sets, 0 B.\n\n{message}"
     of_one = empty_site.run("list", "--server", "platform").stdout
     assert f"- Nothing of platform was ever stored at {empty_site.store}: " in of_one
 

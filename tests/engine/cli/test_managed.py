@@ -41,8 +41,8 @@ def test_from_a_look_before_the_night_to_a_restore(tmp_path: Path) -> None:
         wrong = site.run("restore", "--database", "shop", "--role-password", "app=canary-of-the-app")
         assert (wrong.code, "canary" in wrong.stderr) == (2, False)
         assert "--role-password 1 is no ROLE=REFERENCE" in wrong.stderr
-        asked = ("restore", "--database", "shop", "--in-place", "--role-password", f"app=file:{tmp_path}/password")
-        made = site.run(*asked)
+        requested = ("restore", "--database", "shop", "--in-place", "--role-password", f"app=file:{tmp_path}/password")
+        made = site.run(*requested)
         assert (made.code, "each equal to its proof" in made.stdout) == (0, True)
         assert "of the app" not in made.stdout + made.stderr
         password = "SELECT rolpassword LIKE 'SCRAM%' FROM pg_authid WHERE rolname = 'app'"

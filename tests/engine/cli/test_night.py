@@ -104,10 +104,10 @@ def test_verify_then_drill_make_a_set_proven(copied: Site) -> None:
 
 
 def test_a_database_of_a_proven_cluster_set_is_proven_by_it(copied: Site) -> None:
-    asked = ("restore", "--database", DATABASE, "--set", "newest-proven", "--dry-run", "--json")
-    assert copied.run(*asked).code == 1
+    requested = ("restore", "--database", DATABASE, "--set", "newest-proven", "--dry-run", "--json")
+    assert copied.run(*requested).code == 1
     assert copied.run("drill").code == 0
-    [one] = copied.run(*asked).document["result"]["plan"]
+    [one] = copied.run(*requested).document["result"]["plan"]
     assert (one["set"].split("/")[1], one["state"]) == ("cluster", "proven")
 
 
@@ -315,16 +315,16 @@ def test_restore_into_another_server(copied: Site, second_server: Instance) -> N
 def test_in_place_of_nothing_needs_no_confirmation(copied: Site, second_server: Instance) -> None:
     with copied.config.open("a") as config:
         config.write(f'[servers.spare]\nhost = "{second_server.socket}"\nstore = "nightly"\n')
-    asked = ("restore", "--server", "platform", "--to", "spare", "--all", "--in-place")
+    requested = ("restore", "--server", "platform", "--to", "spare", "--all", "--in-place")
     try:
-        done = copied.run(*asked)
+        done = copied.run(*requested)
         assert done.code == 0, done.stderr
         assert "under its own name, which no live database has" in done.stderr
         assert "DROP DATABASE" not in done.stdout
         assert "live ones" not in done.stdout
         with psycopg.connect(second_server.conninfo(DATABASE)) as made:
             assert made.execute("SELECT count(*) FROM orders").fetchone() == (1000,)
-        refused = copied.run(*asked)
+        refused = copied.run(*requested)
         assert (refused.code, refused.stdout) == (2, "")
         assert (
             f"takes the place of {DATABASE!r}: repeat each name in --confirm; --dry-run shows the plan."

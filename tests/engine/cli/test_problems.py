@@ -70,8 +70,8 @@ def test_a_set_s_key_and_another_source_contradict_each_other(command: str, empt
     with empty_site.config.open("a") as config:
         config.write('[servers.other]\nstore = "nightly"\n')
     key = "platform/db/app/20260207T170000Z-abcd1234"
-    asked = ("--set", key, "--database", "app") if command == "restore" else (key,)
-    answer = empty_site.run(command, *asked, "--source", "other")
+    requested = ("--set", key, "--database", "app") if command == "restore" else (key,)
+    answer = empty_site.run(command, *requested, "--source", "other")
     assert answer.code == 2
     assert answer.problem == f"platformctl: {key} is a set of platform, not of other; leave out --source."
 
@@ -256,8 +256,8 @@ def test_in_place_names_all_that_lack_a_confirmation() -> None:
     server = Server("platform", ServerSettings(store="nightly"))
     choices = [RestoreChoice(name, a_key("2026-02-07", name), "proven") for name in ("desk", "hub", "new")]
     run = RestoreRun(Repository(MemoryStore()), "platform", server, (), "newest", True, choices, live=("desk", "hub"))
-    said = r"^In place takes the place of 'desk', 'hub': repeat each name in `confirm`\. Nothing was done\.$"
-    with pytest.raises(ConfigurationError, match=said):
+    message = r"^In place takes the place of 'desk', 'hub': repeat each name in `confirm`\. Nothing was done\.$"
+    with pytest.raises(ConfigurationError, match=message):
         run.require_confirmed((), "`confirm`")
     with pytest.raises(ConfigurationError, match="takes the place of 'hub': "):
         run.require_confirmed(("desk", "new"), "--confirm")

@@ -12,7 +12,7 @@ from docker.models.containers import Container as Found
 
 from engine.errors import ConfigurationError, TransientFailure
 from engine.hosts.container import Container
-from engine.hosts.where import ContainerPlace
+from engine.hosts.where import InContainer
 from tests.engine.hosts.away import conninfo_of, eventually, route
 from tests.engine.hosts.conftest import Started
 from tests.engine.hosts.engines import Engine
@@ -32,7 +32,7 @@ def host_of() -> Iterator[HostOf]:
     with ExitStack() as stack:
 
         def opened(engine: Engine, found: Found, user: str = "") -> Container:
-            host = Container(ContainerPlace(str(found.name), user), engine.url)
+            host = Container(InContainer(str(found.name), user), engine.url)
             stack.callback(host.close)
             return host
 
@@ -172,12 +172,12 @@ def test_a_database_that_is_not_there_says_so(docker_engine: Engine, postgres_in
 def test_no_such_container(engine: Engine, postgres_in: Started, host_of: HostOf) -> None:
     found = postgres_in(engine, password="x")
     host = host_of(engine, found)
-    host.place = ContainerPlace("no-such-one")
+    host.where = InContainer("no-such-one")
     with pytest.raises(ConfigurationError) as caught:
         host.run(("true",), env={}, timeout=10)
-    said = str(caught.value)
-    assert said.startswith(f"There is no container 'no-such-one' at {engine.url}; running are: ")
-    assert str(found.name) in said
+    message = str(caught.value)
+    assert message.startswith(f"There is no container 'no-such-one' at {engine.url}; running are: ")
+    assert str(found.name) in message
 
 
 def test_a_container_that_is_stopped(docker_engine: Engine, postgres_in: Started, host_of: HostOf) -> None:
@@ -193,7 +193,7 @@ def test_no_engine_there() -> None:
         TransientFailure,
         match=r"^Cannot reach the container engine at unix:///nowhere/x\.sock: No such file or directory; ",
     ):
-        Container(ContainerPlace("db"), "unix:///nowhere/x.sock").run(("true",), env={}, timeout=10)
+        Container(InContainer("db"), "unix:///nowhere/x.sock").run(("true",), env={}, timeout=10)
 
 
 def test_the_user_the_programs_run_as(docker_engine: Engine, postgres_in: Started, host_of: HostOf) -> None:

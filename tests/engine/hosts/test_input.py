@@ -33,8 +33,8 @@ def test_a_stream_is_given_all_bytes_and_no_others(place: Place) -> None:
             stdin_of(program).write(data[start : start + 999_983])
         stdin_of(program).close()
         assert program.stdout is not None
-        told = program.stdout.read(100).decode().split()[0]
-        assert (told, program.wait(30)) == (hashlib.sha256(data).hexdigest(), 0)
+        reported = program.stdout.read(100).decode().split()[0]
+        assert (reported, program.wait(30)) == (hashlib.sha256(data).hexdigest(), 0)
 
 
 def test_the_input_ends_when_it_is_closed_and_not_before(place: Place) -> None:

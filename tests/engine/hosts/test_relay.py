@@ -24,8 +24,8 @@ def test_bash_relays_where_there_is_nothing_else(tmp_path: Path) -> None:
         def answer() -> None:
             connection, _ = server.accept()
             with connection:
-                asked = connection.recv(100)
-                connection.sendall(b"you said " + asked)
+                requested = connection.recv(100)
+                connection.sendall(b"you said " + requested)
 
         threading.Thread(target=answer, daemon=True).start()
         argv = relay_argv(Tcp("127.0.0.1", server.getsockname()[1]))

@@ -16,7 +16,7 @@ import pytest
 from engine.errors import ConfigurationError, TransientFailure
 from engine.hosts.shell import sweep_argv
 from engine.hosts.ssh import Ssh
-from engine.hosts.where import SshPlace
+from engine.hosts.where import OverSsh
 from engine.sources.postgres.scratch.instance import Instance
 from tests.engine.hosts.away import conninfo_of, eventually, route
 from tests.engine.hosts.parts import lines_about
@@ -32,7 +32,7 @@ def running(line: str) -> bool:
 
 
 def ssh_to(sshd: Sshd, key: str = "", known_hosts: str = "") -> Ssh:
-    place = SshPlace(getpass.getuser(), "127.0.0.1", sshd.port)
+    place = OverSsh(getpass.getuser(), "127.0.0.1", sshd.port)
     return Ssh(place, key or sshd.key, known_hosts or sshd.known_hosts)
 
 
@@ -197,9 +197,9 @@ def test_an_unknown_host_key_is_refused(sshd: Sshd, tmp_path: Path) -> None:
     empty.touch()
     with pytest.raises(ConfigurationError) as caught:
         ssh_to(sshd, known_hosts=str(empty)).run(("true",), env={}, timeout=10)
-    said = str(caught.value)
-    assert said.startswith(f"The SSH host key of [127.0.0.1]:{sshd.port} (ssh-ed25519 SHA256:")
-    assert said.endswith(
+    message = str(caught.value)
+    assert message.startswith(f"The SSH host key of [127.0.0.1]:{sshd.port} (ssh-ed25519 SHA256:")
+    assert message.endswith(
         f") is not in {empty}; compare it with the host's own (`ssh-keygen -lf` there) and add it with `ssh-keyscan`."
     )
 
@@ -244,7 +244,7 @@ def test_other_kinds_of_keys(sshd: Sshd, tmp_path: Path, kind: str) -> None:
 
 
 def test_a_host_that_is_down(sshd: Sshd) -> None:
-    down = Ssh(SshPlace("deploy", "127.0.0.1", 1), sshd.key, sshd.known_hosts)
+    down = Ssh(OverSsh("deploy", "127.0.0.1", 1), sshd.key, sshd.known_hosts)
     with pytest.raises(TransientFailure) as caught:
         down.run(("true",), env={}, timeout=10)
     assert str(caught.value) == (

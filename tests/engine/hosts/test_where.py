@@ -9,18 +9,18 @@ from pydantic import ValidationError
 
 from engine.hosts.container_files import addresses, inside
 from engine.hosts.settings import HostSettings
-from engine.hosts.where import ContainerPlace, LocalPlace, SshPlace, parse_where
+from engine.hosts.where import InContainer, OnThisMachine, OverSsh, parse_where
 
 
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("local", LocalPlace()),
-        ("container:kecp-postgres", ContainerPlace("kecp-postgres")),
-        ("container:postgres@db_1", ContainerPlace("db_1", "postgres")),
-        ("ssh:deploy@db.internal", SshPlace("deploy", "db.internal", 22)),
-        ("ssh:deploy@10.0.0.7:2222", SshPlace("deploy", "10.0.0.7", 2222)),
-        ("ssh:deploy@[fd00::7]:2222", SshPlace("deploy", "fd00::7", 2222)),
+        ("local", OnThisMachine()),
+        ("container:kecp-postgres", InContainer("kecp-postgres")),
+        ("container:postgres@db_1", InContainer("db_1", "postgres")),
+        ("ssh:deploy@db.internal", OverSsh("deploy", "db.internal", 22)),
+        ("ssh:deploy@10.0.0.7:2222", OverSsh("deploy", "10.0.0.7", 2222)),
+        ("ssh:deploy@[fd00::7]:2222", OverSsh("deploy", "fd00::7", 2222)),
     ],
 )
 def test_places(text: str, place: object) -> None:
@@ -31,7 +31,7 @@ def test_places(text: str, place: object) -> None:
     "text",
     [
         "",
-        "Local",
+        "OnThisMachine",
         "container:",
         "container:-v",
         "container:a/b",

@@ -46,8 +46,8 @@ def test_least_rights_are_enough_and_what_lacks_is_named_before_anything_is_touc
     app.settings |= _as(app, "worker")
     with pytest.raises(Forbidden) as caught:
         app.deploy(OLD)
-    said = str(caught.value)
-    assert "the context other of" in said and "create deployments" in said and "nothing was touched" in said
+    message = str(caught.value)
+    assert "the context other of" in message and "create deployments" in message and "nothing was touched" in message
     assert kubectl("-n", namespace, "get", "deployments,leases", "-o", "name") == ""
 
     role = next(each for each in yaml.safe_load_all(DEPLOYER.read_text()) if each["kind"] == "ClusterRole")
@@ -83,13 +83,13 @@ def _a_token_that_ends_during_a_rollout(app: App) -> None:
     """Nothing can be put back with it: the record stays begun, and the next run puts it right."""
     kubectl = app.cluster.kubectl
 
-    def tell(what: str, done: int = 0, total: int = 0) -> None:
+    def report(what: str, done: int = 0, total: int = 0) -> None:
         if what == "wait for the rollout":
             kubectl("-n", app.namespace, "delete", "serviceaccount", "worker")
 
     app.configure(ready_seconds=6)
     with pytest.raises(Unauthorized, match=r"the token has expired or is wrong.*It could not be undone"):
-        app.run(version=NEW).carry_out(InShell(tell))
+        app.run(version=NEW).carry_out(InShell(report))
     app.settings = {}
     kubectl("-n", app.namespace, "delete", "lease", "platform-ops-kerp-api")  # else it is free in 15 s
     assert app.deploy(NEW).recovered.endswith("was cut off. Its rollout ended well: it was finished.")
@@ -113,7 +113,7 @@ def test_nothing_outside_of_the_namespace_is_touched(app: App) -> None:
     extra = app.folder / "overlay" / "extra.yaml"
     kustomization = app.folder / "overlay" / "kustomization.yaml"
     text = kustomization.read_text()
-    for wanted, said in (
+    for wanted, message in (
         ("{kind: Namespace, apiVersion: v1, metadata: {name: other}}", "belongs to the whole cluster"),
         (
             "{kind: PriorityClass, apiVersion: scheduling.k8s.io/v1, metadata: {name: high}, value: 1}",
@@ -123,7 +123,7 @@ def test_nothing_outside_of_the_namespace_is_touched(app: App) -> None:
     ):
         extra.write_text(wanted)
         kustomization.write_text(text.replace("- ../base", "- ../base\n- extra.yaml"))
-        with pytest.raises(PlatformOpsError, match=said):
+        with pytest.raises(PlatformOpsError, match=message):
             app.deploy(OLD)
     plain = app.folder / "plain"
     plain.mkdir()
@@ -200,11 +200,11 @@ def test_a_token_of_aws_is_a_signed_question_who_we_are_bound_to_the_cluster(eks
     assert token.startswith("k8s-aws-v1.")
     encoded = token.removeprefix("k8s-aws-v1.")
     address = urlparse(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode())
-    asked = parse_qs(address.query)
-    assert asked["Action"] == ["GetCallerIdentity"]
-    assert asked["X-Amz-SignedHeaders"] == ["host;x-k8s-aws-id"]
-    assert asked["X-Amz-Expires"] == ["60"]
-    assert "ap-northeast-2/sts/aws4_request" in asked["X-Amz-Credential"][0]
+    requested = parse_qs(address.query)
+    assert requested["Action"] == ["GetCallerIdentity"]
+    assert requested["X-Amz-SignedHeaders"] == ["host;x-k8s-aws-id"]
+    assert requested["X-Amz-Expires"] == ["60"]
+    assert "ap-northeast-2/sts/aws4_request" in requested["X-Amz-Credential"][0]
     assert "tester-secret" not in address.query
 
 

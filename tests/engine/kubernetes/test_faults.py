@@ -102,19 +102,19 @@ def test_an_api_server_that_restarts_meanwhile_is_waited_for(app: App, cluster: 
     if cluster.folder is None:
         pytest.skip("the API server of a cluster of somebody else's is left alone")
     app.deploy(OLD)
-    told: list[str] = []
+    reported: list[str] = []
     run = app.run(version=NEW)
 
-    def tell(what: str, done: int = 0, total: int = 0) -> None:
-        told.append(what)
+    def report(what: str, done: int = 0, total: int = 0) -> None:
+        reported.append(what)
 
-    rolling = threading.Thread(target=lambda: run.carry_out(InShell(tell)), daemon=True)
+    rolling = threading.Thread(target=lambda: run.carry_out(InShell(report)), daemon=True)
     rolling.start()
-    _until(lambda: any("revision" in line for line in told))
+    _until(lambda: any("revision" in line for line in reported))
     _restart(cluster)
     rolling.join(SECONDS)
     assert not rolling.is_alive()
-    assert "the API server is away: waiting for it" in told
+    assert "the API server is away: waiting for it" in reported
     assert run.release is not None and run.release.state == "good"
     assert app.image() == NEW
 

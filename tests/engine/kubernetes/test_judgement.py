@@ -122,9 +122,9 @@ def test_a_number_that_was_changed_meanwhile_is_waited_for_and_a_template_is_not
         ({"phase": "Failed", "reason": "Evicted"}, "it failed: Evicted"),
     ],
 )
-def test_what_can_never_succeed_is_told_from_what_may(status: dict[str, Any], said: str) -> None:
+def test_what_can_never_succeed_is_told_from_what_may(status: dict[str, Any], output: str) -> None:
     trouble = judged(pod(status)).trouble
-    assert (trouble.why if trouble else "").find(said) >= 0 and bool(trouble) == bool(said)
+    assert (trouble.why if trouble else "").find(output) >= 0 and bool(trouble) == bool(output)
 
 
 def test_a_registry_that_does_not_answer_is_given_a_minute() -> None:

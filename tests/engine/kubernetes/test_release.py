@@ -30,9 +30,9 @@ def test_deploy_change_and_go_back(app: App) -> None:
     app.configure(config={"DB_HOST": "elsewhere"})
     second = app.deploy(NEW)
     assert second.plan is not None
-    told = {str(each) for one in second.plan.changing for each in one.differences}
-    assert any(f"{OLD} -> " in each and each.endswith(NEW) for each in told)
-    assert "data.DB_HOST: (none) -> elsewhere" in told
+    reported = {str(each) for one in second.plan.changing for each in one.differences}
+    assert any(f"{OLD} -> " in each and each.endswith(NEW) for each in reported)
+    assert "data.DB_HOST: (none) -> elsewhere" in reported
     assert app.image() == NEW
 
     back = app.run("rollback")
@@ -41,7 +41,7 @@ def test_deploy_change_and_go_back(app: App) -> None:
     data = app.cluster.get("-n", app.namespace, "configmap", "kerp-config")["data"]
     assert "DB_HOST" not in data
     assert [each.state for each in records.releases(app.connection, "kerp-api")] == ["good", "good", "good"]
-    everything = app.cluster.kubectl("get", "configmaps", "-n", app.namespace, "-o", "yaml") + str(told)
+    everything = app.cluster.kubectl("get", "configmaps", "-n", app.namespace, "-o", "yaml") + str(reported)
     assert CANARY not in everything
 
     # A rollback that knew no ConfigMaps wrote the mark of its revision: the record that has them is meant.

@@ -61,14 +61,14 @@ def _in_a_namespace(app: App, scene: Callable[[App], None]) -> None:
 
 
 def _image_and_crash(app: App) -> None:
-    run, said, took = _fails(app, "cccccccc-20260103000000")
-    assert "cannot be pulled" in said and took < EARLY
+    run, message, took = _fails(app, "cccccccc-20260103000000")
+    assert "cannot be pulled" in message and took < EARLY
     assert run.undone == f"It was undone: local.test/kerp/api:{OLD} runs again."
     assert any(reason == "Failed" for _, reason, _ in run.evidence.events)
 
     app.configure("crash")
-    run, said, took = _fails(app, NEW)
-    assert "crashes again and again" in said and took < EARLY
+    run, message, took = _fails(app, NEW)
+    assert "crashes again and again" in message and took < EARLY
     assert "fatal: no such table" in run.evidence.lines
     assert any("exit code 3" in state for *_, state in run.evidence.states)
     data = app.cluster.get("-n", app.namespace, "configmap", "kerp-config")["data"]
@@ -77,31 +77,31 @@ def _image_and_crash(app: App) -> None:
 
 def _crash_after_ready(app: App) -> None:
     app.configure("crash-after-ready", ready_seconds=5)
-    run, said, took = _fails(app, NEW)
-    assert "crashes again and again" in said and took < EARLY
+    run, message, took = _fails(app, NEW)
+    assert "crashes again and again" in message and took < EARLY
     assert "fatal: out of connections" in run.evidence.lines
 
 
 def _never_ready(app: App) -> None:
     app.configure("never-ready")
-    _, said, took = _fails(app, NEW)
-    assert "readiness probe does not pass" in said and took < EARLY
+    _, message, took = _fails(app, NEW)
+    assert "readiness probe does not pass" in message and took < EARLY
 
 
 def _no_room_and_smoke(app: App) -> None:
     app.configure(cpu="19")
-    _, said, took = _fails(app)
-    assert "no node takes it" in said and took < EARLY
+    _, message, took = _fails(app)
+    assert "no node takes it" in message and took < EARLY
 
     app.configure(config={"DB_HOST": "new"})
     app.cluster.kubectl("-n", app.namespace, "create", "quota", "full", "--hard=pods=2")
-    _, said, took = _fails(app)
-    assert "exceeded quota" in said and took < EARLY
+    _, message, took = _fails(app)
+    assert "exceeded quota" in message and took < EARLY
     app.cluster.kubectl("-n", app.namespace, "delete", "quota", "full")
 
     app.settings["smoke"] = ("/busybox", "false")
-    run, said, took = _fails(app, kind=PlatformOpsError)
-    assert said.startswith("The smoke test failed: /busybox false in kerp-api-")
+    run, message, took = _fails(app, kind=PlatformOpsError)
+    assert message.startswith("The smoke test failed: /busybox false in kerp-api-")
     assert run.undone.startswith("It was undone")
 
 
@@ -128,8 +128,8 @@ def _another_deployment(app: App) -> None:
     (app.folder / "overlay" / "web.yaml").write_text(_WEB % JOB_IMAGE)
     kustomization = app.folder / "overlay" / "kustomization.yaml"
     kustomization.write_text(kustomization.read_text().replace("- ../base", "- ../base\n- web.yaml"))
-    run, said, took = _fails(app, NEW)
-    assert said.startswith("Revision 1 of web cannot succeed: web-") and "crashes again and again" in said
+    run, message, took = _fails(app, NEW)
+    assert message.startswith("Revision 1 of web cannot succeed: web-") and "crashes again and again" in message
     assert took < EARLY and run.undone.endswith("New, and not taken away: Deployment web.")
 
 
@@ -155,7 +155,7 @@ def test_a_restart_that_fails_is_undone_and_what_others_set_is_said(app: App) ->
     with pytest.raises(RolloutFailed, match=r"that it reads is not there.*It was undone: the old pods serve\.$"):
         incident.restart(InShell(silent))
     assert {each["metadata"]["name"] for each in app.pods()} == before
-    assert any('secret "kerp-secrets" not found' in said for *_, said in incident.evidence.states)
+    assert any('secret "kerp-secrets" not found' in message for *_, message in incident.evidence.states)
 
     app.cluster.kubectl("-n", app.namespace, "set", "env", "deployment/kerp-api", "FOO=bar")
     back = app.run("rollback", to_revision=1)
@@ -168,7 +168,7 @@ def test_a_field_that_is_misspelt_changes_nothing(app: App) -> None:
     app.deploy(OLD)
     patch = app.folder / "overlay" / "patch.yaml"
     patch.write_text(patch.read_text().replace("terminationGracePeriodSeconds", "terminationGraceSeconds"))
-    run, said, _ = _fails(app, NEW, Invalid)
-    assert "terminationGraceSeconds" in said
+    run, message, _ = _fails(app, NEW, Invalid)
+    assert "terminationGraceSeconds" in message
     assert run.plan is None
     assert app.image() == OLD

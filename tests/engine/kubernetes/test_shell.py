@@ -21,9 +21,9 @@ def test_everything_from_a_shell(app: App, capfd: pytest.CaptureFixture[str]) ->
     def ran(*words: str) -> tuple[int, dict[str, Any]]:
         capfd.readouterr()
         code = main(["k8s", *words, "--config", path, "--json"])
-        said = capfd.readouterr()
-        assert CANARY not in said.out + said.err
-        return code, json.loads(said.out)
+        message = capfd.readouterr()
+        assert CANARY not in message.out + message.err
+        return code, json.loads(message.out)
 
     code, found = ran("deploy", OLD)
     assert (

@@ -89,10 +89,10 @@ def test_one_that_fails_half_way_leaves_the_database_dirty_and_nothing_half_done
     ],
 )
 def test_a_file_with_a_transaction_of_its_own_that_fails_says_why_and_leaves_nothing(
-    database: ClusterSettings, connection: psycopg.Connection[tuple[object, ...]], text: str, said: str
+    database: ClusterSettings, connection: psycopg.Connection[tuple[object, ...]], text: str, message: str
 ) -> None:
     (folder(database) / "000002_lines.up.sql").write_text(text)
-    with pytest.raises(OperationFailed, match=rf"The migration up 000002_lines failed: {said}.*dirty at version 2"):
+    with pytest.raises(OperationFailed, match=rf"The migration up 000002_lines failed: {message}.*dirty at version 2"):
         run(database)
     columns = "SELECT column_name FROM information_schema.columns WHERE table_name = 'orders'"
     assert connection.execute(columns).fetchall() == [("id",)]

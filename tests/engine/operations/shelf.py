@@ -99,7 +99,7 @@ class Patient(InShell):
 
 
 @dataclass
-class Told:
+class Outcome:
     """Who is told how far a run is."""
 
     goes: int = 0
@@ -120,7 +120,7 @@ class Night:
         settings = SourceSettings(store=first, copies=tuple(copies), jobs=jobs, exclude=exclude)
         self.stores = stores
         self.shelf = Shelf({"small": b"ab", "large": b"abcdef"}, settings)
-        self.told = Told()
+        self.reported = Outcome()
         self._tokens = iter(("calm-otter", "brave-heron", "shy-lynx"))
 
     def open(self, name: str) -> Repository:
@@ -135,9 +135,9 @@ class Night:
     def carry_out(self, run: BackupRun | None = None, *, patient: bool = False) -> BackupRun:
         run = run or self.run()
 
-        def tell(what: str, done: int = 0, total: int = 0) -> None:
+        def report(what: str, done: int = 0, total: int = 0) -> None:
             if what.startswith(_STEPS):
                 self.shelf.log.append(what)
 
-        run.carry_out(Patient(tell) if patient else InShell(tell), self.told)
+        run.carry_out(Patient(report) if patient else InShell(report), self.reported)
         return run

@@ -131,7 +131,7 @@ def test_what_a_run_has_come_to(night: Night) -> None:
     assert (result.failures, result.copies, result.prune_failure, result.missing) == ([], [], "", ())
     assert run.problem() is None
     assert result.seconds > 0
-    assert (night.told.goes, night.told.failures) == (2, [])
+    assert (night.reported.goes, night.reported.failures) == (2, [])
 
 
 def test_each_set_tells_when_it_was_read(night: Night) -> None:
@@ -218,7 +218,7 @@ def test_one_failure_spoils_the_closing_set_and_no_other(store: MemoryStore, nig
     problem = run.problem()
     assert type(problem) is OperationFailed
     assert str(problem) == "Thing 'large' was not backed up: The shelf broke. 1 other stored."
-    assert night.told.failures == []
+    assert night.reported.failures == []
 
 
 def test_after_a_failure_copies_are_made_and_no_retention_is_applied() -> None:
@@ -384,7 +384,7 @@ def test_a_lost_lock_ends_the_run(store: MemoryStore) -> None:
     assert stored(store)[0] == "thing large"  # a set that is whole stays
     assert "all" not in stored(store)
     assert further.objects == {}
-    assert night.told.failures == [caught.value]
+    assert night.reported.failures == [caught.value]
     assert [one.item.name for one in run.result.stored] == ["large"]
     assert run.result.seconds > 0
     night.shelf.lost_after = None
@@ -557,4 +557,4 @@ def test_an_error_of_the_program_itself_takes_back_what_was_stored_and_is_told(
     with pytest.raises(KeyboardInterrupt):
         night.carry_out(run)
     assert stored(store) == []
-    assert [type(error) for error in night.told.failures] == [KeyboardInterrupt]
+    assert [type(error) for error in night.reported.failures] == [KeyboardInterrupt]

@@ -44,18 +44,18 @@ def test_two_drills_never_run_at_the_same_time_on_one_host(tmp_path: Path, monke
     """Of whatever servers, stores and temporary folders, also of one that cannot be opened: the second one says that it
     waits, and goes on when the first has ended, by kill -9 too."""
     monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
-    store, said, waiting = MemoryStore(), list[str](), threading.Event()
+    store, messages, waiting = MemoryStore(), list[str](), threading.Event()
     key = store_set(store, a_key("2026-02-07"))
 
-    def tell(what: str, done: int = 0, total: int = 0) -> None:
-        said.append(what)
+    def report(what: str, done: int = 0, total: int = 0) -> None:
+        messages.append(what)
         waiting.set()
 
     with ThreadPoolExecutor(1) as pool:
         with another_drills(tmp_path) as other:
-            drill = pool.submit(drill_set, Repository(store), key, "a test", tell)
+            drill = pool.submit(drill_set, Repository(store), key, "a test", report)
             assert waiting.wait(20)
-            assert said == ["wait for another drill on this host to end"]
+            assert messages == ["wait for another drill on this host to end"]
             assert not drill.done()
             assert [one for one in store.objects if "leases" in one or "verdicts" in one] == []
             other.kill()

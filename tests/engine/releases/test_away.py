@@ -119,9 +119,9 @@ def test_the_engine_goes_away(place: Place, tmp_path: Path, at: str, serves: str
     with place.under_load(60) as counts:
         with gate(tmp_path) as engine:
             through = replace(place, host=HostSettings(docker_host=f"unix://{engine.path}"))
-            said = broken(through, at, engine.close)
-            assert "No Docker engine answers" in said
-            assert ("platformctl resume" in said) == (serves == "1.0.0"), said
+            message = broken(through, at, engine.close)
+            assert "No Docker engine answers" in message
+            assert ("platformctl resume" in message) == (serves == "1.0.0"), message
         recovered = resumed(place)
     assert ("it was reverted" if serves == "1.0.0" else "it was finished") in recovered
     assert counts.failures == {}
@@ -146,8 +146,8 @@ def test_the_disk_is_full(place: Place, tmp_path: Path, at: str) -> None:
             small.change()
             filler = disk / "filler"
             with small.under_load(60) as counts:
-                said = broken(small, at, lambda: _fill(filler))
-                assert "No space left" in said, said
+                message = broken(small, at, lambda: _fill(filler))
+                assert "No space left" in message, message
                 filler.unlink()
                 resumed(small)
             assert counts.failures == {}

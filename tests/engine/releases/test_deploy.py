@@ -203,14 +203,14 @@ def test_a_bad_release_takes_no_traffic(place: Place, fault: str) -> None:
     before = place.containers()["kohub-backend"][0]
     with place.under_load() as counts, pytest.raises(PlatformOpsError) as raised:
         place.change(kohub_backend=f"1.2.0-{fault}")
-    said = {
+    message = {
         "never-healthy": "503",
         "crashes": "OutOfMemoryError",
         "wrong-version": "0.0.0-wrong",
         "failing-migration": 'relation "ticket" does not exist',
         "failing-smoke": "500",
     }
-    assert said[fault] in str(raised.value)
+    assert message[fault] in str(raised.value)
     assert counts.failures == {} and set(counts.versions) == {"1.0.0"} and counts.answered > 20
     assert place.containers()["kohub-backend"][0].id == before.id
     assert place.leftovers() == []
@@ -384,9 +384,9 @@ def test_all_of_production_is_stopped_only_when_its_name_is_repeated(place: Plac
     settings = platform.settings.model_copy(update={"approval": True})
     guarded = replace(platform, site=replace(platform.site, settings=settings))
     before = place.standing()
-    for said in ("", "staging"):
+    for message in ("", "staging"):
         with pytest.raises(ConfigurationError, match="stops every service of small: repeat its name"):
-            stop(guarded, "test", (), said, InShell(silent))
+            stop(guarded, "test", (), message, InShell(silent))
     assert place.standing() == before
     stop(guarded, "test", (), "small", InShell(silent))
     try:

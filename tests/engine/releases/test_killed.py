@@ -77,8 +77,8 @@ def test_killed_after_a_steps_work(
 ) -> None:
     with known.under_load(60) as counts:
         killed(known, way, "after", step)
-        said = resumed(known, capsys)
-    assert f"it was {'reverted' if serves == OLD else 'finished'}" in " ".join(said.split())
+        message = resumed(known, capsys)
+    assert f"it was {'reverted' if serves == OLD else 'finished'}" in " ".join(message.split())
     assert counts.failures == {}
     assert (known.version("kohub-backend"), known.version("termix")) == (serves, serves)
     assert known.leftovers() == []
@@ -101,8 +101,8 @@ def test_killed_before_any_work_of_a_step(known: Place, way: str) -> None:
 def test_killed_while_a_bad_release_is_taken_back(known: Place, step: str, capsys: pytest.CaptureFixture[str]) -> None:
     with known.under_load(60) as counts:
         killed(known, "platformctl", "undo", step, "1.2.0-failing-smoke")
-        said = resumed(known, capsys)
-    assert "it was reverted" in " ".join(said.split())
+        message = resumed(known, capsys)
+    assert "it was reverted" in " ".join(message.split())
     assert counts.failures == {}
     assert (known.version("kohub-backend"), known.version("termix")) == (OLD, OLD)
     assert known.leftovers() == []

@@ -107,7 +107,7 @@ def test_callers_inside_see_no_hole(place: Place) -> None:
     place.change("update", kohub_backend="1.1.0")
     place.change("rollback")
     found = json.loads(calling.communicate(timeout=90)[0])
-    asked, failed = found[inside]
-    assert failed == 0 and asked > 50
-    asked, failed = found[by_name]
-    assert failed == 0 and asked > 50
+    requested, failed = found[inside]
+    assert failed == 0 and requested > 50
+    requested, failed = found[by_name]
+    assert failed == 0 and requested > 50

@@ -67,9 +67,9 @@ def never(body: Body, findings: Findings) -> None:
     raise AssertionError("nothing was to be restored")
 
 
-def replaced(store: MemoryStore, key: SetKey = KEY, **said: object) -> None:
+def replaced(store: MemoryStore, key: SetKey = KEY, **message: object) -> None:
     """Write the set's manifest anew with something else in it."""
-    write(store, key.manifest, to_json(Repository(store), a_body(key, FILES).model_copy(update=said)))
+    write(store, key.manifest, to_json(Repository(store), a_body(key, FILES).model_copy(update=message)))
 
 
 def state(repository: Repository) -> tuple[str, str]:
@@ -196,8 +196,8 @@ def test_a_set_that_went_meanwhile_is_not_blamed(store: MemoryStore, repository:
         "platform/db/app/20260207T170000Z-abcd1234 is not, or no longer, in memory:: it has no manifest, as a set that "
         "was pruned or was never finished; `list` shows those that are stored.",
     )
-    (said,) = catalogue(repository).verdicts
-    assert (said.set, said.result) == (KEY, "unverified")
+    (message,) = catalogue(repository).verdicts
+    assert (message.set, message.result) == (KEY, "unverified")
 
 
 def test_a_set_that_never_was_is_unverified(repository: Repository) -> None:

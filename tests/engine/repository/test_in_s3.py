@@ -40,8 +40,8 @@ def test_a_week_in_a_bucket(moto: S3Place) -> None:
         report = apply_prune(Repository(store), plan)
         assert set(report.deleted) == set(keys[3:])
         assert report.bytes_freed == plan.bytes_to_free
-        asked = [request for request in proxy.requests if "object-lock" not in request]
-        assert len(asked) == 3, asked  # a listing; five manifests; their files
+        requested = [request for request in proxy.requests if "object-lock" not in request]
+        assert len(requested) == 3, requested  # a listing; five manifests; their files
 
         assert sweep_incomplete(Repository(store), "platform", NOW).deleted == (remains,)
         assert {one.key for one in catalogue(Repository(store)).sets} == set(keys[:3])

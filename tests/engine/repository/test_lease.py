@@ -92,7 +92,7 @@ class Other:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
-    def tell(self, line: str = "go") -> None:
+    def proceed(self, line: str = "go") -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
@@ -189,13 +189,13 @@ def test_who_holds_it_is_said_in_one_sentence(settings: PlaceSettings, others: C
     assert other.says() == "held"
     with pytest.raises(LockedByAnother) as caught, lease(store, "platform", "prune"):
         pass
-    said = str(caught.value)
-    assert said.startswith(
+    message = str(caught.value)
+    assert message.startswith(
         f"Another prune of platform in {store.address} is running: 'nightly-backup calm-otter' on "
         f"{os.uname().nodename}, process {other.process.pid}, since 20"
     )
-    assert said.endswith("wait for it or end it, then start again.")
-    assert "\n" not in said
+    assert message.endswith("wait for it or end it, then start again.")
+    assert "\n" not in message
 
 
 def test_an_error_in_the_block_gives_it_back(folder: FolderStore) -> None:
@@ -275,10 +275,10 @@ def test_of_many_that_take_over_at_once_one_gets_it(settings: PlaceSettings, oth
     assert [other.says() for other in racing] == ["ready"] * 4
     dead.kill()
     for other in racing:
-        other.tell()
-    said = [other.says() for other in racing]
-    assert sorted(said) == ["lost", "lost", "lost", "won"]
-    racing[said.index("won")].tell()
+        other.proceed()
+    outcomes = [other.says() for other in racing]
+    assert sorted(outcomes) == ["lost", "lost", "lost", "won"]
+    racing[outcomes.index("won")].proceed()
     with taken(store, within=10):
         pass
 
@@ -291,7 +291,7 @@ def test_what_is_done_under_it_is_done_one_at_a_time(
     counting = [others(settings, 60, doing="count") for _ in range(3)]
     assert [other.says() for other in counting] == ["ready"] * 3
     for other in counting:
-        other.tell(str(count))
+        other.proceed(str(count))
     assert [other.says() for other in counting] == ["counted"] * 3
     assert count.read_text() == "15"
 
@@ -495,10 +495,10 @@ def test_a_pruning_that_lost_its_lease_deletes_no_more() -> None:
     for day in range(600):
         store_set(store, a_key(f"{NOW - timedelta(days=day, hours=1):%Y-%m-%d %H:%M}", "app"))
     plan = plan_prune(Repository(store, retention=POLICY), "platform", NOW)
-    asked = iter((None, TransientFailure("the lease was lost")))
+    requested = iter((None, TransientFailure("the lease was lost")))
 
     def check() -> None:
-        if problem := next(asked):
+        if problem := next(requested):
             raise problem
 
     with pytest.raises(TransientFailure, match="was lost"):

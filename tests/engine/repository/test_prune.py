@@ -146,14 +146,14 @@ def test_the_clock_is_judged_by_the_whole_source() -> None:
     assert [one.key for one in plan.pruned if one.key.kind == "db"] == dropped[1:]
 
 
-@pytest.mark.parametrize(("hours", "told", "gone"), [(24 * 8, False, 0), (24 * 8, True, 6), (-2, False, 0)])
-def test_a_doubted_clock_prunes_nothing_until_told(hours: int, told: bool, gone: int) -> None:
+@pytest.mark.parametrize(("hours", "reported", "gone"), [(24 * 8, False, 0), (24 * 8, True, 6), (-2, False, 0)])
+def test_a_doubted_clock_prunes_nothing_until_told(hours: int, reported: bool, gone: int) -> None:
     store = MemoryStore()
     a_week(store)
     now = NOW + timedelta(hours=hours)
-    plan = plan_prune(Repository(store, retention=POLICY), "platform", now, allow_clock_jump=told)
+    plan = plan_prune(Repository(store, retention=POLICY), "platform", now, allow_clock_jump=reported)
     assert len(plan.pruned) == gone
-    assert (plan.doubt is None) == told
+    assert (plan.doubt is None) == reported
     report = apply_prune(Repository(store), plan)
     assert len(report.deleted) == gone
     assert report.doubt == plan.doubt

@@ -156,8 +156,8 @@ def test_where_there_are_recipients_all_is_sealed_for_each_of_them(store: Memory
     assert names(store) == ["app.dump.gz.age", "manifest.json", "proof.json.gz.age"]
     assert (body.encrypted, body.recipients) == (True, tuple(str(one.to_public()) for one in people))
     for one in people:
-        for name, said in (("proof.json.gz.age", b"secret proof"), ("app.dump.gz.age", b"secret rows")):
-            assert unpack_bytes(store.objects[KEY.prefix + name], (str(one),)) == said
+        for name, message in (("proof.json.gz.age", b"secret proof"), ("app.dump.gz.age", b"secret rows")):
+            assert unpack_bytes(store.objects[KEY.prefix + name], (str(one),)) == message
     assert verify_set(Repository(store), KEY).result == "passed"
 
 

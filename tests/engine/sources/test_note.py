@@ -258,8 +258,8 @@ def test_no_room_knows_a_kind(room: str) -> None:
     assert files
     for path in files:
         name, tree = str(path.relative_to(PROJECT)), ast.parse(path.read_text())
-        said = {one.value for one in ast.walk(tree) if isinstance(one, ast.Constant) and isinstance(one.value, str)}
-        assert (name, said & (KINDS - {"cluster"} if name in KUBERNETES else KINDS)) == (name, set())
+        output = {one.value for one in ast.walk(tree) if isinstance(one, ast.Constant) and isinstance(one.value, str)}
+        assert (name, output & (KINDS - {"cluster"} if name in KUBERNETES else KINDS)) == (name, set())
         imported = {one.module or "" for one in ast.walk(tree) if isinstance(one, ast.ImportFrom)}
         kinds = {module for module in imported if module.startswith("engine.sources.") and module.count(".") > 2}
         assert (name, kinds if name not in RESTORES_DATABASES | OF_ONE_KIND else set()) == (name, set())

@@ -56,11 +56,11 @@ def test_every_new_folder_and_name_is_safe_on_disk(
     synced: list[str] = []
     fsync = os.fsync
 
-    def told(descriptor: int) -> None:
+    def reported(descriptor: int) -> None:
         fsync(descriptor)
         synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
 
-    monkeypatch.setattr(os, "fsync", told)
+    monkeypatch.setattr(os, "fsync", reported)
     put(store, "a/b/x")
     folders = [str(path) for path in (root.parent, root, root / "a", root / "a/b")]
     assert [path for path in synced if not is_part(Path(path).name)] == folders
@@ -199,8 +199,8 @@ def test_a_folder_is_told_by_its_mark_alone(store: FolderStore, root: Path, tmp_
     (root / "app/5").mkdir()
     os.mkfifo(root / "app/5/mark")
     (root / "app/6").symlink_to(root / "app/1")
-    told = list(store.folders("", marked_in_app))
-    assert [(one.path, one.names, one.whole) for one in told] == [
+    reported = list(store.folders("", marked_in_app))
+    assert [(one.path, one.names, one.whole) for one in reported] == [
         ("app/1", ["mark"], False),
         ("app/2-", ["mark"], False),
         ("app/2", ["x"], True),
@@ -214,10 +214,10 @@ def test_a_folder_is_told_by_its_mark_alone(store: FolderStore, root: Path, tmp_
 def test_each_folder_is_asked_for_its_own_mark(store: FolderStore) -> None:
     for key in ("a/1/one", "a/1/x", "a/2/other", "a/2/x", "a/3/one", "a/3/deep/x", "b/one", "b/1/x", "one"):
         put(store, key)
-    asked: list[str] = []
+    requested: list[str] = []
 
     def mark(path: str) -> str | None:
-        asked.append(path)
+        requested.append(path)
         return {"a/1": "one", "a/2": "other", "a/3": "one"}.get(path)
 
     assert [(one.path, one.names, one.whole) for one in store.folders("", mark)] == [
@@ -228,7 +228,7 @@ def test_each_folder_is_asked_for_its_own_mark(store: FolderStore) -> None:
         ("b", ["one"], True),
         ("", ["one"], True),
     ]
-    assert sorted(asked) == ["a", "a/1", "a/2", "a/3", "b", "b/1"]
+    assert sorted(requested) == ["a", "a/1", "a/2", "a/3", "b", "b/1"]
     assert [one.path for one in store.folders("a/3/", mark)] == ["a/3/deep", "a/3"]  # where a walk begins is read
 
 

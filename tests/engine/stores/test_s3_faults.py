@@ -242,7 +242,7 @@ def test_what_does_not_speak_s3_is_named(fire_on_moto: Fire) -> None:
 
 
 def test_no_message_repeats_a_secret(fire_on_moto: Fire) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     for fault in ("reset", "500", "refuse", "html"):
         fire_on_moto.proxy.rules.clear()
         for method in ("GET", "PUT", "POST"):
@@ -254,6 +254,6 @@ def test_no_message_repeats_a_secret(fire_on_moto: Fire) -> None:
         ):
             with pytest.raises((OperationFailed, ConfigurationError)) as raised:
                 act()
-            said.append(repr(raised.value) + repr(raised.value.__cause__))
-    assert len(said) == 12
-    assert CANARY not in "".join(said)
+            messages.append(repr(raised.value) + repr(raised.value.__cause__))
+    assert len(messages) == 12
+    assert CANARY not in "".join(messages)

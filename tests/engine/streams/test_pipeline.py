@@ -106,13 +106,13 @@ def test_the_cause_is_told_though_a_broken_pipe_came_first() -> None:
     def breaks() -> None:
         raise BrokenPipeError
 
-    def tells() -> None:
+    def names() -> None:
         time.sleep(0.3)
         raise OperationFailed("the cause")
 
     with pytest.raises(OperationFailed, match="the cause"), Pipeline() as pipeline:
         pipeline.run(breaks, "breaks")
-        pipeline.run(tells, "tells")
+        pipeline.run(names, "tells")
         pipeline.join()
 
 
@@ -161,10 +161,10 @@ def test_the_program_that_can_say_why_is_waited_for() -> None:
 def test_who_is_at_work_without_bytes_is_waited_for() -> None:
     """It is asked once in each period, not at each tick; when it says no, nothing is waited for any more."""
     answers = iter([True, True, False])
-    asked = list[float]()
+    requested = list[float]()
 
     def alive() -> bool:
-        asked.append(time.monotonic())
+        requested.append(time.monotonic())
         return next(answers)
 
     began = time.monotonic()
@@ -172,5 +172,5 @@ def test_who_is_at_work_without_bytes_is_waited_for() -> None:
         pipeline.start(["sleep", "30"], name="the tool")
         with pytest.raises(TransientFailure, match=r"No byte has moved for 0 s; ended the tool\."):
             pipeline.join(Meter(), 0.3, alive=alive)
-    assert len(asked) == 3
-    assert asked[-1] - began >= 0.9
+    assert len(requested) == 3
+    assert requested[-1] - began >= 0.9

@@ -74,11 +74,11 @@ def test_the_reason_is_told_and_no_value(stderr: str, shown: str) -> None:
 
 
 def test_a_long_statement_does_not_push_the_reason_out() -> None:
-    said = StderrSummary()
+    output = StderrSummary()
     for line in (*KEY.splitlines(), *(f"    line {number} of a body that names CANARY" for number in range(10_000))):
-        said.add(line)
-    assert 'violates foreign key constraint "visit_address_fkey"' in said.text()
-    assert "CANARY" not in said.text()
+        output.add(line)
+    assert 'violates foreign key constraint "visit_address_fkey"' in output.text()
+    assert "CANARY" not in output.text()
 
 
 @pytest.mark.parametrize(

@@ -88,8 +88,8 @@ def _backed_up(work: Work, *, once: bool) -> DatabaseFacts:
     if work.shared is not None:
         work.shared.add(work.shared_proof_name, proof, "proof", work.name)
     sentences = tuple(f"{work.name}: {line}" for line in (*work.unreadable.sentences(), *named(found.extensions)))
-    left_out = (*sentences, *found.missing, *unread(work.proof))
-    out.missing += (*work.surveyed.facts.passwords_missing, *left_out, *found.alone)
+    omitted = (*sentences, *found.missing, *unread(work.proof))
+    out.missing += (*work.surveyed.facts.passwords_missing, *omitted, *found.alone)
     out.sample_percent = server.settings.proof_sample_percent
     return DatabaseFacts(
         **_server_facts(work.surveyed),
@@ -97,7 +97,7 @@ def _backed_up(work: Work, *, once: bool) -> DatabaseFacts:
         collations={work.name: found.collations},
         snapshot_seconds={work.name: held},
         spare=(work.name,) if spare else (),
-        left_out=left_out,
+        left_out=omitted,
         tables_proven=len(work.proof.tables),
         rows=work.proof.rows,
         large_objects=len(work.proof.large_objects),

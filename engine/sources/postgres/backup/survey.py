@@ -35,11 +35,11 @@ def foreseen(server: Server, database: str) -> tuple[str, ...]:
     """
     with server.connect(database) as connection:
         try:
-            left_out = unreadable(connection, database, server.settings.user).sentences()
+            omitted = unreadable(connection, database, server.settings.user).sentences()
             found = survey_database(connection, database)
         except psycopg.Error as error:
             raise failed(f"Reading the catalogue of database {database!r} of {server.address} failed", error) from None
-    own = (*left_out, *named(found.extensions))
+    own = (*omitted, *named(found.extensions))
     return (*(f"{database}: {line}" for line in own), *found.missing, *found.alone)
 
 

@@ -47,7 +47,7 @@ class _Compared:
 
 @dataclass(frozen=True)
 class Trial:
-    """One set and the scratch server it is tried in; `programs` is the folder of the client programs, `left_out` are
+    """One set and the scratch server it is tried in; `programs` is the folder of the client programs, `omitted` are
     extensions that only the source's service has."""
 
     repository: Repository
@@ -58,7 +58,7 @@ class Trial:
     server: Server
     programs: Path
     progress: Progress
-    left_out: set[str] = field(default_factory=set)
+    omitted: set[str] = field(default_factory=set)
 
     def run(self, findings: Findings) -> None:
         """Restore everything, then compare everything; what is found goes into `findings`.
@@ -82,15 +82,15 @@ class Trial:
         findings.lacking = tuple(chain.from_iterable(result.lacking for result in results))
         if skipped := tuple(chain.from_iterable(result.not_compared for result in results)):
             findings.remarks["members of extensions not compared"] = _few(skipped)
-        if self.left_out:
-            findings.remarks["restored without the extensions"] = _few(sorted(self.left_out))
+        if self.omitted:
+            findings.remarks["restored without the extensions"] = _few(sorted(self.omitted))
 
     def _check_extensions(self) -> None:
         with self.server.connect(application=APPLICATION) as connection:
             available = {row[0] for row in connection.execute("SELECT name FROM pg_catalog.pg_available_extensions")}
         wanted = {name for extensions in self.facts.extensions.values() for name in extensions}
-        self.left_out.update(lacking(wanted, available))
-        if missing := sorted(wanted - available - self.left_out):
+        self.omitted.update(lacking(wanted, available))
+        if missing := sorted(wanted - available - self.omitted):
             raise CouldNotVerify(
                 f"The scratch server lacks the extension{'s' if len(missing) > 1 else ''} {', '.join(missing)}; "
                 "install the packages of the source's server on the host that drills."
@@ -115,7 +115,7 @@ class Trial:
     def _play(self, file: FileEntry, argv: Sequence[str], environment: dict[str, str], what: str) -> None:
         alive = partial(is_active, self.server, file.of or "postgres", APPLICATION)
         through: tuple[str, ...] = ()
-        if file.role == "dump" and self.left_out:
+        if file.role == "dump" and self.omitted:
             create = file.of not in ("postgres", "template1")
             through = commands.archive_text_argv(self.programs, create=create)
             argv = commands.psql_argv(self.programs, "postgres" if create else file.of or "")
@@ -129,7 +129,7 @@ class Trial:
             what,
             alive,
             through=through,
-            without=self.left_out,
+            without=self.omitted,
         )
 
     def _restored(self, file: FileEntry) -> float:
@@ -165,7 +165,7 @@ class Trial:
         self.progress(f"compare {expected.database}")
         found = restored_proof(self.server, expected.database, self.programs, encoding, expected.sample_percent)
         differences = compare_databases(
-            expected, found, reprinter(self.server, self.programs, found.properties, encoding), self.left_out
+            expected, found, reprinter(self.server, self.programs, found.properties, encoding), self.omitted
         )
         row = Compared(
             name=expected.database,

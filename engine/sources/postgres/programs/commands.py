@@ -34,7 +34,7 @@ def dump_argv(
         "--no-tablespaces",  # or CREATE DATABASE would name one
         f"--snapshot={snapshot}",
         f"--lock-wait-timeout={lock_wait_seconds * 1000}",
-        *(f"--exclude-table={_pattern(one)}" for one in unreadable.left_out),
+        *(f"--exclude-table={_pattern(one)}" for one in unreadable.omitted),
         *(f"--exclude-table-data={_pattern(one)}" for one in unreadable.values),
         *(("--no-blobs",) if unreadable.large_objects else ()),
         _dbname(database),

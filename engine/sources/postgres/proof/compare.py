@@ -29,11 +29,11 @@ _OWN_DATABASES = ("postgres", "template1")
 
 
 def compare_databases(
-    expected: DatabaseProof, found: DatabaseProof, reprint: Callable[[str], str], left_out: Collection[str] = ()
+    expected: DatabaseProof, found: DatabaseProof, reprint: Callable[[str], str], omitted: Collection[str] = ()
 ) -> tuple[Difference, ...]:
     """What differs; empty when the restored database is the same one.
 
-    `reprint` turns the expected schema's SQL into how it prints after one restore. `left_out` are extensions that were left
+    `reprint` turns the expected schema's SQL into how it prints after one restore. `omitted` are extensions that were left
     out knowingly.
     """
     name = expected.database
@@ -48,7 +48,7 @@ def compare_databases(
             dict.fromkeys(expected.unpopulated, ""),
             dict.fromkeys(found.unpopulated, ""),
         ),
-        *(one for one in _schemas(expected, found, reprint) if not is_of(one.name, left_out)),
+        *(one for one in _schemas(expected, found, reprint) if not is_of(one.name, omitted)),
         *_dependencies(expected, found),
     ]
     return tuple(differences)

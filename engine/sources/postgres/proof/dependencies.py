@@ -39,12 +39,12 @@ class DependencyProof(BaseModel):
     extensions: dict[str, str]
 
 
-def read_dependencies(connection: psycopg.Connection[TupleRow], left_out: Sequence[int] = ()) -> DependencyProof:
-    """What every object of the database depends on, where that is not built in; `left_out` are oids of relations that the
+def read_dependencies(connection: psycopg.Connection[TupleRow], omitted: Sequence[int] = ()) -> DependencyProof:
+    """What every object of the database depends on, where that is not built in; `omitted` are oids of relations that the
     dump lacks."""
     of: dict[str, dict[str, int]] = defaultdict(dict)
     extensions: dict[str, str] = {}
-    for dependent, used, extension, times in connection.execute(_DEPENDENCIES.encode(), (list(left_out),)):
+    for dependent, used, extension, times in connection.execute(_DEPENDENCIES.encode(), (list(omitted),)):
         name, what = (to_text(bytes(text)) for text in (dependent, used))
         of[name][what] = times
         if extension:

@@ -192,5 +192,5 @@ def take_proof(
         unread_views=unread,
         sample_percent=sample_percent,
         extensions=read_extensions(connection),
-        dependencies=read_dependencies(connection, [one.oid for one in unreadable.left_out]),
+        dependencies=read_dependencies(connection, [one.oid for one in unreadable.omitted]),
     )

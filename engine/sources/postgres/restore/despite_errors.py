@@ -85,10 +85,10 @@ def _first_pass(work: Work) -> dict[int, str]:
     """As `load.archive` has it for who is no superuser: schemas first, privileges last."""
     job, proof = work.job, work.job.source.proof
     if job.superuser:
-        kept = without_lines(_head(work).contents, job.left_out) if job.left_out else ()
+        kept = without_lines(_head(work).contents, job.omitted) if job.omitted else ()
         return dict(_pass(work, "first", work.listed("first", kept) if kept else None))
     schemas, privileges, others = _head(work).divided()
-    others = without_lines(others, job.left_out)
+    others = without_lines(others, job.omitted)
     with owners_may_create(job.server, job.working, proof):
         found = dict(_pass(work, "schemas", work.listed("first schemas", schemas)))
         with owners_may_create_in_schemas(job.server, job.working, proof):

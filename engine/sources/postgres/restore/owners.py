@@ -123,12 +123,12 @@ def owners_may_create_in_schemas(server: Server, database: str, proof: DatabaseP
         yield
 
 
-_Place = tuple[sql.Composed, str, str, str]
+_Grantable = tuple[sql.Composed, str, str, str]
 """A database or schema as SQL, which of the two, its name, and who shall create in it."""
 
 
 @contextmanager
-def _may_create(server: Server, database: str, places: Collection[_Place]) -> Iterator[None]:
+def _may_create(server: Server, database: str, places: Collection[_Grantable]) -> Iterator[None]:
     granted = []
     with server.connect(database, application=APPLICATION) as connection:
         for place, kind, name, owner in places:

@@ -47,9 +47,9 @@ def lacks(stderr: str) -> bool:
 def refused(
     error: OperationFailed, stderr: str, where: str, named: str = "", *, superuser: bool = True
 ) -> OperationFailed | CouldNotVerify:
-    """`error` of a statement, told as whose fault it is.
+    """`error` of a statement, by whose fault it is.
 
-    `said` is all that was said, `where` names the server, `named` the object. The set's stored bytes have been compared.
+    `stderr` is all that was said, `where` names the server, `named` the object. The set's stored bytes have been compared.
     `superuser`: who restores is one.
     """
     if not superuser and _MAY_NOT.search(stderr):

@@ -49,7 +49,7 @@ def plan_report(
         next_steps=(
             *_passed_over(choices),
             *_of_nights(choices),
-            *_left_out(spare),
+            *_omitted(spare),
             (
                 f"Renamed and kept: {', '.join(live)}. What was written there since the set is only in them."
                 if live
@@ -73,7 +73,7 @@ def _of_nights(choices: Sequence[RestoreChoice]) -> Iterator[str]:
         )
 
 
-def _left_out(spare: Sequence[str]) -> Iterator[str]:
+def _omitted(spare: Sequence[str]) -> Iterator[str]:
     if spare:
         yield f"Left out, since they hold nothing but what every server has: {', '.join(spare)}."
 
@@ -122,7 +122,7 @@ def restore_report(
             _not_as_it_was(restored),
             Table("Not in the sets", ("set", "what"), missing),
         ),
-        next_steps=(*_next_steps(restored), *_left_out(spare), *((going_step(),) if state.going else ())),
+        next_steps=(*_next_steps(restored), *_omitted(spare), *((going_step(),) if state.going else ())),
     )
 
 

@@ -40,7 +40,7 @@ from engine.sources.postgres.restore.owners import acting_for_owners, owners_may
 from engine.sources.postgres.restore.refused import refused
 from engine.sources.postgres.restore.renaming import drop_spare, free_name, give_name, made_meanwhile
 from engine.sources.postgres.restore.restored_proof import reprinter, restored_proof
-from engine.sources.postgres.restore.target import left_out_extensions, look_at, omissions_of
+from engine.sources.postgres.restore.target import look_at, omissions_of, omitted_extensions
 from engine.sources.postgres.server.databases import list_databases
 from engine.sources.postgres.server.holds import OWN, is_spare
 from engine.sources.postgres.server.lock import backup_lock
@@ -169,8 +169,8 @@ def _restore(run: _Run, choice: RestoreChoice) -> RestoredDatabase:
     with spool_folder() as spool:
         source = read_source(run.repository, choice, spool, run.progress)
         roles, without = _roles(run, source)
-        left_out = left_out_extensions(run.server, source.proof)
-        job = LoadJob(source, run.server, working_name(), run.programs, run.progress, run.superuser, left_out)
+        omitted = omitted_extensions(run.server, source.proof)
+        job = LoadJob(source, run.server, working_name(), run.programs, run.progress, run.superuser, omitted)
         with _for_owners(run, source, final):
             made, previous = _made_and_named(run, job, final)
     return RestoredDatabase(
@@ -186,7 +186,7 @@ def _restore(run: _Run, choice: RestoreChoice) -> RestoredDatabase:
         roles_created=roles.created,
         roles_lack=roles.lack,
         roles_without_password=roles.without_password,
-        missing=(*source.body.missing, *_lost(source, made.found), *omissions_of(choice.database, left_out)),
+        missing=(*source.body.missing, *_lost(source, made.found), *omissions_of(choice.database, omitted)),
         refused=(*without, *made.refused),
         differences=made.differences,
     )
@@ -323,4 +323,4 @@ def _compared(job: LoadJob) -> tuple[DatabaseProof, tuple[Difference, ...]]:
     job.progress(f"compare {job.source.choice.database}")
     found = restored_proof(server, job.working, programs, job.encoding, expected.sample_percent)
     reprint = reprinter(server, programs, found.properties, job.encoding)
-    return found, compare_databases(expected, found, reprint, job.left_out)
+    return found, compare_databases(expected, found, reprint, job.omitted)

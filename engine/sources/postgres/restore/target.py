@@ -37,7 +37,7 @@ def programs_for(server: Server) -> Path:
     return programs_here(server, facts.major, facts.tls)
 
 
-def left_out_extensions(server: Server, proof: DatabaseProof) -> frozenset[str]:
+def omitted_extensions(server: Server, proof: DatabaseProof) -> frozenset[str]:
     """The extensions of a database that only its service has, and this server not."""
     if not SERVICE_ONLY & proof.extensions.keys():
         return frozenset()

@@ -16,7 +16,7 @@ from engine.hosts.processes import ProcessIdentity
 from engine.sources.postgres.programs.account import private_folder, privileges
 from engine.sources.postgres.scratch.initdb import ENVIRONMENT, initialise
 from engine.sources.postgres.scratch.postmaster import is_ready, recorded_pid, serves
-from engine.sources.postgres.scratch.socket_and_port import check_place
+from engine.sources.postgres.scratch.socket_and_port import check_socket_path
 
 _LOG_TAIL_BYTES = 4096
 _POLL_SECONDS = 0.02
@@ -85,7 +85,7 @@ class Instance:
         """
         if self.exists:
             raise ConfigurationError(f"{self.folder} holds a server already; start it, or remove it first.")
-        check_place(self.folder, self.port)
+        check_socket_path(self.folder, self.port)
         private_folder(self.folder)
         options = [f"--encoding={encoding}", f"--locale={locale}", f"--username={self.superuser}"]
         options += ["--data-checksums"] * checksums + ["--no-sync"] * (not sync)

@@ -14,7 +14,7 @@ from engine.streams.spool import temporary_base
 _SOCKET_PATH_BYTES = 107
 
 
-def check_place(folder: Path, port: int = 5432) -> None:
+def check_socket_path(folder: Path, port: int = 5432) -> None:
     """Refuse a folder a server could not live in.
 
     Raises:
@@ -60,9 +60,9 @@ def server_folder(preferred: Path) -> Path:
     """
     wanted = preferred.absolute()
     try:
-        check_place(wanted)
+        check_socket_path(wanted)
     except ConfigurationError:
         token = hashlib.sha256(os.fsencode(wanted)).hexdigest()[:12]
         wanted = temporary_base() / f"platform-ops-{os.geteuid()}-{token}"
-        check_place(wanted)
+        check_socket_path(wanted)
     return wanted

@@ -194,23 +194,23 @@ _OF_ANOTHER = (
 """What pg_dump leaves out for who is no superuser."""
 
 
-def left_out_of_dump(connection: psycopg.Connection[TupleRow]) -> list[str]:
+def omitted_from_dump(connection: psycopg.Connection[TupleRow]) -> list[str]:
     """What a dump of this database lacks, in its own set and in the cluster's."""
     more = _OF_A_SUPERUSER if is_superuser(connection) else _OF_ANOTHER
     return [*_found(connection, (*_OF_DATABASE, *more)), *_rows_of_extensions(connection)]
 
 
-def left_out_of_archive(connection: psycopg.Connection[TupleRow]) -> list[str]:
+def omitted_from_archive(connection: psycopg.Connection[TupleRow]) -> list[str]:
     """What more a set of this database alone lacks, or asks of a restore with stock tools."""
     return [*_found(connection, (_TABLESPACES_USED,)), *options_to_restore_with(connection)]
 
 
-def left_out_of_roles(connection: psycopg.Connection[TupleRow]) -> tuple[str, ...]:
+def omitted_from_roles(connection: psycopg.Connection[TupleRow]) -> tuple[str, ...]:
     """What every set lacks whose roles' passwords could not be read."""
     return tuple(_found(connection, _PASSWORDS))
 
 
-def left_out_of_server(connection: psycopg.Connection[TupleRow]) -> tuple[str, ...]:
+def omitted_from_server(connection: psycopg.Connection[TupleRow]) -> tuple[str, ...]:
     """What a restore of the whole server does not bring back."""
     found = _found(connection, _OF_SERVER)
     try:

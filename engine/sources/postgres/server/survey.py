@@ -9,10 +9,10 @@ from psycopg.rows import TupleRow
 
 from engine.errors import ConfigurationError
 from engine.sources.postgres.server.omissions import (
-    left_out_of_archive,
-    left_out_of_dump,
-    left_out_of_roles,
-    left_out_of_server,
+    omitted_from_archive,
+    omitted_from_dump,
+    omitted_from_roles,
+    omitted_from_server,
 )
 from engine.sources.postgres.server.raw_text import is_utf8, to_bytes, unconverted
 from engine.sources.postgres.server.rights import is_superuser, reads_passwords
@@ -96,8 +96,8 @@ def _facts(server: Server, connection: psycopg.Connection[TupleRow]) -> ServerFa
         roles=roles,
         settings=settings,
         tls=connection.pgconn.ssl_in_use,
-        missing=left_out_of_server(connection),
-        passwords_missing=() if passwords else left_out_of_roles(connection),
+        missing=omitted_from_server(connection),
+        passwords_missing=() if passwords else omitted_from_roles(connection),
         passwords=passwords,
         superuser_rights=is_superuser(connection),
         makes_databases=makes_databases,
@@ -133,6 +133,6 @@ def survey_database(connection: psycopg.Connection[TupleRow], database: str) -> 
     return SurveyedDatabase(
         extensions=dict(connection.execute(_EXTENSIONS).fetchall()),
         collations=dict(connection.execute(_COLLATIONS.encode()).fetchall()),
-        missing=tuple(f"{database}: {line}" for line in left_out_of_dump(connection)),
-        alone=tuple(f"{database}: {line}" for line in left_out_of_archive(connection)),
+        missing=tuple(f"{database}: {line}" for line in omitted_from_dump(connection)),
+        alone=tuple(f"{database}: {line}" for line in omitted_from_archive(connection)),
     )

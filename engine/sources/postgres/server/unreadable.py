@@ -45,11 +45,11 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """`left_out`: tables, and the views and sequences that go with them. `values`: sequences that come back as they began.
+    """`omitted`: tables, and the views and sequences that go with them. `values`: sequences that come back as they began.
     `rows`: materialized views whose rows are not compared. `locked`: tables of extensions that cannot be locked.
     `large_objects`: how many of them; then none is dumped."""
 
-    left_out: tuple[Relation, ...] = ()
+    omitted: tuple[Relation, ...] = ()
     values: tuple[Relation, ...] = ()
     rows: tuple[Relation, ...] = ()
     locked: tuple[Relation, ...] = ()
@@ -58,14 +58,14 @@ class Unreadable:
     @property
     def oids(self) -> frozenset[int]:
         """Of all that is not to be read."""
-        return frozenset(one.oid for one in (*self.left_out, *self.values, *self.rows, *self.locked))
+        return frozenset(one.oid for one in (*self.omitted, *self.values, *self.rows, *self.locked))
 
     def sentences(self) -> tuple[str, ...]:
         """For the manifest: what is not in the dump, in words."""
         findings = (
             (
                 "the tables {} (with what reads them: the role has no right to them: GRANT SELECT, and USAGE on their schema)",
-                self.left_out,
+                self.omitted,
             ),
             (
                 "the values of the sequences {} (the role may not read them: GRANT SELECT, else they begin anew)",
@@ -106,11 +106,11 @@ def unreadable(connection: psycopg.Connection[TupleRow], database: str, role: st
         kinds: tuple(Relation(*row[:3]) for row in rows if row[3] in kinds and not row[4] and not row[6])
         for kinds in ("rp", "S", "m")
     }
-    left_out = _with_dependents(connection, by_kind["rp"], database, role)
-    gone = {one.oid for one in left_out}
+    omitted = _with_dependents(connection, by_kind["rp"], database, role)
+    gone = {one.oid for one in omitted}
     ((large_objects,),) = connection.execute(_LARGE_OBJECTS).fetchall()
     return Unreadable(
-        left_out,
+        omitted,
         tuple(one for one in by_kind["S"] if one.oid not in gone),
         tuple(one for one in by_kind["m"] if one.oid not in gone),
         tuple(Relation(*row[:3]) for row in rows if row[3] in "rp" and not row[4] and row[6]),
@@ -134,18 +134,18 @@ def _with_dependents(
     if not tables:
         return ()
     rows = connection.execute(_DEPENDENTS.encode(), ([one.oid for one in tables],)).fetchall()
-    left_out = tuple(Relation(*row[:3]) for row in rows if row[0])
+    omitted = tuple(Relation(*row[:3]) for row in rows if row[0])
     if needed := [row[3] for row in rows if not row[0]]:
         raise ConfigurationError(
             f"The role {role!r} has no right to {_listed([one.shown for one in tables])} of database {database!r}, without "
             f"which {_listed(needed)} could not be restored: {_GRANT.format(role=role)}."
         )
-    if len(left_out) > _MOST:
+    if len(omitted) > _MOST:
         raise ConfigurationError(
-            f"The role {role!r} may not read {len(left_out):,} tables of database {database!r}: {_GRANT.format(role=role)}, "
+            f"The role {role!r} may not read {len(omitted):,} tables of database {database!r}: {_GRANT.format(role=role)}, "
             "or exclude the database."
         )
-    return left_out
+    return omitted
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -135,8 +135,10 @@ class Scene:
 
 def published(place: Place, port: int) -> int:
     (nginx,) = place.containers()["nginx"]
-    told = subprocess.run(["docker", "port", nginx.id, str(port)], capture_output=True, text=True, check=True).stdout
-    return int(told.split()[0].rpartition(":")[2])
+    reported = subprocess.run(
+        ["docker", "port", nginx.id, str(port)], capture_output=True, text=True, check=True
+    ).stdout
+    return int(reported.split()[0].rpartition(":")[2])
 
 
 @pytest.fixture(scope="module")
@@ -259,14 +261,14 @@ def test_a_stored_certificate_is_shown_again_or_laid_beside(
     assert there["name"] == "tls" and there["kept"] and scene.shown().fingerprint == before.fingerprint
     [again] = run(*back, "--in-place", "--confirm", "tls")["result"]["restored"]
     assert again["kept"] not in ("", there["kept"]) and scene.shown().fingerprint == before.fingerprint
-    for pair, said in ((made_pair(days=-1, since=9), "was valid until"), (Pair(*self_signed(["a.test"])), "not for")):
-        expired = SetWriter(scene.repository(), SetKey("tls", "certificate", "", new_set_id(datetime.now(UTC), said)))
+    for pair, output in ((made_pair(days=-1, since=9), "was valid until"), (Pair(*self_signed(["a.test"])), "not for")):
+        expired = SetWriter(scene.repository(), SetKey("tls", "certificate", "", new_set_id(datetime.now(UTC), output)))
         expired.add("fullchain.pem", pair.chain, "certificate")
         expired.add("privkey.pem", pair.key, "key")
         expired.publish(CertificateFacts.of("small", pair))
         words = ("--set", expired.key.set_id, "--in-place", "--confirm", "tls")
-        told = run("certificate", "restore", *words, code=1)["error"]["sentence"]
-        assert "was not put in place" in told and said in told
+        reported = run("certificate", "restore", *words, code=1)["error"]["sentence"]
+        assert "was not put in place" in reported and output in reported
         expired.withdraw()
     assert scene.shown().fingerprint == before.fingerprint
     [beside] = run(*back)["result"]["restored"]
@@ -293,7 +295,7 @@ def test_what_an_authority_does_wrong_keeps_the_old_certificate(scene: Scene) ->
     challenges.chmod(0o700)
     unserved = scene.renewed(force=True)
     challenges.chmod(0o755)
-    for made, said in (
+    for made, output in (
         (refused, "refuses.*policy"),
         (stalled, "did not answer in time"),
         (swapped, "it is for other.example.test, not for kecp.example.test"),
@@ -301,7 +303,7 @@ def test_what_an_authority_does_wrong_keeps_the_old_certificate(scene: Scene) ->
         (own, "was issued by Pebble.*and is valid, and a self-signed one would take its place"),
         (unserved, "does not give the authority's file.*403"),
     ):
-        assert re.search(said, made.sentence), made.sentence
+        assert re.search(output, made.sentence), made.sentence
         assert not made.urgent
     assert list(challenges.rglob("*")) == [challenges / ".well-known", challenges / ".well-known/acme-challenge"]
     assert (scene.shown().fingerprint, pairs(scene)) == (before.fingerprint, there)
@@ -333,14 +335,14 @@ def test_of_one_that_lives_shortly_the_last_third_is_for_renewing() -> None:
 def test_a_wrong_clock_installs_nothing(scene: Scene, tmp_path: Path) -> None:
     """And orders nothing. What a clock made that was ahead is of no use to anybody, and is renewed."""
     scene.installed(before := made_pair(days=300))
-    for year, method, said in (
+    for year, method, output in (
         (2020, "acme", "Nothing was ordered"),
         (2060, "acme", "Nothing was ordered"),
         (2020, "self-signed", "set the clock"),
         (2060, "self-signed", "long ago"),
     ):
         made = scene.renewed(at=datetime(year, 1, 1, tzinfo=UTC), method=method)
-        assert made.problem and said in str(made.problem) and "clock" in str(made.problem), made.sentence
+        assert made.problem and output in str(made.problem) and "clock" in str(made.problem), made.sentence
     over = made_pair(days=-1, since=9, more=["localhost"])
     (tmp_path / "over.pem").write_bytes(over.chain)
     with showing(tmp_path, over) as port:

@@ -319,8 +319,8 @@ def test_an_image_that_is_gone_is_named_and_nothing_is_published(scene: Scene) -
     run = scene.archived()
     _, facts = one_of(run)
     assert list(facts.releases) == [release.id]
-    (told,) = run.result.remarks
-    assert f"release {older.id} are not stored" in told and "No such image" in told
+    (reported,) = run.result.remarks
+    assert f"release {older.id} are not stored" in reported and "No such image" in reported
 
 
 def test_an_engine_that_cannot_save_them_is_told_before_any_is_saved(
@@ -342,10 +342,12 @@ def test_an_engine_that_cannot_save_them_is_told_before_any_is_saved(
         (item,) = scene.source.items()
         assert "containerd-snapshotter" in item.skipped
         sources = {"kecp": scene.source.settings}
-        (told,) = back_up_after_deploy(
+        (reported,) = back_up_after_deploy(
             "small", sources, lambda _: scene.source, lambda _: scene.repository(), "test", InShell(silent)
         )
-    assert told.startswith("The release runs; kecp was not stored after it: the engine keeps images in containerd's")
+    assert reported.startswith(
+        "The release runs; kecp was not stored after it: the engine keeps images in containerd's"
+    )
 
 
 def test_packed_layers_of_an_archive_are_read_as_what_they_hold() -> None:
@@ -411,21 +413,21 @@ def test_a_deploy_is_followed_by_it_and_never_fails_by_it(
         opened = back_up_after_deploy("small", sources, lambda name: scene.source, lambda _: repository, "test", steps)
         return list(opened)
 
-    (told,) = follow(scene.repository())
-    assert told.startswith("kecp was stored after it, as kecp/image/")
+    (reported,) = follow(scene.repository())
+    assert reported.startswith("kecp was stored after it, as kecp/image/")
     assert follow(scene.repository()) == ["kecp is stored as it is."]
     scene.released(1, web="1")  # another release runs
     away = replace(
         scene.repository(), store=open_store("away", FolderStore(path=str(tmp_path / "away"), mount=str(tmp_path)))
     )
-    (told,) = follow(away)
-    assert told.startswith("The release runs; kecp was not stored after it:")
+    (reported,) = follow(away)
+    assert reported.startswith("The release runs; kecp was not stored after it:")
 
     def broken(name: str) -> ImagesSource:
         raise TypeError(name)
 
-    (told,) = back_up_after_deploy("small", sources, broken, lambda _: scene.repository(), "test", steps)
-    assert "kecp was not stored after it: an unexpected error (TypeError)" in told
+    (reported,) = back_up_after_deploy("small", sources, broken, lambda _: scene.repository(), "test", steps)
+    assert "kecp was not stored after it: an unexpected error (TypeError)" in reported
 
     config = tmp_path / "platform-ops.toml"
     config.write_text(

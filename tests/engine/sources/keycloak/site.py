@@ -24,7 +24,7 @@ SOURCE = "sso"
 class Site:
     folder: Path
     pair: Pair
-    said: str = ""
+    message: str = ""
 
     @property
     def config(self) -> Path:
@@ -59,7 +59,7 @@ path = "{path or self.folder / "nightly"}"
 """)
 
     def run(self, *arguments: str, code: int = 0) -> Any:
-        """A command's result, or its error; `said` is all that it said."""
+        """A command's result, or its error; `message` is all that it said."""
         out = self.call(*arguments, "--json", code=code)
         document = json.loads(out)
         return document["result"] if code == 0 or document["result"] else document["error"]
@@ -72,8 +72,8 @@ path = "{path or self.folder / "nightly"}"
             out.flush()
             err.flush()
         result = out.buffer.getvalue().decode()
-        self.said = result + err.buffer.getvalue().decode()
-        assert ended == code, self.said
+        self.message = result + err.buffer.getvalue().decode()
+        assert ended == code, self.message
         return str(result)
 
     def back_up(self, *realms: str, code: int = 0) -> Any:
@@ -82,7 +82,7 @@ path = "{path or self.folder / "nightly"}"
     def text(self, *arguments: str, code: int = 0) -> str:
         """What a command says to people."""
         self.call(*arguments, code=code)
-        return self.said
+        return self.message
 
     def repository(self) -> Repository:
         return open_repository("nightly", load_settings(self.config).store("nightly"))

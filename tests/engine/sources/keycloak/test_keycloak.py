@@ -139,9 +139,11 @@ def test_a_change_is_stored_with_what_changed_and_no_secret_is_told(
         ("user", USER, "changed", ("credentials",)),
     }
     assert made["stored"][0]["facts"]["changes"] == "1 client changed, 1 role added, 1 user changed"
-    told = site.said + site.text("realm", "diff", "--realm", REALM) + site.text("show", "newest", "--realm", REALM)
-    assert "role auditor" in told and "kohub-backend" in told
-    assert not any(secret in told for secret in CANARIES)
+    reported = (
+        site.message + site.text("realm", "diff", "--realm", REALM) + site.text("show", "newest", "--realm", REALM)
+    )
+    assert "role auditor" in reported and "kohub-backend" in reported
+    assert not any(secret in reported for secret in CANARIES)
 
 
 def test_a_user_s_change_alone_is_seen_by_the_events_of_the_realm(site: Site, pair: Pair) -> None:

@@ -144,7 +144,7 @@ def test_an_administrator_who_is_refused_is_a_sentence_and_no_new_try(site: Site
     (site.folder / "admin").write_text("canary-of-a-wrong-password")
     try:
         assert "refuses the administrator 'admin'" in str(site.back_up(REALM, code=2))
-        assert "canary" not in site.said
+        assert "canary" not in site.message
     finally:
         (site.folder / "admin").write_text(ADMIN_PASSWORD)
 
@@ -210,8 +210,8 @@ def test_what_somebody_made_meanwhile_is_not_removed(
         until(pair.marked)
         pair.ask("POST", "", {"realm": "kohub-3", "enabled": True})
         pair.run("touch /tmp/po-made")
-        said, _ = process.communicate(timeout=60)
-    assert process.returncode == 1 and "it was not touched" in said, said
+        message, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and "it was not touched" in message, message
     assert pair.ask("GET", "/kohub-3")["enabled"]
     pair.ask("DELETE", "/kohub-3")
 
@@ -223,9 +223,9 @@ def test_keycloak_restarting_during_an_export(
     with running(site, "backup", "--realm", REALM) as process:
         until(pair.marked)
         docker("stop", "--time", "5", pair.name)
-        said, _ = process.communicate(timeout=60)
-    assert process.returncode == 1, said
-    assert "The export of realm kohub" in said or "was lost (it was stopped)" in said, said
+        message, _ = process.communicate(timeout=60)
+    assert process.returncode == 1, message
+    assert "The export of realm kohub" in message or "was lost (it was stopped)" in message, message
     assert nothing_stored(site, tmp_path / "store")
     assert "start it and try again" in str(site.back_up(REALM, code=1))  # which is tried for five minutes in Prefect
     docker("start", pair.name)

@@ -221,12 +221,16 @@ def tree(folder: Path) -> dict[str, Any]:
     for where, folders, names in os.walk(os.fsencode(folder)):
         for name in [b".", *folders, *names] if where == os.fsencode(folder) else [*folders, *names]:
             path = os.path.join(where, name)
-            told = os.lstat(path)
+            reported = os.lstat(path)
             short = os.fsdecode(os.path.relpath(path, os.fsencode(folder)))
-            kind = told.st_mode
+            kind = reported.st_mode
             if kind & 0o170000 == 0o140000:
                 continue  # a socket is of the program that listens
-            entry: dict[str, Any] = {"mode": kind, "owner": (told.st_uid, told.st_gid), "mtime": told.st_mtime_ns}
+            entry: dict[str, Any] = {
+                "mode": kind,
+                "owner": (reported.st_uid, reported.st_gid),
+                "mtime": reported.st_mtime_ns,
+            }
             entry["xattrs"] = {
                 each: os.getxattr(path, each, follow_symlinks=False)
                 for each in os.listxattr(path, follow_symlinks=False)
@@ -236,7 +240,7 @@ def tree(folder: Path) -> dict[str, Any]:
             if kind & 0o170000 == 0o100000:
                 with open(path, "rb") as file:
                     entry["contents"] = file.read()
-                entry["first"] = inodes.setdefault(told.st_ino, short)
+                entry["first"] = inodes.setdefault(reported.st_ino, short)
             found[short] = entry
     return found
 
@@ -246,11 +250,11 @@ def database(path: Path) -> tuple[str, int]:
     import sqlite3
 
     with sqlite3.connect(path) as one:
-        (said,) = one.execute("PRAGMA integrity_check").fetchone()
+        (message,) = one.execute("PRAGMA integrity_check").fetchone()
         (wrong,) = one.execute("SELECT count(*) FROM beat WHERE twice <> 2 * n").fetchone()
         first, last, count = one.execute("SELECT min(n), max(n), count(*) FROM beat").fetchone()
     assert (wrong, last - first + 1) == (0, count)
-    return said, count
+    return message, count
 
 
 def longest_pause(path: Path, since: float = 0.0) -> float:

@@ -109,13 +109,13 @@ def test_damage_is_told(archive: bytes) -> None:
         list(entries_of([b'["a"]\n']))
     for wrong in ({"size": "-5"}, {"mtime": "x"}, {"mtime": "1e99999999"}, {"uid": "-1"}):
         with pytest.raises(DamagedSet):
-            read(told(wrong))
+            read(reported(wrong))
     for text in (b"-1\n", b"1\n0\n-4\n", b"x\n", b"99999999999\n"):
         with pytest.raises(DamagedSet):
             read(sparse(text, b"", 10))
 
 
-def told(pax: dict[str, str], data: bytes = b"") -> bytes:
+def reported(pax: dict[str, str], data: bytes = b"") -> bytes:
     """An archive of one file, of which a pax header says this."""
     entry, _ = a("file")
     entry.pax_headers = pax
@@ -125,7 +125,7 @@ def told(pax: dict[str, str], data: bytes = b"") -> bytes:
 def sparse(text: bytes, data: bytes, size: int) -> bytes:
     padded = text + bytes(-len(text) % 512)
     head = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "a", "GNU.sparse.realsize": str(size)}
-    return told(head, padded + data)
+    return reported(head, padded + data)
 
 
 def test_the_map_of_a_sparse_file_is_read_in_time_that_grows_with_it() -> None:

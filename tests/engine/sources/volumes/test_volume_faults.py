@@ -262,11 +262,11 @@ def test_who_writes_between_a_stop_and_a_start_fails_the_set_and_a_second_run_is
             engine("start", service)
             engine("stop", service)
         os.kill(run.pid, signal.SIGCONT)
-        said = run.communicate(timeout=60)[1].decode()
+        message = run.communicate(timeout=60)[1].decode()
     assert answer.code == 4
     assert f"{site.source} is locked by platformctl backup since " in answer.problem
     assert run.returncode == 1
-    assert f"{once} was started while {volume.parent.name} was read" in said
+    assert f"{once} was started while {volume.parent.name} was read" in message
     assert (engine.running(service), site.site.files()) == (True, set())
 
 
@@ -282,6 +282,6 @@ def test_a_drill_whose_container_is_killed_says_nothing_against_its_set(engine: 
         until(lambda: engine.running(look))
         engine("kill", look)
         os.kill(run.pid, signal.SIGCONT)
-        said = run.communicate(timeout=60)[1].decode()
-    assert run.returncode == 3, said
-    assert "What was unpacked cannot be read: " in said and "ended with 137" in said
+        message = run.communicate(timeout=60)[1].decode()
+    assert run.returncode == 3, message
+    assert "What was unpacked cannot be read: " in message and "ended with 137" in message

@@ -202,17 +202,17 @@ def test_a_database_that_is_made_or_replaced_while_its_volume_is_read_fails_the_
     with going(site, "backup") as run:
         until(lambda: any("-hold-" in one for one in engine.ours(site.source)))
         a_database(new)
-        said = run.communicate(timeout=60)[1].decode()
+        message = run.communicate(timeout=60)[1].decode()
     assert run.returncode == 1
-    assert f"The database 'new.db' of {name} was made, or put in place of another, while the volume was read" in said
+    assert f"The database 'new.db' of {name} was made, or put in place of another, while the volume was read" in message
     new.unlink()
     with going(site, "backup") as run:
         [first] = until(lambda: [each for each in engine.ours(site.source) if "-read-" in each])
         until(lambda: [each for each in engine.ours(site.source) if "-read-" in each and each != first])
         (folder.parent / "next.db").rename(folder / "kuma.db")
-        said = run.communicate(timeout=60)[1].decode()
+        message = run.communicate(timeout=60)[1].decode()
     assert run.returncode == 1
-    assert f"The database kuma.db of {name} is not the one that was held: another file took its place" in said
+    assert f"The database kuma.db of {name} is not the one that was held: another file took its place" in message
     assert site.site.files() == set()
 
 
@@ -265,10 +265,8 @@ def test_a_database_that_cannot_be_held_is_said(engine: Engine, tmp_path: Path) 
 def test_volumes_that_nobody_declared_are_named_and_excluded_ones_are_not(engine: Engine, tmp_path: Path) -> None:
     folder = engine.volume()
     site = kept(engine, tmp_path, {folder.parent.name: "none"}, 'exclude = ["{}"]')
-    new, left_out = (
-        engine.volume("--label", f"com.docker.compose.project={site.source}").parent.name for _ in range(2)
-    )
-    config = site.site.config.read_text().replace("{}", left_out)
+    new, omitted = (engine.volume("--label", f"com.docker.compose.project={site.source}").parent.name for _ in range(2))
+    config = site.site.config.read_text().replace("{}", omitted)
     site.site.config.write_text(config)
     run = site.run("backup")
     assert [remark for remark in run["remarks"] if "not backed up" in remark] == [
@@ -276,15 +274,15 @@ def test_volumes_that_nobody_declared_are_named_and_excluded_ones_are_not(engine
     ]
     assert {one["name"]: one["why"] for one in run["skipped"]} == {
         new: "nobody declared it",
-        left_out: "excluded by the configuration",
+        omitted: "excluded by the configuration",
     }
-    said = f"not backed up: {new}. Name it in `volumes` of its source, or in `exclude`."
+    message = f"not backed up: {new}. Name it in `volumes` of its source, or in `exclude`."
     checked = site.answer("check")
-    assert (checked.code, checked.document["result"]["forgotten"]) == (1, [said])
-    assert said in checked.problem
-    site.site.config.write_text(config.replace(left_out, new).replace(folder.parent.name, "never-there"))
+    assert (checked.code, checked.document["result"]["forgotten"]) == (1, [message])
+    assert message in checked.problem
+    site.site.config.write_text(config.replace(omitted, new).replace(folder.parent.name, "never-there"))
     checked = site.answer("check")
-    assert checked.document["result"]["forgotten"] == [said.replace(new, left_out)]
+    assert checked.document["result"]["forgotten"] == [message.replace(new, omitted)]
     assert "volume never-there of " in checked.problem and "was never recorded" in checked.problem
 
 

@@ -73,13 +73,13 @@ def _before_data(work: Work, head: Head) -> None:
     so schemas come first, and privileges last, which take back what was granted for it."""
     job = work.job
     if job.superuser:
-        kept = without_lines(head.contents, job.left_out) if job.left_out else ()
+        kept = without_lines(head.contents, job.omitted) if job.omitted else ()
         _run(work, work.listed("before data", kept) if kept else None)
         return
     schemas, privileges, others = head.divided()
     _run(work, work.listed("schemas", schemas))
     with owners_may_create_in_schemas(job.server, job.working, job.source.proof):
-        _run(work, work.listed("before data", without_lines(others, job.left_out)))
+        _run(work, work.listed("before data", without_lines(others, job.omitted)))
     # Listed alone they are in no section.
     _run(work, work.listed("privileges", [line for line in privileges if not is_data(line)]), section="")
 

@@ -48,7 +48,7 @@ def sort_memory(size: int, most: int) -> int:
 class LoadJob:
     """One database to fill: where it comes from, and the working database it goes to.
 
-    `superuser`: whoever fills it is one. `left_out`: extensions of a service that the server lacks.
+    `superuser`: whoever fills it is one. `omitted`: extensions of a service that the server lacks.
     """
 
     source: Source
@@ -57,7 +57,7 @@ class LoadJob:
     programs: Path
     progress: Progress
     superuser: bool = True
-    left_out: frozenset[str] = frozenset()
+    omitted: frozenset[str] = frozenset()
 
     @property
     def what(self) -> str:

@@ -30,8 +30,8 @@ def fill_from_text(job: LoadJob) -> None:
         argv = (*commands.psql_argv(job.programs, job.working), "--file=-")  # it then says which line
         psql = job.writer(pipeline, argv, job.environment(), subprocess.PIPE)
         contents = after_marker(pieces_of(unpacked.stdout), body_marker(job.source.choice.key.set_id))
-        if job.left_out:
-            contents = without(contents, job.left_out)
+        if job.omitted:
+            contents = without(contents, job.omitted)
         pipeline.run(partial(pump, contents, (psql.stdin,), meter), "restore")
         job.join(pipeline, meter, stored)
 

@@ -27,8 +27,8 @@ CREATE INDEX by_function ON t (lower(name));
 def test_plain_indexes(postgres_server: Instance, fresh_database: str, tmp_path: Path) -> None:
     load(postgres_server, fresh_database, SQL)
     plan = dumped(postgres_server, fresh_database, tmp_path / "a").plan
-    told = [(index.table, index.statement.split(b"\n")[-2]) for index in plan.indexes]
-    assert told == [
+    reported = [(index.table, index.statement.split(b"\n")[-2]) for index in plan.indexes]
+    assert reported == [
         (b"public.t", b"    ADD CONSTRAINT t_pkey PRIMARY KEY (id);"),
         (b"public.t", b"CREATE INDEX by_name ON public.t USING btree (name);"),
         (b"public.t", b"CREATE INDEX commented ON public.t USING btree (id, name);"),

@@ -246,10 +246,10 @@ def test_a_snapshot_is_given_up_in_time(postgres_server: Instance, bulky: str, s
 
 def test_never_two_at_once(postgres_server: Instance) -> None:
     server = server_of(postgres_server)
-    told = "held by 'platform-ops lock first run' from a local socket"
+    reported = "held by 'platform-ops lock first run' from a local socket"
     with (
         backup_lock(server, "first run"),
-        pytest.raises(LockedByAnother, match=told),
+        pytest.raises(LockedByAnother, match=reported),
         backup_lock(server),
     ):
         pass

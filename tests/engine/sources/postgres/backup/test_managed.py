@@ -124,10 +124,10 @@ THINNED = {
 
 @pytest.mark.parametrize("case", THINNED)
 def test_it_stops_where_a_set_would_be_thinned_out_or_not_restore(case: str, managed: Instance, tmp_path: Path) -> None:
-    spoil, said, mend = THINNED[case]
+    spoil, message, mend = THINNED[case]
     execute(managed, "shop", *spoil)
     try:
-        with pytest.raises(ConfigurationError, match=said):
+        with pytest.raises(ConfigurationError, match=message):
             back_up(as_role(managed), store_in(tmp_path), ["shop"])
         assert not list(tmp_path.rglob("manifest.json"))
     finally:

@@ -48,13 +48,13 @@ def one(
     database: str,
     *,
     programs: Path | None = None,
-    told: list[str] | None = None,
+    reported: list[str] | None = None,
 ) -> StoredItem:
-    """Back up one database. `programs`: where pg_restore is taken from; `told`: gets what is said meanwhile."""
+    """Back up one database. `programs`: where pg_restore is taken from; `reported`: gets what is said meanwhile."""
     run = run_of(server_of(server), repository)
     assert isinstance(run.source, SomeDatabases)
     run.source.programs = programs
-    heard = told if told is not None else []
+    heard = reported if reported is not None else []
     return store_one(run, found(database, 20_000_000), lambda what, done=0, total=0: heard.append(what))
 
 
@@ -119,10 +119,10 @@ def altered(folder: Path, programs: Path, script: str) -> Path:
 def test_a_doubt_takes_the_dump_again(
     postgres_server: Instance, bulky: str, store_folder: Path, tmp_path: Path, change: str
 ) -> None:
-    repository, told = store_in(store_folder), list[str]()
+    repository, reported = store_in(store_folder), list[str]()
     programs = altered(tmp_path / "altered", survey(server_of(postgres_server)).programs, CHANGES[change])
-    made = one(postgres_server, repository, bulky, programs=programs, told=told)
-    assert f"dump {bulky} again: its rows cannot be packed once for both sets" in told
+    made = one(postgres_server, repository, bulky, programs=programs, reported=reported)
+    assert f"dump {bulky} again: its rows cannot be packed once for both sets" in reported
     assert drill(repository, made.key).result == "passed"
 
 
@@ -132,8 +132,8 @@ def test_a_dump_without_all_rows_is_not_kept(
     repository = store_in(store_folder)
     loses_one = "/^777\\t/d"  # of 645 bytes: the archive's size could be right
     programs = altered(tmp_path / "altered", survey(server_of(postgres_server)).programs, loses_one)
-    told = r"has 19,999 rows of public\.bulky where its proof counted 20,000; it was not kept"
-    with pytest.raises(TransientFailure, match=told):
+    reported = r"has 19,999 rows of public\.bulky where its proof counted 20,000; it was not kept"
+    with pytest.raises(TransientFailure, match=reported):
         one(postgres_server, repository, bulky, programs=programs)
     assert files_in(repository) == []
 
@@ -166,13 +166,13 @@ def started_here() -> list[psutil.Process]:
     ],
 )
 def test_whoever_is_killed_nothing_has_a_name(
-    postgres_server: Instance, bulky: str, store_folder: Path, words: str, told: str
+    postgres_server: Instance, bulky: str, store_folder: Path, words: str, reported: str
 ) -> None:
     store = SlowStore("nightly", store_folder)
     store.bytes_in_a_second = 2**20  # on a busy machine the kill comes late
     repository = Repository(store, recipients=RECIPIENTS)
     thread = when_running(words, lambda process: process.kill())
-    with pytest.raises(TransientFailure, match=told):
+    with pytest.raises(TransientFailure, match=reported):
         one(postgres_server, repository, bulky)
     thread.join()
     assert files_in(repository) == []

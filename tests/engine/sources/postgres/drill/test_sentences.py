@@ -67,10 +67,10 @@ def test_the_reason_and_never_a_value(
     for key in (made.key(database), made.cluster_key):
         result = drill(repository, key)
         assert result.result == "failed"
-        said = [result.model_dump_json(), refused(database, repository, key, second_server)]
+        messages = [result.model_dump_json(), refused(database, repository, key, second_server)]
         verdicts = [stored for stored in repository.store.keys("") if "verdict" in stored]
-        said += [read(repository, stored).decode() for stored in verdicts]
-        assert len(said) > 2
-        for text in said:
+        messages += [read(repository, stored).decode() for stored in verdicts]
+        assert len(messages) > 2
+        for text in messages:
             assert reason in text.replace('\\"', '"')
             assert CANARY not in text

@@ -140,9 +140,9 @@ def test_another_version_is_not_compared_and_the_drill_says_so(
     execute(postgres_server, name, *MAKE, "UPDATE pg_extension SET extversion = '0.0.1' WHERE extname = 'vector'")
     report = drill(repository, back_up(server_of(postgres_server), repository, [name], cluster=False).key(name))
     assert (report.verdict, report.missing) == ("passed", ()), report.sentence
-    told = report.remarks[NOT_COMPARED]
-    assert told.startswith(f"vector of {name} (0.0.1 on PostgreSQL 16 backed up, 0.")
-    assert told in drill_report(report).as_text()
+    reported = report.remarks[NOT_COMPARED]
+    assert reported.startswith(f"vector of {name} (0.0.1 on PostgreSQL 16 backed up, 0.")
+    assert reported in drill_report(report).as_text()
 
 
 def test_neither_is_another_major_nor_an_extension_that_is_not_there() -> None:

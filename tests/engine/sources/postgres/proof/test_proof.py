@@ -224,7 +224,7 @@ def reprint(server: Instance, small: DatabaseProof) -> Callable[[str], str]:
     return cache(reprinter(server_of(server), client_programs(MAJOR), small.properties))
 
 
-def told(expected: DatabaseProof, found: DatabaseProof, reprint: Callable[[str], str]) -> list[str]:
+def reported(expected: DatabaseProof, found: DatabaseProof, reprint: Callable[[str], str]) -> list[str]:
     """What a comparison finds: kinds and names."""
     return [f"{one.kind} {one.name}" for one in compare_databases(expected, found, reprint)]
 
@@ -236,7 +236,7 @@ def proof_of(server: Instance, database: str) -> DatabaseProof:
 def test_a_copy_is_equal(
     server: Instance, small: DatabaseProof, new_database: Callable[..., str], reprint: Callable[[str], str]
 ) -> None:
-    assert told(small, proof_of(server, new_database(template="small")), reprint) == []
+    assert reported(small, proof_of(server, new_database(template="small")), reprint) == []
 
 
 @pytest.mark.parametrize(("mistake", "named"), WRONG_DATA.values(), ids=WRONG_DATA)
@@ -248,7 +248,7 @@ def test_wrong_data_is_never_green(
         connection.execute(f"SET LOCAL search_path = public; {mistake}; SET LOCAL search_path = ''".encode())
         found = take_proof(connection, "small", small.schema_sql)
         connection.rollback()
-    assert any(one.endswith(f" {named}") for one in told(small, found, reprint))
+    assert any(one.endswith(f" {named}") for one in reported(small, found, reprint))
 
 
 def grouped(mistakes: Mapping[str, tuple[str, str]]) -> list[list[tuple[str, str]]]:
@@ -276,7 +276,7 @@ def test_a_wrong_schema_or_sequence_is_never_green(
 ) -> None:
     copy = new_database(template="small")
     run_script(server, copy, ";\n".join(mistake for mistake, _ in mistakes))
-    found = told(small, proof_of(server, copy), reprint)
+    found = reported(small, proof_of(server, copy), reprint)
     assert [named for _, named in mistakes if not any(named in one for one in found)] == []
 
 
@@ -319,7 +319,7 @@ def test_grants_in_any_order_are_never_red(
     run_script(server, reordered, OBJECTS + ";\n".join(reversed(GRANTS)))
     one, other = proof_of(server, made), proof_of(server, reordered)
     assert one.schema_sql != other.schema_sql
-    assert told(one, other.model_copy(update={"database": made}), reprint) == []
+    assert reported(one, other.model_copy(update={"database": made}), reprint) == []
     assert drill_one(server, store_folder, reordered).result == "passed"
 
 
@@ -385,11 +385,11 @@ def test_a_database_that_lost_something_of_its_own_is_never_green(
     ):  # fmt: skip
         execute(server, "postgres", statement.format(fresh_database))
     expected = proof_of(server, fresh_database)
-    assert told(expected, proof_of(server, fresh_database), reprint) == []
+    assert reported(expected, proof_of(server, fresh_database), reprint) == []
     for mistake, named in reversed(WRONG_DATABASE.values()):
         before = proof_of(server, fresh_database)
         execute(server, "postgres", mistake.format(fresh_database))
-        assert told(before, proof_of(server, fresh_database), reprint) == [f"database property {named}"]
+        assert reported(before, proof_of(server, fresh_database), reprint) == [f"database property {named}"]
 
 
 @pytest.fixture

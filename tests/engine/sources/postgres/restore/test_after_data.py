@@ -27,7 +27,7 @@ CREATE INDEX of_function ON "ATTACH".b ((n + of_key()));
 """
 
 
-def told(lines: Iterable[bytes]) -> list[str]:
+def reported(lines: Iterable[bytes]) -> list[str]:
     """Kind, schema and name, without numbers and owner."""
     return [b" ".join(line.split(b" ")[3:-1]).decode() for line in lines]
 
@@ -38,7 +38,7 @@ def test_only_indexes_and_keys_that_need_nothing_else(
     load(postgres_server, fresh_database, SQL)
     archive = dumped(postgres_server, fresh_database, tmp_path / "a")
     found = after_data(Head(archive.path, (), archive.programs), ())
-    assert sorted(told(found.indexes)) == [
+    assert sorted(reported(found.indexes)) == [
         "CONSTRAINT ATTACH b b_during_excl",
         "CONSTRAINT public a a_pkey",
         "CONSTRAINT public leaf leaf_pkey",
@@ -46,7 +46,7 @@ def test_only_indexes_and_keys_that_need_nothing_else(
         "INDEX ATTACH of_b",
         "INDEX public by_n",
     ]
-    assert sorted(told(found.others)) == [
+    assert sorted(reported(found.others)) == [
         "COMMENT public INDEX a_pkey",
         "COMMENT public INDEX by_n",
         "FK CONSTRAINT ATTACH b b_n_fkey",
@@ -72,4 +72,4 @@ def test_what_is_built_is_left_out_and_its_comment_is_not(
     head = Head(archive.path, (), archive.programs)
     (line,) = after_data(head, ()).indexes
     left = after_data(head, {int(line.split(b";")[0])})
-    assert (left.indexes, told(left.others)) == ((), ["COMMENT public INDEX i"])
+    assert (left.indexes, reported(left.others)) == ((), ["COMMENT public INDEX i"])

@@ -151,7 +151,7 @@ def test_all_that_comes_back_is_taken_and_all_else_is_named(
     assert execute(empty_server, "case_bad", checks.format("false")) == not_valid
     # its rows came in the second pass
     assert ("bid_offer_fkey",) in execute(empty_server, "case_bad", checks.format("true"))
-    told = "\n".join(bad.refused)
+    reported = "\n".join(bad.refused)
     for named in (
         "MATERIALIZED VIEW DATA n",
         "FK CONSTRAINT public visit visit_address_fkey: it is there",
@@ -159,8 +159,8 @@ def test_all_that_comes_back_is_taken_and_all_else_is_named(
         "whole",
         "is_soon",
     ):
-        assert named in told
-    assert (len(bad.refused), "CANARY" in told) == (5, False)
+        assert named in reported
+    assert (len(bad.refused), "CANARY" in reported) == (5, False)
     assert words.refused == ()
     assert [one for one in words.differences if one.startswith("dependencies ")] == list(words.differences)
     text = restore_report("empty", run.restored, 1.0).as_text()
@@ -259,7 +259,7 @@ def test_what_the_target_lacks_is_not_the_set_s_fault(
     made = back_up(server_of(empty_server), store_in(store_folder), ["lacks"], cluster=False)
     with pytest.raises(CouldNotVerify) as caught:
         restore_databases(made.repository, server_of(empty_server), (RestoreChoice("lacks", made.key("lacks")),))
-    said = str(caught.value)
-    assert "lacks what this set needs, and nothing is held against the set" in said
-    assert reason in said
+    message = str(caught.value)
+    assert "lacks what this set needs, and nothing is held against the set" in message
+    assert reason in message
     assert execute(empty_server, "postgres", "SELECT count(*) FROM pg_database") == [(4,)]

@@ -129,9 +129,9 @@ def test_what_a_master_may_not_give_to_roles_is_named(house: Backup, goal: Insta
     made = restored(house, as_role(goal), "house")
     assert (made.is_equal, made.rows, made.roles_without_password) == (True, 500, ())
     assert {"dba", "writers", "postgres"} <= {*made.roles_created}
-    said = "; ".join(made.roles_lack)
-    assert "role dba: SUPERUSER (GRANT rds_superuser TO it, if it shall administer); role dba: REPLICATION" in said
-    assert 'member writers of pg_write_server_files: permission denied to grant role "pg_write_server_files"' in said
+    message = "; ".join(made.roles_lack)
+    assert "role dba: SUPERUSER (GRANT rds_superuser TO it, if it shall administer); role dba: REPLICATION" in message
+    assert 'member writers of pg_write_server_files: permission denied to grant role "pg_write_server_files"' in message
     verifiers = "SELECT rolname FROM pg_authid WHERE rolname = 'dba' AND rolpassword IS NOT NULL AND NOT rolsuper"
     assert execute(goal, "postgres", verifiers) == [("dba",)]
     assert "What this server's role may not give to the roles that were created: role dba" in steps(made)
@@ -205,8 +205,8 @@ def test_row_security_that_is_forced_asks_for_bypassrls_to_compare(goal: Instanc
         )
         as_master(source, "forced", *statements)
         made = back_up(as_role(source), store_in(tmp_path), ["forced"], cluster=False)
-    said = r"role 'master' of rds .* may not read all that it restored, .*row-level security.*; ALTER ROLE master BYPASSRLS"
-    with pytest.raises(CouldNotVerify, match=said):
+    message = r"role 'master' of rds .* may not read all that it restored, .*row-level security.*; ALTER ROLE master BYPASSRLS"
+    with pytest.raises(CouldNotVerify, match=message):
         restored(made, as_role(goal), "forced")
     assert not execute(goal, "postgres", f"SELECT FROM pg_database WHERE starts_with(datname, '{WORKING_PREFIX}')")
     execute(goal, "postgres", "ALTER ROLE master BYPASSRLS")

@@ -40,17 +40,17 @@ SQL = [b"SET x = 1;\n\n--\n-- Name: t; Type: TABLE; Schema: public; Owner: o\n--
        b"  a int\n);\n--\n-- Data for Name: t; Type: TABLE DATA; Sche", b"ma: public; Owner: o\n--\nCOPY public.t FROM stdin;\n1\n\\.\n"]  # fmt: skip
 
 
-@pytest.mark.parametrize("said", LACKING)
-def test_what_the_server_lacks_could_not_be_verified(said: str) -> None:
-    assert lacks(said)
-    error = refused(OperationFailed(f"psql ended with 3: {said}."), said, "The scratch server")
+@pytest.mark.parametrize("message", LACKING)
+def test_what_the_server_lacks_could_not_be_verified(message: str) -> None:
+    assert lacks(message)
+    error = refused(OperationFailed(f"psql ended with 3: {message}."), message, "The scratch server")
     assert isinstance(error, CouldNotVerify)
     assert str(error).startswith("The scratch server lacks what this set needs")
 
 
-@pytest.mark.parametrize("said", THE_SOURCE_S)
-def test_what_the_source_holds_will_be_there_again(said: str) -> None:
-    error = refused(OperationFailed(f"psql ended with 3: {said}."), said, "The scratch server", "TABLE public.t")
+@pytest.mark.parametrize("message", THE_SOURCE_S)
+def test_what_the_source_holds_will_be_there_again(message: str) -> None:
+    error = refused(OperationFailed(f"psql ended with 3: {message}."), message, "The scratch server", "TABLE public.t")
     assert isinstance(error, DamagedSet)
     assert "That is of TABLE public.t. The stored bytes are those of the manifest" in str(error)
 

@@ -52,10 +52,10 @@ def by_hand(folder: Path, database: str | None = None, identity: Path | None = N
     place = f"cd <store>/<server>/{'db/<database>' if database else 'cluster'}/<set>\n"
     lines, _, after = page.partition(place)[2].partition("```")
     if identity is not None:
-        said = re.search(r"Encrypted.*?`(age [^`]*)`\s+in\s+the\s+place\s+of\s+`([^`]*)`", after, re.DOTALL)
-        assert said is not None
-        instead = said[1].replace("key.txt", shlex.quote(str(identity))).replace("FILE", r"\1")
-        lines = re.sub(re.escape(said[2]).replace("FILE", r"(\S+)"), instead, lines)
+        message = re.search(r"Encrypted.*?`(age [^`]*)`\s+in\s+the\s+place\s+of\s+`([^`]*)`", after, re.DOTALL)
+        assert message is not None
+        instead = message[1].replace("key.txt", shlex.quote(str(identity))).replace("FILE", r"\1")
+        lines = re.sub(re.escape(message[2]).replace("FILE", r"(\S+)"), instead, lines)
         lines = lines.replace("*.sql.gz", "*.sql.gz.age")
     return f"cd {shlex.quote(str(folder))}\n{lines.replace('<database>', database or '')}"
 
@@ -85,8 +85,8 @@ def test_a_cluster_set_restores_into_an_empty_server(
 ) -> None:
     # One role is there already, another than the one everybody has.
     execute(empty_server, "postgres", "CREATE ROLE kohub CREATEROLE", "CREATE ROLE stranger")
-    told = shell(by_hand(Path(demo_backup.repository.store.address) / str(demo_backup.cluster_key)), empty_server)
-    assert told == "9 of 9 files came back\n"
+    reported = shell(by_hand(Path(demo_backup.repository.store.address) / str(demo_backup.cluster_key)), empty_server)
+    assert reported == "9 of 9 files came back\n"
     execute(empty_server, "postgres", "DROP ROLE stranger")
     assert differing(lines(demo_server, "pg_dumpall"), lines(empty_server, "pg_dumpall")) == []
 

@@ -19,7 +19,7 @@ from engine.errors import ConfigurationError, OperationFailed
 from engine.sources.postgres.programs.account import account
 from engine.sources.postgres.programs.installed import server_programs
 from engine.sources.postgres.scratch.instance import Instance
-from engine.sources.postgres.scratch.socket_and_port import check_place, free_port, server_folder
+from engine.sources.postgres.scratch.socket_and_port import check_socket_path, free_port, server_folder
 
 PASSWORD = "it's a \\ canary"
 SLEEP = ["sleep", "60"]
@@ -168,10 +168,10 @@ def test_an_unknown_locale_is_said_so(server_base: Path) -> None:
 def test_a_path_too_long_for_a_socket_goes_elsewhere(tmp_path: Path) -> None:
     long = tmp_path / ("x" * 100)
     with pytest.raises(ConfigurationError, match="too long for a Unix socket"):
-        check_place(long)
+        check_socket_path(long)
     elsewhere = server_folder(long)
     assert elsewhere == server_folder(long) != server_folder(long.with_name("y" * 100))
-    check_place(elsewhere)
+    check_socket_path(elsewhere)
 
 
 def test_a_good_place_is_kept(server_base: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_good_place_is_kept(server_base: Path) -> None:
 def test_a_folder_closed_to_the_servers_account_goes_elsewhere(server_base: Path) -> None:
     server_base.chmod(0o700)
     with pytest.raises(ConfigurationError, match="closed to the account PostgreSQL runs with"):
-        check_place(server_base / "pg")
+        check_socket_path(server_base / "pg")
     assert not server_folder(server_base / "pg").is_relative_to(server_base)
 
 

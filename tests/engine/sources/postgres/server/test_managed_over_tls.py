@@ -151,7 +151,7 @@ def _accepted(instance: Instance, reference: str, other_than: str = "") -> str:
     return token
 
 
-SAID = {
+EXPECTED = {
     "aws:kerp/prod/nothing": r"AWS does not give the secret aws:kerp/prod/nothing \(ResourceNotFoundException\); correct its name",
     "aws:kerp/prod/db": r"The secret aws:kerp/prod/db has the keys password, username; give aws:kerp/prod/db#key",
     "aws:kerp/prod/db#user": r"has the keys password, username",
@@ -161,8 +161,8 @@ SAID = {
 
 def test_what_is_wrong_with_a_secret_of_aws_is_said(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     assert secrets.resolve("aws:kerp/prod/db-password") == "of the master"
-    for reference, said in SAID.items():
-        with pytest.raises(ConfigurationError, match=said) as caught:
+    for reference, message in EXPECTED.items():
+        with pytest.raises(ConfigurationError, match=message) as caught:
             secrets.resolve(reference)
         assert "of the master" not in str(caught.value)
     monkeypatch.delenv("AWS_DEFAULT_REGION")

@@ -10,7 +10,7 @@ import pytest
 from engine.repository.manifest import read_manifest
 from engine.sources.postgres.scratch.instance import Instance
 from engine.sources.postgres.scratch.scratch import scratch_server
-from engine.sources.postgres.server.omissions import left_out_of_archive, left_out_of_dump
+from engine.sources.postgres.server.omissions import omitted_from_archive, omitted_from_dump
 from tests.conftest import LIVE, MAJOR
 from tests.engine.sources.postgres.backups import (
     Backup,
@@ -173,9 +173,9 @@ NOTHING = """
 """
 
 
-def said(server: Instance, database: str) -> list[str]:
+def message(server: Instance, database: str) -> list[str]:
     with server_of(server).connect(database) as connection:
-        return left_out_of_dump(connection)
+        return omitted_from_dump(connection)
 
 
 @pytest.mark.parametrize(("script", "line"), NAMED.values(), ids=NAMED)
@@ -187,7 +187,7 @@ def test_what_a_dump_leaves_out_is_named(
     )
     try:
         run_script(postgres_server, fresh_database, argv_script)
-        assert said(postgres_server, fresh_database) == [line]
+        assert message(postgres_server, fresh_database) == [line]
     finally:
         if "PREPARE" in script:
             execute(postgres_server, fresh_database, "ROLLBACK PREPARED 'it''s'")
@@ -203,9 +203,9 @@ def test_what_a_dump_leaves_out_is_named(
 def test_what_is_carried_is_not_named(postgres_server: Instance, fresh_database: str) -> None:
     function = "CREATE FUNCTION plain(a int) RETURNS bool LANGUAGE sql AS 'SELECT extract(epoch from date ''2000-01-01'') > a -- from'"
     run_script(postgres_server, fresh_database, f"{function};{NOTHING}")
-    assert said(postgres_server, fresh_database) == []
+    assert message(postgres_server, fresh_database) == []
     with server_of(postgres_server).connect(fresh_database) as connection:
-        assert left_out_of_archive(connection) == []
+        assert omitted_from_archive(connection) == []
 
 
 @pytest.fixture(scope="module")
