@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Protocol
 
 from bench import (
+    backup_run,
     cluster_deploys,
     command_line,
     deploys,
     figures,
     flow_run,
-    night,
     realms,
     restores,
     small_databases,
@@ -24,13 +24,13 @@ from bench import (
     volumes,
 )
 from bench.figures import Figure
-from bench.place import DATA, SCALE, Place, running
+from bench.testbed import DATA, SCALE, Testbed, running
 from bench.timing import MeasureError, report
 from engine.errors import PlatformOpsError
 
 NAMES = (
     "help",
-    "night",
+    "backup",
     "memory",
     "restore",
     "flow",
@@ -46,8 +46,8 @@ QUICK_SCALE = 0.2
 LARGE_SCALE = 42.0
 
 
-class PlaceOf(Protocol):
-    def __call__(self, scale: float, kind: str = "mixed") -> Place: ...
+class TestbedOf(Protocol):
+    def __call__(self, scale: float, kind: str = "mixed") -> Testbed: ...
 
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -83,13 +83,13 @@ def _measured(options: argparse.Namespace) -> Iterator[Figure]:
     scale = options.scale or (QUICK_SCALE if options.quick else SCALE)
     counts = (5, 20) if options.quick else (100, 1000) if options.large else (20, 100)
     sets = 1_000 if options.quick else 100_000
-    with _places(options.keep) as place_of:
+    with _places(options.keep) as testbed_of:
         work: dict[str, Callable[[], list[Figure]]] = {
             "help": lambda: command_line.measure(laps),
-            "night": lambda: night.measure(place_of(scale), laps),
-            "restore": lambda: restores.measure(place_of(scale, "tables"), laps),
-            "memory": lambda: _memory(place_of(scale), "1 GB" if scale == SCALE else f"scale {scale:g}"),
-            "flow": lambda: flow_run.measure(place_of(QUICK_SCALE), laps),
+            "backup": lambda: backup_run.measure(testbed_of(scale), laps),
+            "restore": lambda: restores.measure(testbed_of(scale, "tables"), laps),
+            "memory": lambda: _memory(testbed_of(scale), "1 GB" if scale == SCALE else f"scale {scale:g}"),
+            "flow": lambda: flow_run.measure(testbed_of(QUICK_SCALE), laps),
             "databases": lambda: small_databases.measure(counts),
             "sets": lambda: stored_sets.measure(sets, laps),
             "truncates": lambda: truncates.measure(5 if options.quick else 20),
@@ -110,27 +110,27 @@ def _measured(options: argparse.Namespace) -> Iterator[Figure]:
                 yield from volumes.measure_memory(gigabytes)
         if options.large and "memory" in options.only:
             report("== memory, 10 GB")
-            yield from _memory(place_of(LARGE_SCALE), "10 GB")
+            yield from _memory(testbed_of(LARGE_SCALE), "10 GB")
 
 
-def _memory(place: Place, label: str) -> list[Figure]:
-    return [*night.measure_memory(place, label), *restores.measure_memory(place, label)]
+def _memory(testbed: Testbed, label: str) -> list[Figure]:
+    return [*backup_run.measure_memory(testbed, label), *restores.measure_memory(testbed, label)]
 
 
 @contextmanager
-def _places(keep: bool) -> Iterator[PlaceOf]:
+def _places(keep: bool) -> Iterator[TestbedOf]:
     """Gives the place of a scale, made and started when it is first asked for; one server runs at a time."""
     with ExitStack() as stack:
-        current: list[Place] = []
+        current: list[Testbed] = []
 
-        def place_of(scale: float, kind: str = "mixed") -> Place:
-            wanted = Place(scale, kind)
+        def testbed_of(scale: float, kind: str = "mixed") -> Testbed:
+            wanted = Testbed(scale, kind)
             if current != [wanted]:
                 stack.close()
                 current[:] = [stack.enter_context(running(wanted, keep=keep))]
             return current[0]
 
-        yield place_of
+        yield testbed_of
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from engine.progress import silent
 from engine.sources.postgres.scratch.socket_and_port import free_port
 from engine.steps import InShell
 from tests.e2e.whole_platform import BREAKING, Whole, whole_platform
-from tests.engine.releases.place import Place, build_images, small_platform
+from tests.engine.releases.small_platform import SmallPlatform, build_images, small_platform
 
 UPDATES, ROLLBACKS, PER_SECOND = 12, 4, 300.0
 OLD, NEW = "1.0.0", "1.1.0"
@@ -74,14 +74,14 @@ def measure(quick: bool) -> Iterator[Figure]:
     build_images()
     with (
         tempfile.TemporaryDirectory(prefix="platform-ops-bench-", dir="/var/tmp") as folder,
-        _platform(Path(folder)) as place,
+        _platform(Path(folder)) as small,
     ):
-        own = _own_start(place)
+        own = _own_start(small)
         report(f"deploys: the application's own start takes {own:.1f} s")
-        yield from _idle(place, own)
-        yield from _lost(place, 1 if quick else ROLLBACKS, 2 if quick else UPDATES)
-        yield from _rollback(place)
-        yield _nothing(place)
+        yield from _idle(small, own)
+        yield from _lost(small, 1 if quick else ROLLBACKS, 2 if quick else UPDATES)
+        yield from _rollback(small)
+        yield _nothing(small)
     with tempfile.TemporaryDirectory(prefix="platform-ops-bench-", dir="/var/tmp") as folder:
         Path(folder).chmod(0o755)
         with whole_platform(Path(folder)) as whole:
@@ -89,23 +89,23 @@ def measure(quick: bool) -> Iterator[Figure]:
 
 
 @contextmanager
-def _platform(folder: Path) -> Iterator[Place]:
+def _platform(folder: Path) -> Iterator[SmallPlatform]:
     folder.chmod(0o755)
-    with small_platform(folder, free_port(28_900)) as place:
-        place.edit("nginx/nginx.conf", "keepalive_min_timeout 2s", "keepalive_min_timeout 10s")
-        place.change()
-        yield place
+    with small_platform(folder, free_port(28_900)) as small:
+        small.edit("nginx/nginx.conf", "keepalive_min_timeout 2s", "keepalive_min_timeout 10s")
+        small.change()
+        yield small
 
 
-def _own_start(place: Place) -> float:
+def _own_start(small: SmallPlatform) -> float:
     """Seconds from the start of a container of the application until it answers, with nobody else at it; of three the median."""
-    docker = place.platform().docker
+    docker = small.platform().docker
     took = []
     for _ in range(3):
         began = time.monotonic()
         name = (
             docker.call(
-                ("docker", "run", "--detach", "--rm", "--network", place.project, f"platform-ops/kohub-backend:{NEW}")
+                ("docker", "run", "--detach", "--rm", "--network", small.project, f"platform-ops/kohub-backend:{NEW}")
             )
             .decode()
             .strip()
@@ -124,11 +124,11 @@ def _own_start(place: Place) -> float:
     return statistics.median(took)
 
 
-def _idle(place: Place, own: float) -> Iterator[Figure]:
+def _idle(small: SmallPlatform, own: float) -> Iterator[Figure]:
     """A swap nobody else disturbs: until a new connection gets the new version, and all of it."""
-    with Watcher(place.url) as watcher:
-        run = place.change("update", kohub_backend=NEW)
-    started = place.containers()["kohub-backend"][0].started
+    with Watcher(small.url) as watcher:
+        run = small.change("update", kohub_backend=NEW)
+    started = small.containers()["kohub-backend"][0].started
     if started is None or NEW not in watcher.seen:
         raise MeasureError("the new version was never seen")
     swap = sum(seconds for title, seconds, _ in run.timings if title.startswith(_SWAP))
@@ -139,7 +139,7 @@ def _idle(place: Place, own: float) -> Iterator[Figure]:
     yield Figure(
         "deploy: a whole swap, clients idle, beyond its own start", swap - own, "s", "<=", 14.0, 12.0, (_COMMAND,)
     )
-    place.change("rollback")
+    small.change("rollback")
 
 
 def _start_of(run: ReleaseRun, started: datetime) -> float:
@@ -152,16 +152,16 @@ def _index(run: ReleaseRun, title: str) -> int:
     return next(number for number, (name, _, _) in enumerate(run.timings) if name.startswith(title))
 
 
-def _lost(place: Place, rollbacks: int, updates: int) -> Iterator[Figure]:
+def _lost(small: SmallPlatform, rollbacks: int, updates: int) -> Iterator[Figure]:
     """Updates and rollbacks one after the other under load."""
     began = time.monotonic()
-    with place.under_load(PER_SECOND) as counts:
+    with small.under_load(PER_SECOND) as counts:
         for number in range(updates):
             version = NEW if number % 2 == 0 else OLD
-            place.change("update", kohub_backend=version)
+            small.change("update", kohub_backend=version)
             if number % 3 == 2 and number // 3 < rollbacks:
-                place.change("rollback")
-                place.change("update", kohub_backend=version)
+                small.change("rollback")
+                small.change("update", kohub_backend=version)
             report(f"deploys: {number + 1} of {updates} updates, {time.monotonic() - began:.0f} s")
     report(
         f"deploys: {counts.sent:,} requests, {counts.unprocessed} HTTP/2 streams above a GOAWAY, failures {dict(counts.failures)}"
@@ -186,21 +186,21 @@ def _lost(place: Place, rollbacks: int, updates: int) -> Iterator[Figure]:
     )
 
 
-def _rollback(place: Place) -> Iterator[Figure]:
+def _rollback(small: SmallPlatform) -> Iterator[Figure]:
     """A rollback of all rolling services until a new connection sees the old version, against compose by hand."""
-    place.change(kohub_backend=OLD, kohub_frontend=OLD)
-    place.change(kohub_backend=NEW, kohub_frontend=NEW)
+    small.change(kohub_backend=OLD, kohub_frontend=OLD)
+    small.change(kohub_backend=NEW, kohub_frontend=NEW)
     began = time.time()
-    with Watcher(place.url) as watcher:
-        place.change("rollback")
+    with Watcher(small.url) as watcher:
+        small.change("rollback")
     ours = watcher.seen[OLD] - began
     lost = watcher.failed
-    place.change(kohub_backend=NEW, kohub_frontend=NEW)
-    with place.under_load(PER_SECOND) as counts:
+    small.change(kohub_backend=NEW, kohub_frontend=NEW)
+    with small.under_load(PER_SECOND) as counts:
         began = time.time()
-        with Watcher(place.url) as plain:
+        with Watcher(small.url) as plain:
             argv = ["docker", "compose", "up", "--detach", "--force-recreate", "kohub-backend", "kohub-frontend"]
-            subprocess.run(argv, cwd=place.directory, check=True, capture_output=True)
+            subprocess.run(argv, cwd=small.directory, check=True, capture_output=True)
             done = time.time()
             while not any(at > done - 0.5 for at in plain.seen.values()) and time.time() - done < 60:
                 plain.seen.clear()
@@ -237,9 +237,9 @@ def _with_databases(whole: Whole, rows: int) -> Figure:
     )
 
 
-def _nothing(place: Place) -> Figure:
-    place.change(kohub_backend=NEW, kohub_frontend=NEW)
-    run = place.change(kohub_backend=NEW, kohub_frontend=NEW)
+def _nothing(small: SmallPlatform) -> Figure:
+    small.change(kohub_backend=NEW, kohub_frontend=NEW)
+    run = small.change(kohub_backend=NEW, kohub_frontend=NEW)
     if run.plan is None or not run.plan.empty:
         raise MeasureError("a deploy with nothing to change had a plan")
     return Figure("deploy: nothing to change", run.seconds, "s", "<=", 5.0, None, (_COMMAND,))

@@ -1,4 +1,4 @@
-"""What Prefect adds to a night: the flow run's own duration less that of the same engine call."""
+"""What Prefect adds to a backup run: the flow run's own duration less that of the same engine call."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from bench.config import SERVER
 from bench.figures import Figure
-from bench.place import Place
+from bench.testbed import Testbed
 from bench.timing import MeasureError, interleaved
 
 _SETTINGS = {  # as installed (the demo has the same), but for a server of the bench's own
@@ -28,17 +28,17 @@ _COMMANDS = (
 )
 
 
-def measure(place: Place, laps: int) -> list[Figure]:
+def measure(testbed: Testbed, laps: int) -> list[Figure]:
     """Figure 6, on the small data set: what Prefect adds does not grow with the data."""
-    with _prefect(place) as environment:
+    with _prefect(testbed) as environment:
         _flow_run(environment)  # registers what a first run registers
-        found = interleaved({"engine": lambda: _engine(place), "flow run": lambda: _flow_run(environment)}, laps)
+        found = interleaved({"engine": lambda: _engine(testbed), "flow run": lambda: _flow_run(environment)}, laps)
     added = found.median("flow run") - found.median("engine")
     return [Figure("flow run less the same engine call", added, "s", "<=", 5.0, 3.0, _COMMANDS)]
 
 
 @contextmanager
-def _prefect(place: Place) -> Iterator[dict[str, str]]:
+def _prefect(testbed: Testbed) -> Iterator[dict[str, str]]:
     """A Prefect server with the blocks of the bench's configuration; the environment of its clients."""
     from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_ANALYTICS_ENABLED, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
@@ -48,9 +48,9 @@ def _prefect(place: Place) -> Iterator[dict[str, str]]:
 
     quiet = {PREFECT_SERVER_ANALYTICS_ENABLED: False}
     with temporary_settings(quiet), prefect_test_harness(server_startup_timeout=120):
-        for name, block in config_blocks(load_settings(place.config)):
+        for name, block in config_blocks(load_settings(testbed.config)):
             block.save(name, overwrite=True)
-        yield place.environment | _SETTINGS | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+        yield testbed.environment | _SETTINGS | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
 
 
 def _flow_run(environment: dict[str, str]) -> float:
@@ -67,9 +67,9 @@ def _flow_run(environment: dict[str, str]) -> float:
     return took.total_seconds()
 
 
-def _engine(place: Place) -> float:
+def _engine(testbed: Testbed) -> float:
     argv = ["platformctl", "--json", "backup"]
-    done = subprocess.run(argv, env=place.environment, capture_output=True, check=False)
+    done = subprocess.run(argv, env=testbed.environment, capture_output=True, check=False)
     if done.returncode:
         raise MeasureError(f"platformctl backup ended with {done.returncode}")
     return float(json.loads(done.stdout)["result"]["seconds"])

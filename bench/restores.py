@@ -13,31 +13,31 @@ from pathlib import Path
 from bench.figures import Figure
 from bench.large_tables import LARGE, SEVERAL
 from bench.memory import peak_of
-from bench.place import Place
+from bench.testbed import Testbed
 from bench.timing import Step, interleaved, report, run, shell
 
-_START = 'eval "$(.venv/bin/python -m bench.place start --kind tables)"'
-_STOP = ".venv/bin/python -m bench.place stop --kind tables"
-_BACKUP = "platformctl backup --no-prune"  # as a night does: its database sets are what people restore
+_START = 'eval "$(.venv/bin/python -m bench.testbed start --kind tables)"'
+_STOP = ".venv/bin/python -m bench.testbed stop --kind tables"
+_BACKUP = "platformctl backup --no-prune"  # as a backup run does: its database sets are what people restore
 _TEXT = Path("bench/data/restore.sql.gz")
 _LARGEST = "kohub"
 _BESIDE = "bench_restored_by_psql"
 
 
-def measure(place: Place, laps: int) -> list[Figure]:
+def measure(testbed: Testbed, laps: int) -> list[Figure]:
     """Figure 4, both kinds."""
     figures = []
-    run(shlex.split(_BACKUP), place.environment)
+    run(shlex.split(_BACKUP), testbed.environment)
     for database, words, must in (
         (SEVERAL, "several large tables", 0.75),
         (LARGE, "a single large table", None),
     ):
         commands = _commands(database)
-        shell(commands[1], place.environment)
+        shell(commands[1], testbed.environment)
         psql, restore = (f"{what} of {words}" for what in ("gunzip | psql", "restore"))
         contestants: dict[str, Step] = {
-            psql: partial(_then_clean, place, commands[2]),
-            restore: partial(_then_clean, place, commands[3]),
+            psql: partial(_then_clean, testbed, commands[2]),
+            restore: partial(_then_clean, testbed, commands[3]),
         }
         found = interleaved(contestants, laps)
         figure = f"restore of a database of {words} ÷ gunzip | psql"
@@ -47,11 +47,11 @@ def measure(place: Place, laps: int) -> list[Figure]:
     return figures
 
 
-def measure_memory(place: Place, label: str) -> list[Figure]:
+def measure_memory(testbed: Testbed, label: str) -> list[Figure]:
     """Figure 5 for a restore, of the largest of the platform's databases."""
-    run(["platformctl", "backup", "--database", _LARGEST, "--no-prune"], place.environment)
-    peak = peak_of(["platformctl", "restore", "--database", _LARGEST], place.environment)
-    _clean(place)
+    run(["platformctl", "backup", "--database", _LARGEST, "--no-prune"], testbed.environment)
+    peak = peak_of(["platformctl", "restore", "--database", _LARGEST], testbed.environment)
+    _clean(testbed)
     report(f"memory of a restore at {label}: RSS {peak.rss / 1e6:.0f} MB, PSS {peak.pss / 1e6:.0f} MB")
     commands = (".venv/bin/python -m bench --only memory",)
     return [Figure(f"peak memory of a restore at {label}", peak.rss / 1e6, "MB", "<", 200, None, commands)]
@@ -72,16 +72,16 @@ def _as_one(script: str) -> str:
     return f"bash -c '{script}'" if "&&" in script else script
 
 
-def _then_clean(place: Place, script: str) -> float:
-    seconds = shell(script, place.environment)
-    _clean(place)
+def _then_clean(testbed: Testbed, script: str) -> float:
+    seconds = shell(script, testbed.environment)
+    _clean(testbed)
     return seconds
 
 
-def _clean(place: Place) -> None:
+def _clean(testbed: Testbed) -> None:
     """Drop what was restored, outside the time that counts, and settle the server."""
-    for name in place.databases():
+    for name in testbed.databases():
         if name == _BESIDE or "_restored_" in name:
-            place.drop(name)
-    with suppress(OSError), place.connect() as connection:
+            testbed.drop(name)
+    with suppress(OSError), testbed.connect() as connection:
         connection.execute("CHECKPOINT")

@@ -1,4 +1,4 @@
-"""Many small databases in one night: what one costs, and that a thousand cost a thousand times that."""
+"""Many small databases in one backup run: what one costs, and that a thousand cost a thousand times that."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 from psycopg import sql
 
 from bench.figures import Figure
-from bench.place import Place, running
+from bench.testbed import Testbed, running
 from bench.timing import MeasureError, report
 
 _TABLES = """
@@ -25,13 +25,13 @@ _TEMPLATE = "small_template"
 def measure(counts: tuple[int, int]) -> list[Figure]:
     """Figure 8: the seconds per database at both counts, and their ratio."""
     few, many = counts
-    with running(Place(1, "small"), keep=False) as place:
-        _make_template(place)
-        at_few = _seconds_each(place, few)
-        at_many = _seconds_each(place, many)
+    with running(Testbed(1, "small"), keep=False) as testbed:
+        _make_template(testbed)
+        at_few = _seconds_each(testbed, few)
+        at_many = _seconds_each(testbed, many)
     commands = (
         f".venv/bin/python -m bench --only databases{' --large' if many >= 1000 else ''}",
-        "# seconds of the whole night ÷ databases, with five tables, indexes and a view in each",
+        "# seconds of the whole backup run ÷ databases, with five tables, indexes and a view in each",
     )
     return [
         Figure(f"{many:,} small databases, each", at_many, "s", "<=", None, None, commands),
@@ -47,34 +47,36 @@ def measure(counts: tuple[int, int]) -> list[Figure]:
     ]
 
 
-def _make_template(place: Place) -> None:
-    with place.connect() as admin:
+def _make_template(testbed: Testbed) -> None:
+    with testbed.connect() as admin:
         admin.execute(f"CREATE DATABASE {_TEMPLATE}".encode())
-    with place.connect(_TEMPLATE) as connection:
+    with testbed.connect(_TEMPLATE) as connection:
         connection.execute(_TABLES.encode())
 
 
-def _seconds_each(place: Place, count: int) -> float:
+def _seconds_each(testbed: Testbed, count: int) -> float:
     """Make as many databases as are missing, back all of them up once."""
     wanted = [f"small_{number:04d}" for number in range(count)]
-    present = set(place.databases())
-    with place.connect() as admin:
+    present = set(testbed.databases())
+    with testbed.connect() as admin:
         for name in wanted:
             if name not in present:
                 admin.execute(
                     sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(_TEMPLATE))
                 )
         admin.execute("CHECKPOINT")
-    place.clear_store()
-    seconds = _night(place)
-    databases = len(place.databases()) + 1  # template1 is read too
+    testbed.clear_store()
+    seconds = _run(testbed)
+    databases = len(testbed.databases()) + 1  # template1 is read too
     report(f"{databases} databases: {seconds:.1f} s, {seconds / databases:.3f} s each")
     return seconds / databases
 
 
-def _night(place: Place) -> float:
-    """What the night says it took: without the start of the program, which does not grow."""
-    done = subprocess.run(["platformctl", "--json", "backup"], env=place.environment, capture_output=True, check=False)
+def _run(testbed: Testbed) -> float:
+    """What the backup run says it took: without the start of the program, which does not grow."""
+    done = subprocess.run(
+        ["platformctl", "--json", "backup"], env=testbed.environment, capture_output=True, check=False
+    )
     if done.returncode:
-        raise MeasureError(f"the night of many databases ended with {done.returncode}")
+        raise MeasureError(f"the backup run of many databases ended with {done.returncode}")
     return float(json.loads(done.stdout)["result"]["seconds"])

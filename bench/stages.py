@@ -1,8 +1,8 @@
-"""`python -m bench.stages`: where a night's time goes, stage by stage, as a table for docs/performance.md.
+"""`python -m bench.stages`: where a backup run's time goes, stage by stage, as a table for docs/performance.md.
 
 Each stage runs alone over one database. Processor seconds are told apart from wall seconds, and the
-server's from the programs', because on a busy night stages share the cores: the sum of processor
-seconds over the number of cores is the least a night can take.
+server's from the programs', because in a busy hour stages share the cores: the sum of processor
+seconds over the number of cores is the least a backup run can take.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.place import SCALE, Place, running
+from bench.testbed import SCALE, Testbed, running
 from bench.timing import shell
 from engine.sources.postgres.proof.take_proof import take_proof
 from engine.streams.pack import pack_argv
@@ -42,10 +42,10 @@ class Stage:
         return f"| {self.name} | {self.wall:.2f} | {self.programs:.2f} | {self.server:.2f} | {rate} |"
 
 
-def stages(place: Place, database: str, folder: Path) -> Iterator[Stage]:
-    """Every stage of a night over one database; `folder` takes the pieces."""
+def stages(testbed: Testbed, database: str, folder: Path) -> Iterator[Stage]:
+    """Every stage of a backup run over one database; `folder` takes the pieces."""
     archive, packed = folder / "archive", folder / "packed"
-    recipient = place.config.read_text(encoding="utf8").partition('recipients = ["')[2].partition('"')[0]
+    recipient = testbed.config.read_text(encoding="utf8").partition('recipients = ["')[2].partition('"')[0]
     pack, encrypt = (" ".join(pack_argv(to)) for to in ((), (recipient,)))
     scripts = {
         "pg_dumpall, the yardstick (all databases)": "pg_dumpall > /dev/null",
@@ -62,25 +62,25 @@ def stages(place: Place, database: str, folder: Path) -> Iterator[Stage]:
         "start: pg_restore --list": f"pg_restore -l {archive} > /dev/null",
         "start: pg_dumpall --globals-only": "pg_dumpall -g > /dev/null",
     }
-    shell(f"pg_dump -Fc -Z0 {database} > {archive}", place.environment)
+    shell(f"pg_dump -Fc -Z0 {database} > {archive}", testbed.environment)
     for name, script in scripts.items():
-        yield _measured(place, name, script, database)
+        yield _measured(testbed, name, script, database)
 
 
-def _measured(place: Place, name: str, script: str, database: str) -> Stage:
-    own, server = _own_seconds(), _server_seconds(place)
+def _measured(testbed: Testbed, name: str, script: str, database: str) -> Stage:
+    own, server = _own_seconds(), _server_seconds(testbed)
     began = time.monotonic()
     if script:
-        shell(script, place.environment)
+        shell(script, testbed.environment)
     else:
-        _prove(place, database)
+        _prove(testbed, database)
     wall = time.monotonic() - began
     time.sleep(_REAPED_SECONDS)
-    return Stage(name, wall, _own_seconds() - own, _server_seconds(place) - server)
+    return Stage(name, wall, _own_seconds() - own, _server_seconds(testbed) - server)
 
 
-def _prove(place: Place, database: str) -> None:
-    with place.connect(database) as connection:
+def _prove(testbed: Testbed, database: str) -> None:
+    with testbed.connect(database) as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         take_proof(connection, database, "", {})
 
@@ -90,9 +90,9 @@ def _own_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _server_seconds(place: Place) -> float:
+def _server_seconds(testbed: Testbed) -> float:
     """Processor seconds of all the server's sessions that have ended."""
-    process = place.server.running()
+    process = testbed.server.running()
     assert process is not None, "the server runs"
     fields = Path(f"/proc/{process.pid}/stat").read_bytes().rpartition(b")")[2].split()
     return (int(fields[13]) + int(fields[14])) / _TICKS
@@ -111,10 +111,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scale", type=float, default=SCALE)
     parser.add_argument("--database", default="kohub", choices=("keycloak", "kohub", "kusthub"))
     options = parser.parse_args(arguments)
-    with running(Place(options.scale), keep=True) as place:
-        folder = place.folder / "stages"
+    with running(Testbed(options.scale), keep=True) as testbed:
+        folder = testbed.folder / "stages"
         folder.mkdir(exist_ok=True)
-        found = {stage.name: stage for stage in stages(place, options.database, folder)}
+        found = {stage.name: stage for stage in stages(testbed, options.database, folder)}
         megabytes = (folder / "archive").stat().st_size / 1e6
     print(table(found, megabytes, options.database), end="")
     return 0

@@ -15,8 +15,8 @@ from itertools import groupby
 from pathlib import Path
 
 from bench.figures import Figure
-from bench.place import DATA
 from bench.s3_listing import CountingServer
+from bench.testbed import DATA
 from bench.timing import Laps, interleaved, report, run
 from engine.config.settings import Retention, S3Store
 from engine.repository.catalogue import catalogue
@@ -28,7 +28,7 @@ from engine.repository.verdict_keys import VerdictKey
 
 _KEY = "env:BENCH_KEY"
 _DATABASES = 99  # and the cluster
-_NIGHT = _DATABASES + 1
+_RUN = _DATABASES + 1
 _COMMANDS = (".venv/bin/python -m bench --only sets",)
 _CONFIG = """\
 [servers.bench]
@@ -64,19 +64,19 @@ def verdicts(sets: int, now: datetime) -> Iterator[str]:
 
 
 def _sets(sets: int, now: datetime) -> Iterator[SetKey]:
-    """One night a day of a hundred sets each."""
+    """One backup run a day of a hundred sets each."""
     for number in range(sets):
-        night, database = divmod(number, _NIGHT)
-        at = now - timedelta(days=night, hours=1)
+        backup_run, database = divmod(number, _RUN)
+        at = now - timedelta(days=backup_run, hours=1)
         kind, name = ("db", f"database_{database:02d}") if database else ("cluster", "")
-        yield SetKey("bench", kind, name, new_set_id(at, str(night), str(database)))
+        yield SetKey("bench", kind, name, new_set_id(at, str(backup_run), str(database)))
 
 
 def measure(sets: int, laps: int) -> list[Figure]:
     """Figure 9: seconds in a folder, requests in S3, and that both grow no faster than the sets."""
     now = datetime.now(UTC)
     few, _, many = (_folder(count, now, laps) for count in (sets // 10, 3 * sets // 10, sets))
-    went = _NIGHT * _nights_that_go(sets)
+    went = _RUN * _runs_that_go(sets)
     figures = []
     for what in ("list", "prune"):
         figures += [
@@ -191,9 +191,9 @@ def _requests(sets: int, now: datetime) -> dict[str, int]:
     return {"list": listing, "prune": pruning}
 
 
-def _nights_that_go(sets: int) -> int:
-    return max(1, 3 * sets // _NIGHT // 100)
+def _runs_that_go(sets: int) -> int:
+    return max(1, 3 * sets // _RUN // 100)
 
 
 def _days(sets: int) -> int:
-    return max(1, sets // _NIGHT - _nights_that_go(sets))
+    return max(1, sets // _RUN - _runs_that_go(sets))

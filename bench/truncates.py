@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import psycopg
 
 from bench.figures import Figure
-from bench.place import Place, running
+from bench.testbed import Testbed, running
 from bench.timing import MeasureError, report
 
 PAUSE_SECONDS = 0.02
@@ -25,35 +25,35 @@ _BACKUP, _DUMP = ["platformctl", "backup"], ["pg_dump", "--file=/dev/null", _DAT
 
 
 def measure(runs: int) -> list[Figure]:
-    """So many nights and so many plain pg_dump, in turn; a night must end well as often as pg_dump does."""
-    with running(Place(1, "truncates"), keep=False) as place:
-        with place.connect() as admin:
+    """So many backup runs and so many plain pg_dump, in turn; a backup run must end well as often as pg_dump does."""
+    with running(Testbed(1, "truncates"), keep=False) as testbed:
+        with testbed.connect() as admin:
             admin.execute(f"CREATE DATABASE {_DATABASE}".encode())
-        with place.connect(_DATABASE) as connection:
+        with testbed.connect(_DATABASE) as connection:
             connection.execute(_TABLES.encode())
-        with _application(place):
-            ended = [(_tried(place, _DUMP), _tried(place, _BACKUP)) for _ in range(runs)]
-    dumps, nights = (sum(well) for well in zip(*ended, strict=True))
+        with _application(testbed):
+            ended = [(_tried(testbed, _DUMP), _tried(testbed, _BACKUP)) for _ in range(runs)]
+    dumps, backup_runs = (sum(well) for well in zip(*ended, strict=True))
     commands = (
         ".venv/bin/python -m bench --only truncates",
         f"# beside TRUNCATE queue, every {PAUSE_SECONDS * 1000:g} ms",
     )
     return [
         Figure(f"plain pg_dump that end well beside TRUNCATEs, of {runs}", dumps, "", ">=", None, None, commands),
-        Figure(f"nights that end well beside TRUNCATEs, of {runs}", nights, "", ">=", dumps, runs, commands),
+        Figure(f"backup runs that end well beside TRUNCATEs, of {runs}", backup_runs, "", ">=", dumps, runs, commands),
     ]
 
 
-def _tried(place: Place, argv: list[str]) -> bool:
+def _tried(testbed: Testbed, argv: list[str]) -> bool:
     began = time.monotonic()
-    done = subprocess.run(argv, env=place.environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    done = subprocess.run(argv, env=testbed.environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     message = done.stderr.decode("utf8", "replace").strip().splitlines()[-1:] if done.returncode else []
     report(f"{argv[0]}: exit {done.returncode} after {time.monotonic() - began:.2f} s {''.join(message)}")
     return done.returncode == 0
 
 
 @contextmanager
-def _application(place: Place) -> Iterator[None]:
+def _application(testbed: Testbed) -> Iterator[None]:
     """It empties and fills its small table meanwhile; how often, and how long that took, is told.
 
     Raises:
@@ -62,7 +62,7 @@ def _application(place: Place) -> Iterator[None]:
     over, took = threading.Event(), list[float]()
 
     def work() -> None:
-        with place.connect(_DATABASE) as connection:
+        with testbed.connect(_DATABASE) as connection:
             while not over.wait(PAUSE_SECONDS):
                 took.append(_emptied(connection))
 

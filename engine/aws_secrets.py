@@ -1,7 +1,7 @@
 """Secrets that AWS has: of Secrets Manager, and the passwords that RDS makes of a role's IAM credentials.
 
 Who we are is for boto3's own chain to find: variables, a profile, the role of a host or a pod. Nothing is written down;
-what was fetched is kept in memory for a minute, so that the sessions of a night are no hundred calls.
+what was fetched is kept in memory for a minute, so that the sessions of a backup run are no hundred calls.
 """
 
 from __future__ import annotations

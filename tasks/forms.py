@@ -16,7 +16,7 @@ from engine.sources.registry import kinds
 from tasks.running import TAG
 
 OFFERED_SETS = 300
-"""The newest so many: more than a month of nights of several sources."""
+"""The newest so many: more than a month of backup runs of several sources."""
 
 Schema = dict[str, Any]
 """A deployment's parameter schema, of which Prefect makes its form."""

@@ -21,12 +21,12 @@ from engine.sources.postgres.scratch.scratch import scratch_server
 from engine.sources.postgres.scratch.sweep import sweep_scratch
 from engine.streams.spool import temporary_base
 from tests.engine.kubernetes.application import app
-from tests.engine.releases.place import place
+from tests.engine.releases.small_platform import small
 from tests.kubebox import cluster, namespace
 from tests.prefect_server import prefect_server
 from tests.quick import QUICK, starting
 
-__all__ = ["app", "cluster", "namespace", "place", "prefect_server"]  # fixtures, like those below
+__all__ = ["app", "cluster", "namespace", "prefect_server", "small"]  # fixtures, like those below
 
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 """Which of the processes that run tests beside each other this is: each has ports of its own."""
@@ -45,7 +45,7 @@ LIVE = {
 }
 
 
-_RUNNING = ("cluster", "pair", "place", "scene")
+_RUNNING = ("cluster", "pair", "small", "scene")
 """Fixtures of the session whose servers are never idle: health checks alone take a third of a core."""
 
 

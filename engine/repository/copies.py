@@ -1,6 +1,6 @@
-"""Further stores: what a night does so that each has what the first store has.
+"""Further stores: what a backup run does so that each has what the first store has.
 
-1. Which sets a store lacks is seen from the keys alone. What one night could not copy, the next one does.
+1. Which sets a store lacks is seen from the keys alone. What one backup run could not copy, the next one does.
 2. Only what the store's own retention would keep is copied to it; then that retention is applied there.
    What others need goes first, and stays while they are still to come.
 3. Whatever goes wrong is told in the `CopyRun`: the first store is as it was, and its backup stands.
@@ -63,7 +63,7 @@ class CopyRun:
             sets = f"{len(self.lacking)} set{'' if len(self.lacking) == 1 else 's'}"
             return (
                 f"The backup is in the first store, {self.first}; the copy to {self.store} is missing {sets}, which "
-                f"the next night copies: {next(iter(self.failures.values()))}"
+                f"the next backup run copies: {next(iter(self.failures.values()))}"
             )
         if self.prune_failure:
             return f"The copy to {self.store} is whole, but retention could not be applied there: {self.prune_failure}"
@@ -104,7 +104,7 @@ def failed_copy(first: str, store: str, error: BaseException) -> CopyRun:
 
 def _failure(run: CopyRun, error: BaseException) -> str:
     return (
-        f"The first store, {run.first}, has everything; the copy to {run.store} was not made, and the next night "
+        f"The first store, {run.first}, has everything; the copy to {run.store} was not made, and the next backup run "
         f"makes it up: {error}"
     )
 

@@ -33,7 +33,7 @@ def missing(
 
 
 def _kept_there(lacking: Iterable[StoredSet], theirs: Catalogue, destination: Repository, now: datetime) -> set[SetKey]:
-    """Those that the destination's retention would keep: else each night would copy and prune them."""
+    """Those that the destination's retention would keep: else each backup run would copy and prune them."""
     assets: dict[Asset, list[StoredSet]] = {}
     for one in lacking:
         assets.setdefault(one.key.asset, []).append(one._replace(state="recorded"))

@@ -81,7 +81,7 @@ def test_its_processes_are_recorded_and_alive_and_its_ui_answers(
     assert httpx.get(f"{address}/api/health").json() is True
 
 
-def test_the_second_demo_is_another_night(checkout: Path, first: subprocess.CompletedProcess[str]) -> None:
+def test_the_second_demo_is_another_backup_run(checkout: Path, first: subprocess.CompletedProcess[str]) -> None:
     second = make(checkout, "demo")
     assert second.returncode == 0, second.stdout + second.stderr
     clusters = list((checkout / ".demo/store").glob("*/cluster/*/manifest.json"))

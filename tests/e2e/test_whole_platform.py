@@ -17,7 +17,7 @@ from engine.repository.catalogue import catalogue
 from engine.sources.registry import open_source
 from engine.steps import InShell
 from tests.e2e.whole_platform import BREAKING, Whole, whole_platform
-from tests.engine.releases.place import readable, require_docker
+from tests.engine.releases.small_platform import readable, require_docker
 
 pytestmark = pytest.mark.xdist_group("demo")
 

@@ -22,7 +22,7 @@ from engine.sources.postgres.opening import configured_server
 from engine.sources.postgres.restore.operation import RestoreRun
 from engine.sources.registry import load_settings, open_source
 from engine.steps import InShell
-from tests.engine.releases.place import built
+from tests.engine.releases.small_platform import built
 
 BREAKING = "1.3.0"
 """The version of kohub-backend whose migration the one before cannot live with."""

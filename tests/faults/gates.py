@@ -14,7 +14,7 @@ from engine.repository.lease import lease
 from engine.repository.parsing import parse_set_key
 from engine.repository.repository import Repository
 from engine.repository.verify import verify_set
-from tests.engine.stores.places import S3Place
+from tests.engine.stores.buckets import S3Bucket
 from tests.engine.stores.proxy import Proxy, Rule
 from tests.faults.site import FaultSite
 
@@ -43,8 +43,8 @@ class Gated:
 
     site: FaultSite
     proxy: Proxy
-    first: S3Place
-    second: S3Place
+    first: S3Bucket
+    second: S3Bucket
 
     def kill_at(self, gate: Gate, *arguments: str) -> None:
         """Start the command, and kill it with -9 when it waits at the gate; the gate is open afterwards."""
@@ -63,26 +63,26 @@ class Gated:
             process.kill()
             process.wait()
 
-    def repository(self, place: S3Place) -> Repository:
-        return Repository(place.store())
+    def repository(self, bucket: S3Bucket) -> Repository:
+        return Repository(bucket.store())
 
-    def files(self, place: S3Place) -> list[str]:
+    def files(self, bucket: S3Bucket) -> list[str]:
         """Every file of a set, whole or half."""
-        return [key for key in place.object_keys() if parse_set_key(key)]
+        return [key for key in bucket.object_keys() if parse_set_key(key)]
 
-    def assert_whole(self, place: S3Place) -> int:
+    def assert_whole(self, bucket: S3Bucket) -> int:
         """Every set that can be seen is whole; how many there are."""
-        repository = self.repository(place)
+        repository = self.repository(bucket)
         sets = catalogue(repository).sets
         for one in sets:
             assert verify_set(repository, one.key).result == "passed"
         return len(sets)
 
-    def assert_tidy(self, place: S3Place) -> None:
+    def assert_tidy(self, bucket: S3Bucket) -> None:
         """Nothing half, no unfinished upload, and no lease that somebody would have to wait for."""
-        repository = self.repository(place)
+        repository = self.repository(bucket)
         assert catalogue(repository).incomplete == ()
-        assert place.uploads() == []
+        assert bucket.uploads() == []
         for name in ("prune", "drill"):
             with lease(repository.store, "platform", name, "the test"):
                 pass

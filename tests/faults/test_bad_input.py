@@ -227,7 +227,7 @@ def test_a_pooler_that_hides_itself(stored: FaultSite, fault_server: Instance) -
 
 
 @pytest.mark.parametrize(
-    ("days", "own_root", "said"),
+    ("days", "own_root", "message"),
     [
         (
             -1,
@@ -339,7 +339,7 @@ def encrypted(fault_server: Instance, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.mark.parametrize(
-    ("identity", "said"),
+    ("identity", "message"),
     [
         (None, r"is encrypted and \[stores\.nightly\] has no identity; give identity = "),
         ("stranger", r"The private key of \[stores\.nightly\] does not open platform/db/app/"),

@@ -21,8 +21,8 @@ from engine.sources.postgres.restore.restore import restore_databases
 from engine.sources.postgres.scratch.instance import Instance
 from tests.engine.repository.made import MemoryStore
 from tests.engine.sources.postgres.backups import Backup, back_up, drill, execute, put, read, server_of
-from tests.engine.stores.conftest import StartServer, new_place
-from tests.engine.stores.places import S3Place
+from tests.engine.stores.buckets import S3Bucket
+from tests.engine.stores.conftest import StartServer, new_bucket
 from tests.engine.stores.proxy import Proxy, Rule, proxy_to
 from tests.faults.conftest import DATABASE
 
@@ -51,7 +51,7 @@ class Damaging:
 
     made: Backup
     proxy: Proxy
-    place: S3Place
+    bucket: S3Bucket
 
     @property
     def repository(self) -> Repository:
@@ -70,11 +70,11 @@ class Damaging:
 @pytest.fixture(scope="module")
 def damaging(fault_server: Instance, start_server: StartServer) -> Iterator[Damaging]:
     with pytest.MonkeyPatch.context() as patch:
-        place = new_place(start_server("moto"), patch)
-        with proxy_to(place.server.url) as proxy:
+        bucket = new_bucket(start_server("moto"), patch)
+        with proxy_to(bucket.server.url) as proxy:
             server = server_of(fault_server, exclude=("postgres", "template1"))
-            repository = Repository(place.store(endpoint_url=proxy.url))
-            yield Damaging(back_up(server, repository, [DATABASE]), proxy, place)
+            repository = Repository(bucket.store(endpoint_url=proxy.url))
+            yield Damaging(back_up(server, repository, [DATABASE]), proxy, bucket)
 
 
 def test_a_verification_reads_again_before_it_says_failed(damaging: Damaging) -> None:
@@ -151,8 +151,8 @@ def test_what_is_stored_wrong_is_still_failed_at_once(damaging: Damaging) -> Non
 
 def test_a_checksum_that_the_server_gives_is_asked_for_and_compared(damaging: Damaging) -> None:
     """Off AWS too: of an object that whoever wrote it gave one."""
-    place, where = damaging.place, damaging.key.prefix + "of-another"
-    place.client.put_object(Bucket=place.bucket, Key=where, Body=b"some bytes", ChecksumAlgorithm="SHA256")
+    bucket, where = damaging.bucket, damaging.key.prefix + "of-another"
+    bucket.client.put_object(Bucket=bucket.name, Key=where, Body=b"some bytes", ChecksumAlgorithm="SHA256")
     rule = damaging.flip("/of-another")
     try:
         with pytest.raises(UnsteadyStore, match="differs from its checksum"):
@@ -160,4 +160,4 @@ def test_a_checksum_that_the_server_gives_is_asked_for_and_compared(damaging: Da
         assert rule.injected == 1
         assert read(damaging.repository, where) == b"some bytes"
     finally:
-        place.client.delete_object(Bucket=place.bucket, Key=where)
+        bucket.client.delete_object(Bucket=bucket.name, Key=where)

@@ -17,7 +17,7 @@ from engine.sources.postgres.scratch.instance import Instance
 from engine.sources.postgres.server.working import WORKING_PREFIX
 from tests.engine.repository.made import store_set
 from tests.engine.sources.postgres.backups import execute
-from tests.engine.stores.conftest import StartServer, new_place
+from tests.engine.stores.conftest import StartServer, new_bucket
 from tests.engine.stores.proxy import proxy_to
 from tests.engine.stores.servers import KEY_VARIABLE, SECRET_VARIABLE
 from tests.faults.conftest import DATABASE
@@ -43,7 +43,7 @@ def gated(
 ) -> Iterator[Gated]:
     """A site with two buckets; its temporary files are in `server_base`, which no process may outlive."""
     moto = start_server("moto")
-    first, second = new_place(moto, monkeypatch), new_place(moto, monkeypatch)
+    first, second = new_bucket(moto, monkeypatch), new_bucket(moto, monkeypatch)
     with proxy_to(moto.url) as proxy:
         server = {
             "host": str(fault_server.socket),
@@ -53,7 +53,7 @@ def gated(
             "copies": ["offsite"],
             "exclude": ["postgres", "template1"],
         }
-        buckets = {"nightly": first.bucket, "offsite": second.bucket}
+        buckets = {"nightly": first.name, "offsite": second.name}
         stores = {name: _bucket(bucket, proxy.url) for name, bucket in buckets.items()}
         secrets = {KEY_VARIABLE: moto.access_key, SECRET_VARIABLE: moto.secret_key}
         site = FaultSite(tmp_path, server, stores, {**secrets, "TMPDIR": str(server_base)})
@@ -78,9 +78,9 @@ def _next_run_is_clean(gated: Gated, server: Instance, base: Path) -> None:
     """The next backup works, and after it nothing is left of the killed one anywhere."""
     answer = gated.site.run("backup")
     assert answer.code == 0, answer.stderr
-    for place in (gated.first, gated.second) if gated.files(gated.second) else (gated.first,):
-        assert gated.assert_whole(place) >= 2
-        gated.assert_tidy(place)
+    for bucket in (gated.first, gated.second) if gated.files(gated.second) else (gated.first,):
+        assert gated.assert_whole(bucket) >= 2
+        gated.assert_tidy(bucket)
     wait_for(lambda: execute(server, "postgres", SESSIONS) == [], 10)
     assert execute(server, "postgres", LOCKS) == [(0,)]
     assert kept_in(base) == []
@@ -168,7 +168,7 @@ COPY_STEPS = {
 def test_while_it_copies(step: str, gated: Gated, fault_server: Instance, server_base: Path) -> None:
     gated.site.write({}, {})
     method, part = COPY_STEPS[step]
-    gated.kill_at(Gate(method, part.format(second=gated.second.bucket), "stall", 1), "backup")
+    gated.kill_at(Gate(method, part.format(second=gated.second.name), "stall", 1), "backup")
     assert gated.assert_whole(gated.first) == 2
     assert gated.assert_whole(gated.second) == 0
     _next_run_is_clean(gated, fault_server, server_base)
@@ -182,7 +182,7 @@ def test_while_it_prunes(free: int, gated: Gated, fault_server: Instance, server
     old = [SetKey("platform", "db", DATABASE, new_set_id(now - timedelta(days=days), "old")) for days in (4, 3, 2)]
     for key in old:
         store_set(store, key)
-    gate = Gate("POST", rf"^/{gated.first.bucket}\?delete", "stall", 1, free=free)
+    gate = Gate("POST", rf"^/{gated.first.name}\?delete", "stall", 1, free=free)
     gated.kill_at(gate, "prune", "--store", "nightly", "--delete")
     assert gated.assert_whole(gated.first) == (3 if free == 1 else 1)
     _next_run_is_clean(gated, fault_server, server_base)

@@ -35,7 +35,7 @@ def test_a_lasting_fault_stores_nothing(gated: Gated, fault_server: Instance) ->
 
 def test_a_second_store_that_is_down_spoils_nothing(gated: Gated, fault_server: Instance) -> None:  # noqa: F811
     gated.site.write({}, {})
-    gated.proxy.inject("PUT", f"/{gated.second.bucket}/", "reset")
+    gated.proxy.inject("PUT", f"/{gated.second.name}/", "reset")
     answer = gated.site.run("backup", timeout=120)
     assert (answer.code, len(sentences(answer))) == (5, 1), answer.stderr
     assert "The backup is in the first store, nightly; the copy to offsite is missing 2 sets" in answer.problem

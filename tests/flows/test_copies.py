@@ -1,4 +1,4 @@
-"""A second store in a real flow run: what it missed ends the run as Failed, and the next night makes it up."""
+"""A second store in a real flow run: what it missed ends the run as Failed, and the next backup run makes it up."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def last_state() -> tuple[str, str]:
     return run.state.type.value, run.state.message or ""
 
 
-def test_a_second_store_that_missed_a_night(platform: Platform, tmp_path: Path) -> None:
+def test_a_second_store_that_missed_a_backup_run(platform: Platform, tmp_path: Path) -> None:
     server = ServerBlock.named("platform").settings()
     disk = tmp_path / "disk"
     offsite = FolderSettings(

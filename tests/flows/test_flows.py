@@ -37,8 +37,8 @@ pytestmark = pytest.mark.xdist_group("flows")
 
 
 @pytest.fixture(scope="module")
-def night(platform: Platform) -> Catalogue:
-    """The store after one night."""
+def backup_run(platform: Platform) -> Catalogue:
+    """The store after one backup run."""
     nightly_backup("platform")
     return stored(platform)
 
@@ -65,8 +65,8 @@ def task_states() -> dict[str, str | None]:
         return {run.name: run.state_name for run in client.read_task_runs(limit=200)}
 
 
-def test_a_run_is_called_after_whom_it_is_about_and_says_what_it_did(platform: Platform, night: Catalogue) -> None:
-    [run, *_] = [  # other tests have nights of the same words
+def test_a_run_is_called_after_whom_it_is_about_and_says_what_it_did(platform: Platform, backup_run: Catalogue) -> None:
+    [run, *_] = [  # other tests have backup runs of the same words
         one for one in runs() if ((one.state and one.state.message) or "").startswith("4 databases with 1,000 rows")
     ]
     assert run.expected_start_time is not None
@@ -74,7 +74,7 @@ def test_a_run_is_called_after_whom_it_is_about_and_says_what_it_did(platform: P
 
 
 def test_an_error_of_ours_is_a_sentence_in_the_log_and_no_traceback(
-    platform: Platform, night: Catalogue, caplog: pytest.LogCaptureFixture
+    platform: Platform, backup_run: Catalogue, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(ConfigurationError):
         restore_drill("platform", which="no-such-set")
@@ -84,13 +84,13 @@ def test_an_error_of_ours_is_a_sentence_in_the_log_and_no_traceback(
     assert "Traceback" not in caplog.text
 
 
-def test_a_night_stores_the_cluster_and_each_database(night: Catalogue) -> None:
-    assert {one.key.name for one in night.sets} == {"", "desk", "hub", "postgres", "template1"}
-    assert {one.state for one in night.sets} == {"recorded"}
-    assert night.incomplete == ()
+def test_a_backup_run_stores_the_cluster_and_each_database(backup_run: Catalogue) -> None:
+    assert {one.key.name for one in backup_run.sets} == {"", "desk", "hub", "postgres", "template1"}
+    assert {one.state for one in backup_run.sets} == {"recorded"}
+    assert backup_run.incomplete == ()
 
 
-def test_a_night_leaves_a_record_that_names_each_database(night: Catalogue) -> None:
+def test_a_backup_run_leaves_a_record_that_names_each_database(backup_run: Catalogue) -> None:
     [record, *_] = artifacts("nightly-backup")
     text = str(record.data)
     assert "desk" in text
@@ -98,14 +98,14 @@ def test_a_night_leaves_a_record_that_names_each_database(night: Catalogue) -> N
     assert record.description == "Backup of platform"
 
 
-def test_a_drill_proves_the_newest_set(platform: Platform, night: Catalogue) -> None:
+def test_a_drill_proves_the_newest_set(platform: Platform, backup_run: Catalogue) -> None:
     restore_drill("platform")
     assert stored(platform).newest(WHOLE, "newest-proven") is not None
     [record, *_] = artifacts("restore-drill")
     assert "passed" in str(record.data)
 
 
-def test_a_check_is_red_until_the_server_is_verified_and_green_then(platform: Platform, night: Catalogue) -> None:
+def test_a_check_is_red_until_the_server_is_verified_and_green_then(platform: Platform, backup_run: Catalogue) -> None:
     known = {record.id for record in artifacts("check-backups")}
     with pytest.raises(
         OperationFailed, match="Cluster of platform in nightly was never verified, where 26 h are allowed"
@@ -117,8 +117,8 @@ def test_a_check_is_red_until_the_server_is_verified_and_green_then(platform: Pl
     assert sorted("OVERDUE" in text for text in output) == [False, True]
 
 
-def test_a_drill_of_a_damaged_set_fails_with_its_evidence(platform: Platform, night: Catalogue) -> None:
-    victim = night.newest(database("hub"))
+def test_a_drill_of_a_damaged_set_fails_with_its_evidence(platform: Platform, backup_run: Catalogue) -> None:
+    victim = backup_run.newest(database("hub"))
     assert victim is not None
     [dump] = (platform.store / str(victim.key)).glob("*.dump.gz.age")
     dump.write_bytes(dump.read_bytes()[:-1] + b"?")
@@ -132,7 +132,7 @@ def test_a_drill_of_a_damaged_set_fails_with_its_evidence(platform: Platform, ni
 
 
 def test_a_drill_of_a_sample_ends_as_sampled_and_tells_no_monitor(
-    platform: Platform, night: Catalogue, tmp_path: Path, monitor: Webhook
+    platform: Platform, backup_run: Catalogue, tmp_path: Path, monitor: Webhook
 ) -> None:
     (tmp_path / "monitor").write_text(f"{monitor.address}api/push/token")
     usual = ServerBlock.named("platform").settings()
@@ -154,8 +154,8 @@ def test_a_drill_of_a_sample_ends_as_sampled_and_tells_no_monitor(
     assert any("10 % were compared" in str(one.data) for one in artifacts("restore-drill"))
 
 
-def test_verify_reads_every_set_and_says_which_is_damaged(platform: Platform, night: Catalogue) -> None:
-    victim = night.newest(database("template1"))
+def test_verify_reads_every_set_and_says_which_is_damaged(platform: Platform, backup_run: Catalogue) -> None:
+    victim = backup_run.newest(database("template1"))
     assert victim is not None
     [dump] = (platform.store / str(victim.key)).glob("*.dump.gz.age")
     dump.write_bytes(dump.read_bytes() + b"!")
@@ -166,7 +166,7 @@ def test_verify_reads_every_set_and_says_which_is_damaged(platform: Platform, ni
     assert {state for key, state in states.items() if "/postgres/" in key} == {"verified"}
 
 
-def test_restore_brings_a_database_back_beside_the_live_one(platform: Platform, night: Catalogue) -> None:
+def test_restore_brings_a_database_back_beside_the_live_one(platform: Platform, backup_run: Catalogue) -> None:
     restore_databases("platform", databases=("desk",))
     with psycopg.connect(platform.instance.conninfo()) as connection:
         names = [row[0] for row in connection.execute("SELECT datname FROM pg_database WHERE datname ~ '^desk'")]
@@ -183,7 +183,7 @@ def test_in_place_needs_the_name_twice(
         restore_databases("platform", databases=databases, everything=not databases, in_place=True, confirm=confirm)
 
 
-def test_everything_is_what_the_newest_cluster_set_has(platform: Platform, night: Catalogue) -> None:
+def test_everything_is_what_the_newest_cluster_set_has(platform: Platform, backup_run: Catalogue) -> None:
     nightly_backup("platform")
     dropped = store_set(platform.repository.store, a_key("2020-01-01", "dropped"))
     try:
@@ -231,7 +231,7 @@ def test_the_worst_day_of_an_empty_server_is_done_from_the_form(
             assert connection.execute("SELECT count(*), max(body) FROM note").fetchone() == (500, "note 99")
 
 
-def test_prune_shows_and_deletes_nothing_unless_told(platform: Platform, night: Catalogue) -> None:
+def test_prune_shows_and_deletes_nothing_unless_told(platform: Platform, backup_run: Catalogue) -> None:
     old = [store_set(platform.repository.store, a_key(f"2020-01-0{day}", "desk")) for day in (6, 7, 8)]
     before = {one.key for one in stored(platform).sets}
     prune_backups("platform", allow_clock_jump=True)
@@ -243,14 +243,14 @@ def test_prune_shows_and_deletes_nothing_unless_told(platform: Platform, night: 
     assert old[0] in gone and gone <= set(old)  # of two some stay where nothing else is kept
 
 
-def test_a_second_backup_of_the_same_server_ends_at_once(platform: Platform, night: Catalogue) -> None:
+def test_a_second_backup_of_the_same_server_ends_at_once(platform: Platform, backup_run: Catalogue) -> None:
     before = stored(platform).sets
     with backup_lock(open_server("platform"), "a test"), pytest.raises(LockedByAnother, match="a test"):
         nightly_backup("platform")
     assert stored(platform).sets == before
 
 
-def test_a_database_that_is_dropped_meanwhile_is_left_out_and_told(platform: Platform, night: Catalogue) -> None:
+def test_a_database_that_is_dropped_meanwhile_is_left_out_and_told(platform: Platform, backup_run: Catalogue) -> None:
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
     platform.sql("postgres", "CREATE DATABASE leaving TEMPLATE template0")
     known = {record.id for record in artifacts("nightly-backup")}
@@ -291,7 +291,7 @@ def test_an_unknown_server_is_one_clear_sentence(prefect_server: str) -> None:
         nightly_backup("nowhere")
 
 
-def test_the_password_is_in_no_artifact_parameter_or_file(platform: Platform, night: Catalogue) -> None:
+def test_the_password_is_in_no_artifact_parameter_or_file(platform: Platform, backup_run: Catalogue) -> None:
     shown = json.dumps([run.model_dump(mode="json") for run in runs()])
     shown += json.dumps([str(one.data) for key in ("nightly-backup", "restore-drill") for one in artifacts(key)])
     assert "nightly" in shown
@@ -299,7 +299,7 @@ def test_the_password_is_in_no_artifact_parameter_or_file(platform: Platform, ni
     assert not [path for path in files(platform.store) if CANARY.encode() in path.read_bytes()]
 
 
-def test_everything_stored_is_private(platform: Platform, night: Catalogue) -> None:
+def test_everything_stored_is_private(platform: Platform, backup_run: Catalogue) -> None:
     modes: dict[str, Any] = {str(path): oct(path.stat().st_mode & 0o777) for path in files(platform.store)}
     assert set(modes.values()) == {"0o600"}
 

@@ -1,4 +1,4 @@
-"""A database that was made since `apply` can be chosen once a night has stored it."""
+"""A database that was made since `apply` can be chosen once a backup run has stored it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def deployed(client: SyncPrefectClient, tag: str, fields: dict[str, Any]) -> Ite
     client.delete_deployment(made)
 
 
-def test_a_night_offers_the_databases_it_stored(platform: Platform) -> None:
+def test_a_backup_run_offers_the_databases_it_stored(platform: Platform) -> None:
     fields = {
         "what": {**TEXT, "enum": ["", "db/desk", "db/gone"]},
         "databases": {"type": "array", "items": {"type": "string", "enum": ["desk", "gone"]}},

@@ -85,7 +85,7 @@ def test_a_database_that_fails_does_not_stop_the_others(
     assert "a backup that failed lets nothing go" in output
 
 
-def test_a_night_fails_for_its_dump_and_not_for_cleaning_up(
+def test_a_backup_run_fails_for_its_dump_and_not_for_cleaning_up(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(sentence: str) -> Callable[..., None]:

@@ -20,7 +20,7 @@ from engine.sources.images.source_type import IMAGES
 from flows.deploy import deploy
 from flows.platform_health import platform_health
 from flows.rollback import rollback
-from tests.engine.releases.place import CANARY, Place
+from tests.engine.releases.small_platform import CANARY, SmallPlatform
 from tests.flows.test_flows import artifacts
 
 pytestmark = pytest.mark.xdist_group("releases")
@@ -29,17 +29,17 @@ _PAUSED = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any
 
 
 @pytest.fixture(scope="module")
-def blocks(place: Place, prefect_server: str) -> Iterator[Place]:
+def blocks(small: SmallPlatform, prefect_server: str) -> Iterator[SmallPlatform]:
     """The platform's blocks; `asking` is the same platform where a person has to approve."""
-    Platform.of(place.settings).save("small", overwrite=True)
-    Platform.of(place.settings.model_copy(update={"approval": True, "approval_minutes": SECONDS / 60})).save(
+    Platform.of(small.settings).save("small", overwrite=True)
+    Platform.of(small.settings.model_copy(update={"approval": True, "approval_minutes": SECONDS / 60})).save(
         "asking", overwrite=True
     )
-    BackupStore.of(FolderStore(path=str(place.store))).save("records", overwrite=True)
-    away = FolderStore(path=str(place.directory / "away"), mount=str(place.directory))  # where nothing is mounted
+    BackupStore.of(FolderStore(path=str(small.store))).save("records", overwrite=True)
+    away = FolderStore(path=str(small.directory / "away"), mount=str(small.directory))  # where nothing is mounted
     BackupStore.of(away).save("away", overwrite=True)
     source_block(IMAGES).of(ImagesSettings(platform="asking", store="away")).save("images-of-asking", overwrite=True)
-    yield place
+    yield small
 
 
 class Answering:
@@ -75,7 +75,7 @@ def _wanted(run: FlowRun) -> str:
         return str(client._client.get(f"/flow_runs/{run.id}/input/{details['description']}").json())
 
 
-def test_an_approved_plan_is_carried_out_and_recorded(blocks: Place) -> None:
+def test_an_approved_plan_is_carried_out_and_recorded(blocks: SmallPlatform) -> None:
     with Answering({"decision": "approve", "approved_by": "Ada"}) as person:
         state = deploy("asking", ("kohub-backend=1.1.0",), return_state=True)
     assert state.is_completed(), state.message
@@ -91,7 +91,7 @@ def test_an_approved_plan_is_carried_out_and_recorded(blocks: Place) -> None:
 
 
 @pytest.mark.parametrize("answer", [{}, {"decision": "reject", "approved_by": "Ada"}])
-def test_a_form_that_is_submitted_as_it_came_rejects(blocks: Place, answer: dict[str, str]) -> None:
+def test_a_form_that_is_submitted_as_it_came_rejects(blocks: SmallPlatform, answer: dict[str, str]) -> None:
     before = blocks.standing()
     with Answering(answer), pytest.raises(OperationFailed, match=r"rejected.*nothing was changed"):
         deploy("asking", ("kohub-frontend=1.1.0",))
@@ -99,7 +99,7 @@ def test_a_form_that_is_submitted_as_it_came_rejects(blocks: Place, answer: dict
     assert blocks.leftovers() == []
 
 
-def test_a_rollback_and_a_look_at_it(blocks: Place) -> None:
+def test_a_rollback_and_a_look_at_it(blocks: SmallPlatform) -> None:
     rollback("small")
     assert blocks.version("kohub-backend") == "1.0.0"
     state = platform_health("small", return_state=True)

@@ -13,7 +13,7 @@ import yaml
 
 from engine.compose.model import Model, parse_model
 from engine.releases import environment
-from tests.engine.releases.place import STACK, require_docker
+from tests.engine.releases.small_platform import STACK, require_docker
 
 SERVICES = {
     "nginx": {80, 443},

@@ -10,7 +10,7 @@ from engine.sources.kind import Kind
 from engine.sources.postgres.facts import ClusterFacts, DatabaseFacts
 
 CLUSTER = Kind("cluster", "cluster", ClusterFacts, Retention(days=30), named=False, max_age_hours=26)
-"""All databases with the roles, as plain SQL. A day, and two hours for a slow night, is what one may be old."""
+"""All databases with the roles, as plain SQL. A day, and two hours for a slow run, is what one may be old."""
 DATABASE = Kind("db", "database", DatabaseFacts, Retention(days=7))
 """One database, as an archive. The cluster set has it too, so nobody waits for this one."""
 

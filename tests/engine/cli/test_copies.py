@@ -1,4 +1,4 @@
-"""Further stores and leases by the real command: exit codes 5 and 4, and the next night that makes it up."""
+"""Further stores and leases by the real command: exit codes 5 and 4, and the next backup run that makes it up."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def sets(folder: Path) -> set[SetKey]:
     return {one.key for one in catalogue(Repository(FolderStore("any", folder))).sets}
 
 
-def test_a_store_that_missed_a_night_is_partial_and_the_next_night_makes_it_up(away: Site) -> None:
+def test_a_store_that_missed_a_backup_run_is_partial_and_the_next_backup_run_makes_it_up(away: Site) -> None:
     offsite = away.folder / "disk" / "offsite"
     answer = away.run("backup", "--database", DATABASE, "--json")
     assert answer.code == 5
     assert answer.document["error"]["kind"] == "PartialSuccess"
     assert answer.problem.startswith(
         "platformctl: The first store, nightly, has everything; the copy to offsite was not made, and the next "
-        "night makes it up: The folder of store 'offsite'"
+        "backup run makes it up: The folder of store 'offsite'"
     )
     assert answer.document["result"]["copies"][0]["problem"]
     assert len(sets(away.store)) == 1

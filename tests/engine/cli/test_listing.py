@@ -23,7 +23,7 @@ from engine.stores.folder import FolderStore
 from tests.engine.cli.site import Site, completed
 from tests.engine.repository.made import MemoryStore, a_body, a_key, judge, store_set
 
-NIGHTS, DATABASES = 3, 120
+RUNS, DATABASES = 3, 120
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +48,9 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 def _keys() -> Iterator[SetKey]:
     now = datetime.now(UTC)
-    for night in range(NIGHTS):
+    for backup_run in range(RUNS):
         for number in range(DATABASES):
-            at = now - timedelta(days=night, hours=1)
+            at = now - timedelta(days=backup_run, hours=1)
             yield SetKey("platform", "db", f"app_{number:03}", new_set_id(at, str(number)))
 
 
@@ -154,19 +154,19 @@ def test_prune_shows_all_that_goes_and_says_how_much_stays(many: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("databases", "nights", "each"), [(1, 100, 100), (1, 101, 100), (3, 50, 33), (100, 2, 1), (150, 2, 1)]
+    ("databases", "backup_runs", "each"), [(1, 100, 100), (1, 101, 100), (3, 50, 33), (100, 2, 1), (150, 2, 1)]
 )
-def test_equally_many_of_each(databases: int, nights: int, each: int) -> None:
+def test_equally_many_of_each(databases: int, backup_runs: int, each: int) -> None:
     now = datetime(2026, 2, 7, tzinfo=UTC)
     decisions = []
-    for night in range(nights):
-        at = now - timedelta(days=night)
+    for backup_run in range(backup_runs):
+        at = now - timedelta(days=backup_run)
         for number in range(databases):
             key = SetKey("platform", "db", f"app{number}", new_set_id(at, str(number)))
             decisions.append(Decision(StoredSet(key, at, "recorded", None, 1), True, ("young",)))
     shown = newest_of_each(decisions)
     assert len(shown) == databases * each
-    assert {one.set.created for one in shown} == {now - timedelta(days=night) for night in range(each)}
+    assert {one.set.created for one in shown} == {now - timedelta(days=backup_run) for backup_run in range(each)}
     assert [one.set.created for one in shown] == sorted((one.set.created for one in shown), reverse=True)
 
 

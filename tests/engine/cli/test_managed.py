@@ -1,4 +1,4 @@
-"""A managed server from the shell: what its master may not read is said before the night, and what comes back."""
+"""A managed server from the shell: what its master may not read is said before the backup run, and what comes back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.engine.sources.postgres.backups import execute, run_script
 from tests.engine.sources.postgres.managed import APPLICATION, OF_THE_APP, rds_like
 
 
-def test_from_a_look_before_the_night_to_a_restore(tmp_path: Path) -> None:
+def test_from_a_look_before_the_backup_run_to_a_restore(tmp_path: Path) -> None:
     with rds_like(MAJOR) as server:
         run_script(server, "postgres", APPLICATION)
         run_script(server, "shop", OF_THE_APP)

@@ -451,13 +451,13 @@ def test_a_restore_says_how_to_be_rid_of_what_nobody_needs() -> None:
     assert beside.sentence == "1 database with 1,204 rows restored in 3.0 s, each equal to its proof."
     assert beside.next_steps == (
         "A dump carries no planner statistics: run ANALYZE in each, or give autovacuum some minutes.",
-        "The live ones are as they were. What was restored beside them takes its space, and each night backs it up too, "
+        "The live ones are as they were. What was restored beside them takes its space, and each backup run takes it too, "
         'until it is renamed or dropped: DROP DATABASE "hub ""2"" _restored_";',
     )
     replaced = restore_report("platform", [_restored("hub", "hub_before_20260207", 10)], 3.0)
     assert "equal to its proof (only a sample of the rows was compared)." in replaced.sentence
     assert replaced.next_steps[-1] == (
-        "Check the applications, then drop the old ones: they take their space, and each night backs them up too, "
+        "Check the applications, then drop the old ones: they take their space, and each backup run takes them too, "
         'until then: DROP DATABASE "hub_before_20260207";'
     )
     assert restore_report("platform", [], 0.1, [("hub", OperationFailed("It failed."))]).next_steps == ()

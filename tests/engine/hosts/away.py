@@ -38,10 +38,10 @@ back_up(server, store_in(Path(sys.argv[3])), ["app"], cluster=False)
 """
 
 
-def server_at(place: HostSettings, host: str, port: int = 5432, **settings: object) -> Server:
+def server_at(host_settings: HostSettings, host: str, port: int = 5432, **settings: object) -> Server:
     """A server that is at `host` and `port` for what runs on that host."""
     values = {"store": "nightly", "host": host, "port": port, **settings}
-    return Server("away", ServerSettings.model_validate(values), place)
+    return Server("away", ServerSettings.model_validate(values), host_settings)
 
 
 def filled(server: Server) -> None:
@@ -56,7 +56,14 @@ def filled(server: Server) -> None:
 @contextmanager
 def engine_process(server: Server, store: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A backup of `app` in a process of its own."""
-    argv = [sys.executable, "-c", _RUN, server.settings.model_dump_json(), server.place.model_dump_json(), str(store)]
+    argv = [
+        sys.executable,
+        "-c",
+        _RUN,
+        server.settings.model_dump_json(),
+        server.host_settings.model_dump_json(),
+        str(store),
+    ]
     with subprocess.Popen(argv, cwd=ROOT) as process:
         try:
             yield process

@@ -19,8 +19,8 @@ from engine.hosts.opening import close_hosts
 from engine.hosts.settings import HostSettings
 from engine.streams.spool import temporary_base
 from tests.engine.hosts.engines import DOCKER, Engine, idle_container, opened, podman_service, postgres_container
+from tests.engine.hosts.host_folder import HostFolder, folder_here, word
 from tests.engine.hosts.parts import missing, program
-from tests.engine.hosts.places import Place, folder_here, word
 from tests.engine.hosts.sshd import Sshd, running_sshd
 
 CRASHED = ("terminated by signal", "reinitializing")
@@ -97,15 +97,15 @@ def podman_idle(podman_engine: Engine) -> Iterator[HostSettings]:
 
 
 @pytest.fixture(params=["local", "ssh", "docker", "podman"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def host_folder(request: pytest.FixtureRequest, tmp_path: Path) -> HostFolder:
     """Each kind of host in turn."""
     if request.param == "local":
-        return Place(HostSettings(), folder_here(tmp_path))
+        return HostFolder(HostSettings(), folder_here(tmp_path))
     if request.param == "ssh":
         sshd: Sshd = request.getfixturevalue("sshd")
-        return Place(sshd.settings, folder_here(tmp_path))
+        return HostFolder(sshd.settings, folder_here(tmp_path))
     settings = request.getfixturevalue(f"{request.param}_idle")
-    found = Place(settings, f"/data/{word()}")
+    found = HostFolder(settings, f"/data/{word()}")
     found.sh('mkdir "$1"', found.folder)
     return found
 

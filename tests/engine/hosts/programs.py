@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import IO
 
 from engine.hosts.base import Program
-from tests.engine.hosts.places import Place
+from tests.engine.hosts.host_folder import HostFolder
 
 WHOLE = 'cat >"$1/part" && mv "$1/part" "$1/whole"'
 
@@ -18,9 +18,9 @@ def stdin_of(program: Program) -> IO[bytes]:
 
 
 @contextmanager
-def streaming(place: Place, *argv: str, **env: str) -> Iterator[Program]:
+def streaming(host_folder: HostFolder, *argv: str, **env: str) -> Iterator[Program]:
     """A program with an input, let go of at the end."""
-    program = place.host.stream(argv, env=env, stdin=True)
+    program = host_folder.host.stream(argv, env=env, stdin=True)
     try:
         yield program
     finally:
@@ -35,6 +35,6 @@ def let_go(program: Program) -> None:
             stream.close()
 
 
-def keeping(place: Place, canary: str) -> Program:
+def keeping(host_folder: HostFolder, canary: str) -> Program:
     """A program that keeps what it is given, once it has all of it."""
-    return place.host.stream(("sh", "-c", WHOLE, canary, place.folder), env={}, stdin=True)
+    return host_folder.host.stream(("sh", "-c", WHOLE, canary, host_folder.folder), env={}, stdin=True)

@@ -70,7 +70,7 @@ def proven(server: Server, folder: Path) -> DatabaseFacts:
     """Back up `app`, drill its set, restore it beside the live one, and give the facts of its manifest."""
     repository = store_in(folder)
     made = back_up(server, repository, ["app"], cluster=False)
-    report = drill(repository, made.key("app"), docker_host=server.place.docker_host)
+    report = drill(repository, made.key("app"), docker_host=server.host_settings.docker_host)
     assert (report.result, report.compared[0].counts["row"]) == ("passed", ROWS)
     facts = made.facts("app")
     own = (

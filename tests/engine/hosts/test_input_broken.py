@@ -16,26 +16,26 @@ from engine.hosts.base import Program
 from engine.streams.pipeline import Pipeline
 from engine.streams.pipes import pump
 from tests.engine.hosts.away import eventually
-from tests.engine.hosts.places import Place, word
+from tests.engine.hosts.host_folder import HostFolder, word
 from tests.engine.hosts.programs import WHOLE, keeping, let_go, stdin_of, streaming
 
 BIG = os.urandom(1 << 20) * 40  # more than all buffers on the way hold
 
 
-def has_part(place: Place) -> bool:
-    return "part" in place.names()
+def has_part(host_folder: HostFolder) -> bool:
+    return "part" in host_folder.names()
 
 
-def ends_without_whole(place: Place, canary: str) -> None:
-    eventually(lambda: not shell_runs(place, canary), "it runs on")
+def ends_without_whole(host_folder: HostFolder, canary: str) -> None:
+    eventually(lambda: not shell_runs(host_folder, canary), "it runs on")
     time.sleep(0.3)
-    assert "whole" not in place.names()
+    assert "whole" not in host_folder.names()
 
 
-def test_one_that_takes_nothing_is_waited_for_until_it_is_killed(place: Place) -> None:
+def test_one_that_takes_nothing_is_waited_for_until_it_is_killed(host_folder: HostFolder) -> None:
     canary = word()
     broke: list[BaseException] = []
-    with streaming(place, "sh", "-c", "sleep 1000; exit 1", canary) as program:
+    with streaming(host_folder, "sh", "-c", "sleep 1000; exit 1", canary) as program:
 
         def write() -> None:
             try:
@@ -52,12 +52,12 @@ def test_one_that_takes_nothing_is_waited_for_until_it_is_killed(place: Place) -
         thread.join(20)
         assert not thread.is_alive() and broke
         assert program.wait(20) == -9
-    eventually(lambda: not shell_runs(place, canary), "it runs on")
+    eventually(lambda: not shell_runs(host_folder, canary), "it runs on")
 
 
-def test_a_run_that_takes_its_input_too_slowly_is_ended(place: Place) -> None:
+def test_a_run_that_takes_its_input_too_slowly_is_ended(host_folder: HostFolder) -> None:
     with pytest.raises(TransientFailure, match=r"^sleep.* took longer than 2 s and was ended; "):
-        place.host.run(("sleep", "1000"), env={}, timeout=2, stdin=BIG)
+        host_folder.host.run(("sleep", "1000"), env={}, timeout=2, stdin=BIG)
 
 
 GIVING = """
@@ -68,29 +68,29 @@ while True:
 
 
 @pytest.mark.parametrize("script", [WHOLE, 'touch "$1/part"; exec sleep 1000', 'touch "$1/part"; kill -STOP $$'])
-def test_kill_9_of_ours_ends_it_and_is_no_end_of_its_input(place: Place, script: str) -> None:
+def test_kill_9_of_ours_ends_it_and_is_no_end_of_its_input(host_folder: HostFolder, script: str) -> None:
     canary = word()
-    with place.process(GIVING, f'{script} && touch "$1/whole"', canary, place.folder) as process:
-        eventually(lambda: has_part(place), "it did not start")
+    with host_folder.process(GIVING, f'{script} && touch "$1/whole"', canary, host_folder.folder) as process:
+        eventually(lambda: has_part(host_folder), "it did not start")
         time.sleep(0.5)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        eventually(lambda: not shell_runs(place, canary), "it runs on")
+        eventually(lambda: not shell_runs(host_folder, canary), "it runs on")
     time.sleep(0.3)
-    assert "whole" not in place.names()
+    assert "whole" not in host_folder.names()
 
 
-def shell_runs(place: Place, canary: str) -> bool:
+def shell_runs(host_folder: HostFolder, canary: str) -> bool:
     """Whether the program itself, a shell, is there."""
-    lines = place.sh('for file in /proc/[0-9]*/cmdline; do tr "\\0" " " <$file; echo; done 2>/dev/null; true')
+    lines = host_folder.sh('for file in /proc/[0-9]*/cmdline; do tr "\\0" " " <$file; echo; done 2>/dev/null; true')
     return any(canary in line for line in lines.splitlines())
 
 
 @pytest.mark.parametrize("way", ["killed", "forgotten", "broken off"])
-def test_what_is_killed_forgotten_or_broken_off_is_not_whole(place: Place, way: str) -> None:
-    program = keeping(place, canary := word())
+def test_what_is_killed_forgotten_or_broken_off_is_not_whole(host_folder: HostFolder, way: str) -> None:
+    program = keeping(host_folder, canary := word())
     stdin_of(program).write(b"half")
-    eventually(lambda: has_part(place), "it did not start")
+    eventually(lambda: has_part(host_folder), "it did not start")
     if way == "broken off":
         _give_up_in_the_middle(program)
     elif way == "forgotten":
@@ -98,7 +98,7 @@ def test_what_is_killed_forgotten_or_broken_off_is_not_whole(place: Place, way: 
         forgotten.stdin.__del__()
         forgotten.wait(20)
     let_go(program)
-    ends_without_whole(place, canary)
+    ends_without_whole(host_folder, canary)
 
 
 def _give_up_in_the_middle(program: Program) -> None:
@@ -112,15 +112,15 @@ def _give_up_in_the_middle(program: Program) -> None:
         pipeline.join()
 
 
-@pytest.mark.parametrize("place", ["ssh", "docker", "podman"], indirect=True)
-def test_a_channel_that_breaks_under_the_input_is_no_end_of_it(place: Place) -> None:
-    program = keeping(place, canary := word())
+@pytest.mark.parametrize("host_folder", ["ssh", "docker", "podman"], indirect=True)
+def test_a_channel_that_breaks_under_the_input_is_no_end_of_it(host_folder: HostFolder) -> None:
+    program = keeping(host_folder, canary := word())
     stdin: Any = stdin_of(program)
     stdin.write(b"half")
-    eventually(lambda: has_part(place), "it did not start")
+    eventually(lambda: has_part(host_folder), "it did not start")
     stdin._feed.close()
     stdin.close()
     assert program.wait(20) == 255
     assert program.stderr is not None
-    assert b"".join(program.stderr) == f"the connection was lost ({place.host})".encode()
-    ends_without_whole(place, canary)
+    assert b"".join(program.stderr) == f"the connection was lost ({host_folder.host})".encode()
+    ends_without_whole(host_folder, canary)

@@ -13,7 +13,7 @@ from engine.hosts.where import InContainer, OnThisMachine, OverSsh, parse_where
 
 
 @pytest.mark.parametrize(
-    ("text", "place"),
+    ("text", "where"),
     [
         ("local", OnThisMachine()),
         ("container:kecp-postgres", InContainer("kecp-postgres")),
@@ -23,8 +23,8 @@ from engine.hosts.where import InContainer, OnThisMachine, OverSsh, parse_where
         ("ssh:deploy@[fd00::7]:2222", OverSsh("deploy", "fd00::7", 2222)),
     ],
 )
-def test_places(text: str, place: object) -> None:
-    assert parse_where(text) == place
+def test_places(text: str, where: object) -> None:
+    assert parse_where(text) == where
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_a_number_that_was_changed_meanwhile_is_waited_for_and_a_template_is_not
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "output"),
     [
         (waiting("ErrImagePull", "a:2: not found"), "cannot be pulled: a:2: not found"),
         (waiting("ImagePullBackOff", "Back-off: unauthorized"), "cannot be pulled"),

@@ -82,7 +82,7 @@ def test_one_that_fails_half_way_leaves_the_database_dirty_and_nothing_half_done
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("BEGIN; SELECT secret FROM nothing; COMMIT;", "relation .nothing. does not exist"),
         ("BEGIN; ALTER TABLE orders ADD line text;", "it has a BEGIN and no COMMIT"),

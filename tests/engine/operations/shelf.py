@@ -112,7 +112,7 @@ class Outcome:
         self.failures.append(error)
 
 
-class Night:
+class Runs:
     """A shelf, its stores by name, and one run of its backup. A store that is None cannot be opened."""
 
     def __init__(self, stores: dict[str, Store | None], jobs: int = 1, exclude: tuple[str, ...] = ()) -> None:

@@ -19,7 +19,7 @@ from engine.progress import silent
 from engine.sources.postgres.scratch.socket_and_port import free_port
 from engine.steps import InShell, Step
 from tests.engine.hosts.parts import missing
-from tests.engine.releases.place import Place, small_platform
+from tests.engine.releases.small_platform import SmallPlatform, small_platform
 
 pytestmark = pytest.mark.xdist_group("releases")
 _Made = TypeVar("_Made")
@@ -99,15 +99,15 @@ def gate(folder: Path) -> Iterator[Gate]:
             serving.join()
 
 
-def broken(place: Place, at: str, happen: Callable[[], None]) -> str:
+def broken(small: SmallPlatform, at: str, happen: Callable[[], None]) -> str:
     """What a deploy says in the middle of which this happens."""
     with pytest.raises(PlatformOpsError) as raised:
-        place.change(steps=Breaking(silent, at, happen), kohub_backend="1.1.0")
+        small.change(steps=Breaking(silent, at, happen), kohub_backend="1.1.0")
     return str(raised.value)
 
 
-def resumed(place: Place) -> str:
-    run = place.run()
+def resumed(small: SmallPlatform) -> str:
+    run = small.run()
     run.resume(InShell(silent))
     return run.recovered
 
@@ -115,25 +115,25 @@ def resumed(place: Place) -> str:
 @pytest.mark.parametrize(
     ("at", "serves"), [("wait until the new", "1.0.0"), ("let nginx send", "1.0.0"), ("stop the old", "1.1.0")]
 )
-def test_the_engine_goes_away(place: Place, tmp_path: Path, at: str, serves: str) -> None:
-    with place.under_load(60) as counts:
+def test_the_engine_goes_away(small: SmallPlatform, tmp_path: Path, at: str, serves: str) -> None:
+    with small.under_load(60) as counts:
         with gate(tmp_path) as engine:
-            through = replace(place, host=HostSettings(docker_host=f"unix://{engine.path}"))
+            through = replace(small, host=HostSettings(docker_host=f"unix://{engine.path}"))
             message = broken(through, at, engine.close)
             assert "No Docker engine answers" in message
             assert ("platformctl resume" in message) == (serves == "1.0.0"), message
-        recovered = resumed(place)
+        recovered = resumed(small)
     assert ("it was reverted" if serves == "1.0.0" else "it was finished") in recovered
     assert counts.failures == {}
-    assert place.version("kohub-backend") == serves
-    assert place.leftovers() == []
+    assert small.version("kohub-backend") == serves
+    assert small.leftovers() == []
     if serves != "1.0.0":
-        place.change("rollback")
+        small.change("rollback")
 
 
 @pytest.mark.parametrize("at", ["place the files", "let nginx send"])
-def test_the_disk_is_full(place: Place, tmp_path: Path, at: str) -> None:
-    """`place` only for its images. What cannot be written spoils nothing that is there."""
+def test_the_disk_is_full(small: SmallPlatform, tmp_path: Path, at: str) -> None:
+    """`small` only for its images. What cannot be written spoils nothing that is there."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(

@@ -10,7 +10,7 @@ import yaml
 
 from engine.errors import ConfigurationError
 from engine.releases import environment
-from tests.engine.releases.place import STACK, require_docker
+from tests.engine.releases.small_platform import STACK, require_docker
 from tests.engine.secrets_manager import aws
 
 __all__ = ["aws"]  # a fixture

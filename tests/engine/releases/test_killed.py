@@ -17,7 +17,7 @@ from blocks import BackupStore, Platform
 from engine.cli import main
 from engine.config.settings import FolderStore
 from engine.sources.postgres.scratch.socket_and_port import free_port
-from tests.engine.releases.place import Place, small_platform
+from tests.engine.releases.small_platform import SmallPlatform, small_platform
 
 pytestmark = pytest.mark.xdist_group("killed releases")
 OLD, NEW = "1.0.0", "1.1.0"
@@ -42,14 +42,14 @@ WAYS = ("platformctl", "flow")
 
 
 @pytest.fixture(scope="module")
-def known(place: Place, prefect_server: str) -> Iterator[Place]:
+def known(small: SmallPlatform, prefect_server: str) -> Iterator[SmallPlatform]:
     """The platform as both ways know it: by the configuration file, and by blocks."""
-    Platform.of(place.settings).save("small", overwrite=True)
-    BackupStore.of(FolderStore(path=str(place.store))).save("records", overwrite=True)
-    yield place
+    Platform.of(small.settings).save("small", overwrite=True)
+    BackupStore.of(FolderStore(path=str(small.store))).save("records", overwrite=True)
+    yield small
 
 
-def killed(place: Place, way: str, moment: str, step: str, version: str = NEW) -> None:
+def killed(small: SmallPlatform, way: str, moment: str, step: str, version: str = NEW) -> None:
     from prefect.settings import get_current_settings
 
     words = (way, moment, step, "small", f"kohub-backend={version}", f"termix={NEW}")
@@ -57,23 +57,23 @@ def killed(place: Place, way: str, moment: str, step: str, version: str = NEW) -
         [sys.executable, "-m", "tests.engine.releases.killed_at", *words],
         env=os.environ
         | get_current_settings().to_environment_variables(exclude_unset=True)
-        | {"PLATFORM_OPS_CONFIG": str(place.config)},
+        | {"PLATFORM_OPS_CONFIG": str(small.config)},
         capture_output=True,
         text=True,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
-def resumed(place: Place, capsys: pytest.CaptureFixture[str]) -> str:
+def resumed(small: SmallPlatform, capsys: pytest.CaptureFixture[str]) -> str:
     """What `platformctl resume` says."""
-    assert main(["--config", str(place.config), "resume"]) == 0
+    assert main(["--config", str(small.config), "resume"]) == 0
     return capsys.readouterr().out
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("step", "serves"), STEPS)
 def test_killed_after_a_steps_work(
-    known: Place, way: str, step: str, serves: str, capsys: pytest.CaptureFixture[str]
+    known: SmallPlatform, way: str, step: str, serves: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with known.under_load(60) as counts:
         killed(known, way, "after", step)
@@ -89,7 +89,7 @@ def test_killed_after_a_steps_work(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_killed_before_any_work_of_a_step(known: Place, way: str) -> None:
+def test_killed_before_any_work_of_a_step(known: SmallPlatform, way: str) -> None:
     killed(known, way, "before", "switch")
     run = known.change()  # the next deploy puts things right, and goes on
     assert "it was reverted" in run.recovered
@@ -98,7 +98,9 @@ def test_killed_before_any_work_of_a_step(known: Place, way: str) -> None:
 
 
 @pytest.mark.parametrize("step", ["hold", "replace termix"])
-def test_killed_while_a_bad_release_is_taken_back(known: Place, step: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_killed_while_a_bad_release_is_taken_back(
+    known: SmallPlatform, step: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with known.under_load(60) as counts:
         killed(known, "platformctl", "undo", step, "1.2.0-failing-smoke")
         message = resumed(known, capsys)
@@ -110,18 +112,18 @@ def test_killed_while_a_bad_release_is_taken_back(known: Place, step: str, capsy
 
 @pytest.mark.parametrize("step", ["replace kohub-backend", "replace nginx"])
 def test_a_first_deploy_that_is_killed_leaves_nothing(
-    known: Place, tmp_path: Path, step: str, capsys: pytest.CaptureFixture[str]
+    known: SmallPlatform, tmp_path: Path, step: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with small_platform(tmp_path, free_port(28_960)) as place:
-        killed(place, "platformctl", "after", step)
-        assert "it was reverted" in " ".join(resumed(place, capsys).split())
-        assert place.containers() == {}
-        assert not (place.directory / "run/journal.json").exists()
-        place.change()
-        assert place.leftovers() == []
+    with small_platform(tmp_path, free_port(28_960)) as small:
+        killed(small, "platformctl", "after", step)
+        assert "it was reverted" in " ".join(resumed(small, capsys).split())
+        assert small.containers() == {}
+        assert not (small.directory / "run/journal.json").exists()
+        small.change()
+        assert small.leftovers() == []
 
 
-def test_the_lock_of_a_killed_run_is_free_soon(known: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_lock_of_a_killed_run_is_free_soon(known: SmallPlatform, capsys: pytest.CaptureFixture[str]) -> None:
     killed(known, "platformctl", "before", "place")
     began = time.monotonic()
     resumed(known, capsys)

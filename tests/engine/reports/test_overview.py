@@ -20,7 +20,7 @@ NOW = when("2026-02-08 20:00")
 PLATFORMS = {"platform": "kecp", "tls": "kecp"}
 
 
-def a_night() -> Repository:
+def a_backup_run() -> Repository:
     repository = Repository(MemoryStore(), retention=default_retention())
     for name in ("", "app"):
         key = store_set(repository.store, a_key("2026-02-08 02:00", name))
@@ -33,7 +33,7 @@ def a_night() -> Repository:
 
 
 def test_each_thing_has_its_newest_set_its_age_its_state_and_when_it_was_proven() -> None:
-    kept = kept_in("nightly", catalogue(a_night()), NOW)
+    kept = kept_in("nightly", catalogue(a_backup_run()), NOW)
     report = overview_report(kept, PLATFORMS, NOW)
     assert report.sentence == "4 things; of 2 the newest set is proven."
     [platform, others] = report.tables
@@ -67,7 +67,7 @@ def test_the_time_it_takes_is_that_of_the_things_and_their_verdicts_and_not_of_t
 
 
 def test_a_list_of_several_sources_begins_with_it() -> None:
-    repository = a_night()
+    repository = a_backup_run()
     all_of_it = list_report([listing_of(repository, None, NOW)], NOW, PLATFORMS)
     assert [table.title.partition(" in ")[0] for table in all_of_it.tables] == [
         "Platform kecp", "Of no platform", "other", "platform", "tls",

@@ -38,7 +38,7 @@ from engine.repository.writing import SetWriter
 from engine.stores.base import ByteWriter, Store
 from engine.stores.folder import FolderStore
 from tests.engine.repository.made import NOW, MemoryStore, a_body, a_key, judge, store_set, write
-from tests.engine.stores.places import IMPATIENT, S3Place
+from tests.engine.stores.buckets import IMPATIENT, S3Bucket
 from tests.engine.stores.proxy import proxy_to
 
 KEY = a_key("2026-02-07 17:00")
@@ -235,7 +235,7 @@ copy_set(Repository(FolderStore("nightly", Path(sys.argv[1]))), Repository(Slow(
 
 
 @pytest.mark.parametrize("at", ["000-globals", "001-app.proof", "manifest"])
-def test_kill_9_of_a_copy_leaves_no_set_and_the_next_night_makes_it_whole(
+def test_kill_9_of_a_copy_leaves_no_set_and_the_next_backup_run_makes_it_whole(
     first: FolderStore, further: Further, at: str
 ) -> None:
     key = store_set(first, KEY, FILES)
@@ -251,13 +251,13 @@ def test_kill_9_of_a_copy_leaves_no_set_and_the_next_night_makes_it_whole(
     assert not list(Path(further.address).rglob(".part-*"))
 
 
-# --- a night
+# --- a backup run
 
 
 def a_week(store: Store) -> list[SetKey]:
     """Eight nightly sets of the database `app`, the newest first."""
-    nights = [f"{NOW - timedelta(days=day, hours=1):%Y-%m-%d %H:%M}" for day in range(8)]
-    return [store_set(store, a_key(night, "app")) for night in nights]
+    backup_runs = [f"{NOW - timedelta(days=day, hours=1):%Y-%m-%d %H:%M}" for day in range(8)]
+    return [store_set(store, a_key(backup_run, "app")) for backup_run in backup_runs]
 
 
 def test_what_lacks_is_copied_newest_first_and_only_that(first: FolderStore, further: Further) -> None:
@@ -354,14 +354,14 @@ def test_retention_can_be_left_out(first: FolderStore, further: Further) -> None
     assert (run.plan, run.pruned) == (None, None)
 
 
-def test_a_night_s_failed_copy_is_made_up_by_the_next(first: FolderStore, further: Further) -> None:
+def test_a_backup_run_s_failed_copy_is_made_up_by_the_next(first: FolderStore, further: Further) -> None:
     keys = a_week(first)
     further.fails[keys[1].set_id] = TransientFailure("Writing it to offsite failed: reset; start again.")
     run = update_copy(Repository(first), Repository(further), "platform", NOW)
     assert run.lacking == (keys[1],)
     assert len(run.copied) == 6
     assert run.problem == (
-        "The backup is in the first store, nightly; the copy to offsite is missing 1 set, which the next night "
+        "The backup is in the first store, nightly; the copy to offsite is missing 1 set, which the next backup run "
         "copies: Writing it to offsite failed: reset; start again."
     )
     assert run.retryable
@@ -400,7 +400,7 @@ def test_a_second_store_that_is_not_there_spoils_nothing(first: FolderStore, tmp
     away = FolderStore("offsite", tmp_path / "not mounted" / "store")
     run = update_copy(Repository(first), Repository(away), "platform", NOW)
     assert run.problem.startswith(
-        "The first store, nightly, has everything; the copy to offsite was not made, and the next night makes it "
+        "The first store, nightly, has everything; the copy to offsite was not made, and the next backup run makes it "
         "up: The folder of store 'offsite'"
     )
     assert run.copied == []
@@ -429,7 +429,7 @@ def test_a_pruning_elsewhere_is_waited_for(first: FolderStore, further: Further)
     assert update_copy(Repository(first), Repository(further), "platform", NOW).problem == ""
 
 
-def test_an_s3_store_that_goes_down_in_the_middle(first: FolderStore, moto: S3Place) -> None:
+def test_an_s3_store_that_goes_down_in_the_middle(first: FolderStore, moto: S3Bucket) -> None:
     big = random.Random(2).randbytes(12 * 2**20)  # noqa: S311
     key = store_set(first, KEY, {"000-globals.sql.gz": b"roles", "001-app.sql.gz": big})
     with proxy_to(moto.server.url) as proxy:
@@ -456,7 +456,7 @@ def test_what_a_store_missed_is_a_partial_success_that_survives_pickling(tmp_pat
         require_copies([good, bad])
     again = pickle.loads(pickle.dumps(caught.value))  # noqa: S301
     assert str(again) == (
-        "The first store, nightly, has everything; the copy to far was not made, and the next night makes it up: "
+        "The first store, nightly, has everything; the copy to far was not made, and the next backup run makes it up: "
         "The server of far cannot be reached."
     )
     assert (again.exit_code, again.retryable) == (5, True)

@@ -17,7 +17,7 @@ CLUSTER = Asset("platform", "cluster", "")
 
 
 def a_store() -> MemoryStore:
-    """One night: recorded at 17:00, verified at 18:00, proven at 19:00 of the 7th."""
+    """One backup run: recorded at 17:00, verified at 18:00, proven at 19:00 of the 7th."""
     store = MemoryStore()
     key = store_set(store, a_key("2026-02-07 17:00"))
     judge(store, key, "verify", "passed", "2026-02-07 18:00")
@@ -32,7 +32,7 @@ def overdue(store: MemoryStore, now: datetime = NOW, hours: float = 26) -> set[s
     return {one.word for one in found if not one.fresh}
 
 
-def test_a_whole_night_is_in_time() -> None:
+def test_a_whole_backup_run_is_in_time() -> None:
     assert overdue(a_store()) == set()
 
 
@@ -96,7 +96,7 @@ def test_a_further_copy_is_asked_for_everything_but_the_proof() -> None:
 
 
 def test_while_the_newest_set_has_failed_nothing_that_passed_before_keeps_it_green() -> None:
-    """A whole night passed; then a newer set, and only that, failed its drill: it is what would be restored today."""
+    """A whole backup run passed; then a newer set, and only that, failed its drill: it is what would be restored today."""
     store = a_store()
     newest = store_set(store, a_key("2026-02-08 02:00"))
     judge(store, newest, "verify", "passed", "2026-02-08 03:00")
@@ -111,7 +111,7 @@ def test_while_the_newest_set_has_failed_nothing_that_passed_before_keeps_it_gre
     assert overdue(store) == set()
 
 
-def test_a_server_is_proven_by_its_cluster_set_or_by_every_database_of_the_same_night() -> None:
+def test_a_server_is_proven_by_its_cluster_set_or_by_every_database_of_the_same_backup_run() -> None:
     store = MemoryStore()
     began = when("2026-02-08 02:00")  # each set of a run has an id of its own
     kinds = {"": "cluster", "app": "db", "hub": "db"}
@@ -152,8 +152,8 @@ def test_each_kind_has_its_own_age() -> None:
 
 def test_each_thing_of_a_kind_is_asked_for_by_itself() -> None:
     store = MemoryStore()
-    for name, night in (("app", "2026-02-08 02:00"), ("old", "2026-02-01 02:00")):
-        key = store_set(store, a_key(night, name))
+    for name, backup_run in (("app", "2026-02-08 02:00"), ("old", "2026-02-01 02:00")):
+        key = store_set(store, a_key(backup_run, name))
         judge(store, key, "verify", "passed", "2026-02-08 03:00")
         judge(store, key, "drill", "passed" if name == "app" else "failed", "2026-02-08 03:00")
     assert judged(store, {"db": 26}) == {

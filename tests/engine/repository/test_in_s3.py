@@ -13,17 +13,17 @@ from engine.repository.repository import Repository
 from engine.repository.sweep import sweep_incomplete
 from engine.repository.verify import verify_stored
 from tests.engine.repository.made import NOW, a_key, store_set, write
-from tests.engine.stores.places import S3Place
+from tests.engine.stores.buckets import S3Bucket
 from tests.engine.stores.proxy import proxy_to
 
 POLICY = {"db": Retention(days=3, minimum=1)}
 
 
-def test_a_week_in_a_bucket(moto: S3Place) -> None:
+def test_a_week_in_a_bucket(moto: S3Bucket) -> None:
     with proxy_to(moto.server.url) as proxy:
         store = moto.store(endpoint_url=proxy.url)
-        nights = [f"{NOW - timedelta(days=day, hours=1):%Y-%m-%d %H:%M}" for day in range(8)]
-        keys = [store_set(store, a_key(night, "한 글")) for night in nights]
+        backup_runs = [f"{NOW - timedelta(days=day, hours=1):%Y-%m-%d %H:%M}" for day in range(8)]
+        keys = [store_set(store, a_key(backup_run, "한 글")) for backup_run in backup_runs]
         remains = a_key("2026-01-01", "app")
         write(store, remains.prefix + "app.dump.gz", b"half")
 

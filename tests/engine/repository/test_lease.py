@@ -29,7 +29,7 @@ from engine.stores.opening import open_store
 from engine.stores.settings import FolderSettings, PlaceSettings
 from tests.engine.repository.made import NOW, MemoryStore, a_key, parse_verdict_key, store_set, write
 from tests.engine.repository.test_prune import POLICY, a_week
-from tests.engine.stores.conftest import StartServer, new_place
+from tests.engine.stores.conftest import StartServer, new_bucket
 
 HOLDER = """
 import sys, time
@@ -129,7 +129,7 @@ def settings(
     """A store of each kind."""
     if request.param == "folder":
         return FolderSettings(path=str(tmp_path / "store"))
-    return new_place(start_server(request.param), monkeypatch).settings(prefix="nightly/kecp")
+    return new_bucket(start_server(request.param), monkeypatch).settings(prefix="nightly/kecp")
 
 
 @pytest.fixture
@@ -441,13 +441,13 @@ def test_what_a_killed_process_left_of_telling_the_time_is_cleared_away(folder: 
 
 
 def test_a_bucket_with_object_lock_keeps_no_lease(start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = new_place(start_server("moto"), monkeypatch, ObjectLockEnabledForBucket=True)
-    store = open_store("nightly", place.settings(lock_mode="GOVERNANCE", lock_days=30))
+    bucket = new_bucket(start_server("moto"), monkeypatch, ObjectLockEnabledForBucket=True)
+    store = open_store("nightly", bucket.settings(lock_mode="GOVERNANCE", lock_days=30))
     for _ in range(3):
         with lease(store, "platform", "prune", seconds=3.0) as held:
             time.sleep(3.0)
             held.check()
-    versions = place.client.list_object_versions(Bucket=place.bucket)
+    versions = bucket.client.list_object_versions(Bucket=bucket.name)
     assert len(versions["Versions"]) == 2
 
 

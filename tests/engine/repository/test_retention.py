@@ -18,7 +18,7 @@ DAY = timedelta(days=1)
 
 
 def nightly(count: int, state: State = "proven", until: str = "2026-02-07 17:00") -> list[StoredSet]:
-    """`count` sets, one a night, newest first."""
+    """`count` sets, one a backup run, newest first."""
     return [a_stored_set(f"{when(until) - n * DAY:%Y-%m-%d %H:%M}", state) for n in range(count)]
 
 
@@ -326,7 +326,7 @@ def test_a_doubted_clock_prunes_nothing(sets: list[StoredSet], policy: Retention
 
 @settings(max_examples=30)
 @given(policies, st.sampled_from(["recorded", "verified", "proven"]))
-def test_nights_on_end_lead_where_one_look_at_all_of_them_does(policy: Retention, state: State) -> None:
+def test_backup_runs_on_end_lead_where_one_look_at_all_of_them_does(policy: Retention, state: State) -> None:
     history = nightly(70, state)
     stored: list[StoredSet] = []
     for one in reversed(history):

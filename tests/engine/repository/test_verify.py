@@ -215,7 +215,7 @@ def test_the_verdict_keeps_the_evidence(store: FolderStore, tmp_path: Path) -> N
     assert catalogue(Repository(store)).sets[0].state == "failed"
 
 
-# --- a night's round
+# --- a backup run's round
 
 
 def test_never_verified_first_newest_first_then_the_oldest_verification() -> None:

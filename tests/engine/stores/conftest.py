@@ -15,7 +15,7 @@ from engine.stores.base import Store
 from engine.stores.opening import open_store
 from engine.stores.s3 import S3Store
 from engine.stores.settings import FolderSettings
-from tests.engine.stores.places import S3Place
+from tests.engine.stores.buckets import S3Bucket
 from tests.engine.stores.servers import KEY_VARIABLE, SECRET_VARIABLE, SERVERS, S3Server, missing
 
 _numbers = itertools.count()
@@ -41,30 +41,30 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServ
         yield start
 
 
-def new_place(server: S3Server, monkeypatch: pytest.MonkeyPatch, **bucket: Any) -> S3Place:
-    """An empty bucket on `server`; `bucket` is what else create_bucket takes."""
+def new_bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch, **options: Any) -> S3Bucket:
+    """An empty bucket on `server`; `options` is what else create_bucket takes."""
     monkeypatch.setenv(KEY_VARIABLE, server.access_key)
     monkeypatch.setenv(SECRET_VARIABLE, server.secret_key)
-    place = S3Place(server, f"bucket-{os.getpid()}-{next(_numbers)}")
-    place.client.create_bucket(Bucket=place.bucket, **bucket)
-    return place
+    bucket = S3Bucket(server, f"bucket-{os.getpid()}-{next(_numbers)}")
+    bucket.client.create_bucket(Bucket=bucket.name, **options)
+    return bucket
 
 
 @pytest.fixture(params=["moto", "versitygw", "s3rver"])
-def place(request: pytest.FixtureRequest, start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> S3Place:
+def bucket(request: pytest.FixtureRequest, start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> S3Bucket:
     """An empty bucket on each kind of server."""
-    return new_place(start_server(request.param), monkeypatch)
+    return new_bucket(start_server(request.param), monkeypatch)
 
 
 @pytest.fixture
-def moto(start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> S3Place:
+def moto(start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> S3Bucket:
     """An empty bucket on moto, for what need not be repeated on every server."""
-    return new_place(start_server("moto"), monkeypatch)
+    return new_bucket(start_server("moto"), monkeypatch)
 
 
 @pytest.fixture
-def s3(place: S3Place) -> S3Store:
-    return place.store(prefix="nightly/kecp")
+def s3(bucket: S3Bucket) -> S3Store:
+    return bucket.store(prefix="nightly/kecp")
 
 
 @pytest.fixture(params=["folder", "moto", "versitygw", "s3rver"])
@@ -78,5 +78,5 @@ def store(store_kind: str, tmp_path: Path, start_server: StartServer, monkeypatc
     """An empty store of each kind, opened as the product opens it."""
     if store_kind == "folder":
         return open_store("nightly", FolderSettings(path=str(tmp_path / "store")))
-    made = new_place(start_server(store_kind), monkeypatch)
+    made = new_bucket(start_server(store_kind), monkeypatch)
     return open_store("nightly", made.settings(prefix="nightly/kecp"))

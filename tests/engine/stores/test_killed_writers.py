@@ -14,7 +14,7 @@ import pytest
 from engine.stores.base import Store
 from engine.stores.opening import open_store
 from engine.stores.settings import FolderSettings, PlaceSettings
-from tests.engine.stores.conftest import StartServer, new_place
+from tests.engine.stores.conftest import StartServer, new_bucket
 from tests.engine.stores.proxy import Rule, proxy_to
 from tests.engine.stores.test_contract import get, put
 
@@ -68,15 +68,15 @@ def test_of_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["moto", "versitygw"])
 def test_of_a_bucket(kind: str, start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = new_place(start_server(kind), monkeypatch)
-    settings = place.settings()
+    bucket = new_bucket(start_server(kind), monkeypatch)
+    settings = bucket.settings()
     store = open_store("nightly", settings)
     kill(start_writer(settings))
     assert list(store.keys()) == []
-    assert place.uploads() == [KEY]
+    assert bucket.uploads() == [KEY]
     assert store.sweep("platform/db/") == 0
     assert store.sweep("platform/") == 1
-    assert (place.uploads(), place.marks(), place.object_keys()) == ([], [], [])
+    assert (bucket.uploads(), bucket.marks(), bucket.object_keys()) == ([], [], [])
     assert_a_next_run_works(store)
 
 
@@ -92,18 +92,18 @@ class OnlyByExactKey(Rule):
 def test_of_a_bucket_whose_server_lists_uploads_only_by_their_exact_key(
     start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = new_place(start_server("versitygw"), monkeypatch)
-    with proxy_to(place.server.url) as proxy:
+    bucket = new_bucket(start_server("versitygw"), monkeypatch)
+    with proxy_to(bucket.server.url) as proxy:
         proxy.rules.append(OnlyByExactKey("GET", "uploads", "no-uploads", 100))
-        settings = place.settings(endpoint_url=proxy.url, prefix="nightly/kecp")
+        settings = bucket.settings(endpoint_url=proxy.url, prefix="nightly/kecp")
         store = open_store("nightly", settings)
         kill(start_writer(settings))
-        assert (list(store.keys()), place.uploads()) == ([], [f"nightly/kecp/{KEY}"])
+        assert (list(store.keys()), bucket.uploads()) == ([], [f"nightly/kecp/{KEY}"])
         assert store.sweep("platform/db/") == 0
         assert store.sweep("platform/") == 1
-        assert (place.uploads(), place.marks(), place.object_keys()) == ([], [], [])
+        assert (bucket.uploads(), bucket.marks(), bucket.object_keys()) == ([], [], [])
         assert_a_next_run_works(store)
         with store.writer(KEY) as writer:
             writer.write(bytes(12 * 2**20))
             assert store.sweep("") == 0  # our own are spared
-        assert (place.marks(), place.object_keys()) == ([], [f"nightly/kecp/{KEY}"])
+        assert (bucket.marks(), bucket.object_keys()) == ([], [f"nightly/kecp/{KEY}"])

@@ -17,8 +17,8 @@ from engine.stores.opening import open_store
 from engine.stores.s3_client import Patience, open_bucket
 from engine.stores.s3_parts import first_part_size, next_part_size
 from engine.stores.settings import S3Settings
-from tests.engine.stores.conftest import StartServer, new_place
-from tests.engine.stores.places import IMPATIENT, MIB, S3Place
+from tests.engine.stores.buckets import IMPATIENT, MIB, S3Bucket
+from tests.engine.stores.conftest import StartServer, new_bucket
 from tests.engine.stores.proxy import proxy_to
 from tests.engine.stores.servers import CANARY, SECRET_VARIABLE, free_port
 from tests.engine.stores.test_contract import get, put
@@ -51,7 +51,7 @@ def test_parts_grow_when_more_comes_than_was_expected(max_parts: int, total: int
     assert parts <= max_parts
 
 
-def test_a_part_that_no_thread_could_send_holds_up_no_other_upload(moto: S3Place) -> None:
+def test_a_part_that_no_thread_could_send_holds_up_no_other_upload(moto: S3Bucket) -> None:
     store = moto.store(parts_in_flight=1)
     usual = threading.stack_size(1 << 47)  # more than a process can address
     try:
@@ -66,7 +66,7 @@ def test_a_part_that_no_thread_could_send_holds_up_no_other_upload(moto: S3Place
     assert moto.uploads() == []
 
 
-def test_small_objects_take_one_request_and_large_ones_parts(moto: S3Place) -> None:
+def test_small_objects_take_one_request_and_large_ones_parts(moto: S3Bucket) -> None:
     with proxy_to(moto.server.url) as proxy:
         store = moto.store(endpoint_url=proxy.url)
         put(store, "small", bytes(5 * MIB - 1))
@@ -77,7 +77,7 @@ def test_small_objects_take_one_request_and_large_ones_parts(moto: S3Place) -> N
         assert methods == ["PUT", "POST", "PUT", "PUT", "PUT", "POST", "HEAD", "DELETE"]  # a mark, then the upload
 
 
-def test_a_thousand_keys_take_one_request(moto: S3Place) -> None:
+def test_a_thousand_keys_take_one_request(moto: S3Bucket) -> None:
     with proxy_to(moto.server.url) as proxy:
         store = moto.store(endpoint_url=proxy.url)
         keys = [f"platform/cluster/{number}/manifest.json" for number in range(2_001)]
@@ -88,15 +88,15 @@ def test_a_thousand_keys_take_one_request(moto: S3Place) -> None:
         assert len(proxy.requests) == 1
 
 
-def test_keys_of_others_in_the_bucket_are_left_alone(place: S3Place) -> None:
+def test_keys_of_others_in_the_bucket_are_left_alone(bucket: S3Bucket) -> None:
     for key in ("other/x", "nightly-2/x", "nightly/.hidden", "nightly/a b", "nightly/folder/"):
-        place.client.put_object(Bucket=place.bucket, Key=key, Body=b"")
-    store = place.store(prefix="/nightly/")
-    assert store.address == f"s3://{place.bucket}/nightly"
+        bucket.client.put_object(Bucket=bucket.name, Key=key, Body=b"")
+    store = bucket.store(prefix="/nightly/")
+    assert store.address == f"s3://{bucket.name}/nightly"
     put(store, "x")
     assert list(store.keys()) == ["x"]
     store.delete(["x"])
-    assert sorted(place.object_keys()) == [
+    assert sorted(bucket.object_keys()) == [
         "nightly-2/x",
         "nightly/.hidden",
         "nightly/a b",
@@ -113,7 +113,7 @@ def test_keys_of_others_in_the_bucket_are_left_alone(place: S3Place) -> None:
     ],
 )
 def test_every_body_goes_with_a_checksum_the_server_knows(
-    moto: S3Place, checksums: str, sent: str, not_sent: str
+    moto: S3Bucket, checksums: str, sent: str, not_sent: str
 ) -> None:
     with proxy_to(moto.server.url) as proxy:
         store = moto.store(endpoint_url=proxy.url, checksums=checksums)
@@ -131,8 +131,8 @@ def test_every_body_goes_with_a_checksum_the_server_knows(
 
 
 @pytest.mark.parametrize("checksums", ["when_supported", "when_required"])
-def test_both_generations_of_checksums(place: S3Place, checksums: str) -> None:
-    store = place.store(checksums=checksums)
+def test_both_generations_of_checksums(bucket: S3Bucket, checksums: str) -> None:
+    store = bucket.store(checksums=checksums)
     data = bytes(range(256)) * 4096 * 6
     put(store, "large", data)
     put(store, "small", b"small")
@@ -140,34 +140,34 @@ def test_both_generations_of_checksums(place: S3Place, checksums: str) -> None:
     assert get(store, "small") == b"small"
     assert store.create("lease", b"me") is True
     assert store.delete(["large", "small", "lease"]).deleted == ("large", "small", "lease")
-    assert place.object_keys() == []
+    assert bucket.object_keys() == []
 
 
 @pytest.mark.parametrize("size", [10, 6 * MIB])
-def test_objects_are_encrypted_at_rest_when_asked(moto: S3Place, size: int) -> None:
+def test_objects_are_encrypted_at_rest_when_asked(moto: S3Bucket, size: int) -> None:
     put(moto.store(encryption="AES256"), "aes", bytes(size))
     put(moto.store(encryption="aws:kms", kms_key_id="alias/backups"), "kms", bytes(size))
-    found = moto.client.head_object(Bucket=moto.bucket, Key="aes")
+    found = moto.client.head_object(Bucket=moto.name, Key="aes")
     assert found["ServerSideEncryption"] == "AES256"
-    found = moto.client.head_object(Bucket=moto.bucket, Key="kms")
+    found = moto.client.head_object(Bucket=moto.name, Key="kms")
     assert (found["ServerSideEncryption"], found["SSEKMSKeyId"]) == ("aws:kms", "alias/backups")
 
 
 @pytest.fixture(params=["moto", "versitygw"])
-def locking(request: pytest.FixtureRequest, start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> S3Place:
+def locking(request: pytest.FixtureRequest, start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> S3Bucket:
     """A bucket with object lock."""
-    return new_place(start_server(request.param), monkeypatch, ObjectLockEnabledForBucket=True)
+    return new_bucket(start_server(request.param), monkeypatch, ObjectLockEnabledForBucket=True)
 
 
 # moto forgets the lock of a multipart upload.
 @pytest.mark.parametrize(
     ("locking", "size"), [("moto", 10), ("versitygw", 10), ("versitygw", 6 * MIB)], indirect=["locking"]
 )
-def test_a_locked_object_is_retained_and_stays_visible(locking: S3Place, size: int) -> None:
+def test_a_locked_object_is_retained_and_stays_visible(locking: S3Bucket, size: int) -> None:
     store = locking.store(prefix="nightly", lock_mode="GOVERNANCE", lock_days=3)
     put(store, "set/file", bytes(size))
     put(store, "set/file-2", b"")
-    found = locking.client.head_object(Bucket=locking.bucket, Key="nightly/set/file")
+    found = locking.client.head_object(Bucket=locking.name, Key="nightly/set/file")
     assert found["ObjectLockMode"] == "GOVERNANCE"
     until = datetime.now(UTC) + timedelta(days=3)
     assert abs(found["ObjectLockRetainUntilDate"] - until) < timedelta(minutes=1)
@@ -178,7 +178,7 @@ def test_a_locked_object_is_retained_and_stays_visible(locking: S3Place, size: i
     assert _versions(locking) == ["nightly/set/file-2"]
 
 
-def test_a_lease_is_never_locked_and_goes_without_a_trace(locking: S3Place) -> None:
+def test_a_lease_is_never_locked_and_goes_without_a_trace(locking: S3Bucket) -> None:
     store = locking.store(lock_mode="COMPLIANCE", lock_days=3)
     assert store.create("leases/prune", b"me") is True
     assert store.delete(["leases/prune"]) == Deletion(("leases/prune",), ())
@@ -186,7 +186,7 @@ def test_a_lease_is_never_locked_and_goes_without_a_trace(locking: S3Place) -> N
     assert store.create("leases/prune", b"other") is True
 
 
-def test_an_old_version_never_comes_back(locking: S3Place) -> None:
+def test_an_old_version_never_comes_back(locking: S3Bucket) -> None:
     put(locking.store(lock_mode="GOVERNANCE", lock_days=3), "set/file", b"first")
     store = locking.store()  # as after the lock was taken out of the settings: the bucket still has it
     put(store, "set/file", b"second")
@@ -194,23 +194,23 @@ def test_an_old_version_never_comes_back(locking: S3Place) -> None:
     assert get(store, "set/file") == b"second"
 
 
-def _release(place: S3Place, key: str) -> None:
+def _release(bucket: S3Bucket, key: str) -> None:
     """Let the lock of `key` end now, as if its days were over."""
-    for version in place.client.list_object_versions(Bucket=place.bucket, Prefix=key)["Versions"]:
+    for version in bucket.client.list_object_versions(Bucket=bucket.name, Prefix=key)["Versions"]:
         if version["Key"] == key:
-            place.client.delete_object(
-                Bucket=place.bucket, Key=key, VersionId=version["VersionId"], BypassGovernanceRetention=True
+            bucket.client.delete_object(
+                Bucket=bucket.name, Key=key, VersionId=version["VersionId"], BypassGovernanceRetention=True
             )
-    place.client.put_object(Bucket=place.bucket, Key=key, Body=b"as it was")
+    bucket.client.put_object(Bucket=bucket.name, Key=key, Body=b"as it was")
 
 
-def _versions(place: S3Place) -> list[str]:
-    found = place.client.list_object_versions(Bucket=place.bucket)
+def _versions(bucket: S3Bucket) -> list[str]:
+    found = bucket.client.list_object_versions(Bucket=bucket.name)
     return sorted(item["Key"] for item in (*found.get("Versions", ()), *found.get("DeleteMarkers", ())))
 
 
-def test_a_missing_bucket_is_a_matter_of_configuration(place: S3Place) -> None:
-    store = place.store(bucket="there-is-none-such")
+def test_a_missing_bucket_is_a_matter_of_configuration(bucket: S3Bucket) -> None:
+    store = bucket.store(bucket="there-is-none-such")
     for act in (lambda: put(store, KEY), lambda: list(store.keys()), lambda: store.delete([KEY])):
         with pytest.raises(ConfigurationError, match=r"there is no bucket for store 'nightly'.*NoSuchBucket"):
             act()
@@ -219,9 +219,9 @@ def test_a_missing_bucket_is_a_matter_of_configuration(place: S3Place) -> None:
 def test_a_wrong_key_is_a_matter_of_configuration_and_is_not_shown(
     start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = new_place(start_server("versitygw"), monkeypatch)  # moto takes any key
+    bucket = new_bucket(start_server("versitygw"), monkeypatch)  # moto takes any key
     monkeypatch.setenv(SECRET_VARIABLE, CANARY + "-but-wrong")
-    store = place.store()
+    store = bucket.store()
     for act in (
         lambda: put(store, KEY),
         lambda: put(store, KEY, bytes(6 * MIB)),
@@ -235,7 +235,7 @@ def test_a_wrong_key_is_a_matter_of_configuration_and_is_not_shown(
         assert CANARY not in repr(raised.value)
 
 
-def test_a_server_that_is_not_there_is_said_at_once(moto: S3Place) -> None:
+def test_a_server_that_is_not_there_is_said_at_once(moto: S3Bucket) -> None:
     store = moto.store(IMPATIENT, endpoint_url=f"http://127.0.0.1:{free_port()}")
     with pytest.raises(TransientFailure, match="cannot be reached; check that it runs and that endpoint_url"):
         put(store, KEY)
@@ -244,23 +244,23 @@ def test_a_server_that_is_not_there_is_said_at_once(moto: S3Place) -> None:
 @pytest.mark.parametrize(
     "endpoint", ["localhost:9000", "ftp://s3.example.com", "http://", f"https://u:{CANARY}@s3.example.com"]
 )
-def test_an_address_that_is_none_is_refused_and_not_repeated(moto: S3Place, endpoint: str) -> None:
+def test_an_address_that_is_none_is_refused_and_not_repeated(moto: S3Bucket, endpoint: str) -> None:
     with pytest.raises(ConfigurationError, match="endpoint_url of store 'nightly'") as raised:
         moto.store(endpoint_url=endpoint)
     assert CANARY not in str(raised.value)
 
 
-def test_a_secret_that_is_not_there_is_said_when_opening(moto: S3Place) -> None:
+def test_a_secret_that_is_not_there_is_said_when_opening(moto: S3Bucket) -> None:
     with pytest.raises(ConfigurationError, match="env:NOT_THERE is not set"):
         moto.store(secret_key="env:NOT_THERE")
 
 
-def test_half_of_the_credentials_are_refused(moto: S3Place) -> None:
+def test_half_of_the_credentials_are_refused(moto: S3Bucket) -> None:
     with pytest.raises(ConfigurationError, match="only one of access_key and secret_key"):
         moto.store(secret_key=None)
 
 
-def test_no_credentials_at_all_is_said(moto: S3Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_credentials_at_all_is_said(moto: S3Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -289,6 +289,6 @@ def test_a_folder_does_not_load_boto3() -> None:
     assert done.stdout.strip() == "False"
 
 
-def test_settings_open_an_s3_store(moto: S3Place) -> None:
+def test_settings_open_an_s3_store(moto: S3Bucket) -> None:
     store = open_store("nightly", moto.settings(prefix="kecp"))
-    assert (store.name, store.address) == ("nightly", f"s3://{moto.bucket}/kecp")
+    assert (store.name, store.address) == ("nightly", f"s3://{moto.name}/kecp")

@@ -12,8 +12,8 @@ import pytest
 
 from engine.errors import ConfigurationError, OperationFailed, TransientFailure
 from engine.stores.s3 import S3Store
-from tests.engine.stores.conftest import StartServer, new_place
-from tests.engine.stores.places import IMPATIENT, MIB, S3Place
+from tests.engine.stores.buckets import IMPATIENT, MIB, S3Bucket
+from tests.engine.stores.conftest import StartServer, new_bucket
 from tests.engine.stores.proxy import Fault, Proxy, proxy_to
 from tests.engine.stores.servers import CANARY
 
@@ -27,7 +27,7 @@ SMALL = DATA[:1000]
 class Fire:
     """A store that reaches its server through a proxy, and the way past it."""
 
-    place: S3Place
+    bucket: S3Bucket
     proxy: Proxy
     store: S3Store
 
@@ -42,21 +42,21 @@ class Fire:
 
 @pytest.fixture(params=["moto", "versitygw"])
 def fire(request: pytest.FixtureRequest, start_server: StartServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fire]:
-    with _on_fire(new_place(start_server(request.param), monkeypatch)) as made:
+    with _on_fire(new_bucket(start_server(request.param), monkeypatch)) as made:
         yield made
 
 
 @pytest.fixture
-def fire_on_moto(moto: S3Place) -> Iterator[Fire]:
+def fire_on_moto(moto: S3Bucket) -> Iterator[Fire]:
     """For what has nothing to do with the server behind the proxy."""
     with _on_fire(moto) as made:
         yield made
 
 
 @contextmanager
-def _on_fire(place: S3Place) -> Iterator[Fire]:
-    with proxy_to(place.server.url) as proxy:
-        yield Fire(place, proxy, place.store(IMPATIENT, endpoint_url=proxy.url))
+def _on_fire(bucket: S3Bucket) -> Iterator[Fire]:
+    with proxy_to(bucket.server.url) as proxy:
+        yield Fire(bucket, proxy, bucket.store(IMPATIENT, endpoint_url=proxy.url))
 
 
 FAULTS: list[Fault] = ["reset", "stall", "500"]
@@ -80,8 +80,8 @@ def test_a_lasting_fault_is_one_sentence_in_bounded_time_and_leaves_nothing(
     assert time.monotonic() - begun < BOUND_SECONDS
     assert KEY in str(raised.value)
     assert "'nightly'" in str(raised.value)
-    assert fire_on_moto.place.object_keys() == []
-    assert fire_on_moto.place.uploads() == []
+    assert fire_on_moto.bucket.object_keys() == []
+    assert fire_on_moto.bucket.uploads() == []
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -93,7 +93,7 @@ def test_a_fault_of_the_moment_is_not_noticed(
     fire_on_moto.write(data)
     assert rule.injected == 1
     assert fire_on_moto.read() == data
-    assert fire_on_moto.place.uploads() == []
+    assert fire_on_moto.bucket.uploads() == []
 
 
 @pytest.mark.parametrize(("method", "part", "data"), STEPS, ids=["put", "begin", "part", "complete"])
@@ -104,7 +104,7 @@ def test_an_answer_lost_after_the_work_does_not_spoil_it(fire: Fire, method: str
     assert fire.read() == data
     # An upload whose very id was lost is all that can stay; the next run's sweep takes it.
     assert fire.store.sweep("platform/") == (1 if part == "?uploads" else 0)
-    assert (fire.place.uploads(), fire.place.marks()) == ([], [])
+    assert (fire.bucket.uploads(), fire.bucket.marks()) == ([], [])
     assert fire.read() == data
 
 
@@ -127,8 +127,8 @@ def test_an_error_inside_a_good_status_that_stays_leaves_nothing(fire: Fire) -> 
     fire.proxy.inject("POST", "?uploadId=", "200-with-error")
     with pytest.raises(TransientFailure, match="InternalError"):
         fire.write(DATA)
-    assert fire.place.object_keys() == []
-    assert fire.place.uploads() == []
+    assert fire.bucket.object_keys() == []
+    assert fire.bucket.uploads() == []
 
 
 def test_a_refused_part_fails_at_once_and_is_not_tried_again(fire: Fire) -> None:
@@ -137,8 +137,8 @@ def test_a_refused_part_fails_at_once_and_is_not_tried_again(fire: Fire) -> None
         fire.write(DATA)
     assert raised.value.retryable is False
     assert rule.injected == 1
-    assert fire.place.object_keys() == []
-    assert fire.place.uploads() == []
+    assert fire.bucket.object_keys() == []
+    assert fire.bucket.uploads() == []
 
 
 def test_a_server_that_dies_while_writing_leaves_what_the_sweep_removes(fire: Fire) -> None:
@@ -146,12 +146,12 @@ def test_a_server_that_dies_while_writing_leaves_what_the_sweep_removes(fire: Fi
     fire.proxy.inject("DELETE", "uploadId=", "reset")
     with pytest.raises(TransientFailure, match="part 2"):
         fire.write(DATA)
-    assert fire.place.object_keys() == []
-    assert fire.place.uploads() == [KEY]
-    assert fire.place.store().sweep("platform/db/") == 0
-    assert fire.place.uploads() == [KEY]
-    assert fire.place.store().sweep("platform/cluster/") == 1
-    assert fire.place.uploads() == []
+    assert fire.bucket.object_keys() == []
+    assert fire.bucket.uploads() == [KEY]
+    assert fire.bucket.store().sweep("platform/db/") == 0
+    assert fire.bucket.uploads() == [KEY]
+    assert fire.bucket.store().sweep("platform/cluster/") == 1
+    assert fire.bucket.uploads() == []
 
 
 def test_an_upload_that_is_being_written_here_is_not_swept(fire: Fire) -> None:
@@ -174,7 +174,7 @@ def test_a_lost_or_failed_delete_is_repeated(fire: Fire) -> None:
     fire.write(SMALL)
     fire.proxy.inject("POST", "?delete", "lose-answer", turns=1)
     assert fire.store.delete([KEY]).deleted == (KEY,)
-    assert fire.place.object_keys() == []
+    assert fire.bucket.object_keys() == []
 
 
 def test_reading_goes_on_where_the_connection_broke(fire: Fire) -> None:
@@ -214,14 +214,14 @@ def test_bytes_damaged_on_the_way_are_refused_by_the_server(
     data: bytes,
     checksums: str,
 ) -> None:
-    place = new_place(start_server("versitygw"), monkeypatch)  # moto looks at no digest
-    with proxy_to(place.server.url) as proxy:
-        through = Fire(place, proxy, place.store(IMPATIENT, endpoint_url=proxy.url, checksums=checksums))
+    bucket = new_bucket(start_server("versitygw"), monkeypatch)  # moto looks at no digest
+    with proxy_to(bucket.server.url) as proxy:
+        through = Fire(bucket, proxy, bucket.store(IMPATIENT, endpoint_url=proxy.url, checksums=checksums))
         proxy.inject(method, part, "damage")
         with pytest.raises(OperationFailed):
             through.write(data)
-        assert place.object_keys() == []
-        assert place.uploads() == []
+        assert bucket.object_keys() == []
+        assert bucket.uploads() == []
         proxy.rules.clear()
         through.write(data)
         assert through.read() == data

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from tests.engine.stores.places import S3Place
+from tests.engine.stores.buckets import S3Bucket
 
 STREAMER = """
 import json, resource, sys
@@ -55,14 +55,14 @@ print(peak_mib() - before)
 """
 
 
-def test_several_files_at_once_share_what_is_in_flight(moto: S3Place) -> None:
+def test_several_files_at_once_share_what_is_in_flight(moto: S3Bucket) -> None:
     """Four parts of 8 MiB in flight together, one of each file being filled; each alone would take four."""
     argv = [sys.executable, "-c", SEVERAL, moto.settings(part_size_mib=8).model_dump_json()]
     done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=120)
     assert float(done.stdout) < 130, done.stdout
 
 
-def test_300_mib_each_way_stay_below_80_mib(moto: S3Place) -> None:
+def test_300_mib_each_way_stay_below_80_mib(moto: S3Bucket) -> None:
     argv = [sys.executable, "-c", STREAMER, moto.settings(part_size_mib=8).model_dump_json()]
     done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=120)
     result = json.loads(done.stdout)

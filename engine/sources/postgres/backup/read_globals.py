@@ -1,4 +1,4 @@
-"""The globals of a night: every role of the server, and the SQL that makes them."""
+"""The globals of a backup run: every role of the server, and the SQL that makes them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _of_this_server(server: Server, tools: Tools, application: str, *, passwords
 
 
 class Globals:
-    """The globals of one night, read again only when the roles are other ones. For several threads."""
+    """The globals of one backup run, read again only when the roles are other ones. For several threads."""
 
     def __init__(self, *, passwords: bool = True) -> None:
         self._passwords = passwords
@@ -73,7 +73,7 @@ class Globals:
     def read(self, server: Server, tools: Tools, application: str, seen: Roles | None) -> tuple[Roles, bytes]:
         """The roles and what makes them. `seen` are those of the moment that is backed up; None: of now.
 
-        One that was dropped since may have grants in a dump of this night: it is made too, with nothing of its own.
+        One that was dropped since may have grants in a dump of this backup run: it is made too, with nothing of its own.
 
         Raises:
             TransientFailure: the tool failed, or the roles change faster than they can be read.

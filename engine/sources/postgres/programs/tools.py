@@ -41,7 +41,7 @@ def tools_for(server: Server, major: int, tls: bool) -> Tools:
         ConfigurationError: the host has none, only older ones, or ones without the TLS that is used or asked for.
         TransientFailure: the host cannot be reached.
     """
-    if server.place.where == "local":
+    if server.host_settings.where == "local":
         folder = programs_here(server, major, tls)
         return Tools(server.host, folder, version_of(folder / "pg_dump") or (major, 0))
     found = _probed(server)
@@ -62,7 +62,7 @@ def programs_here(server: Server, major: int, tls: bool) -> Path:
     Raises:
         ConfigurationError: there are none that fit.
     """
-    if server.place.where != "local":  # `tools` is a folder there, and the way there is a forwarded one
+    if server.host_settings.where != "local":  # `tools` is a folder there, and the way there is a forwarded one
         return client_programs(major)
     folder = client_programs(major, server.settings.tools)
     _check_tls(server, server.host, folder, tls)

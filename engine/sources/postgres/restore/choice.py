@@ -56,11 +56,11 @@ def choose(
 
     `which` is a word of the catalogue (`newest-proven`), an id or a key; a cluster set's gives its databases. A word
     looks among a database's own sets and among the cluster sets that hold it. `newest` is the newest that did not
-    fail; of those of one night a proven one before others, and its own before the cluster's: an archive is loaded by
+    fail; of those of one backup run a proven one before others, and its own before the cluster's: an archive is loaded by
     several sessions. All are then those of the newest cluster set that did not fail, so that what was dropped before it
     stays away, and those stored since; without a cluster set, all that have a set.
 
-    `despite_errors`: where each has failed, the newest all the same; and of a cluster set's night the database's own
+    `despite_errors`: where each has failed, the newest all the same; and of a cluster set's backup run the database's own
     set, since an archive is what can be taken in part.
 
     Raises:
@@ -81,7 +81,7 @@ def choose(
     return Choices(tuple(sets.in_part(name, found) for name in wanted), spare=spare)
 
 
-def nights(choices: Iterable[RestoreChoice]) -> int:
+def backup_runs(choices: Iterable[RestoreChoice]) -> int:
     """How many runs of a backup the sets are of: all sets of one are begun at the same moment."""
     return len({choice.key.created for choice in choices})
 
@@ -157,12 +157,10 @@ class _Sets:
         return self.in_part(database, best, failed and failed.key)
 
     def in_part(self, database: str, one: StoredSet, failed: SetKey | None = None) -> RestoreChoice:
-        """This set; where only what comes back is wanted, the database's own set of that night."""
+        """This set; where only what comes back is wanted, the database's own set of that backup run."""
         if self.despite_errors and one.key.kind == CLUSTER.name:
-            of_night = (
-                own for own in self.catalogue.assets.get(self.asset(database), ()) if own.created == one.created
-            )
-            one = next(of_night, one)
+            of_run = (own for own in self.catalogue.assets.get(self.asset(database), ()) if own.created == one.created)
+            one = next(of_run, one)
         return RestoreChoice(database, one.key, one.state, None if failed == one.key else failed)
 
     def _best(self, database: str, word: str) -> StoredSet:

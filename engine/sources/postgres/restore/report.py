@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.progress import counted, readable_seconds
 from engine.run_state import ENDED_WELL, RunState
-from engine.sources.postgres.restore.choice import nights
+from engine.sources.postgres.restore.choice import backup_runs
 from engine.words.report import Report, Table
 from engine.words.run_report import going_step
 from engine.words.wording import readable_time
@@ -48,7 +48,7 @@ def plan_report(
         ),
         next_steps=(
             *_passed_over(choices),
-            *_of_nights(choices),
+            *_of_runs(choices),
             *_omitted(spare),
             (
                 f"Renamed and kept: {', '.join(live)}. What was written there since the set is only in them."
@@ -59,8 +59,8 @@ def plan_report(
     )
 
 
-def _of_nights(choices: Sequence[RestoreChoice]) -> Iterator[str]:
-    if (count := nights(choices)) > 1:
+def _of_runs(choices: Sequence[RestoreChoice]) -> Iterator[str]:
+    if (count := backup_runs(choices)) > 1:
         yield (
             f"The sets are of {count} different backups: what one database says of another may not fit. `list` shows "
             "whether one cluster set has all of them; --set takes it."
@@ -196,12 +196,12 @@ def _next_steps(restored: Sequence[RestoredDatabase]) -> tuple[str, ...]:
         steps.append("A dump carries no planner statistics: run ANALYZE in each, or give autovacuum some minutes.")
     if beside:
         steps.append(
-            "The live ones are as they were. What was restored beside them takes its space, and each night backs it up "
+            "The live ones are as they were. What was restored beside them takes its space, and each backup run takes it "
             f"too, until it is renamed or dropped: {_drops(beside)}"
         )
     if old:
         steps.append(
-            "Check the applications, then drop the old ones: they take their space, and each night backs them up too, "
+            "Check the applications, then drop the old ones: they take their space, and each backup run takes them too, "
             f"until then: {_drops(old)}"
         )
     return tuple(steps)

@@ -52,7 +52,7 @@ class Server:
 
     name: str
     settings: ServerSettings
-    place: HostSettings = field(default_factory=HostSettings)
+    host_settings: HostSettings = field(default_factory=HostSettings)
     extra: dict[str, str] = field(default_factory=dict, hash=False)
     remedy: str = ""
     major: int = 0
@@ -66,7 +66,7 @@ class Server:
     @property
     def host(self) -> Host:
         """Where its dumps are made; `settings.host` is the server's address there."""
-        return open_host(self.place)
+        return open_host(self.host_settings)
 
     def _tunnel(self) -> Tunnel:
         """Without a password the server must trust where the connection comes from."""

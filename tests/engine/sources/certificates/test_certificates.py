@@ -57,7 +57,7 @@ from flows.certificate_renew import certificate_renew
 from flows.restore_certificate import restore_certificate
 from tests.conftest import WORKER
 from tests.engine.hosts.sshd import running_sshd
-from tests.engine.releases.place import Place
+from tests.engine.releases.small_platform import SmallPlatform
 from tests.engine.sources.certificates.authority import BLOCKED, Authority, running_authority, swapping
 from tests.engine.sources.certificates.showing import showing
 
@@ -69,7 +69,7 @@ NAMES = ("kecp.example.test", "monitor.kecp.example.test")
 class Scene:
     """The small platform with its certificate, and an authority."""
 
-    place: Place
+    small: SmallPlatform
     authority: Authority
     store: Path
 
@@ -85,7 +85,7 @@ class Scene:
             "allow_unencrypted": True,
             "issue_seconds": 30,
         } | more
-        return CertificateSource("tls", CertificateSettings(**settings), self.place.host, self.place.settings)
+        return CertificateSource("tls", CertificateSettings(**settings), self.small.host, self.small.settings)
 
     def renewed(self, *, force: bool = False, at: datetime | None = None, **more: Any) -> Renewed:
         source = self.source(**more)
@@ -124,7 +124,7 @@ class Scene:
             f'[certificates.tls]\nplatform = "small"\nstore = "nightly"\nnames = {list(NAMES)}\nmethod = "acme"\n'
             f'directory = "{settings.directory}"\nca_bundle = "{settings.ca_bundle}"\nterms_agreed = true\n'
             f'allow_unencrypted = true\n[stores.nightly]\nkind = "folder"\npath = "{self.store}"\n'
-            + self.place.config.read_text(encoding="utf8"),
+            + self.small.config.read_text(encoding="utf8"),
             encoding="utf8",
         )
         return path
@@ -133,8 +133,8 @@ class Scene:
         return Repository(open_store("nightly", FolderStore(path=str(self.store))))
 
 
-def published(place: Place, port: int) -> int:
-    (nginx,) = place.containers()["nginx"]
+def published(small: SmallPlatform, port: int) -> int:
+    (nginx,) = small.containers()["nginx"]
     reported = subprocess.run(
         ["docker", "port", nginx.id, str(port)], capture_output=True, text=True, check=True
     ).stdout
@@ -142,11 +142,11 @@ def published(place: Place, port: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def scene(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def scene(small: SmallPlatform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("certificates")
     (folder / "store").mkdir()
-    with running_authority(folder / "pebble", 28_700 + WORKER * 100, published(place, 80)) as authority:
-        yield Scene(place, authority, folder / "store")
+    with running_authority(folder / "pebble", 28_700 + WORKER * 100, published(small, 80)) as authority:
+        yield Scene(small, authority, folder / "store")
 
 
 @pytest.fixture(autouse=True)
@@ -194,7 +194,7 @@ def weak_pair() -> Pair:
 
 
 def test_a_certificate_is_issued_installed_stored_and_proven(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, repository, site = scene.shown(), scene.repository(), scene.place.platform().site
+    before, repository, site = scene.shown(), scene.repository(), scene.small.platform().site
     done: list[str] = []
     put, answer = Front.put, ClientV2.answer_challenge
 
@@ -218,7 +218,7 @@ def test_a_certificate_is_issued_installed_stored_and_proven(scene: Scene, monke
     assert made.pair is not None and shown.fingerprint == made.pair.fingerprint != before.fingerprint
     assert set(shown.names) == set(NAMES) and not shown.self_signed
     assert "Nothing is due" in scene.renewed().sentence
-    assert scene.place.change().plan.empty  # type: ignore[union-attr]
+    assert scene.small.change().plan.empty  # type: ignore[union-attr]
 
     refused = backed_up(scene, repository, allow_unencrypted=False).problem()
     assert isinstance(refused, ConfigurationError) and "recipients" in str(refused)
@@ -272,7 +272,7 @@ def test_a_stored_certificate_is_shown_again_or_laid_beside(
         expired.withdraw()
     assert scene.shown().fingerprint == before.fingerprint
     [beside] = run(*back)["result"]["restored"]
-    folder = scene.place.directory / "run/restored-certificates" / beside["name"]
+    folder = scene.small.directory / "run/restored-certificates" / beside["name"]
     pair = Pair((folder / "fullchain.pem").read_bytes(), (folder / "privkey.pem").read_bytes())
     require_whole(pair)
     assert pair.fingerprint == before.fingerprint
@@ -291,7 +291,7 @@ def test_what_an_authority_does_wrong_keeps_the_old_certificate(scene: Scene) ->
         swapped = scene.renewed(force=True, directory=swaps.directory)
     stranger = scene.renewed(force=True, ca_bundle="")
     own = scene.renewed(names=("other.example.test",), method="self-signed")
-    challenges = scene.place.directory / "run/nginx/acme"
+    challenges = scene.small.directory / "run/nginx/acme"
     challenges.chmod(0o700)
     unserved = scene.renewed(force=True)
     challenges.chmod(0o755)
@@ -362,10 +362,10 @@ def test_what_nginx_refuses_or_does_not_take_over_is_not_shown(scene: Scene, mon
     with pytest.raises(OperationFailed, match=r"nginx refuses the certificate.*too small"):
         scene.installed(weak_pair(), "weak")
     with pytest.raises(OperationFailed, match="docker run") as raised:
-        replace(source.front.volume, image="127.0.0.1:9/none:1").tried("weak", scene.place.platform().site)
+        replace(source.front.volume, image="127.0.0.1:9/none:1").tried("weak", scene.small.platform().site)
     assert "refuses the certificate" not in str(raised.value)
 
-    (nginx,) = scene.place.containers()["nginx"]
+    (nginx,) = scene.small.containers()["nginx"]
     monkeypatch.setattr("engine.sources.certificates.front._RELOAD_SECONDS", 2.0)
     monkeypatch.setattr("engine.sources.certificates.front._HANDSHAKE_SECONDS", 1.0)
     subprocess.run(["docker", "pause", nginx.id], check=True, capture_output=True)
@@ -383,7 +383,7 @@ def test_what_nginx_refuses_or_does_not_take_over_is_not_shown(scene: Scene, mon
 
 def test_what_was_issued_and_could_not_be_installed_waits_beside(scene: Scene) -> None:
     """The next run installs it and asks no authority. The trial sees what else is in the volume."""
-    tls = scene.place.directory / "run/nginx/live/tls.conf"
+    tls = scene.small.directory / "run/nginx/live/tls.conf"
     text = tls.read_text(encoding="utf8")
     tls.write_text(f"{text}\nssl_trusted_certificate /etc/nginx/ssl/own-ca.pem;\n", encoding="utf8")
     try:
@@ -408,7 +408,7 @@ def test_what_was_issued_and_could_not_be_installed_waits_beside(scene: Scene) -
 def test_killed_while_it_installs(scene: Scene, moment: str, finished: bool) -> None:
     """The next run finishes or takes back; nginx would find a whole pair at every moment."""
     before = scene.shown()
-    words = (moment, str(scene.place.directory), scene.place.project, *NAMES)
+    words = (moment, str(scene.small.directory), scene.small.project, *NAMES)
     argv = [sys.executable, "-m", "tests.engine.sources.certificates.killed_at", *words]
     assert subprocess.run(argv, capture_output=True).returncode == -signal.SIGKILL
     found = scene.source().front.found()
@@ -438,7 +438,7 @@ def test_an_operator_s_own_files_become_a_pair_and_stay_beside(scene: Scene, tmp
     assert held is not None and volume.pair(held.previous) == (b"hello", b"")
     scene.put_by_hand(fullchain=chain, privkey=key)
     with running_sshd(tmp_path / "sshd") as sshd:
-        away = replace(scene, place=replace(scene.place, host=sshd.settings))
+        away = replace(scene, small=replace(scene.small, host=sshd.settings))
         made = away.renewed()
         assert made.problem is None and set(away.shown().names) == set(NAMES)
         close_hosts()
@@ -452,7 +452,7 @@ def test_an_operator_s_own_files_become_a_pair_and_stay_beside(scene: Scene, tmp
 def test_the_flow_renews_stores_and_says_what_is_due(scene: Scene, prefect_server: str) -> None:
     settings = scene.source().settings
     source_block(CERTIFICATES).of(settings).save("tls", overwrite=True)
-    Platform.of(scene.place.settings).save("small", overwrite=True)
+    Platform.of(scene.small.settings).save("small", overwrite=True)
     BackupStore.of(FolderStore(path=str(scene.store))).save("nightly", overwrite=True)
     scene.installed(short := made_pair(days=10, since=80))
     state = certificate_renew("tls", return_state=True)

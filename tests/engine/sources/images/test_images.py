@@ -55,7 +55,7 @@ from engine.streams.pipes import Meter
 from flows.image_archive import image_archive
 from flows.restore_images import restore_images
 from tests.engine.hosts.sshd import running_sshd
-from tests.engine.releases.place import require_docker
+from tests.engine.releases.small_platform import require_docker
 from tests.engine.sources.images.engine import loaded_by_podman, second_engine, second_podman
 
 pytestmark = pytest.mark.xdist_group("releases")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.engine.releases.place import require_docker
+from tests.engine.releases.small_platform import require_docker
 from tests.engine.sources.keycloak.pair import Pair, keycloak_pair
 from tests.engine.sources.keycloak.site import Site
 

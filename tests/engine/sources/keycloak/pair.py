@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from tests.engine.releases.place import built
+from tests.engine.releases.small_platform import built
 
 ADMIN, ADMIN_PASSWORD = "admin", "canary-0c41-of-the-administrator"
 USER, USER_PASSWORD = "anna", "canary-77b2-of-a-user"

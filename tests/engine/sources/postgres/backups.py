@@ -88,7 +88,7 @@ class SomeDatabases(PostgresSource):
     """A server as if it had these databases only; all where none is named. Without `closing`, no cluster set."""
 
     def __init__(self, server: Server, databases: Sequence[str] = (), *, closing: bool = True) -> None:
-        super().__init__(server.name, server.settings, server.place)
+        super().__init__(server.name, server.settings, server.host_settings)
         self.server = server
         self.programs: Path | None = None
         self._only, self._closing_too = set(databases), closing

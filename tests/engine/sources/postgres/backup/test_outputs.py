@@ -159,7 +159,7 @@ def started_here() -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "reported"),
     [
         ("--format=custom --compress=0", "pg_dump of '.*' was ended by signal 9"),
         ("--file=- --no-tablespaces --enable-row-security", "pg_restore to SQL was ended by signal 9"),

@@ -118,7 +118,7 @@ def test_a_stored_setting_as_sql(assignment: str, expected: str) -> None:
     assert setting_sql(sql.SQL("ALTER ROLE ALL"), assignment).as_string(None) == expected
 
 
-def test_globals_are_read_once_a_night_and_again_when_the_roles_are_others(
+def test_globals_are_read_once_a_backup_run_and_again_when_the_roles_are_others(
     empty_server: Instance,
 ) -> None:
     surveyed = survey(server_of(empty_server))

@@ -167,7 +167,7 @@ def test_all_that_comes_back_is_taken_and_all_else_is_named(
     assert "not what was backed up: case_bad, case_words (see what did not come back); each other one is equal" in text
 
 
-def test_of_a_cluster_set_the_database_s_own_of_that_night_is_taken(
+def test_of_a_cluster_set_the_database_s_own_of_that_backup_run_is_taken(
     made: Backup, drilled: dict[str, DrillResult], empty_server: Instance
 ) -> None:
     run = RestoreRun(made.repository, "platform", server_of(empty_server), ["case_bad"], str(made.cluster_key), True)
@@ -203,10 +203,10 @@ def test_its_own_databases_are_replaced_only_when_they_hold_nothing(made: Backup
     assert execute(empty_server, "postgres", "SELECT one FROM application") == [(1,)]
 
 
-def test_the_plan_says_when_it_mixes_nights_and_prefers_what_is_proven(
+def test_the_plan_says_when_it_mixes_backup_runs_and_prefers_what_is_proven(
     made: Backup, source: Instance, tmp_path_factory: pytest.TempPathFactory, empty_server: Instance
 ) -> None:
-    repository = store_in(tmp_path_factory.mktemp("nights"))
+    repository = store_in(tmp_path_factory.mktemp("runs"))
     for key in (made.cluster_key, *(made.key(name) for name in ("case_good", "case_words", "case_bad"))):
         copied(made.repository, key, repository)
     later = back_up(server_of(source), repository, ["postgres", "template1", "case_good", "case_words"])
@@ -215,7 +215,7 @@ def test_the_plan_says_when_it_mixes_nights_and_prefers_what_is_proven(
     judge(repository.store, made.cluster_key, "drill", "passed", "2026-02-09")
     run = RestoreRun(repository, "platform", server_of(empty_server), ["case_good", "case_words"], "newest", True)
     run.plan(InShell(silent))
-    # of the older night the proven cluster set, not its own of no proof
+    # of the older backup run the proven cluster set, not its own of no proof
     assert [(one.database, one.key) for one in run.choices] == [
         ("case_good", later.key("case_good")), ("case_words", made.cluster_key)
     ]  # fmt: skip

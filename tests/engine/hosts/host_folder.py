@@ -24,7 +24,7 @@ host = open_host(HostSettings.model_validate_json(sys.argv[1]))
 
 
 @dataclass(frozen=True)
-class Place:
+class HostFolder:
     """A host, and a folder there that is empty."""
 
     settings: HostSettings

@@ -1,7 +1,7 @@
 """The bench's own server with data, its store and its configuration, in one folder per scale.
 
-`eval "$(.venv/bin/python -m bench.place start)"` starts it and sets libpq's variables, so that every
-command in results.json can be run by hand; `.venv/bin/python -m bench.place stop` ends it.
+`eval "$(.venv/bin/python -m bench.testbed start)"` starts it and sets libpq's variables, so that every
+command in results.json can be run by hand; `.venv/bin/python -m bench.testbed stop` ends it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from psycopg import sql
 from bench.config import write_config
 from bench.large_tables import load_tables
 from demo.dataset import load
-from engine.sources.postgres.programs import installed as embedded
+from engine.sources.postgres.programs import installed as installed
 from engine.sources.postgres.scratch.instance import Instance
 from engine.sources.postgres.scratch.socket_and_port import server_folder
 
@@ -44,7 +44,7 @@ SETTINGS = {
 
 
 @dataclass(frozen=True)
-class Place:
+class Testbed:
     """One server of the bench with its store.
 
     `kind` says what is in it: `mixed` (the platform's databases), `tables` (those of
@@ -73,12 +73,12 @@ class Place:
     @property
     def tools(self) -> Path:
         """The client programs, the very ones the engine uses."""
-        return embedded.client_programs(MAJOR)
+        return installed.client_programs(MAJOR)
 
     @property
     def server(self) -> Instance:
         folder = server_folder(self.folder / "postgres")
-        return Instance(folder, embedded.server_programs(MAJOR), settings=SETTINGS)
+        return Instance(folder, installed.server_programs(MAJOR), settings=SETTINGS)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -116,37 +116,37 @@ class Place:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def prepare(place: Place) -> None:
+def prepare(testbed: Testbed) -> None:
     """Make, start and fill the server; what is there already is left as it is."""
-    _start(place)
-    if place.kind == "mixed":
-        load(place.server.conninfo(), scale=place.scale, progress=_say)
-    elif place.kind == "tables":
-        load_tables(place.server, place.scale, _say)
-    with place.connect() as connection:
+    _start(testbed)
+    if testbed.kind == "mixed":
+        load(testbed.server.conninfo(), scale=testbed.scale, progress=_say)
+    elif testbed.kind == "tables":
+        load_tables(testbed.server, testbed.scale, _say)
+    with testbed.connect() as connection:
         connection.execute("CHECKPOINT")
 
 
-def _start(place: Place) -> None:
-    place.folder.mkdir(parents=True, exist_ok=True)
-    if not place.server.exists:
-        place.server.create(sync=False)
-    place.server.start()
-    write_config(place.config, place.server, place.store, place.identity)
+def _start(testbed: Testbed) -> None:
+    testbed.folder.mkdir(parents=True, exist_ok=True)
+    if not testbed.server.exists:
+        testbed.server.create(sync=False)
+    testbed.server.start()
+    write_config(testbed.config, testbed.server, testbed.store, testbed.identity)
 
 
 @contextmanager
-def running(place: Place, *, keep: bool) -> Iterator[Place]:
+def running(testbed: Testbed, *, keep: bool) -> Iterator[Testbed]:
     """The server runs with its data while the block does; afterwards it is gone unless `keep`."""
     if not keep:
-        place.remove()
+        testbed.remove()
     try:
-        prepare(place)
-        yield place
+        prepare(testbed)
+        yield testbed
     finally:
-        place.server.stop()
+        testbed.server.stop()
         if not keep:
-            place.remove()
+            testbed.remove()
 
 
 def _say(line: str) -> None:
@@ -154,20 +154,20 @@ def _say(line: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.place", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.testbed", description=__doc__)
     parser.add_argument("do", choices=("start", "stop", "remove"))
     parser.add_argument("--scale", type=float, default=SCALE, help=f"factor of the data (default {SCALE:g})")
     parser.add_argument("--kind", default="mixed", choices=("mixed", "tables"), help="which data")
     options = parser.parse_args(arguments)
-    place = Place(options.scale, options.kind)
+    testbed = Testbed(options.scale, options.kind)
     if options.do == "start":
-        prepare(place)
+        prepare(testbed)
         for name in ("PATH", "PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PLATFORM_OPS_CONFIG"):
-            print(f"export {name}={shlex.quote(place.environment[name])}")
+            print(f"export {name}={shlex.quote(testbed.environment[name])}")
     elif options.do == "stop":
-        place.server.stop()
+        testbed.server.stop()
     else:
-        place.remove()
+        testbed.remove()
     return 0
 
 

@@ -93,7 +93,7 @@ def reduced(document: dict[str, Any]) -> dict[str, Any]:
 
 
 @dataclass
-class Place:
+class SmallPlatform:
     """The platform's folder, and how tests deploy it."""
 
     directory: Path
@@ -232,61 +232,61 @@ def readable(folder: Path) -> None:
 
 
 @contextmanager
-def small_platform(folder: Path, port: int) -> Iterator[Place]:
+def small_platform(folder: Path, port: int) -> Iterator[SmallPlatform]:
     """A platform that is taken away again with all it made."""
     readable(folder)
     project = f"po-test-{secrets.token_hex(3)}"
-    place = Place(folder / "platform", project, port, folder / "records")
-    place.store.mkdir()
-    write_folder(place)
-    place.config.write_text(
-        f'[platforms.small]\ndirectory = "{place.directory}"\nproject = "{project}"\nstore = "records"\n'
-        f'[stores.records]\nkind = "folder"\npath = "{place.store}"\n',
+    small = SmallPlatform(folder / "platform", project, port, folder / "records")
+    small.store.mkdir()
+    write_folder(small)
+    small.config.write_text(
+        f'[platforms.small]\ndirectory = "{small.directory}"\nproject = "{project}"\nstore = "records"\n'
+        f'[stores.records]\nkind = "folder"\npath = "{small.store}"\n',
         encoding="utf8",
     )
     try:
-        yield place
+        yield small
     finally:
-        remove(place)
+        remove(small)
 
 
-def write_folder(place: Place) -> None:
-    place.directory.mkdir()
+def write_folder(small: SmallPlatform) -> None:
+    small.directory.mkdir()
     document = yaml.safe_load((STACK / "compose.platform.yml").read_text(encoding="utf8"))
-    (place.directory / "compose.platform.yml").write_text(yaml.safe_dump(reduced(document)), encoding="utf8")
-    (place.directory / "compose.staging.yml").write_text("services: {}\n", encoding="utf8")
-    shutil.copytree(STACK / "nginx", place.directory / "nginx")
-    shutil.copytree(STACK / "postgres", place.directory / "postgres")
-    place.edit("nginx/nginx.conf", "keepalive_min_timeout 10s", "keepalive_min_timeout 2s")
+    (small.directory / "compose.platform.yml").write_text(yaml.safe_dump(reduced(document)), encoding="utf8")
+    (small.directory / "compose.staging.yml").write_text("services: {}\n", encoding="utf8")
+    shutil.copytree(STACK / "nginx", small.directory / "nginx")
+    shutil.copytree(STACK / "postgres", small.directory / "postgres")
+    small.edit("nginx/nginx.conf", "keepalive_min_timeout 10s", "keepalive_min_timeout 2s")
     images = {name: f"platform-ops/{name}:1.0.0" for name in SERVICES} | {"nginx": "platform-ops/nginx:1.30"}
     lines = [f"{name.upper().replace('-', '_')}_IMAGE={image}" for name, image in images.items()]
-    (place.directory / "images.env").write_text("\n".join(lines) + "\n", encoding="utf8")
+    (small.directory / "images.env").write_text("\n".join(lines) + "\n", encoding="utf8")
     values = {
         "PUBLIC_HOST": "localhost",
-        "PUBLIC_PORT": f":{place.port}",
+        "PUBLIC_PORT": f":{small.port}",
         "BIND_ADDRESS": "127.0.0.1",
         "HTTP_PORT": "0",
-        "HTTPS_PORT": str(place.port),
+        "HTTPS_PORT": str(small.port),
         "API_RATE_PER_SECOND": "100000",
         "API_BURST": "1000",
         "LOG_LEVEL": "info",
         "BACKEND_MIGRATE": "python3 /app/app.py migrate",
         "KOHUB_DB_PASSWORD": CANARY,
-        "VOLUME_PREFIX": f"{place.project}-",
-        "NETWORK_NAME": place.project,
+        "VOLUME_PREFIX": f"{small.project}-",
+        "NETWORK_NAME": small.project,
     }
     text = "".join(f"{name}={value}\n" for name, value in values.items())
-    (place.directory / ".env.staging").write_text(text, encoding="utf8")
+    (small.directory / ".env.staging").write_text(text, encoding="utf8")
     # nginx's files name all ten services; those that this platform has not answer nobody.
-    upstreams = place.directory / "run/nginx/upstreams"
+    upstreams = small.directory / "run/nginx/upstreams"
     upstreams.mkdir(parents=True)
     absent = ("keycloak", "kusthub-backend", "kusthub-frontend", "uptime-kuma")
     (upstreams / "absent.conf").write_text("".join(f"upstream {name} {{ server 127.0.0.1:9; }}\n" for name in absent))
 
 
-def remove(place: Place) -> None:
+def remove(small: SmallPlatform) -> None:
     """Containers, network, volumes and images of this project, by their exact names."""
-    label = f"label=com.docker.compose.project={place.project}"
+    label = f"label=com.docker.compose.project={small.project}"
     for kind, flag in (("container", ["--force", "--volumes"]), ("network", []), ("volume", [])):
         listed = subprocess.run(
             ["docker", kind, "ls", "--quiet", "--filter", label, *(["--all"] if kind == "container" else [])],
@@ -298,12 +298,12 @@ def remove(place: Place) -> None:
     tags = subprocess.run(
         ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"], capture_output=True, text=True
     ).stdout.split()
-    if mine := [tag for tag in tags if tag.startswith(f"{place.project}/")]:
+    if mine := [tag for tag in tags if tag.startswith(f"{small.project}/")]:
         subprocess.run(["docker", "image", "rm", *mine], capture_output=True)
 
 
 @pytest.fixture(scope="session")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallPlatform]:
     """One small platform for all tests of the group `releases`, deployed once."""
     from tests.conftest import WORKER
 

@@ -22,11 +22,11 @@ MIB = 2**20
 
 
 @dataclass(frozen=True)
-class S3Place:
-    """`bucket` on `server`."""
+class S3Bucket:
+    """The bucket `name` on `server`."""
 
     server: S3Server
-    bucket: str
+    name: str
 
     @property
     def client(self) -> S3Client:
@@ -34,7 +34,7 @@ class S3Place:
 
     def settings(self, **changes: Any) -> S3Settings:
         given: dict[str, Any] = {
-            "bucket": self.bucket,
+            "bucket": self.name,
             "endpoint_url": self.server.url,
             "access_key": f"env:{KEY_VARIABLE}",
             "secret_key": f"env:{SECRET_VARIABLE}",
@@ -47,7 +47,7 @@ class S3Place:
 
     def uploads(self) -> list[str]:
         """The keys of unfinished multipart uploads, as the server lists them."""
-        found = self.client.list_multipart_uploads(Bucket=self.bucket)
+        found = self.client.list_multipart_uploads(Bucket=self.name)
         return sorted(upload["Key"] for upload in found.get("Uploads", ()))
 
     def object_keys(self) -> list[str]:
@@ -59,7 +59,7 @@ class S3Place:
         return [key for key in self._keys() if ".uploads/" in key]
 
     def _keys(self) -> list[str]:
-        found = self.client.list_objects_v2(Bucket=self.bucket)
+        found = self.client.list_objects_v2(Bucket=self.name)
         return [item["Key"] for item in found.get("Contents", ())]
 
 

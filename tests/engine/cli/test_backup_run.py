@@ -1,4 +1,4 @@
-"""A night from a shell: backup, list, show, verify, drill, prune; by the real command against a real server."""
+"""A backup run from a shell: backup, list, show, verify, drill, prune; by the real command against a real server."""
 
 from __future__ import annotations
 
