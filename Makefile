@@ -1,12 +1,13 @@
-# make demo | stop | platform | platform-stop | clean | quick | test | check | bench | help
+# make demo | stop | platform | platform-stop | clean | quick | test | test-platform | check | bench | help
 # It needs git, GNU make, and Python 3.11 or newer (with venv) or uv. Everything it installs stays in
 # .venv/ and .tools/, from the committed uv.lock.
 
 .DEFAULT_GOAL := help
-.PHONY: demo platform platform-stop stop clean quick test check bench help
+.PHONY: demo platform platform-stop stop clean quick test test-platform check bench help
 
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/uv/bin/uv)
 PYTHON := .venv/bin/python
+PYTEST_OPTIONS := -n 2 --dist loadgroup --durations 60 --durations-min 10
 # The environment is here, whatever the caller's shell says.
 export UV_PROJECT_ENVIRONMENT := .venv
 unexport VIRTUAL_ENV
@@ -32,8 +33,12 @@ clean: ## end the demo and the platform and remove all they made
 	@if [ -d .platform ]; then $(PYTHON) -m demo.platform clean; fi
 	@if [ -d .demo ]; then $(MAKE) --silent --no-print-directory .venv/.run && $(PYTHON) -m demo.clean; else echo "There is no demo here."; fi
 
-test: .venv/.dev ## install what the tests need and run all of them
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup --durations 60 --durations-min 10
+# What starts no platform; `.ci/run` runs both halves, so each test is in one of them.
+test: .venv/.dev ## the tests of backups, stores, hosts, flows and the demo, on real servers
+	@$(PYTHON) -m pytest -m "not platform" $(PYTEST_OPTIONS)
+
+test-platform: .venv/.dev ## the tests that start a platform: deploys, volumes, realms, certificates, images, Kubernetes
+	@$(PYTHON) -m pytest -m platform $(PYTEST_OPTIONS)
 
 quick: check ## while you change a line: the static gate and the tests that start no server
 	@PLATFORM_OPS_QUICK_TESTS=1 $(PYTHON) -m pytest -n 2 --dist loadgroup -r fE -q

@@ -16,6 +16,7 @@ from engine.errors import OperationFailed, PlatformOpsError, TransientFailure
 from engine.hosts.base import Host, Readable
 from engine.sources.keycloak.pages import Joined, paged
 from engine.sources.keycloak.programs import (
+    MEMORY,
     PER_FILE,
     environment,
     export_argv,
@@ -72,7 +73,7 @@ class Keycloak:
         Raises:
             TransientFailure: it did not come whole, or no byte came for too long.
         """
-        in_pages = has_many(users) and "/" not in realm
+        in_pages = moves_in_pages(realm, users)
         argv = pages_argv(self.kc, realm, _files(users)) if in_pages else export_argv(self.kc, realm)
         process = self._started(argv, f"The export of realm {realm}", stdin=False, many=in_pages)
         source = Patient(process, self.stall_seconds)
@@ -102,10 +103,11 @@ class Keycloak:
         """
         self._fed(import_argv(self.kc, override=override), realm, pieces)
 
-    def take_in_pages(self, realm: str, export: bytes, folder: str) -> None:
-        """Import a realm of many users into a Keycloak that is thrown away, and `folder` in it: a page in a transaction, in
-        a time that grows as their number does. Raises as `take_in`; then half of it may be there."""
-        pages = list(paged(io.BytesIO(export), PER_FILE))
+    def take_in_pages(self, realm: str, export: bytes, folder: str = MEMORY, *, switched_off: bool = False) -> None:
+        """Import a realm of many users that is not there: a page in a transaction, in a time that grows as their number
+        does. `folder` is in memory there. `switched_off`: nobody logs in to it. Raises as `take_in`; then half of it may be
+        there."""
+        pages = list(paged(io.BytesIO(export), PER_FILE, switched_off=switched_off))
         sizes = [len(page) for page in pages]
         self._fed(import_pages_argv(self.kc, realm, folder, sizes), realm, pages, many=True)
 
@@ -131,9 +133,9 @@ class Keycloak:
         return Process(f"{what}{self.host.note}", self.host.stream(argv, env=env, stdin=stdin))
 
 
-def has_many(users: int) -> bool:
-    """Whether a realm of so many users is best moved in pages."""
-    return users > _AT_ONCE
+def moves_in_pages(realm: str, users: int) -> bool:
+    """Whether a realm of so many users is best moved in pages: files that have its name."""
+    return users > _AT_ONCE and "/" not in realm
 
 
 def _files(users: int) -> int:

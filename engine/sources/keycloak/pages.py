@@ -29,8 +29,8 @@ class Joined:
         return taken
 
 
-def paged(export: Readable, per_page: int) -> Iterator[bytes]:
-    """An export as a row of documents: the realm, then its users in pages."""
+def paged(export: Readable, per_page: int, *, switched_off: bool = False) -> Iterator[bytes]:
+    """An export as a row of documents: the realm, `switched_off` or as it is, then its users in pages."""
     head: dict[str, Any] = {}
     users: list[Any] = []
     pages: list[bytes] = []
@@ -42,7 +42,7 @@ def paged(export: Readable, per_page: int) -> Iterator[bytes]:
         if len(users) == per_page:
             pages.append(_json(users))
             users = []
-    yield _json(head)
+    yield _json(head | ({"enabled": False} if switched_off else {}))
     for page in (*pages, *([_json(users)] if users else [])):
         yield b'{"realm":' + _json(head.get("realm")) + b',"users":' + page + b"}"
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 MARK = "PLATFORM_OPS_EXPORT"
 """In the environment of each such process: whose it is."""
+MEMORY = "/dev/shm"  # noqa: S108 - where Keycloak runs
 _ALONE = "-Djgroups.bind.address=127.0.0.1 -Djgroups.mcast_port=46699 -Djgroups.join_timeout=1"
 _QUICK = "-XX:TieredStopAtLevel=1"  # it runs for seconds only
 _MANY = "-XX:TieredStopAtLevel=4 -XX:GCTimeRatio=19"  # it runs long enough that well compiled code pays
@@ -41,11 +42,14 @@ _IMPORT = (
     _BEFORE + 'exec nice -n 10 bash "$1" import --optimized --override "$2" --file /dev/fd/3 '
     "4<&0 3< <(exec cat <&4) 0</dev/null 1>&2"
 )
-# Each file a transaction of its own. For a Keycloak that is thrown away with its files, and whose realm may be half there.
+# Each file a transaction of its own. They are in memory, and a child removes them when the program is gone.
 _IMPORT_PAGES = (
-    _BEFORE + 'umask 077; mkdir -p "$3"; file=realm; page=0; for size in $4; do '
-    'head -c "$size" >"$3/$2-$file.json" || exit 71; file=users-$page; page=$((page + 1)); done; '
-    'exec nice -n 10 bash "$1" import --optimized --override true --dir "$3" 0</dev/null 1>&2'
+    _BEFORE + 'umask 077; folder=$3; [ -w "$folder" ] || folder=/tmp; '
+    'folder=$(mktemp -d "$folder/platform-ops-$PLATFORM_OPS_EXPORT.import.XXXXXX") || exit 71; file=realm; page=0; for size in $4; do '
+    'head -c "$size" >"$folder/$2-$file.json" || { rm -rf "$folder"; exit 71; }; '
+    "file=users-$page; page=$((page + 1)); done; "
+    'exec nice -n 10 bash "$1" import --optimized --override false --dir "$folder" 0</dev/null 1>&2 '
+    '3> >(cat >/dev/null; rm -rf "$folder")'
 )
 
 
@@ -69,7 +73,8 @@ def import_argv(kc: str, *, override: bool) -> tuple[str, ...]:
 
 
 def import_pages_argv(kc: str, realm: str, folder: str, sizes: Sequence[int]) -> tuple[str, ...]:
-    """Read a realm and then its users from stdin, documents of so many bytes, into files in a folder, and import those."""
+    """Read a realm and then its users from stdin, documents of so many bytes, into files in a new folder of `folder`, and
+    import those. It does nothing where the realm is there."""
     return ("bash", "-c", _IMPORT_PAGES, "platform-ops", kc, realm, folder, " ".join(map(str, sizes)))
 
 

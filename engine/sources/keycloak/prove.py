@@ -22,7 +22,7 @@ from engine.repository.findings import Compared, Difference, Findings
 from engine.repository.reading import read_small
 from engine.repository.repository import Repository
 from engine.sources.keycloak.diff import losses
-from engine.sources.keycloak.export import Refused, has_many
+from engine.sources.keycloak.export import Refused, moves_in_pages
 from engine.sources.keycloak.kinds import LOGIN
 from engine.sources.keycloak.realm import Realm, Thing
 from engine.sources.keycloak.rewrite import rewritten
@@ -108,8 +108,8 @@ def _not_in(realm: str, who: str, why: str) -> Difference:
 
 def _import(scratch: ScratchKeycloak, body: Body, pieces: Iterator[bytes], users: int) -> None:
     try:
-        if has_many(users):
-            scratch.keycloak.take_in_pages(body.name, b"".join(pieces), f"{FOLDER}/import")
+        if moves_in_pages(body.name, users):
+            scratch.keycloak.take_in_pages(body.name, b"".join(pieces), FOLDER)
         else:
             scratch.keycloak.take_in(body.name, pieces, override=True)
     except Refused as error:

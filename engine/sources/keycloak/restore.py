@@ -1,7 +1,8 @@
 """Bring a realm back: beside the live one as a realm of another name, or in its place.
 
-Keycloak imports a realm in one transaction, so that whatever is killed the old one or the new one is whole. The live one
-is exported and stored before it is replaced, and is imported again when the new one is not what was in the set.
+In its place Keycloak imports a realm in one transaction, so that whatever is killed the old one or the new one is whole. The
+live one is exported and stored before it is replaced, and is imported again when the new one is not what was in the set.
+Where there is none, many users come in pages, and the realm is switched off until they are all there.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from engine.repository.keys import SetKey
 from engine.repository.repository import Repository
 from engine.sources.base import Restored
 from engine.sources.keycloak.admin import AdminApi, quoted
-from engine.sources.keycloak.caches import forgetting
+from engine.sources.keycloak.caches import Half, forget, forgetting
 from engine.sources.keycloak.diff import losses
-from engine.sources.keycloak.export import Exported, Keycloak
+from engine.sources.keycloak.export import Exported, Keycloak, moves_in_pages
 from engine.sources.keycloak.realm import Realm, Thing
 from engine.sources.keycloak.rewrite import as_another
 from engine.sources.keycloak.stored import realm_in, stored_export
@@ -55,7 +56,7 @@ class RealmRestore:
         realm_in(export, body.key)
         if into != body.name:
             export = as_another(export, body.name, into)
-        expected, own_id = realm_in(export, body.key), _id_in(export)
+        expected, own_id = realm_in(export, body.key), str(_in(export, "id"))
         before, kept = None, None
         if live:
             self.progress(f"export the live realm {into}, and keep it")
@@ -63,7 +64,10 @@ class RealmRestore:
             kept = self.keep(before)
         with self._undone(into, before, kept, own_id, expected):
             self.progress(f"import realm {into}")
-            self._take_in(into, export, override=live)
+            if not live and not expected.federated and moves_in_pages(into, len(expected.users)):
+                self._take_in_pages(Half(into, own_id), export)
+            else:
+                self._take_in(into, export, override=live)
             self.progress(f"export realm {into} again, and compare")
             added, moved = self._compared(expected, into, of_master=body.name == MASTER != into, in_use=live)
         remarks = [_IN_PLACE if live else _BESIDE] if live or into != body.name else []
@@ -91,6 +95,13 @@ class RealmRestore:
         pieces = (export[at : at + _PIECE] for at in range(0, len(export), _PIECE))
         with forgetting(self.keycloak.host, self.name, self.api):
             self.keycloak.take_in(into, pieces, override=override)
+
+    def _take_in_pages(self, half: Half, export: bytes) -> None:
+        with forgetting(self.keycloak.host, self.name, self.api, half):
+            self.keycloak.take_in_pages(half.realm, export, switched_off=True)
+            if _in(export, "enabled"):
+                forget(self.api)
+                self.api.ask("PUT", f"/{quoted(half.realm)}", json={"enabled": True})
 
     def _compared(self, expected: Realm, into: str, *, of_master: bool, in_use: bool) -> tuple[int, int]:
         """How many fields Keycloak has added, and how many users are others than in the set: from the import on those of a
@@ -158,8 +169,8 @@ def _manages(thing: Thing) -> bool:
     return thing == Thing("client", _MANAGEMENT) or (thing.part == "role" and thing.name.startswith(f"{_MANAGEMENT}/"))
 
 
-def _id_in(export: bytes) -> str:
-    return next((str(value) for member, value in members(io.BytesIO(export)) if member == "id"), "")
+def _in(export: bytes, name: str) -> object:
+    return next((value for member, value in members(io.BytesIO(export)) if member == name), "")
 
 
 def is_there(api: AdminApi, realm: str) -> bool:

@@ -28,7 +28,7 @@ from tests.engine.sources.keycloak.pair import (
 from tests.engine.sources.keycloak.pair import docker as docker_text
 from tests.engine.sources.keycloak.site import SOURCE, Site
 
-pytestmark = pytest.mark.xdist_group("keycloak")
+pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("keycloak")]
 
 NEW_SECRET, NEW_PASSWORD = "canary-42d0-of-a-client", "canary-42d1-of-a-user"
 CANARIES = (ADMIN_PASSWORD, CLIENT_SECRET, USER_PASSWORD, NEW_SECRET, NEW_PASSWORD)
@@ -182,11 +182,13 @@ def test_all_that_is_stored_is_encrypted_and_what_is_not_names_nothing_of_the_re
         assert not any(word.encode() in held for word in (*CANARIES, USER, "kohub-backend", "support")), path
 
 
-def test_a_realm_comes_back_beside_the_live_one(site: Site, pair: Pair) -> None:
+def test_a_realm_comes_back_beside_the_live_one(site: Site, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "_AT_ONCE", 1)  # in pages, as a realm of many users
     [one] = site.run("realm", "restore", REALM, "--as", "kohub-2")["restored"]
     assert (one["name"], one["kept"], one["counts"]["user"]) == ("kohub-2", None, 2)
     assert pair.login(password=NEW_PASSWORD, realm="kohub-2") == 200 and pair.client_login(NEW_SECRET, "kohub-2") == 200
     assert pair.login(password=NEW_PASSWORD) == 200  # the live one is as it was
+    assert pair.run("ls -A /dev/shm").split() == []
     pair.ask("DELETE", "/kohub-2")
     called = [f"kohub-restored-{datetime.now(UTC) - timedelta(days):%Y%m%dT%H%M%SZ}" for days in (6, 8)]
     for name in called:  # as a restore calls them: one that is there for longer than a week is in use

@@ -23,7 +23,7 @@ from tests.engine.sources.keycloak.kc import SLOW, says
 from tests.engine.sources.keycloak.pair import ADMIN_PASSWORD, REALM, Pair, docker
 from tests.engine.sources.keycloak.site import SOURCE, Site
 
-pytestmark = pytest.mark.xdist_group("keycloak")
+pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("keycloak")]
 
 KC, FULL = "/tmp/po-kc.sh", "/tmp/po-full.json"
 
@@ -53,8 +53,8 @@ def stand_in(site: Site, full: str, pair: Pair, tmp_path: Path) -> Iterator[Call
 
 
 @contextmanager
-def running(site: Site, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    code = "import sys; from engine.cli import main; sys.exit(main())"
+def running(site: Site, *arguments: str, first: str = "") -> Iterator[subprocess.Popen[str]]:
+    code = f"import sys; from engine.cli import main; {first}sys.exit(main())"
     argv = [sys.executable, "-c", code, *arguments, "--config", str(site.config)]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
@@ -199,6 +199,39 @@ def test_a_restore_killed_in_its_import_leaves_the_old_realm_or_the_new_one(
     site.back_up(REALM)
     of_the_set = json.loads(pair.run(f"cat {FULL}")).get("displayName")
     assert shown() == of_the_set and pair.run("ls -A /dev/shm").split() == []
+
+
+def test_a_restore_killed_between_pages_leaves_a_realm_that_is_off_and_the_next_run_removes_it(
+    site: Site, full: str, pair: Pair, stand_in: Callable[[str], None]
+) -> None:
+    pair.place(
+        KC,
+        'f=$(echo "$6"/*-realm.json); /opt/keycloak/bin/kc.sh import --optimized --file "$f"; touch /tmp/po-half; sleep 120\n',
+    )
+    site.write(f'kc = "{KC}"')
+    command = ("realm", "restore", REALM, "--set", full, "--as", "kohub-4")
+    pages = "from engine.sources.keycloak import export; export._AT_ONCE = 0; "
+
+    def names() -> list[str]:
+        return [each["realm"] for each in pair.ask("GET", "")]
+
+    with running(site, *command, first=pages) as process:
+        until(lambda: pair.run("ls /tmp/po-half 2>/dev/null; true").strip(), 90)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        until(lambda: not pair.marked(), 60)
+    pair.ask("POST", "/master/clear-realm-cache")
+    half = pair.ask("GET", "/kohub-4")
+    assert half["enabled"] is False and pair.ask("GET", "/kohub-4/users/count") == 0
+    pair.place(KC, says(FULL))
+    site.back_up(REALM)
+    assert "kohub-4" not in names() and pair.run("ls -A /dev/shm").split() == []
+
+    pair.ask("POST", "", {"realm": "kohub-4", "id": half["id"], "enabled": True})  # whole: it was switched on
+    pair.run(f"""echo '{{"realm": "kohub-4", "id": "{half["id"]}"}}' >/dev/shm/platform-ops-{SOURCE}.import""")
+    site.back_up(REALM)
+    assert "kohub-4" in names() and pair.run("ls -A /dev/shm").split() == []
+    pair.ask("DELETE", "/kohub-4")
 
 
 def test_what_somebody_made_meanwhile_is_not_removed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,16 +69,29 @@ def test_many_users_come_in_pages_through_a_pipe_and_leave_nothing(program: Prog
     assert folders() == before
 
 
-def test_an_import_in_pages_reads_each_into_a_file_of_its_own(program: Program, tmp_path: Path) -> None:
-    keycloak = program(f'[ "$*" = "import --optimized --override true --dir {tmp_path}/in" ] || exit 9')
-    keycloak.take_in_pages("kohub", json.dumps(HEAD | {"users": USERS, "enabled": True}).encode(), f"{tmp_path}/in")
-    found = {each.name: json.loads(each.read_text()) for each in (tmp_path / "in").iterdir()}
+@pytest.mark.parametrize("switched_off", [False, True])
+def test_an_import_in_pages_reads_each_into_a_file_of_its_own(
+    program: Program, tmp_path: Path, switched_off: bool
+) -> None:
+    memory, seen = tmp_path / "memory", tmp_path / "seen"
+    memory.mkdir()
+    export = json.dumps(HEAD | {"users": USERS, "enabled": True}).encode()
+    keycloak = program(f'[ "$1 $2 $3 $4 $5" = "import --optimized --override false --dir" ] && cp -a "$6" {seen}')
+    keycloak.take_in_pages("kohub", export, str(memory), switched_off=switched_off)
+    found = {each.name: json.loads(each.read_text()) for each in seen.iterdir()}
     assert found == {
-        "kohub-realm.json": HEAD | {"enabled": True},
+        "kohub-realm.json": HEAD | {"enabled": not switched_off},
         "kohub-users-0.json": {"realm": "kohub", "users": USERS[:50]},
         "kohub-users-1.json": {"realm": "kohub", "users": USERS[50:]},
     }
-    assert (tmp_path / "in" / "kohub-users-1.json").stat().st_mode & 0o777 == 0o600
+    assert {each.stat().st_mode & 0o777 for each in (seen, *seen.iterdir())} == {0o600, 0o700}
+    for script in ("exit 1", "kill -9 $$"):
+        with pytest.raises(TransientFailure):
+            program(script).take_in_pages("kohub", export, str(memory))
+    deadline = time.monotonic() + 5
+    while list(memory.iterdir()):
+        assert time.monotonic() < deadline, "files stayed in memory"
+        time.sleep(0.02)
 
 
 SAYS = 'echo \'2026 ERROR [x] (main) ERROR: duplicate "uk-1" of "anna" Detail: Key (name)=(anna) exists.\' >&2; '
