@@ -1,9 +1,9 @@
-# make demo | stop | platform | platform-stop | clean | quick | test | test-platform | check | bench | help
+# make demo | stop | platform | platform-stop | clean | quick | test | test-installation | check | bench | help
 # It needs git, GNU make, and Python 3.11 or newer (with venv) or uv. Everything it installs stays in
 # .venv/ and .tools/, from the committed uv.lock.
 
 .DEFAULT_GOAL := help
-.PHONY: demo platform platform-stop stop clean quick test test-platform check bench help
+.PHONY: demo platform platform-stop stop clean quick test test-installation check bench help
 
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/uv/bin/uv)
 PYTHON := .venv/bin/python
@@ -15,7 +15,7 @@ unexport VIRTUAL_ENV
 unexport PYTHONDONTWRITEBYTECODE
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/.run ## from nothing to a proven backup in the Prefect UI, on 127.0.0.1
 	@$(PYTHON) -m demo.up
@@ -33,12 +33,12 @@ clean: ## end the demo and the platform and remove all they made
 	@if [ -d .platform ]; then $(PYTHON) -m demo.platform clean; fi
 	@if [ -d .demo ]; then $(MAKE) --silent --no-print-directory .venv/.run && $(PYTHON) -m demo.clean; else echo "There is no demo here."; fi
 
-# What starts no platform; `.ci/run` runs both halves, so each test is in one of them.
-test: .venv/.dev ## the tests of backups, stores, hosts, flows and the demo, on real servers
-	@$(PYTHON) -m pytest -m "not platform" $(PYTEST_OPTIONS)
+# Each test is in one of the two halves, and `.ci/run` runs both.
+test: .venv/.dev ## the tests of databases, stores, hosts and flows, on real servers
+	@$(PYTHON) -m pytest -m "not installation" $(PYTEST_OPTIONS)
 
-test-platform: .venv/.dev ## the tests that start a platform: deploys, volumes, realms, certificates, images, Kubernetes
-	@$(PYTHON) -m pytest -m platform $(PYTEST_OPTIONS)
+test-installation: .venv/.dev ## the tests that start a platform, Kubernetes, the demo, or Prefect with its workers
+	@$(PYTHON) -m pytest -m installation $(PYTEST_OPTIONS)
 
 quick: check ## while you change a line: the static gate and the tests that start no server
 	@PLATFORM_OPS_QUICK_TESTS=1 $(PYTHON) -m pytest -n 2 --dist loadgroup -r fE -q

@@ -1,4 +1,4 @@
-"""Realms of Keycloak with 10,000 users: a run that finds no change, a full export, a drill."""
+"""Realms of Keycloak with 10,000 users: a run that finds no change, a full export, a restore beside, a drill."""
 
 from __future__ import annotations
 
@@ -50,6 +50,10 @@ def measure(users: int, laps: int) -> list[Figure]:
                 unchanged, "s", "<=", 1.0, 0.5, _COMMANDS,
             ),
             Figure(f"realms: a full export of {users:,} users", max(exports), "s", "<=", 60.0, 30.0, _COMMANDS),
+            Figure(
+                f"realms: a restore of {users:,} users beside the live ones",
+                _beside(site, known), "s", "<=", None, None, _COMMANDS,
+            ),
             Figure(f"realms: a drill of {users:,} users", _drill(settings, known), "s", "<=", None, None, _COMMANDS),
         ]  # fmt: skip
 
@@ -100,6 +104,15 @@ def _many_sets(settings: Settings) -> SetKey:
         at = datetime.now(UTC) - timedelta(hours=number)
         SetWriter(repository, one.key.asset.set(new_set_id(at, "bench", str(number)))).publish(facts)
     return one.key
+
+
+def _beside(site: Site, key: SetKey) -> float:
+    """The import in pages, and the comparison with what was stored."""
+    began = time.monotonic()
+    site.run("realm", "restore", REALM, "--set", key.set_id, "--as", "beside")
+    took = time.monotonic() - began
+    report(f"realms: a restore beside took {took:.1f} s")
+    return took
 
 
 def _drill(settings: Settings, key: SetKey) -> float:

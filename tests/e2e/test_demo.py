@@ -16,7 +16,7 @@ import pytest
 from engine.hosts.processes import ProcessIdentity
 from tests.quick import starting
 
-pytestmark = pytest.mark.xdist_group("demo")
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("demo")]
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 900

@@ -19,7 +19,7 @@ from engine.steps import InShell
 from tests.e2e.whole_platform import BREAKING, Whole, whole_platform
 from tests.engine.releases.small_platform import readable, require_docker
 
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("whole platform")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("whole platform")]
 
 
 @pytest.fixture(scope="module")

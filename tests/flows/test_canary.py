@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import StateType
 from engine.hosts.processes import running_pids
 from tests.flows.scene import Scene
 
-pytestmark = pytest.mark.xdist_group("scene")
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("scene")]
 
 Seen = set[tuple[str, str]]
 """Which canary was seen, and where."""

@@ -50,7 +50,7 @@ from tests.kubebox import NEW, OLD
 from tests.webhook import webhook
 
 __all__ = ["aws", "connection", "database", "server"]  # fixtures
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("kubernetes")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("kubernetes")]
 
 
 def test_approval_record_notification_and_the_incident_commands(app: App, prefect_server: str) -> None:

@@ -23,7 +23,7 @@ from tests.engine.repository.made import store_set
 from tests.flows.installation import WELL_BEGUN, wait_for
 from tests.flows.scene import Scene
 
-pytestmark = pytest.mark.xdist_group("scene")
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("scene")]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -38,7 +38,7 @@ from tests.flows.installation import WELL_BEGUN, Installation, wait_for
 from tests.flows.scene import Scene
 from tests.webhook import webhook
 
-pytestmark = pytest.mark.xdist_group("scene")
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("scene")]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -23,7 +23,7 @@ from flows.rollback import rollback
 from tests.engine.releases.small_platform import CANARY, SmallPlatform
 from tests.flows.test_flows import artifacts
 
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("releases")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("releases")]
 SECONDS = 120.0
 _PAUSED = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED])))
 

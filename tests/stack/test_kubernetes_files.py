@@ -13,7 +13,7 @@ import yaml
 from tests.engine.hosts.parts import program
 from tests.kubebox import ROOT, Cluster
 
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("kubernetes")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("kubernetes")]
 K8S = ROOT / "stack" / "k8s"
 NAMESPACES = {"staging": "kerp-staging", "production": "kerp-prod"}
 DEFINED = Path(__file__).with_name("external_secrets.yaml")

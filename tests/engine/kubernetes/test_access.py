@@ -25,7 +25,7 @@ from tests.engine.kubernetes.application import CANARY, App, CutOff
 from tests.engine.stores.servers import S3Server, moto
 from tests.kubebox import NEW, OLD, ROOT
 
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("kubernetes")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("kubernetes")]
 DEPLOYER = ROOT / "stack" / "k8s" / "once" / "deployer.yaml"
 
 

@@ -21,7 +21,7 @@ from engine.steps import InShell
 from tests.engine.kubernetes.application import App, configuration
 from tests.kubebox import NEW, OLD, Cluster
 
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("kubernetes")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("kubernetes")]
 SECONDS = 120.0
 
 

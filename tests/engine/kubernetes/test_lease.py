@@ -10,7 +10,7 @@ from engine.kubernetes.lease import LeaseLost, held
 from engine.kubernetes.objects import LEASES
 from tests.engine.kubernetes.application import App
 
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("kubernetes")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("kubernetes")]
 
 
 def test_whoever_beats_no_more_holds_nothing(app: App, monkeypatch: pytest.MonkeyPatch) -> None:

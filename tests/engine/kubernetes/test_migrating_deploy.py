@@ -25,7 +25,7 @@ from tests.engine.repository.made import MemoryStore
 from tests.kubebox import NEW, OLD
 
 __all__ = ["aws", "connection", "database", "server"]  # fixtures
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("kubernetes")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("kubernetes")]
 
 
 def _run(app: App, store: MemoryStore, version: str, meanwhile: Callable[[], object] = lambda: None) -> ClusterRun:

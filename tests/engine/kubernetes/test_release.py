@@ -10,7 +10,7 @@ from engine.steps import InShell
 from tests.engine.kubernetes.application import CANARY, App
 from tests.kubebox import NEW, OLD
 
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("kubernetes")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("kubernetes")]
 
 
 def test_deploy_change_and_go_back(app: App) -> None:

@@ -19,7 +19,7 @@ from engine.steps import InShell
 from tests.engine.kubernetes.application import CANARY, App, made
 from tests.kubebox import JOB_IMAGE, NEW, OLD, new_namespace
 
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("kubernetes")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("kubernetes")]
 EARLY = 60.0
 """Far below the 90 s that a rollout has here."""
 

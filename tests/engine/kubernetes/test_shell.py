@@ -11,7 +11,7 @@ from engine.cli import main
 from tests.engine.kubernetes.application import CANARY, App, configuration
 from tests.kubebox import NEW, OLD
 
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("kubernetes")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("kubernetes")]
 
 
 def test_everything_from_a_shell(app: App, capfd: pytest.CaptureFixture[str]) -> None:

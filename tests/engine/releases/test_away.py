@@ -21,7 +21,7 @@ from engine.steps import InShell, Step
 from tests.engine.hosts.parts import missing
 from tests.engine.releases.small_platform import SmallPlatform, small_platform
 
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("releases")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("releases")]
 _Made = TypeVar("_Made")
 
 

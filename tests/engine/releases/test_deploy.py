@@ -38,7 +38,7 @@ from tests.engine.releases.small_platform import (
     write_folder,
 )
 
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("releases")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("releases")]
 LEAST_REQUESTS = 200
 
 

@@ -19,7 +19,7 @@ from engine.config.settings import FolderStore
 from engine.sources.postgres.scratch.socket_and_port import free_port
 from tests.engine.releases.small_platform import SmallPlatform, small_platform
 
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("killed releases")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("killed releases")]
 OLD, NEW = "1.0.0", "1.1.0"
 STEPS = (
     ("place", OLD),

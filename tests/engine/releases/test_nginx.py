@@ -13,7 +13,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.engine.releases.small_platform import SmallPlatform
 
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("releases")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("releases")]
 HEADERS = {
     "strict-transport-security": "max-age=63072000; includeSubDomains",
     "x-frame-options": "SAMEORIGIN",

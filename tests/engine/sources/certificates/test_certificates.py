@@ -61,7 +61,7 @@ from tests.engine.releases.small_platform import SmallPlatform
 from tests.engine.sources.certificates.authority import BLOCKED, Authority, running_authority, swapping
 from tests.engine.sources.certificates.showing import showing
 
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("releases")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("releases")]
 NAMES = ("kecp.example.test", "monitor.kecp.example.test")
 
 

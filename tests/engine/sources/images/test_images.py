@@ -58,7 +58,7 @@ from tests.engine.hosts.sshd import running_sshd
 from tests.engine.releases.small_platform import require_docker
 from tests.engine.sources.images.engine import loaded_by_podman, second_engine, second_podman
 
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("releases")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("releases")]
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 KEPT = {kind.name: kind.retention for kind in (IMAGE, BLOB)}
 

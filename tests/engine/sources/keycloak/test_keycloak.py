@@ -28,7 +28,7 @@ from tests.engine.sources.keycloak.pair import (
 from tests.engine.sources.keycloak.pair import docker as docker_text
 from tests.engine.sources.keycloak.site import SOURCE, Site
 
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("keycloak")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("keycloak")]
 
 NEW_SECRET, NEW_PASSWORD = "canary-42d0-of-a-client", "canary-42d1-of-a-user"
 CANARIES = (ADMIN_PASSWORD, CLIENT_SECRET, USER_PASSWORD, NEW_SECRET, NEW_PASSWORD)

@@ -23,7 +23,7 @@ from tests.engine.sources.keycloak.kc import SLOW, says
 from tests.engine.sources.keycloak.pair import ADMIN_PASSWORD, REALM, Pair, docker
 from tests.engine.sources.keycloak.site import SOURCE, Site
 
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("keycloak")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("keycloak")]
 
 KC, FULL = "/tmp/po-kc.sh", "/tmp/po-full.json"
 

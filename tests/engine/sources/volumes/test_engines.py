@@ -15,7 +15,7 @@ from tests.engine.hosts.engines import podman_service
 from tests.engine.hosts.sshd import running_sshd
 from tests.engine.sources.volumes.scene import Engine, database, engine_at, kept, odd_things, tree
 
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("volumes")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("volumes")]
 
 
 @pytest.fixture

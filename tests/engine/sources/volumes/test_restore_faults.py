@@ -11,7 +11,7 @@ from engine.sources.volumes.restore import VolumeRestore
 from engine.sources.volumes.stop import Stop
 from tests.engine.sources.volumes.scene import Engine, database, in_process, kept, until
 
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("volumes")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("volumes")]
 
 
 def test_a_service_that_is_started_in_between_never_writes_to_what_is_kept(

@@ -27,7 +27,7 @@ from tests.engine.sources.volumes.scene import Engine, Kept, going, kept, until
 from tests.engine.sources.volumes.test_tar_reader import HOSTILE
 from tests.faults.test_full_disks import _mounted
 
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("volumes")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("volumes")]
 
 
 RELAY = """

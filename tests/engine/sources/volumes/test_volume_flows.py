@@ -14,7 +14,7 @@ from engine.sources.registry import load_settings
 from tests.engine.sources.volumes.scene import Engine, kept, odd_things, tree
 
 
-@pytest.mark.platform
+@pytest.mark.installation
 @pytest.mark.xdist_group("flows")
 def test_prefect_snapshots_drills_and_restores(
     engine: Engine, tmp_path: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch

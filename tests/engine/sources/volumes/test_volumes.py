@@ -22,7 +22,7 @@ from engine.streams.spool import temporary_base
 from tests.engine.hosts.parts import program
 from tests.engine.sources.volumes.scene import Engine, database, going, kept, longest_pause, odd_things, tree, until
 
-pytestmark = [pytest.mark.platform, pytest.mark.xdist_group("volumes")]
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("volumes")]
 
 
 def test_whatever_a_volume_holds_comes_back_equal(engine: Engine, tmp_path: Path) -> None:
