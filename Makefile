@@ -7,7 +7,7 @@
 
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/uv/bin/uv)
 PYTHON := .venv/bin/python
-PYTEST_OPTIONS := -n 2 --dist loadgroup --durations 60 --durations-min 10
+PYTEST_OPTIONS := --dist loadgroup --durations 60 --durations-min 10
 # The environment is here, whatever the caller's shell says.
 export UV_PROJECT_ENVIRONMENT := .venv
 unexport VIRTUAL_ENV
@@ -15,7 +15,7 @@ unexport VIRTUAL_ENV
 unexport PYTHONDONTWRITEBYTECODE
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/.run ## from nothing to a proven backup in the Prefect UI, on 127.0.0.1
 	@$(PYTHON) -m demo.up
@@ -33,12 +33,13 @@ clean: ## end the demo and the platform and remove all they made
 	@if [ -d .platform ]; then $(PYTHON) -m demo.platform clean; fi
 	@if [ -d .demo ]; then $(MAKE) --silent --no-print-directory .venv/.run && $(PYTHON) -m demo.clean; else echo "There is no demo here."; fi
 
-# Each test is in one of the two halves, and `.ci/run` runs both.
+# Each test is in one of the two halves, and `.ci/run` runs both. What waits for programs and locks leaves a quarter of two
+# cores idle with two tests at a time; a platform's containers leave none.
 test: .venv/.dev ## the tests of databases, stores, hosts and flows, on real servers
-	@$(PYTHON) -m pytest -m "not installation" $(PYTEST_OPTIONS)
+	@$(PYTHON) -m pytest -n 3 -m "not installation" $(PYTEST_OPTIONS)
 
 test-installation: .venv/.dev ## the tests that start a platform, Kubernetes, the demo, or Prefect with its workers
-	@$(PYTHON) -m pytest -m installation $(PYTEST_OPTIONS)
+	@$(PYTHON) -m pytest -n 2 -m installation $(PYTEST_OPTIONS)
 
 quick: check ## while you change a line: the static gate and the tests that start no server
 	@PLATFORM_OPS_QUICK_TESTS=1 $(PYTHON) -m pytest -n 2 --dist loadgroup -r fE -q
