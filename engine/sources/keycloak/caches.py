@@ -60,6 +60,15 @@ def forgetting(host: Host, name: str, api: AdminApi, half: Half | None = None) -
             _at_mark(host, name, _REMOVE)
 
 
+def is_whole(host: Host, name: str) -> None:
+    """The realm in the mark is: from now on nobody removes it, also where somebody switches it off.
+
+    Raises:
+        OperationFailed: the mark cannot be written.
+    """
+    _at_mark(host, name, ': >"$mark"')
+
+
 def forget_what_is_left(host: Host, name: str, api: AdminApi) -> None:
     """Where a run was killed at its import (which the lock's taker is told); raises as `forgetting`."""
     forget(api)

@@ -19,7 +19,7 @@ from engine.repository.keys import SetKey
 from engine.repository.repository import Repository
 from engine.sources.base import Restored
 from engine.sources.keycloak.admin import AdminApi, quoted
-from engine.sources.keycloak.caches import Half, forget, forgetting
+from engine.sources.keycloak.caches import Half, forget, forgetting, is_whole
 from engine.sources.keycloak.diff import losses
 from engine.sources.keycloak.export import Exported, Keycloak, moves_in_pages
 from engine.sources.keycloak.realm import Realm, Thing
@@ -99,6 +99,7 @@ class RealmRestore:
     def _take_in_pages(self, half: Half, export: bytes) -> None:
         with forgetting(self.keycloak.host, self.name, self.api, half):
             self.keycloak.take_in_pages(half.realm, export, switched_off=True)
+            is_whole(self.keycloak.host, self.name)
             if _in(export, "enabled"):
                 forget(self.api)
                 self.api.ask("PUT", f"/{quoted(half.realm)}", json={"enabled": True})
