@@ -35,10 +35,10 @@ clean: ## end the demo and the platform and remove all they made
 
 # Each test is in one of the two halves, and `.ci/run` runs both. What waits for programs and locks leaves a quarter of two
 # cores idle with two tests at a time; a platform's containers leave none.
-test: .venv/.dev ## the tests of databases, stores, hosts and flows, on real servers
+test: .venv/.dev ## the tests of databases, stores, hosts and the shell, on real servers
 	@$(PYTHON) -m pytest -n 3 -m "not installation" $(PYTEST_OPTIONS)
 
-test-installation: .venv/.dev ## the tests that start a platform, Kubernetes, the demo, or Prefect with its workers
+test-installation: .venv/.dev ## the tests that start Prefect, a platform, Kubernetes or the demo
 	@$(PYTHON) -m pytest -n 2 -m installation $(PYTEST_OPTIONS)
 
 quick: check ## while you change a line: the static gate and the tests that start no server

@@ -49,6 +49,14 @@ _RUNNING = ("cluster", "pair", "small", "scene")
 """Fixtures of the session whose servers are never idle: health checks alone take a third of a core."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever asks for Prefect's server starts an installation."""
+    for item in items:
+        if "prefect_server" in getattr(item, "fixturenames", ()):
+            item.add_marker("installation")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """What is shared by a group of tests ends with the group: nothing of it runs beside all that follow."""
