@@ -38,7 +38,7 @@ clean: ## end the demo and the platform and remove all they made
 test: .venv/.dev ## the tests of databases, stores, hosts and the shell, on real servers
 	@$(PYTHON) -m pytest -n 3 -m "not installation" $(PYTEST_OPTIONS)
 
-test-installation: .venv/.dev ## the tests that start Prefect, a platform, Kubernetes or the demo
+test-installation: .venv/.dev ## the tests that start Prefect, containers, Kubernetes or the demo
 	@$(PYTHON) -m pytest -n 2 -m installation $(PYTEST_OPTIONS)
 
 quick: check ## while you change a line: the static gate and the tests that start no server

@@ -51,9 +51,9 @@ _RUNNING = ("cluster", "pair", "small", "scene")
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever asks for Prefect's server starts an installation."""
+    """Whoever asks for Prefect's server or a container engine starts an installation."""
     for item in items:
-        if "prefect_server" in getattr(item, "fixturenames", ()):
+        if not {"prefect_server", "docker_engine", "podman_engine"}.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("installation")
 
 

@@ -27,6 +27,9 @@ CRASHED = ("terminated by signal", "reinitializing")
 """What PostgreSQL logs when it takes a process of ours for a backend that crashed."""
 
 
+CONTAINERS = [pytest.param(engine, marks=pytest.mark.installation) for engine in ("docker", "podman")]
+
+
 @pytest.fixture(autouse=True)
 def _closed() -> Iterator[None]:
     """No connection outlives its test."""
@@ -78,7 +81,7 @@ def _unmount(folder: Path) -> None:
         subprocess.run([program("umount"), mount], check=True)
 
 
-@pytest.fixture(params=["docker", "podman"])
+@pytest.fixture(params=CONTAINERS)
 def engine(request: pytest.FixtureRequest) -> Engine:
     found: Engine = request.getfixturevalue(f"{request.param}_engine")
     return found
@@ -96,7 +99,7 @@ def podman_idle(podman_engine: Engine) -> Iterator[HostSettings]:
         yield HostSettings(where=f"container:{container.name}", docker_host=podman_engine.url)
 
 
-@pytest.fixture(params=["local", "ssh", "docker", "podman"])
+@pytest.fixture(params=["local", "ssh", *CONTAINERS])
 def host_folder(request: pytest.FixtureRequest, tmp_path: Path) -> HostFolder:
     """Each kind of host in turn."""
     if request.param == "local":

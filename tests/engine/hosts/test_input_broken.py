@@ -16,6 +16,7 @@ from engine.hosts.base import Program
 from engine.streams.pipeline import Pipeline
 from engine.streams.pipes import pump
 from tests.engine.hosts.away import eventually
+from tests.engine.hosts.conftest import CONTAINERS
 from tests.engine.hosts.host_folder import HostFolder, word
 from tests.engine.hosts.programs import WHOLE, keeping, let_go, stdin_of, streaming
 
@@ -112,7 +113,7 @@ def _give_up_in_the_middle(program: Program) -> None:
         pipeline.join()
 
 
-@pytest.mark.parametrize("host_folder", ["ssh", "docker", "podman"], indirect=True)
+@pytest.mark.parametrize("host_folder", ["ssh", *CONTAINERS], indirect=True)
 def test_a_channel_that_breaks_under_the_input_is_no_end_of_it(host_folder: HostFolder) -> None:
     program = keeping(host_folder, canary := word())
     stdin: Any = stdin_of(program)

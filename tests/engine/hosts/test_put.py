@@ -15,6 +15,7 @@ from engine.hosts.base import Data
 from engine.hosts.machine import Local
 from engine.hosts.placing import pieces
 from tests.engine.hosts.away import eventually
+from tests.engine.hosts.conftest import CONTAINERS
 from tests.engine.hosts.host_folder import HostFolder, word
 from tests.engine.hosts.parts import lines_about
 
@@ -130,7 +131,7 @@ def test_what_cannot_be_written_says_why(host_folder: HostFolder) -> None:
     assert refused(host_folder, "/proc/file").startswith(f"/proc/file{here(host_folder)} cannot be written: ")
 
 
-@pytest.mark.parametrize("host_folder", ["docker", "podman"], indirect=True)
+@pytest.mark.parametrize("host_folder", CONTAINERS, indirect=True)
 def test_a_folder_of_another_user_and_a_disk_that_is_full(host_folder: HostFolder) -> None:
     assert refused(host_folder, "/bin/file") == (
         f"/bin/file{here(host_folder)} cannot be written: Permission denied; let this user write to its folder."

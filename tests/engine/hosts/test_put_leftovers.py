@@ -14,6 +14,7 @@ import pytest
 from engine.hosts.identity import this_process
 from engine.hosts.placing import PREFIX, sweep
 from tests.engine.hosts.away import eventually
+from tests.engine.hosts.conftest import CONTAINERS
 from tests.engine.hosts.host_folder import HostFolder
 
 DATA = os.urandom((3 << 20) + 5)
@@ -91,7 +92,7 @@ def far_token(host_folder: HostFolder) -> str:
     return f"{host}-PID-{boot}.1"
 
 
-@pytest.mark.parametrize("host_folder", ["ssh", "docker", "podman"], indirect=True)
+@pytest.mark.parametrize("host_folder", ["ssh", *CONTAINERS], indirect=True)
 def test_this_machine_and_ssh_to_it_name_their_writers_alike(host_folder: HostFolder) -> None:
     seen: list[str] = []
 

@@ -21,7 +21,7 @@ from engine.hosts.owned_containers import sweep_containers
 from engine.sources.postgres.scratch.scratch_container import has_image, scratch_container
 from tests.engine.hosts.engines import DOCKER, Engine, opened
 
-pytestmark = pytest.mark.xdist_group("containers")
+pytestmark = [pytest.mark.installation, pytest.mark.xdist_group("containers")]
 
 KILLED = """
 import os, signal, sys
