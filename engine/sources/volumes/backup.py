@@ -68,7 +68,7 @@ class VolumeBackup:
             TransientFailure: something changed while it was read, or went away.
             OperationFailed: the volume is gone, or holds what no restore takes.
         """
-        listed = int(self.sandbox.docker.call(("date", "+%s")))
+        listed = now(self.sandbox.docker)
         databases = self._databases()
         since = int(self.sandbox.docker.call(("date", "+%s")))
         stopped = self._writers() if self.quiesce == "stop" else ()
@@ -251,16 +251,18 @@ class VolumeBackup:
                 f"{', '.join(started)} was started while {self.volume.name} was read, so nothing was stored; start again."
             )
 
-    def _require_the_same(self, listed: int) -> None:
-        """The volume is the one that was listed (at `listed`, in seconds of its host): an engine makes a new one, which
-        is empty, where a container asks for one that is gone.
+    def _require_the_same(self, listed: tuple[int, str]) -> None:
+        """The volume is the one that was listed (at `listed`, as `now` says it): an engine makes a new one, which is
+        empty, where a container asks for one that is gone. One that was made just before the run may be empty, too.
 
         Raises:
             OperationFailed: it is another.
         """
         found, seen = volume_called(self.sandbox.docker, self.volume.name), self.reading
-        empty_since = seen.root_changed if seen.entries == 0 and seen.folders == 1 else 0
-        if found is None or found.labels != self.volume.labels or empty_since >= listed:
+        second, part = listed
+        nanoseconds = second * 10**9 + int(part.ljust(9, "0")) if part else (second + 1) * 10**9
+        made_since = seen.entries == 0 and seen.folders == 1 and seen.root_changed >= nanoseconds
+        if found is None or found.labels != self.volume.labels or made_since:
             raise OperationFailed(f"The volume {self.volume.name} vanished while it was read; nothing was stored.")
 
 

@@ -61,6 +61,7 @@ class Reading:
     folders: int = 0
     links_out: int = 0
     root_changed: int = 0
+    """When the volume's own folder was last written to, in nanoseconds since the epoch."""
     size: int = 0
     databases: list[str] = field(default_factory=list)
     whole_databases: list[str] = field(default_factory=list)
@@ -70,7 +71,7 @@ class Reading:
 
     def add(self, entry: Entry, changed: int) -> None:
         if entry.path == ROOT:
-            self.root_changed = changed // 10**9
+            self.root_changed = changed
         self.folders += entry.type == "folder"
         self.entries += entry.type != "folder"
         self.links_out += leads_out(entry)

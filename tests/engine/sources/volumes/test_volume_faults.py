@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,11 +20,12 @@ from engine.config.settings import FolderStore
 from engine.repository.keys import SetKey, new_set_id
 from engine.repository.repository import Repository
 from engine.repository.writing import SetWriter
+from engine.sources.volumes.backup import VolumeBackup
 from engine.sources.volumes.kinds import VolumeFacts
 from engine.sources.volumes.sandbox import IMAGE
 from engine.stores.opening import open_store
 from tests.engine.hosts.parts import program
-from tests.engine.sources.volumes.scene import Engine, Kept, going, kept, until
+from tests.engine.sources.volumes.scene import Engine, Kept, going, in_process, kept, until
 from tests.engine.sources.volumes.test_tar_reader import HOSTILE
 from tests.faults.test_full_disks import _mounted
 
@@ -204,6 +206,23 @@ def test_a_volume_that_vanished_is_a_failure_and_none_is_made_in_its_place(engin
     assert answer.code == 1
     assert f"There is no volume {name} on {site.source}: it was removed, or never made" in answer.problem
     assert name not in engine("volume", "ls", "--quiet").split()
+
+
+def test_one_that_vanishes_during_a_backup_is_not_stored_as_the_empty_one_an_engine_makes_in_its_place(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = engine.volume().parent.name
+    site = kept(engine, tmp_path, {name: "none"})
+    reading = VolumeBackup._tar
+
+    def gone_by_then(self: VolumeBackup, **options: Any) -> Any:
+        engine("volume", "rm", name)
+        return reading(self, **options)
+
+    monkeypatch.setattr(VolumeBackup, "_tar", gone_by_then)
+    assert in_process(site, "backup") == 1
+    assert f"The volume {name} vanished while it was read; nothing was stored." in capsys.readouterr().err
+    assert (site.site.files(), engine.ours(site.source)) == (set(), [])
 
 
 def test_kill_9_of_a_restore_in_place_and_the_old_one_is_there_and_used(engine: Engine, tmp_path: Path) -> None:
