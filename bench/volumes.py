@@ -19,7 +19,8 @@ from pathlib import Path
 from bench.figures import Figure
 from bench.memory import peak_of
 from bench.timing import MeasureError, Step, interleaved, report, shell
-from tests.engine.cli.site import COMMAND, environment
+from tests.engine.cli.command import COMMAND
+from tests.engine.cli.site import environment
 from tests.engine.sources.volumes.scene import Engine, Kept, engine_at, kept, longest_pause
 
 _COMMANDS = ("python -m bench --only volumes",)

@@ -20,6 +20,7 @@ from engine.sources.postgres.scratch.instance import Instance
 from engine.sources.postgres.scratch.scratch import scratch_server
 from engine.sources.postgres.scratch.sweep import sweep_scratch
 from engine.streams.spool import temporary_base
+from tests.copied_servers import copied_servers
 from tests.engine.kubernetes.application import app
 from tests.engine.releases.small_platform import small
 from tests.kubebox import cluster, namespace
@@ -75,7 +76,7 @@ def _group(item: pytest.Item) -> str:
 def _swept() -> Iterator[None]:
     """What an interrupted run of the tests left is removed before the next one counts what is there."""
     sweep_scratch()
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, copied_servers():
         if QUICK:
             patch.setattr(Instance, "create", lambda server, **options: starting("PostgreSQL"))
         yield

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.sources.postgres.scratch.instance import Instance
-from tests.engine.cli.site import COMMAND, Answer, environment
+from tests.engine.cli.command import COMMAND, Answer, run
+from tests.engine.cli.site import environment
 
 _PROGRESS = re.compile(r"\d\d:\d\d:\d\d ")
 
@@ -48,10 +49,7 @@ class FaultSite:
         self.config.write_text(text)
 
     def run(self, *arguments: str, timeout: float = 60) -> Answer:
-        done = subprocess.run(
-            [*COMMAND, *arguments], **self._place(), capture_output=True, timeout=timeout, check=False
-        )
-        return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+        return run(arguments, **self._place(), timeout=timeout)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """The command in the background; what it says goes nowhere, so that no full pipe holds it up."""

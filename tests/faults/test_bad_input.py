@@ -27,7 +27,8 @@ from engine.sources.postgres.scratch.instance import Instance
 from engine.sources.postgres.scratch.scratch import scratch_server
 from engine.sources.registry import load_settings
 from tests.conftest import MAJOR
-from tests.engine.cli.site import COMMAND, Answer, environment
+from tests.engine.cli.command import COMMAND, Answer
+from tests.engine.cli.site import environment
 from tests.engine.sources.postgres.backups import execute
 from tests.engine.stores.conftest import StartServer
 from tests.faults.answering import (

@@ -13,7 +13,8 @@ import pytest
 
 from engine.sources.postgres.programs.account import account
 from engine.sources.postgres.scratch.instance import Instance
-from tests.engine.cli.site import COMMAND, Answer, environment
+from tests.engine.cli.command import COMMAND, Answer
+from tests.engine.cli.site import environment
 from tests.engine.sources.postgres.backups import execute
 from tests.faults.conftest import DATABASE
 from tests.faults.gates import kept_in

@@ -16,7 +16,7 @@ from engine.hosts.processes import arguments, running_pids
 from engine.sources.postgres.programs.installed import client_programs
 from engine.sources.postgres.scratch.instance import Instance
 from tests.conftest import LIVE, MAJOR
-from tests.engine.cli.site import Answer
+from tests.engine.cli.command import Answer
 from tests.engine.sources.postgres.backups import execute
 from tests.engine.sources.postgres.standby import standby_of
 from tests.faults.conftest import DATABASE, fill

@@ -17,7 +17,8 @@ from engine.sources.postgres.scratch.instance import Instance
 from engine.sources.postgres.scratch.socket_and_port import free_port
 from engine.streams.spool import temporary_base
 from tests.conftest import MAJOR
-from tests.engine.cli.site import Answer, Site, new_site
+from tests.engine.cli.command import Answer
+from tests.engine.cli.site import Site, new_site
 
 DATABASE = "cli a | `b`"
 PASSWORD = "canary-5f1d0c7a"

@@ -2,39 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from engine.sources.postgres.scratch.instance import Instance
-
-COMMAND = (sys.executable, "-c", "import sys; from engine.cli import main; sys.exit(main())")
-"""What the installed `platformctl` does, also where the venv's bin is not on PATH."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What one call of the command said."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The one JSON document on stdout; anything more is an error."""
-        loaded = json.loads(self.stdout)
-        assert isinstance(loaded, dict)
-        return loaded
-
-    @property
-    def problem(self) -> str:
-        """The last line of stderr, where a problem's sentence is."""
-        return self.stderr.splitlines()[-1] if self.stderr else ""
+from tests.engine.cli.command import Answer, run
 
 
 @dataclass(frozen=True)
@@ -52,15 +25,7 @@ class Site:
         return self.folder / "store"
 
     def run(self, *arguments: str) -> Answer:
-        done = subprocess.run(
-            [*COMMAND, *arguments],
-            cwd=self.folder,
-            env=environment(),
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
-        return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+        return run(arguments, self.folder, environment(), timeout=120)
 
     def files(self) -> set[str]:
         """Every file of a set in the store: neither verdicts nor leases."""
@@ -71,14 +36,9 @@ class Site:
 def completed(site: Site, *words: str) -> set[str]:
     """What bash offers after these words."""
     requested = {"_PLATFORMCTL_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(["platformctl", *words])}
-    done = subprocess.run(
-        COMMAND,
-        cwd=site.folder,
-        env=environment() | requested | {"COMP_CWORD": str(len(words))},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    env = environment() | requested | {"COMP_CWORD": str(len(words))}
+    done = run((), site.folder, env, timeout=120)
+    assert done.code == 0, done.stderr
     return {line.partition(",")[2] for line in done.stdout.splitlines()}
 
 

@@ -18,8 +18,9 @@ from pyrage import x25519
 from engine.repository.keys import SetKey, new_set_id
 from engine.sources.postgres.scratch.instance import Instance
 from engine.stores.folder import FolderStore
+from tests.engine.cli.command import COMMAND, Answer
 from tests.engine.cli.conftest import DATABASE
-from tests.engine.cli.site import COMMAND, Answer, Site, environment, new_site
+from tests.engine.cli.site import Site, environment, new_site
 from tests.engine.repository.made import store_set
 
 

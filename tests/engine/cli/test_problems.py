@@ -21,8 +21,9 @@ from engine.sources.postgres.server.lock import backup_lock
 from engine.sources.postgres.server.server import Server
 from engine.sources.postgres.settings import ServerSettings
 from engine.stores.folder import FolderStore
+from tests.engine.cli.command import COMMAND, Answer
 from tests.engine.cli.conftest import DATABASE, PASSWORD
-from tests.engine.cli.site import COMMAND, Answer, Site, environment, new_site
+from tests.engine.cli.site import Site, environment, new_site
 from tests.engine.repository.made import MemoryStore, a_key
 
 

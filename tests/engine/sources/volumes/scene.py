@@ -20,7 +20,8 @@ from typing import Any
 from engine.compose.docker import Docker
 from engine.hosts.machine import Local
 from engine.sources.volumes.sandbox import IMAGE, Sandbox
-from tests.engine.cli.site import COMMAND, Answer, Site, environment
+from tests.engine.cli.command import COMMAND, Answer
+from tests.engine.cli.site import Site, environment
 from tests.engine.hosts.engines import DOCKER
 from tests.engine.hosts.parts import missing
 
