@@ -16,6 +16,7 @@ import pytest
 from psycopg import sql
 
 from engine.hosts.processes import arguments, running_pids
+from engine.operations import drill
 from engine.sources.postgres.scratch.instance import Instance
 from engine.sources.postgres.scratch.scratch import scratch_server
 from engine.sources.postgres.scratch.sweep import sweep_scratch
@@ -77,6 +78,7 @@ def _swept() -> Iterator[None]:
     """What an interrupted run of the tests left is removed before the next one counts what is there."""
     sweep_scratch()
     with pytest.MonkeyPatch.context() as patch, copied_servers():
+        patch.setattr(drill, "LOCK", f"{drill.LOCK}-{os.getpid()}")  # tests beside each other wait for none
         if QUICK:
             patch.setattr(Instance, "create", lambda server, **options: starting("PostgreSQL"))
         yield

@@ -21,6 +21,7 @@ from typing import Any
 
 import engine
 from engine.cli import main
+from engine.operations import drill
 
 COMMAND = (sys.executable, "-c", "import sys; from engine.cli import main; sys.exit(main())")
 """What the installed `platformctl` does, also where the venv's bin is not on PATH."""
@@ -65,7 +66,7 @@ def run(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: fl
     """
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         output = [f"/proc/{os.getpid()}/fd/{file.fileno()}" for file in (stdout, stderr)]
-        process = _FORKS.Process(target=_call, args=(tuple(arguments), cwd, dict(env), output))
+        process = _FORKS.Process(target=_call, args=(tuple(arguments), cwd, dict(env), output, drill.LOCK))
         process.start()
         process.join(timeout)
         if process.is_alive():
@@ -78,7 +79,7 @@ def run(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: fl
         return Answer(process.exitcode, stdout.read().decode(), stderr.read().decode())
 
 
-def _call(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], output: Sequence[str]) -> None:
+def _call(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], output: Sequence[str], lock: str) -> None:
     for number, path in enumerate(output, 1):
         opened = os.open(path, os.O_WRONLY | os.O_APPEND)
         os.dup2(opened, number)
@@ -89,7 +90,7 @@ def _call(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], output: S
     os.environ.update(env)
     time.tzset()
     os.chdir(cwd)
-    sys.argv = ["-c", *arguments]
+    sys.argv, drill.LOCK = ["-c", *arguments], lock
     try:
         code = main()
     finally:

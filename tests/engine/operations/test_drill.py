@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from engine.operations import drill
 from engine.operations.drill import drill_set
 from engine.repository.repository import Repository
 from tests.engine.repository.made import MemoryStore, a_key, store_set
 
 HOLDS = """
+import sys
 from engine.hosts.host_lock import holding_host
-from engine.operations.drill import LOCK
-with holding_host(LOCK, lambda: None):
+with holding_host(sys.argv[1], lambda: None):
     print("held", flush=True)
     input()
 """
@@ -30,7 +31,7 @@ with holding_host(LOCK, lambda: None):
 def another_drills(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process of another TMPDIR that drills."""
     environment = {**os.environ, "TMPDIR": str(folder)}
-    argv = [sys.executable, "-c", HOLDS]
+    argv = [sys.executable, "-c", HOLDS, drill.LOCK]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
         try:
             assert process.stdout is not None
@@ -53,10 +54,10 @@ def test_two_drills_never_run_at_the_same_time_on_one_host(tmp_path: Path, monke
 
     with ThreadPoolExecutor(1) as pool:
         with another_drills(tmp_path) as other:
-            drill = pool.submit(drill_set, Repository(store), key, "a test", report)
+            second = pool.submit(drill_set, Repository(store), key, "a test", report)
             assert waiting.wait(20)
             assert messages == ["wait for another drill on this host to end"]
-            assert not drill.done()
+            assert not second.done()
             assert [one for one in store.objects if "leases" in one or "verdicts" in one] == []
             other.kill()
-        assert drill.result(60).result in ("failed", "unverified")  # nobody can restore what it holds
+        assert second.result(60).result in ("failed", "unverified")  # nobody can restore what it holds
