@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -57,6 +58,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not {"prefect_server", "docker_engine", "podman_engine"}.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("installation")
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # half a gigabyte of modules and tests that stay is not gone through again and again
 
 
 @pytest.hookimpl(trylast=True)

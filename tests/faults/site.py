@@ -48,8 +48,8 @@ class FaultSite:
         text = "".join(_table(name, settings) for name, settings in tables.items())
         self.config.write_text(text)
 
-    def run(self, *arguments: str, timeout: float = 60) -> Answer:
-        return run(arguments, **self._place(), timeout=timeout)
+    def run(self, *arguments: str, timeout: float = 60, open_files: int | None = None) -> Answer:
+        return run(arguments, **self._place(), timeout=timeout, open_files=open_files)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """The command in the background; what it says goes nowhere, so that no full pipe holds it up."""

@@ -146,24 +146,24 @@ def test_a_disk_that_is_not_mounted(site: FaultSite) -> None:
     assert list(site.store.iterdir()) == []
 
 
-def test_of_open_files(site: FaultSite) -> None:
-    """Wherever the limit is met, nothing is half-written; with enough of them it works."""
+@pytest.mark.parametrize(("loaded", "step"), [(True, 1), (False, 4)])
+def test_of_open_files(site: FaultSite, loaded: bool, step: int) -> None:
+    """Wherever the limit is met, nothing is half-written; with enough of them it works. Also while its modules are read."""
     refused = 0
-    for limit in range(11, 64):
-        line = f"ulimit -n {limit}; exec {shlex.join([*COMMAND, *BACKUP])}"
-        done = subprocess.run(
-            ["sh", "-c", line],
-            cwd=site.folder,
-            env=environment(),
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        if done.returncode == 0:
+    for limit in range(11, 64, step):
+        answer = site.run(*BACKUP, open_files=limit) if loaded else _limited(site, limit)
+        if answer.code == 0:
             break
-        answer = Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
         _one_sentence(answer, 1, "This process may not open more files; raise its limit (`ulimit -n`")
         assert [path for path in site.store.rglob("*") if path.is_file()] == []
         refused += 1
-    assert done.returncode == 0
+    assert answer.code == 0
     assert refused >= 3
+
+
+def _limited(site: FaultSite, limit: int) -> Answer:
+    """A backup of a shell that lets it open so many files."""
+    line = f"ulimit -n {limit}; exec {shlex.join([*COMMAND, *BACKUP])}"
+    argv = ["sh", "-c", line]
+    done = subprocess.run(argv, cwd=site.folder, env=environment(), capture_output=True, timeout=60, check=False)
+    return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())

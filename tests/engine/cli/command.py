@@ -9,6 +9,7 @@ import atexit
 import json
 import multiprocessing
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -58,15 +59,19 @@ class Answer:
         return self.stderr.splitlines()[-1] if self.stderr else ""
 
 
-def run(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float) -> Answer:
+def run(
+    arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float, open_files: int | None = None
+) -> Answer:
     """Call it in a process of its own and wait for its end, for at most `timeout` seconds.
+
+    With `open_files` it may not open more at a time (RLIMIT_NOFILE).
 
     Raises:
         subprocess.TimeoutExpired: it took longer, and was killed.
     """
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
         output = [f"/proc/{os.getpid()}/fd/{file.fileno()}" for file in (stdout, stderr)]
-        process = _FORKS.Process(target=_call, args=(tuple(arguments), cwd, dict(env), output, drill.LOCK))
+        process = _FORKS.Process(target=_call, args=(tuple(arguments), cwd, dict(env), output, drill.LOCK, open_files))
         process.start()
         process.join(timeout)
         if process.is_alive():
@@ -79,7 +84,14 @@ def run(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: fl
         return Answer(process.exitcode, stdout.read().decode(), stderr.read().decode())
 
 
-def _call(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], output: Sequence[str], lock: str) -> None:
+def _call(
+    arguments: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    output: Sequence[str],
+    lock: str,
+    open_files: int | None,
+) -> None:
     for number, path in enumerate(output, 1):
         opened = os.open(path, os.O_WRONLY | os.O_APPEND)
         os.dup2(opened, number)
@@ -91,6 +103,8 @@ def _call(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], output: S
     time.tzset()
     os.chdir(cwd)
     sys.argv, drill.LOCK = ["-c", *arguments], lock
+    if open_files is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
     try:
         code = main()
     finally:
