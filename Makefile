@@ -44,7 +44,7 @@ test-installation: .venv/.dev ## the tests that start Prefect, containers, Kuber
 	@$(PYTHON) -m pytest -n 2 -m installation $(PYTEST_OPTIONS)
 
 quick: check ## while you change a line: the static gate and the tests that start no server
-	@$(IN_MEMORY) PLATFORM_OPS_QUICK_TESTS=1 $(PYTHON) -m pytest -n 2 --dist loadgroup -r fE -q
+	@$(IN_MEMORY) PLATFORM_OPS_QUICK_TESTS=1 $(PYTHON) -m pytest -n 3 -m "not installation" --dist loadgroup -r fE -q
 
 check: .venv/.dev ## the static gate: format, lint, types, import arrows
 	@.venv/bin/ruff format --check .
