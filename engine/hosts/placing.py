@@ -60,8 +60,9 @@ def pieces(data: Data) -> Iterator[bytes]:
 
 
 def not_placed(path: str, note: str, why: str) -> OperationFailed:
-    """Why a file is not there, in a sentence; `why` is what the system or a tool says."""
-    reason = next((known for known in _ADVICE if known in why), "")
+    """Why a file is not there, in a sentence; `why` is what the system or a tool says, last of all: what a shell reads
+    when it starts (.bashrc) may say something before."""
+    reason = next((known for line in reversed(why.splitlines()) for known in _ADVICE if known in line), "")
     shown = reason or " ".join(why.split())[-200:] or "no reason was given"
     return OperationFailed(
         f"{path}{note or ' on this machine'} cannot be written: {shown}; {_ADVICE.get(reason, 'look at its folder')}."

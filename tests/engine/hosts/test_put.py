@@ -13,7 +13,7 @@ import pytest
 from engine.errors import ConfigurationError, OperationFailed, PlatformOpsError
 from engine.hosts.base import Data
 from engine.hosts.machine import Local
-from engine.hosts.placing import pieces
+from engine.hosts.placing import not_placed, pieces
 from tests.engine.hosts.away import eventually
 from tests.engine.hosts.conftest import CONTAINERS
 from tests.engine.hosts.host_folder import HostFolder, word
@@ -129,6 +129,13 @@ def test_what_cannot_be_written_says_why(host_folder: HostFolder) -> None:
     )
     assert host_folder.names() == ["folder", "plain"]
     assert refused(host_folder, "/proc/file").startswith(f"/proc/file{here(host_folder)} cannot be written: ")
+
+
+def test_what_a_shell_says_when_it_starts_is_not_the_reason() -> None:
+    said = "rm: cannot remove '/root/.tool/lock': No such file or directory\nIs a directory\n"
+    assert str(not_placed("/a/file", " on ours", said)) == (
+        "/a/file on ours cannot be written: Is a directory; give the path of a file."
+    )
 
 
 @pytest.mark.parametrize("host_folder", CONTAINERS, indirect=True)
