@@ -51,9 +51,9 @@ def server() -> Iterator[Instance]:
         listen="127.0.0.1",
         settings={"fsync": "off"},
     )
-    made.create(password="of the superuser", sync=False)
-    made.start()
     try:
+        made.create(password="of the superuser", sync=False)
+        made.start()
         yield made
     finally:
         made.stop(immediate=True)
