@@ -31,7 +31,9 @@ AllowStreamLocalForwarding {forwarding}
 MaxSessions 100
 MaxStartups 100
 LogLevel ERROR
+SetEnv HOME={folder}
 """
+"""Bash reads the .bashrc of its home for each command that sshd runs: nobody's own one here, which may take a second."""
 
 
 @dataclass(frozen=True)
