@@ -35,7 +35,7 @@ clean: ## end the demo and the platform and remove all they made
 	@if [ -d .platform ]; then $(PYTHON) -m demo.platform clean; fi
 	@if [ -d .demo ]; then $(MAKE) --silent --no-print-directory .venv/.run && $(PYTHON) -m demo.clean; else echo "There is no demo here."; fi
 
-# Each test is in one of the two halves, and `.ci/run` runs both. Four tests of the first at a time leave two cores 2 % idle;
+# Each test is in one of the two halves, and `.ci/run` runs both. Four tests of the first at a time leave two cores 3 % idle;
 # a platform's containers leave nothing with two.
 test: .venv/.dev ## the tests of databases, stores, hosts and the shell, on real servers
 	@$(IN_MEMORY) $(PYTHON) -m pytest -n 4 -m "not installation" $(PYTEST_OPTIONS)

@@ -16,10 +16,12 @@ from typing import Any
 
 import pytest
 
+from engine.compose.docker import Docker
 from engine.config.settings import FolderStore
 from engine.repository.keys import SetKey, new_set_id
 from engine.repository.repository import Repository
 from engine.repository.writing import SetWriter
+from engine.sources.volumes import backup
 from engine.sources.volumes.backup import VolumeBackup
 from engine.sources.volumes.kinds import VolumeFacts
 from engine.sources.volumes.sandbox import IMAGE
@@ -206,6 +208,24 @@ def test_a_volume_that_vanished_is_a_failure_and_none_is_made_in_its_place(engin
     assert answer.code == 1
     assert f"There is no volume {name} on {site.source}: it was removed, or never made" in answer.problem
     assert name not in engine("volume", "ls", "--quiet").split()
+
+
+def test_one_that_is_empty_and_was_made_just_before_is_stored(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A millisecond before it was listed, in the same second."""
+    folder = engine.volume()
+    site = kept(engine, tmp_path, {folder.parent.name: "none"})
+
+    second = int(time.time())
+    os.utime(folder, ns=(0, second * 10**9 + 499_000_000))
+
+    def listed(docker: Docker) -> tuple[int, str]:
+        return second, "500000000"
+
+    monkeypatch.setattr(backup, "now", listed)
+    assert in_process(site, "backup") == 0
+    assert len(site.site.files()) == 3
 
 
 def test_one_that_vanishes_during_a_backup_is_not_stored_as_the_empty_one_an_engine_makes_in_its_place(
